@@ -1,0 +1,39 @@
+# Needs only Python 3.11 or later and a POSIX shell: each target makes the virtual environment it uses.
+#   make lfs-demo     Kafka, S3 and the proxy on this machine, with a round of uploads and reads
+#   make test         lint, types, docs, unit tests and the integration tests on a real Kafka and S3 server
+#   make lint | docs | clean
+# PYTHON names the Python to use, VENV where the environment goes. Behind a mirror: PIP_INDEX_URL for Python
+# packages, LFS_DEMO_MAVEN_URL (or a mirror in ~/.m2/settings.xml) for the jars of Kafka and the S3 server.
+
+VENV ?= .venv
+PYTHON ?=
+export PYTHON
+
+sources = setup.cfg pyproject.toml constraints.txt .ci/install
+
+.PHONY: lfs-demo test lint docs clean
+
+lfs-demo: $(VENV)/installed-demo
+	@$(VENV)/bin/lfsproxy demo
+
+test: $(VENV)/installed-test
+	@$(VENV)/bin/python -m tests.run
+
+lint: $(VENV)/installed-test
+	@$(VENV)/bin/python -m tests.run lint types imports
+
+docs: $(VENV)/installed-test
+	@$(VENV)/bin/python -m tests.run docs
+
+# Everything that the demo needs is in what the tests need.
+$(VENV)/installed-demo: $(sources)
+	@test $(VENV)/installed-test -nt setup.cfg && test $(VENV)/installed-test -nt constraints.txt \
+		|| .ci/install $(VENV) demo
+	@touch $@
+
+$(VENV)/installed-test: $(sources)
+	@.ci/install $(VENV) test,lint,docs
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist docs/_build _trial_temp* .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

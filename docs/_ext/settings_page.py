@@ -1,0 +1,51 @@
+"""Writes reference/settings.md from the table of settings before Sphinx reads the pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lfsproxy.settings import flag, setting_table, variable
+
+PAGE = "reference/settings.md"
+INTRODUCTION = """\
+# Settings
+
+Each setting is an environment variable and a flag of `twistd -n lfsproxy`; the flag wins, and an empty
+variable counts as not given. Sizes are in bytes, times in seconds. An address is `host:port`, `[v6]:port`,
+or `:port`, which listens on every IPv4 and IPv6 address of the machine.
+
+A value that cannot be used stops the start with one line that names the variable, the value and what is
+allowed. The start logs every value that is not a default, and where it came from.
+
+S3 credentials are no settings of the proxy: they come from the usual AWS places (the variables
+`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, a profile, web identity, instance
+metadata) and are refreshed when they expire.
+
+| variable | flag | default | meaning |
+|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """The whole page in Markdown."""
+    rows = []
+    for name, info in setting_table().items():
+        default = f"`{info.default}`" if info.default else "empty"
+        meaning = info.help.replace("|", "\\|").replace("*", "\\*")
+        rows.append(f"| `{variable(name)}` | `--{flag(name)}` | {default} | {meaning} |\n")
+    return INTRODUCTION + "".join(rows)
+
+
+def write_page(app: Any) -> None:
+    """Write the page where it differs from what is there, so that Sphinx need not read it again."""
+    target = Path(app.srcdir) / PAGE
+    text = page()
+    if not target.exists() or target.read_text() != text:
+        target.write_text(text)
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Called by Sphinx."""
+    app.connect("config-inited", lambda app, config: write_page(app))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

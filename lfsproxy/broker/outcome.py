@@ -1,0 +1,85 @@
+"""What became of a record that could not be published: surely not in the log, or not known.
+
+The verdict rests on what was seen on the wire (each time the record left, and how that was answered), not on
+the exception that kafka-python ends with: it retries out of sight, and its exception tells of the last try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kafka import errors as kafka_errors
+
+from lfsproxy.broker.signing import SignInWithheld
+from lfsproxy.errors import (
+    KAFKA_MESSAGE_TOO_LARGE,
+    SURELY_NOT_APPENDED,
+    BrokerRefused,
+    BrokerTooLarge,
+    BrokerUnavailable,
+    LfsError,
+    NotAuthorised,
+    OutcomeUnknown,
+    SignInRefused,
+    UnknownTopic,
+)
+
+RECORD_LIST_TOO_LARGE = 18
+TOPIC_AUTHORIZATION_FAILED = 29
+_TOO_LARGE = frozenset({KAFKA_MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE})
+_NOT_AUTHORISED = frozenset({TOPIC_AUTHORIZATION_FAILED, 30, 31, 53})
+"""Topic, group, cluster and transactional id not authorised."""
+_NOT_SIGNED_IN = frozenset({33, 34, 58})
+"""Mechanism not offered, out of step, refused: the proxy's own sign-in, so not the client's fault."""
+
+
+def refusal(code: int, topic: str, message: str) -> BrokerRefused:
+    """The error for an answer code after which the record is surely not in the log."""
+    text = f"Kafka refuses the record for topic {topic}: {message}"
+    if code in _TOO_LARGE:
+        return BrokerTooLarge(code, text)
+    if code in _NOT_AUTHORISED:
+        return NotAuthorised(code, text)
+    return BrokerRefused(code, text)
+
+
+def not_sent(error: BaseException, topic: str) -> LfsError:
+    """The error for a record that never left, by what kept it from leaving."""
+    if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
+        return UnknownTopic(f"the topic {topic} does not exist")
+    if isinstance(error, SignInWithheld):
+        return SignInRefused(str(error.args[0]))
+    if isinstance(error, kafka_errors.BrokerResponseError):
+        code = error.errno
+        if code in _NOT_SIGNED_IN:
+            return SignInRefused(f"Kafka refuses the proxy's sign-in: {describe(error)}")
+        if code in _TOO_LARGE or code in _NOT_AUTHORISED:
+            return refusal(code, topic, describe(error))
+    return BrokerUnavailable(f"Kafka is unavailable, nothing was sent: {describe(error)}")
+
+
+def failed(answers: Sequence[int | None], error: BaseException, topic: str) -> LfsError:
+    """The error for a record whose publishing failed with ``error``.
+
+    ``answers`` has one entry per time that the record left for a broker: the code of the answer, or None
+    where no answer came.
+    """
+    if not answers:
+        return not_sent(error, topic)
+    if all(code in SURELY_NOT_APPENDED for code in answers):
+        last = answers[-1]
+        assert last is not None
+        return refusal(last, topic, describe(error))
+    return OutcomeUnknown(
+        f"the record for topic {topic} was sent, and whether it is in the log is not known: {describe(error)}"
+    )
+
+
+def describe(error: BaseException) -> str:
+    """One line about an error of kafka-python: what the broker calls it, or its class, and its text."""
+    text = "; ".join(str(part) for part in error.args if part)
+    name = type(error).__name__
+    if isinstance(error, kafka_errors.BrokerResponseError):
+        name = f"{error.message} ({error.errno})"
+        text = text or error.description or ""
+    return f"{name}: {text}" if text else name

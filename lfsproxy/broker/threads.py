@@ -1,0 +1,46 @@
+"""A few threads for kafka-python's blocking calls, so that a Kafka that hangs takes none from hashing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Thread
+from typing import Any, ParamSpec, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorThreads
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MOST_THREADS = 8
+
+
+class _DaemonThread(Thread):
+    """A call that still hangs must not keep a process that is to end."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs, daemon=True)
+
+
+class Threads:
+    """Runs blocking calls; started by the first one."""
+
+    def __init__(self, reactor: Any, most: int = MOST_THREADS) -> None:
+        self._reactor = reactor
+        self._pool = ThreadPool(0, most, name="kafka")
+        self._pool.threadFactory = _DaemonThread
+
+    def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """Call in a thread; the Deferred fires in the reactor's with what it returned or raised."""
+        if not self._pool.started:
+            self._pool.start()
+        return deferToThreadPool(self._reactor, self._pool, call, *args, **kwargs)
+
+    async def stop(self) -> None:
+        """Wait for the calls that run, and end the threads. Nothing may be run afterwards."""
+        if self._pool.started:
+            await deferToThreadPool(
+                self._reactor, IReactorThreads(self._reactor).getThreadPool(), self._pool.stop
+            )

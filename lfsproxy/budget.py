@@ -1,0 +1,244 @@
+"""The one memory budget of the process: leases for the bytes of uploads, for both doors.
+
+The bound: the sum of all leases never exceeds ``limit`` (LFS_UPLOAD_MEMORY). Besides the leases a connection
+costs what docs/architecture.md counts as its buffers, none of which grows with the data.
+
+No deadlock: a reader takes one first lease while it holds nothing, and that lease suffices to finish.
+More (for parallel parts) is only tried for, never waited for, and never granted while a first lease waits.
+A quarter of the limit is kept for leases of up to ``SMALL`` bytes, so that small traffic does not queue
+behind large.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from lfsproxy.interfaces import IPartMemory
+
+SMALL = 1024 * 1024
+IDLE_SECONDS = 2.0
+CHECK_SECONDS = 1.0
+
+
+@implementer(IPartMemory)
+class HeldMemory:
+    """For bytes that the caller holds already; with ``more`` False there is memory for one part only."""
+
+    def __init__(self, more: bool = True) -> None:
+        self._more = more
+
+    def try_take(self, size: int) -> bool:
+        return self._more
+
+    def give_back(self, size: int) -> None:
+        return None
+
+
+@implementer(IPartMemory)
+class Lease:
+    """Bytes of the budget in one holder's hands, from ``MemoryBudget.acquire`` until ``release``.
+
+    ``evicted`` may be set by the holder: it is called at most once, when the holder waits for its client,
+    the client is too slow, and others wait for the memory. It has to end in ``release``.
+    """
+
+    def __init__(self, budget: MemoryBudget, size: int, now: float) -> None:
+        self.size = size
+        self.evicted: Callable[[], None] | None = None
+        self._budget = budget
+        self._small = size if size <= SMALL else 0
+        self._taken_at = now
+        self._received = 0
+        self._last_bytes = now
+        self._last_part = now
+        self._busy_since = now
+        self._waits_for_peer = False
+
+    def try_take(self, size: int) -> bool:
+        return self._budget._try_grow(self, size)
+
+    def give_back(self, size: int) -> None:
+        self._budget._shrink(self, size)
+
+    def release(self) -> None:
+        """Return everything. May be called more than once."""
+        self.evicted = None
+        self._budget._release(self)
+
+    def waits_for_peer(self, waits: bool) -> None:
+        """Tell whether the holder waits for bytes of its client (else for the store or the broker)."""
+        if waits == self._waits_for_peer:
+            return
+        now = self._budget.clock.seconds()
+        if waits:
+            # The time that the holder was busy itself does not count against its client.
+            busy = now - self._busy_since
+            self._last_bytes = min(now, self._last_bytes + busy)
+            self._last_part = min(now, self._last_part + busy)
+        self._busy_since = now
+        self._waits_for_peer = waits
+
+    def received(self, size: int) -> None:
+        """Tell that ``size`` bytes came from the client."""
+        now = self._budget.clock.seconds()
+        part = self._budget.part_size
+        if self._received // part != (self._received + size) // part:
+            self._last_part = now
+        self._received += size
+        self._last_bytes = now
+
+    def _rate(self, now: float) -> float:
+        return self._received / max(now - self._taken_at, 0.001)
+
+    def _is_slow(self, now: float) -> bool:
+        return (
+            self._waits_for_peer
+            and self.evicted is not None
+            and (
+                now - self._last_bytes >= IDLE_SECONDS or now - self._last_part >= self._budget.stall_timeout
+            )
+        )
+
+
+@attrs.define(eq=False)
+class _Waiting:
+    size: int
+    deferred: Deferred[Lease]
+
+
+class MemoryBudget:
+    """Grants leases first come, first served. All sizes in bytes, times in seconds."""
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime, limit: int, part_size: int, stall_timeout: float) -> None:
+        self.clock = clock
+        self.limit = limit
+        self.part_size = part_size
+        self.stall_timeout = stall_timeout
+        self.used = 0
+        self.peak = 0
+        self._used_small = 0
+        self._large: deque[_Waiting] = deque()
+        self._small: deque[_Waiting] = deque()
+        self._leases: set[Lease] = set()
+        self._checks = LoopingCall(self._evict_slowest)
+        self._checks.clock = clock
+
+    @property
+    def waiting(self) -> int:
+        """How many first leases wait."""
+        return len(self._large) + len(self._small)
+
+    def acquire(self, size: int) -> Deferred[Lease]:
+        """A first lease of ``size`` bytes, when its turn comes. The caller must hold no other lease.
+
+        Cancel the Deferred to leave the queue. A size beyond what the budget can ever grant is an error of
+        the caller: the settings are checked at start.
+        """
+        largest = self.limit if size <= SMALL else self.limit - self.limit // 4
+        if not 0 <= size <= largest:
+            raise ValueError(f"a lease of {size} bytes can never be granted, the most is {largest}")
+        queue = self._small if size <= SMALL else self._large
+        waiting = _Waiting(size, Deferred(lambda _: self._leave(queue, waiting)))
+        queue.append(waiting)
+        self._grant()
+        if self.waiting and not self._checks.running:
+            self._checks.start(CHECK_SECONDS, now=False)  # never fails: see _evict_slowest
+        return waiting.deferred
+
+    def try_acquire(self, size: int) -> Lease | None:
+        """A lease of ``size`` bytes if they are free and nobody waits, for a caller with another way."""
+        if self.waiting or not self._fits(size):
+            return None
+        return self._lease(size)
+
+    def _lease(self, size: int) -> Lease:
+        lease = Lease(self, size, self.clock.seconds())
+        self._leases.add(lease)
+        self._used_small += lease._small
+        self._account(size)
+        return lease
+
+    def _leave(self, queue: deque[_Waiting], waiting: _Waiting) -> None:
+        if waiting in queue:
+            queue.remove(waiting)
+            self._grant()
+
+    def _fits(self, size: int) -> bool:
+        if size > SMALL:
+            return self._fits_large(size)
+        if self.used + size > self.limit:
+            return False
+        # While large leases wait, small ones live on their reserve, so that large ones get their turn.
+        return not self._large or self._used_small + size <= self.limit // 4
+
+    def _fits_large(self, size: int) -> bool:
+        large = self.used - self._used_small
+        return self.used + size <= self.limit and large + size <= self.limit - self.limit // 4
+
+    def _grant(self) -> None:
+        for queue in (self._large, self._small):
+            while queue and self._fits(queue[0].size):
+                waiting = queue.popleft()
+                waiting.deferred.callback(self._lease(waiting.size))
+        if not self.waiting and self._checks.running:
+            self._checks.stop()
+
+    def _account(self, change: int) -> None:
+        self.used += change
+        self.peak = max(self.peak, self.used)
+
+    def _try_grow(self, lease: Lease, size: int) -> bool:
+        # What a lease grows by never comes out of the reserve, however small the lease and the growth are.
+        if self.waiting or lease not in self._leases or not self._fits_large(size):
+            return False
+        lease.size += size
+        self._account(size)
+        return True
+
+    def _shrink(self, lease: Lease, size: int) -> None:
+        if lease in self._leases:
+            lease.size -= size
+            self._account(-size)
+            self._grant()
+
+    def _release(self, lease: Lease) -> None:
+        if lease in self._leases:
+            self._leases.remove(lease)
+            self._used_small -= lease._small
+            self._account(-lease.size)
+            self._grant()
+
+    def _evict_slowest(self) -> None:
+        """Evict holders that are too slow, slowest first, until what they held suffices for all who wait."""
+        now = self.clock.seconds()
+        slow = [lease for lease in self._leases if lease._is_slow(now)]
+        wanted = sum(waiting.size for queue in (self._large, self._small) for waiting in queue)
+        for lease in sorted(slow, key=lambda lease: lease._rate(now)):
+            if wanted <= 0:
+                return
+            wanted -= lease.size
+            self._evict(lease, now)
+
+    def _evict(self, lease: Lease, now: float) -> None:
+        evict, lease.evicted = lease.evicted, None
+        self._log.info(
+            "a client that sent {received} bytes in {seconds:.0f} s loses its {size} bytes of upload memory: "
+            "{waiting} others wait (LFS_UPLOAD_MEMORY, LFS_STALL_TIMEOUT)",
+            received=lease._received,
+            seconds=now - lease._taken_at,
+            size=lease.size,
+            waiting=self.waiting,
+        )
+        if evict is not None:
+            with self._log.failuresHandled("evicting a client failed"):
+                evict()

@@ -1,0 +1,94 @@
+"""The three checksum algorithms of envelopes behind one incremental interface."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zlib
+from collections.abc import Callable
+from typing import Protocol
+
+from lfsproxy.errors import InvalidChecksum
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Checksum(Protocol):
+    """A checksum being computed, shaped like hashlib's objects."""
+
+    @property
+    def name(self) -> str: ...
+
+    def update(self, data: Buffer, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
+
+
+class _Crc32:
+    """CRC-32 of IEEE 802.3 (zlib's), eight lower-case hex digits."""
+
+    name = "crc32"
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, data: Buffer, /) -> None:
+        self._value = zlib.crc32(data, self._value)
+
+    def hexdigest(self) -> str:
+        return f"{self._value:08x}"
+
+
+def _md5() -> Checksum:
+    return hashlib.md5(usedforsecurity=False)
+
+
+class AllChecksums:
+    """Every algorithm at once, for bytes that have to be read before it is known which one is wanted.
+
+    ``choose`` says which; the name and the digest are that one's.
+    """
+
+    def __init__(self) -> None:
+        self._all = {name: make() for name, (make, _) in ALGORITHMS.items()}
+        self.name = next(iter(self._all))
+
+    def choose(self, algorithm: str) -> None:
+        """Raises InvalidChecksum for a name that is not in ALGORITHMS."""
+        self.name = new_checksum(algorithm).name
+
+    def update(self, data: Buffer, /) -> None:
+        for checksum in self._all.values():
+            checksum.update(data)
+
+    def hexdigest(self) -> str:
+        return self._all[self.name].hexdigest()
+
+
+ALGORITHMS: dict[str, tuple[Callable[[], Checksum], int]] = {
+    "sha256": (hashlib.sha256, 64),
+    "crc32": (_Crc32, 8),
+    "md5": (_md5, 32),
+}
+"""Name to (constructor, length in hex digits)."""
+
+_HEX = re.compile(r"[0-9a-fA-F]*")
+
+
+def new_checksum(algorithm: str) -> Checksum:
+    """Start a checksum. Raises InvalidChecksum for a name that is not in ALGORITHMS."""
+    try:
+        return ALGORITHMS[algorithm][0]()
+    except KeyError:
+        raise InvalidChecksum(
+            f"unknown checksum algorithm {algorithm!r}; one of {', '.join(ALGORITHMS)} is needed"
+        ) from None
+
+
+def parse_checksum(algorithm: str, text: str) -> str:
+    """The checksum in lower-case hex. Raises InvalidChecksum when it is not hex of the algorithm's length."""
+    new_checksum(algorithm)
+    digits = ALGORITHMS[algorithm][1]
+    if len(text) != digits or not _HEX.fullmatch(text):
+        raise InvalidChecksum(f"a {algorithm} checksum is {digits} hex digits, got {text[:80]!r}")
+    return text.lower()

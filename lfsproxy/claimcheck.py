@@ -1,0 +1,247 @@
+"""Payload in, envelope out: the one way in for both doors.
+
+A door begins a claim, writes the payload's bytes, and finishes it: then the blob is whole in the store, its
+checksum is that of the bytes received, and the envelope may be published. After publishing, the door tells
+the claim how that went (published, abort, unknown), and only here is decided what becomes of the blob.
+Knows neither Kafka's wire nor HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from lfsproxy.checksums import AllChecksums, Buffer, Checksum, new_checksum, parse_checksum
+from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, Envelope, object_key
+from lfsproxy.errors import ChecksumMismatch, ClientGone, LfsError, TooLarge
+from lfsproxy.interfaces import IBlobStore, IBlobUpload, IMetrics, IPartMemory
+
+
+@attrs.frozen
+class Payload:
+    """What is known of a payload before its first byte.
+
+    ``path`` is the door (kafka or http); ``length`` is in bytes where known; ``expected`` is the
+    client's checksum in hex; ``algorithm`` is that checksum's and the envelope's, None is the default.
+    ``described_late``: content type, algorithm and expected checksum are not known yet, the door tells them
+    by ``Claim.describe``; until then the payload may turn out not to be one (``Claim.discard``).
+    """
+
+    path: str
+    topic: str
+    partition: int
+    offset_hint: int
+    length: int | None = None
+    content_type: str = DEFAULT_CONTENT_TYPE
+    algorithm: str | None = None
+    expected: str | None = None
+    described_late: bool = False
+
+
+_SMALL = 4096
+_GATHERED = 64 * 1024
+
+
+class Claim:
+    """One payload on its way to becoming an envelope. Made by ``ClaimCheck.begin``.
+
+    A stored claim is small: many thousands may await the answer about one Kafka batch.
+    """
+
+    __slots__ = (
+        "_checks",
+        "_checksum",
+        "_expected",
+        "_gathered",
+        "_payload",
+        "_received",
+        "_settled",
+        "_started",
+        "_upload",
+        "key",
+    )
+    _log = Logger()
+
+    def __init__(self, checks: ClaimCheck, payload: Payload, memory: IPartMemory) -> None:
+        self._checks = checks
+        self._payload = payload
+        self._checksum: Checksum
+        if payload.described_late:
+            self._checksum = AllChecksums()
+        else:
+            self._checksum = new_checksum(self._algorithm)
+        self._expected = self._parse_expected()
+        if payload.length is not None:
+            checks.check_size(payload.length)
+        self._received = 0
+        self._started = checks.clock.seconds()
+        self._settled = False
+        self._gathered = bytearray()
+        self.key = object_key(
+            checks.namespace, payload.topic, payload.partition, payload.offset_hint, checks.new_uuid()
+        )
+        self._upload: IBlobUpload | None = checks.store.begin(
+            self.key,
+            payload.content_type,
+            {"lfs-topic": payload.topic, "lfs-partition": str(payload.partition)},
+            self._checksum,
+            payload.length,
+            memory,
+        )
+
+    @property
+    def _algorithm(self) -> str:
+        return self._payload.algorithm or self._checks.default_algorithm
+
+    def _parse_expected(self) -> str | None:
+        expected = self._payload.expected
+        return parse_checksum(self._algorithm, expected) if expected else None
+
+    def describe(self, content_type: str, algorithm: str | None, expected: str | None) -> None:
+        """Tell what was not known when a ``described_late`` payload began. Raises InvalidChecksum.
+
+        The envelope has it all. The object keeps the default content type where its upload began before.
+        """
+        self._payload = attrs.evolve(
+            self._payload, content_type=content_type, algorithm=algorithm, expected=expected
+        )
+        if isinstance(self._checksum, AllChecksums):
+            self._checksum.choose(self._algorithm)
+        self._expected = self._parse_expected()
+
+    async def discard(self) -> None:
+        """It was no payload after all: leave nothing in the store, and count no upload. Never raises."""
+        if not self._settled:
+            self._settled = True
+            await self._remove()
+
+    def write(self, data: Buffer) -> Deferred[None] | None:
+        """Take bytes of the payload; see IBlobUpload.write. Raises TooLarge beyond LFS_MAX_UPLOAD_SIZE."""
+        is_first = not self._received
+        self._received += len(data)
+        self._checks.check_size(self._received)
+        if self._gathered or (len(data) < _SMALL and not is_first):
+            # The store keeps pieces by reference: many tiny ones would cost it more than their bytes.
+            self._gathered += data
+            if len(self._gathered) < _GATHERED:
+                return None
+            data, self._gathered = self._gathered, bytearray()
+        return self._write(data)
+
+    def _write(self, data: Buffer) -> Deferred[None] | None:
+        if self._upload is None:
+            raise RuntimeError("not possible when the blob is stored")
+        return self._upload.write(data)
+
+    async def finish(self) -> Envelope:
+        """The whole payload was written: verify it, make the blob visible, and return its envelope.
+
+        Raises ChecksumMismatch, ClientGone (fewer or more bytes than announced) or a store error; then the
+        door calls ``abort``.
+        """
+        payload = self._payload
+        if payload.length is not None and payload.length != self._received:
+            raise ClientGone(f"{payload.length} bytes were announced, {self._received} came")
+        upload = self._upload
+        if upload is None:
+            raise RuntimeError("not possible when the blob is stored")
+        if self._gathered:
+            gathered, self._gathered = self._gathered, bytearray()
+            upload.write(gathered)
+        await upload.seal()
+        checksum = self._checksum.hexdigest()
+        if self._expected is not None and self._expected != checksum:
+            raise ChecksumMismatch(self._algorithm, self._expected, checksum)
+        blob = await upload.commit({"lfs-checksum": checksum, "lfs-checksum-algo": self._algorithm})
+        self._upload = None
+        return Envelope(
+            s3_bucket=blob.bucket,
+            s3_key=blob.key,
+            content_type=payload.content_type,
+            content_length=blob.length,
+            checksum_algo=self._algorithm,
+            checksum=checksum,
+        )
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether its blob is in the store, so that nothing but the key is held for it."""
+        return self._upload is None
+
+    async def abort(self, error: LfsError) -> None:
+        """Nothing was published, surely, or will be: leave nothing in the store. Never raises."""
+        if self._settle(error.result):
+            if isinstance(error, ChecksumMismatch):
+                self._checks.metrics.checksum_mismatch(self._payload.path)
+            await self._remove()
+
+    def published(self) -> None:
+        """The broker has acknowledged the envelope."""
+        self._settle("ok")
+
+    def unknown(self, why: str) -> None:
+        """The envelope may be in the log: the blob stays, counted and logged for garbage collection."""
+        if self._settle("broker_error"):
+            self._checks.metrics.orphan("unknown_outcome")
+            self._log.warn(
+                "it is not known whether an envelope was published, its blob stays: {bucket}/{key} ({why})",
+                bucket=self._checks.store.bucket,
+                key=self.key,
+                why=why,
+            )
+
+    def _settle(self, result: str) -> bool:
+        if self._settled:
+            return False
+        self._settled = True
+        payload = self._payload
+        seconds = self._checks.clock.seconds() - self._started
+        self._checks.metrics.upload(payload.path, payload.topic, result, self._received, seconds)
+        return True
+
+    async def _remove(self) -> None:
+        self._gathered = bytearray()
+        if self._upload is not None:
+            await self._upload.abort()
+            return
+        try:
+            await self._checks.store.delete(self.key)
+        except LfsError as error:
+            self._checks.metrics.orphan("delete_failed")
+            self._log.warn(
+                "a blob without an envelope could not be deleted: {bucket}/{key} ({error})",
+                bucket=self._checks.store.bucket,
+                key=self.key,
+                error=error,
+            )
+
+
+@attrs.frozen
+class ClaimCheck:
+    """Begins claims. ``max_size`` is in bytes, 0 is unlimited (LFS_MAX_UPLOAD_SIZE)."""
+
+    store: IBlobStore
+    metrics: IMetrics
+    clock: IReactorTime
+    namespace: str = "default"
+    default_algorithm: str = "sha256"
+    max_size: int = 0
+    new_uuid: Callable[[], UUID] = uuid4
+
+    def check_size(self, size: int) -> None:
+        """Raise TooLarge where ``size`` bytes are more than LFS_MAX_UPLOAD_SIZE allows."""
+        if self.max_size and size > self.max_size:
+            raise TooLarge(f"more than LFS_MAX_UPLOAD_SIZE allows ({self.max_size} bytes)")
+
+    def begin(self, payload: Payload, memory: IPartMemory) -> Claim:
+        """Start a claim; nothing is sent yet. The caller holds the memory of the payload's first part.
+
+        Raises InvalidChecksum for an unknown algorithm or unusable checksum, TooLarge for a known length
+        beyond LFS_MAX_UPLOAD_SIZE or the store's limits.
+        """
+        return Claim(self, payload, memory)

@@ -1,0 +1,81 @@
+"""``lfsproxy produce``: a file as one record over the Kafka protocol, to be offloaded by the proxy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from kafka import KafkaProducer
+
+from lfsproxy.cli.access import kafka_access, kafka_options
+from lfsproxy.cli.options import quiet_option, record_options
+from lfsproxy.cli.payload import checksum_of, name_of, open_payload
+from lfsproxy.cli.screen import transfer
+
+OVERHEAD = 1024 * 1024
+
+
+@click.command(short_help="Produce a file over the Kafka protocol.")
+@click.argument("file", metavar="FILE")
+@record_options
+@kafka_options
+@click.option("--plain", is_flag=True, help="Ask for no offload: produce an ordinary record.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(1),
+    default=300,
+    show_default=True,
+    help="Seconds that the proxy may take for the upload.",
+)
+@quiet_option
+def produce(file: str, topic: str, plain: bool, timeout: float, quiet: bool, **options: Any) -> None:
+    """Produce FILE (- is standard input) as the value of one record, with the header LFS_BLOB.
+
+    A Kafka client holds the value in memory: ``lfsproxy upload`` streams, and suits large files better.
+    Prints topic:partition:offset of the record.
+    """
+    with open_payload(file) as payload:
+        headers = _headers(payload, plain, options)
+        value = payload.read()
+    producer = KafkaProducer(
+        **kafka_access(options),
+        max_request_size=len(value) + OVERHEAD,
+        request_timeout_ms=int(timeout * 1000),
+        delivery_timeout_ms=int(timeout * 1000),
+        max_block_ms=10_000,
+    )
+    try:
+        with transfer(f"Producing {name_of(file)}", len(value), quiet) as advance:
+            key = options["key"]
+            sent = producer.send(
+                topic,
+                value=value,
+                key=None if key is None else key.encode("utf-8"),
+                headers=headers,
+                partition=options["partition"],
+            ).get(timeout + 10)
+            advance(len(value))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    finally:
+        producer.close(timeout=1)
+    click.echo(f"{sent.topic}:{sent.partition}:{sent.offset}")
+
+
+def _headers(payload: Any, plain: bool, options: dict[str, Any]) -> list[tuple[str, bytes]]:
+    headers = list(options["headers"])
+    given = [name for name in ("checksum", "checksum_algo", "content_type") if options[name] is not None]
+    if plain:
+        if given:
+            raise click.UsageError(f"--{given[0].replace('_', '-')} is for records that are offloaded")
+        return headers
+    checksum = b""
+    if options["checksum"] is not None:
+        algorithm = options["checksum_algo"] or "sha256"
+        checksum = checksum_of(payload, options["checksum"], algorithm).encode("ascii")
+        headers.append(("LFS_BLOB_ALG", algorithm.encode("ascii")))
+    elif options["checksum_algo"] is not None:
+        headers.append(("LFS_BLOB_ALG", options["checksum_algo"].encode("ascii")))
+    if options["content_type"] is not None:
+        headers.append(("content-type", options["content_type"].encode("ascii")))
+    return [*headers, ("LFS_BLOB", checksum)]

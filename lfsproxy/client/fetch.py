@@ -1,0 +1,164 @@
+"""One blob's bytes by GET, blocking: retried before the first byte, and taken up again where they stopped.
+
+A dropped connection is followed by a ranged GET from the next byte on, tied to the same object by If-Match.
+Tries are counted from the last progress, so that a long download may be interrupted often.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import attrs
+import urllib3
+from botocore.credentials import ReadOnlyCredentials
+from urllib3.exceptions import HTTPError
+from urllib3.response import BaseHTTPResponse
+
+from lfsproxy.envelope import Envelope
+from lfsproxy.errors import BlobMissing, BlobTruncated, LfsError, StoreRefused, StoreUnavailable
+from lfsproxy.s3.signing import S3Location, sign
+
+TRIES = 5
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 5.0
+_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+_ERROR_BYTES = 16 * 1024
+
+
+class Credentials(Protocol):
+    """What botocore's credentials are asked for before every request."""
+
+    def get_frozen_credentials(self) -> ReadOnlyCredentials: ...
+
+
+@attrs.frozen
+class Transport:
+    """How blobs are asked for. ``location`` names endpoint and region; its bucket is replaced."""
+
+    location: S3Location
+    credentials: Callable[[], Credentials]
+    pool: urllib3.PoolManager
+    sleep: Callable[[float], None] = time.sleep
+    rng: random.Random = attrs.field(factory=random.Random)
+
+    def get(self, envelope: Envelope, first: int, etag: str | None) -> BaseHTTPResponse:
+        """Send one GET for the bytes from ``first`` on. Raises urllib3's HTTPError or OSError."""
+        location = attrs.evolve(self.location, bucket=envelope.s3_bucket)
+        headers = {"Accept-Encoding": "identity"}
+        if first:
+            headers["Range"] = f"bytes={first}-"
+        if etag:
+            headers["If-Match"] = etag
+        frozen = self.credentials().get_frozen_credentials()
+        signed = sign(location, frozen, "GET", envelope.s3_key, headers=headers)
+        url = urlsplit(signed.url)
+        # Straight to the host's pool: the manager would resolve "." and ".." in the path, which was signed.
+        pool = self.pool.connection_from_host(url.hostname, url.port, url.scheme)
+        return pool.urlopen(
+            "GET",
+            url.path,
+            headers=dict(signed.headers),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+            decode_content=False,
+        )
+
+
+class BlobBytes:
+    """The bytes of one blob in their order, not verified. The first GET is sent by ``start``."""
+
+    def __init__(self, transport: Transport, envelope: Envelope) -> None:
+        self._transport = transport
+        self._envelope = envelope
+        self._response: BaseHTTPResponse | None = None
+        self._etag: str | None = None
+        self._position = 0
+        self._failures = 0
+
+    def start(self) -> None:
+        """Send the GET. Raises BlobMissing, BlobTruncated, StoreRefused or StoreUnavailable."""
+        while self._response is None:
+            try:
+                self._response = self._opened()
+            except (HTTPError, OSError, _TryAgain) as error:
+                self._pause(error)
+
+    def read(self, size: int) -> bytes:
+        """Up to ``size`` next bytes; none at the end of what the store sends. Raises as ``start`` does."""
+        while True:
+            self.start()
+            assert self._response is not None
+            try:
+                data = self._response.read(size)
+            except (HTTPError, OSError) as error:
+                self.close()
+                self._pause(error)
+                continue
+            if data:
+                self._failures = 0
+                self._position += len(data)
+            return data
+
+    def close(self) -> None:
+        """Let go of the connection: it is reused when the response was read to its end."""
+        response, self._response = self._response, None
+        if response is not None:
+            if response.length_remaining:
+                response.close()
+            else:
+                response.release_conn()
+
+    def _opened(self) -> BaseHTTPResponse:
+        response = self._transport.get(self._envelope, self._position, self._etag)
+        if response.status == (206 if self._position else 200):
+            self._check_length(response)
+            self._etag = response.headers.get("ETag")
+            return response
+        try:
+            text = response.read(_ERROR_BYTES).decode("utf-8", "replace")
+        finally:
+            response.close()
+        raise self._refusal(response.status, text)
+
+    def _check_length(self, response: BaseHTTPResponse) -> None:
+        length = response.headers.get("Content-Length", "")
+        wanted = self._envelope.content_length
+        if length.isdecimal() and int(length) + self._position != wanted:
+            response.close()
+            raise BlobTruncated(
+                f"the blob {self._name} has {int(length) + self._position} bytes, its envelope says {wanted}"
+            )
+
+    @property
+    def _name(self) -> str:
+        return f"{self._envelope.s3_bucket}/{self._envelope.s3_key}"
+
+    def _refusal(self, status: int, text: str) -> Exception:
+        code = text.partition("<Code>")[2].partition("</Code>")[0]
+        said = f"{status} {code}".strip()
+        if status == 404 and code != "NoSuchBucket":
+            return BlobMissing(f"the blob {self._name} is missing")
+        if status in _RETRIED:
+            return _TryAgain(f"the store answers {said}")
+        if self._position and status in (200, 412, 416):
+            return StoreUnavailable(
+                f"the blob {self._name} cannot be read on after {self._position} bytes: {said}"
+            )
+        return StoreRefused(f"the store refuses to give the blob {self._name}: {said}")
+
+    def _pause(self, error: Exception) -> None:
+        """Wait before the next try, or raise StoreUnavailable after the last."""
+        self._failures += 1
+        if self._failures >= TRIES:
+            raise StoreUnavailable(f"the blob {self._name} cannot be read: {error}") from error
+        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._failures - 1))
+        self._transport.sleep(longest * self._transport.rng.uniform(0.5, 1.0))
+
+
+class _TryAgain(LfsError):
+    """The store has answered with an error that may pass."""

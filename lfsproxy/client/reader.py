@@ -1,0 +1,211 @@
+"""Resolves record values: an envelope to the blob behind it, anything else to itself. Blocks.
+
+What happens to an envelope, in this order: it is recognised; its content_length is checked against
+``max_size``, its bucket and key against what is allowed; then the blob is fetched, and verified on the way.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Literal, Self
+
+import attrs
+import urllib3
+from botocore.credentials import Credentials as StaticCredentials
+from botocore.session import Session
+
+from lfsproxy.client.fetch import BlobBytes, Credentials, Transport
+from lfsproxy.client.recognise import check_place, check_size, recognise
+from lfsproxy.client.stream import BlobStream
+from lfsproxy.envelope import Envelope
+from lfsproxy.errors import BlobMissing, LfsError, SettingError, StoreRefused
+from lfsproxy.s3.signing import S3Location
+from lfsproxy.settings import setting_table, variable
+
+DEFAULT_PREFIXES = ("lfs/",)
+BUFFER_BYTES = 256 * 1024
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 60.0
+
+OnMissing = Literal["raise", "skip", "envelope"]
+
+_log = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class Resolution:
+    """What ``on_resolve`` is told when an envelope has been dealt with.
+
+    ``result`` is ok, closed (the stream was closed before its end), or the name of what went wrong
+    (``LfsError.problem``: blob-missing, checksum-mismatch, ...); ``size`` is in bytes received, ``seconds``
+    from the start of the fetch to its end, the time the caller took for reading included.
+    """
+
+    envelope: Envelope
+    result: str
+    size: int
+    seconds: float
+    error: LfsError | None
+
+
+@attrs.frozen
+class Resolved:
+    """A value and where it came from. ``envelope`` is None where the value was an ordinary one.
+
+    ``missing`` is True where the blob is not in the store: then ``value`` is None (on_missing="skip") or the
+    envelope's own bytes (on_missing="envelope").
+    """
+
+    value: bytes | None
+    envelope: Envelope | None = None
+    missing: bool = False
+
+
+class BlobReader:
+    """Reads the blobs behind envelopes. May be shared by threads.
+
+    ``bucket``, ``endpoint`` (None: AWS), ``region`` and ``path_style`` say where the blobs are. ``buckets``
+    and ``prefixes`` are what envelopes may point to: an envelope is whatever a producer wrote. ``max_size``
+    is the most bytes that a blob may have (0: unlimited). ``on_missing`` says what becomes of an envelope
+    without its blob: raise BlobMissing, skip (the value is None), or hand over the envelope itself.
+    ``on_resolve`` is called after every envelope, in the reading thread. ``credentials`` are botocore's
+    (None: its usual chain), ``ca_bundle`` is a file of certificates to trust.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        endpoint: str | None = None,
+        region: str = "us-east-1",
+        path_style: bool = False,
+        prefixes: Collection[str] = DEFAULT_PREFIXES,
+        buckets: Collection[str] | None = None,
+        max_size: int = 0,
+        on_missing: OnMissing = "raise",
+        on_resolve: Callable[[Resolution], None] | None = None,
+        credentials: Credentials | None = None,
+        ca_bundle: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        **transport: Any,
+    ) -> None:
+        if isinstance(prefixes, str) or isinstance(buckets, str):
+            raise TypeError("prefixes and buckets are collections of strings, not one string")
+        if on_missing not in ("raise", "skip", "envelope"):
+            raise ValueError(f"on_missing is {on_missing!r}, one of raise, skip, envelope is needed")
+        self._prefixes = tuple(prefixes)
+        self._buckets = frozenset([bucket] if buckets is None else buckets)
+        self._max_size = max_size
+        self._on_missing = on_missing
+        self._on_resolve = on_resolve
+        self._credentials = credentials
+        self._clock = clock
+        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+        self._transport = Transport(
+            location=S3Location(bucket, region, endpoint or None, path_style),
+            credentials=self._find_credentials,
+            pool=urllib3.PoolManager(timeout=timeout, maxsize=16, ca_certs=ca_bundle),
+            **transport,
+        )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None, **arguments: Any) -> Self:
+        """A reader by the proxy's own variables: LFS_S3_BUCKET, _ENDPOINT, _REGION and _PATH_STYLE.
+
+        AWS_CA_BUNDLE and the credentials are botocore's usual variables. ``arguments`` are those of the
+        class and win. Raises SettingError for a variable that cannot be used.
+        """
+        environment = os.environ if environment is None else environment
+        found: dict[str, Any] = {}
+        for name in ("bucket", "endpoint", "region", "path_style"):
+            info = setting_table()[f"s3_{name}"]
+            text = environment.get(variable(f"s3_{name}")) or info.default
+            try:
+                found[name] = info.parse(text)
+            except ValueError as error:
+                raise SettingError(f"{variable(f's3_{name}')} is {text!r}: {error}") from None
+        found["ca_bundle"] = environment.get("AWS_CA_BUNDLE") or None
+        return cls(**{**found, **arguments})
+
+    def fetch(self, value: bytes | None) -> bytes | None:
+        """The blob behind an envelope; any other value as it is. Raises as ``open`` does."""
+        return self.resolve(value).value
+
+    def resolve(self, value: bytes | None) -> Resolved:
+        """Like ``fetch``, and tells what the value was."""
+        envelope = recognise(value)
+        if envelope is None:
+            return Resolved(value)
+        try:
+            with self._stream(envelope) as stream:
+                return Resolved(stream.read(), envelope)
+        except BlobMissing:
+            if self._on_missing == "raise":
+                raise
+            return Resolved(value if self._on_missing == "envelope" else None, envelope, missing=True)
+
+    def open(self, value: bytes | None) -> io.BufferedIOBase | None:
+        """The blob behind an envelope as a file to read from; so is any other value.
+
+        None for a null value, and for a missing blob with on_missing="skip". Where the end of a wrong blob
+        would be, reading raises ChecksumMismatch or BlobTruncated.
+
+        Raises InvalidEnvelope, UnsupportedEnvelope, TooLarge, EnvelopeNotAllowed, BlobMissing,
+        BlobTruncated, ChecksumMismatch, StoreRefused, or StoreUnavailable (after own retries).
+        """
+        envelope = recognise(value)
+        if envelope is None:
+            return None if value is None else io.BytesIO(value)
+        try:
+            return self._stream(envelope)
+        except BlobMissing:
+            if self._on_missing == "raise":
+                raise
+            return io.BytesIO(value or b"") if self._on_missing == "envelope" else None
+
+    def close(self) -> None:
+        """Close the connections that are kept for reuse."""
+        self._transport.pool.clear()
+
+    def _stream(self, envelope: Envelope) -> io.BufferedReader:
+        started = self._clock()
+
+        def ended(size: int, verified: bool, error: LfsError | None) -> None:
+            result = "ok" if verified else "closed" if error is None else error.problem
+            self._report(Resolution(envelope, result, size, self._clock() - started, error))
+
+        try:
+            check_size(envelope, self._max_size)
+            check_place(envelope, self._buckets, self._prefixes)
+            source = BlobBytes(self._transport, envelope)
+            source.start()
+        except LfsError as error:
+            ended(0, False, error)
+            raise
+        return io.BufferedReader(BlobStream(envelope, source, ended), BUFFER_BYTES)
+
+    def _report(self, resolution: Resolution) -> None:
+        if self._on_resolve is not None:
+            try:
+                self._on_resolve(resolution)
+            except Exception:
+                _log.exception("the on_resolve hook has failed")
+
+    def _find_credentials(self) -> Credentials:
+        if self._credentials is None:
+            found = Session().get_credentials()
+            if found is None:
+                raise StoreRefused(
+                    "no S3 credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+                    "or a profile, web identity or instance role"
+                )
+            self._credentials = found
+        return self._credentials
+
+
+def static_credentials(access_key: str, secret_key: str, token: str | None = None) -> Credentials:
+    """Credentials for ``BlobReader`` that never change."""
+    return StaticCredentials(access_key, secret_key, token)

@@ -1,0 +1,104 @@
+"""Which values are envelopes, and which of those a reader follows.
+
+Besides the envelope of version 1 this reads the older one of KafScale::
+
+    {"kfs_lfs":1,"bucket":"b","key":"ns/topic/lfs/2026/01/31/obj-<uuid>","size":5,"sha256":"<hex>",
+     "checksum":"<hex>","checksum_alg":"md5","content_type":"text/plain", ...}
+
+of which ``checksum`` and ``checksum_alg`` (sha256, md5, crc32, none) may be absent: then ``sha256`` counts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import Any
+
+from lfsproxy.checksums import ALGORITHMS, parse_checksum
+from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, MAX_ENVELOPE_BYTES, Envelope, parse_envelope
+from lfsproxy.errors import (
+    EnvelopeNotAllowed,
+    InvalidChecksum,
+    InvalidEnvelope,
+    TooLarge,
+    UnsupportedEnvelope,
+)
+
+OLDER_VERSION = 1
+
+
+def recognise(value: bytes | None) -> Envelope | None:
+    """The envelope in a record's value, None where the value is an ordinary one.
+
+    Raises UnsupportedEnvelope for a version that is newer than this reader, InvalidEnvelope for an
+    envelope that lacks a field or has one of the wrong type.
+    """
+    return parse_envelope(value) or _parse_older(value)
+
+
+def _parse_older(value: bytes | None) -> Envelope | None:
+    if value is None or len(value) >= MAX_ENVELOPE_BYTES or value[:1] != b"{" or b'"kfs_lfs"' not in value:
+        return None
+    try:
+        fields = json.loads(value.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(fields, dict) or type(fields.get("kfs_lfs")) is not int:
+        return None
+    if "bucket" not in fields or "key" not in fields:
+        return None
+    if fields["kfs_lfs"] > OLDER_VERSION:
+        raise UnsupportedEnvelope(
+            f"the envelope has kfs_lfs {fields['kfs_lfs']}, this reader knows versions up to {OLDER_VERSION}"
+        )
+    return _from_older(fields)
+
+
+def _from_older(fields: dict[str, Any]) -> Envelope:
+    for name, wanted in (("bucket", str), ("key", str), ("size", int)):
+        if type(fields.get(name)) is not wanted:
+            raise InvalidEnvelope(
+                f"the envelope's {name} is {fields.get(name)!r:.80}, {wanted.__name__} is needed"
+            )
+    if fields["kfs_lfs"] < 1 or fields["size"] < 0:
+        raise InvalidEnvelope(f"the envelope has kfs_lfs {fields['kfs_lfs']} and size {fields['size']}")
+    algorithm, checksum = fields.get("checksum_alg"), fields.get("checksum")
+    if not checksum or algorithm not in ALGORITHMS:
+        algorithm, checksum = "sha256", fields.get("sha256")
+    if not isinstance(checksum, str):
+        raise InvalidEnvelope(f"the envelope's {algorithm} is {checksum!r:.80}, str is needed")
+    try:
+        checksum = parse_checksum(algorithm, checksum)
+    except InvalidChecksum as error:
+        raise InvalidEnvelope(f"the envelope's checksum is not usable: {error}") from None
+    content_type = fields.get("content_type")
+    return Envelope(
+        s3_bucket=fields["bucket"],
+        s3_key=fields["key"],
+        content_type=content_type if isinstance(content_type, str) and content_type else DEFAULT_CONTENT_TYPE,
+        content_length=fields["size"],
+        checksum_algo=algorithm,
+        checksum=checksum,
+    )
+
+
+def check_size(envelope: Envelope, max_size: int) -> None:
+    """Raise TooLarge for a blob of more than ``max_size`` bytes (0: unlimited)."""
+    if max_size and envelope.content_length > max_size:
+        raise TooLarge(
+            f"the blob has {envelope.content_length} bytes, more than max_size allows ({max_size} bytes)"
+        )
+
+
+def check_place(envelope: Envelope, buckets: Collection[str], prefixes: Collection[str]) -> None:
+    """Raise EnvelopeNotAllowed for a blob outside ``buckets`` and key ``prefixes``.
+
+    Whoever may produce to a topic decides what an envelope says: it must not make a reader fetch anything
+    else that the reader's credentials can see. A key with a ``.`` or ``..`` between slashes is refused
+    too, as HTTP clients and stores may resolve it.
+    """
+    if envelope.s3_bucket not in buckets:
+        raise EnvelopeNotAllowed(f"the envelope points to the bucket {envelope.s3_bucket!r:.80}, not allowed")
+    dotted = {".", ".."} & set(envelope.s3_key.split("/"))
+    if dotted or not envelope.s3_key.startswith(tuple(prefixes)):
+        raise EnvelopeNotAllowed(f"the envelope points to the key {envelope.s3_key!r:.200}, not allowed")

@@ -1,0 +1,96 @@
+"""A blob as a file to read from that ends cleanly only when every byte was there and right."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+from lfsproxy.checksums import Buffer, new_checksum
+from lfsproxy.client.fetch import BlobBytes
+from lfsproxy.envelope import Envelope
+from lfsproxy.errors import BlobTruncated, ChecksumMismatch, LfsError
+
+CHUNK_BYTES = 1024 * 1024
+
+
+class BlobStream(io.RawIOBase):
+    """Reads a blob and verifies length and checksum on the way.
+
+    The last bytes are handed out only after the whole blob was verified: until then, and on every read after
+    a failure, BlobTruncated, ChecksumMismatch or StoreUnavailable is raised where the end would be. So
+    neither "read until the end" nor "read content_length bytes" can take a wrong blob for a right one.
+    ``ended`` is called once, with the bytes received, whether they were verified, and the error; neither
+    verified nor an error means closed before the end.
+    """
+
+    def __init__(
+        self, envelope: Envelope, source: BlobBytes, ended: Callable[[int, bool, LfsError | None], None]
+    ) -> None:
+        super().__init__()
+        self.envelope = envelope
+        self._source = source
+        self._ended: Callable[[int, bool, LfsError | None], None] | None = ended
+        self._checksum = new_checksum(envelope.checksum_algo)
+        self._received = 0
+        self._error: LfsError | None = None
+        self._verified = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer, /) -> int:  # type: ignore[override]  # typeshed's buffer is private
+        """Fill ``buffer`` as far as bytes are there; 0 only at the verified end."""
+        view = memoryview(buffer).cast("B")
+        data = self._take(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        """All bytes that are left."""
+        return b"".join(iter(lambda: self._take(CHUNK_BYTES), b""))
+
+    def _take(self, size: int) -> bytes:
+        if self.closed:
+            raise ValueError("the blob is closed")
+        if self._error is not None:
+            raise self._error
+        if self._verified or not size:
+            return b""
+        try:
+            return self._next(size)
+        except LfsError as error:
+            self._error = error
+            self._finish(error)
+            raise
+
+    def _next(self, size: int) -> bytes:
+        length = self.envelope.content_length
+        data = self._source.read(min(size, length - self._received)) if self._received < length else b""
+        self._received += len(data)
+        self._checksum.update(data)
+        if self._received == length:
+            self._verify()
+        elif not data:
+            raise BlobTruncated(f"the blob ends after {self._received} of {length} bytes")
+        return data
+
+    def _verify(self) -> None:
+        if self._source.read(1):
+            raise BlobTruncated(f"the blob has more than {self.envelope.content_length} bytes")
+        actual = self._checksum.hexdigest()
+        if actual != self.envelope.checksum:
+            raise ChecksumMismatch(self.envelope.checksum_algo, self.envelope.checksum, actual)
+        self._verified = True
+        self._finish(None)
+
+    def _finish(self, error: LfsError | None) -> None:
+        self._source.close()
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended(self._received, self._verified, error)
+
+    def close(self) -> None:
+        """Let go of the connection. Closing before the end was reached is no error, but no success either."""
+        if not self.closed:
+            self._finish(None)
+        super().close()

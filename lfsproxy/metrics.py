@@ -1,0 +1,184 @@
+"""What is counted, on the side of prometheus-client, and the page that Prometheus reads.
+
+Names, labels and buckets are a contract with dashboards and alerts: docs/reference/metrics.md lists them.
+Every label has a bounded number of values: topics and APIs come from clients, so that beyond a number of
+them the rest are counted as ``other``.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+
+import twisted
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from twisted.web import http
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+from zope.interface import implementer
+
+from lfsproxy.interfaces import IMetrics
+
+MAX_TOPICS = 200
+MAX_APIS = 100
+OTHER = "other"
+BUCKETS = (
+    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0),
+    *(60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0),
+)
+"""Seconds, from 5 ms to an hour: the span from one small PUT to an upload of many gigabytes."""
+
+
+class Bounded:
+    """Lets the first ``limit`` different label values through, and calls the rest ``other``."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._known: set[str] = set()
+
+    def __call__(self, value: str) -> str:
+        if value in self._known:
+            return value
+        if len(self._known) >= self._limit:
+            return OTHER
+        self._known.add(value)
+        return value
+
+
+@implementer(IMetrics)
+class PrometheusMetrics:
+    """Counts into ``registry``, which is its own and not the process-wide one of prometheus-client."""
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._topic = Bounded(MAX_TOPICS)
+        self._api = Bounded(MAX_APIS)
+        self._uploads = self._counter(
+            "lfsproxy_uploads_total", "Uploads that ended.", "path", "topic", "result"
+        )
+        self._upload_bytes = self._counter(
+            "lfsproxy_upload_bytes_total", "Bytes of payloads whose envelope was published.", "path", "topic"
+        )
+        self._upload_seconds = self._histogram(
+            "lfsproxy_upload_seconds", "From an upload's first byte to its end.", "path"
+        )
+        self._s3_seconds = self._histogram(
+            "lfsproxy_s3_operation_seconds", "Requests to the blob store.", "operation", "result"
+        )
+        self._s3_retries = self._counter(
+            "lfsproxy_s3_retries_total", "Requests to the blob store that were sent again.", "operation"
+        )
+        self._kafka_requests = self._counter(
+            "lfsproxy_kafka_requests_total", "Requests of Kafka clients that were answered.", "api"
+        )
+        self._kafka_connections = Gauge(
+            "lfsproxy_kafka_connections", "Open connections of Kafka clients.", registry=self.registry
+        )
+        self._kafka_seconds = self._histogram(
+            "lfsproxy_kafka_request_seconds", "Time that the proxy adds to a Kafka request.", "api"
+        )
+        self._kafka_closed = self._counter(
+            "lfsproxy_kafka_closed_total", "Connections of Kafka clients that the proxy closed.", "reason"
+        )
+        self._http_requests = self._counter(
+            "lfsproxy_http_requests_total", "HTTP requests that were answered.", "route", "method", "status"
+        )
+        self._mismatches = self._counter(
+            "lfsproxy_checksum_mismatches_total", "Payloads without the checksum the client gave.", "path"
+        )
+        self._orphans = self._counter(
+            "lfsproxy_orphans_total", "Blobs that stay in the store without a known envelope.", "reason"
+        )
+        self._publish_seconds = self._histogram(
+            "lfsproxy_publish_seconds", "From sending the HTTP door's envelope to the broker's answer."
+        )
+        Info("lfsproxy_build", "Versions of what runs.", registry=self.registry).info(
+            {
+                "version": version,
+                "python_version": platform.python_version(),
+                "twisted_version": twisted.__version__,
+            }
+        )
+
+    def _counter(self, name: str, help: str, *labels: str) -> Counter:
+        return Counter(name, help, labels, registry=self.registry)
+
+    def _histogram(self, name: str, help: str, *labels: str) -> Histogram:
+        return Histogram(name, help, labels, registry=self.registry, buckets=BUCKETS)
+
+    def upload(self, path: str, topic: str, result: str, size: int, seconds: float) -> None:
+        topic = self._topic(topic)
+        self._uploads.labels(path, topic, result).inc()
+        self._upload_seconds.labels(path).observe(seconds)
+        if result == "ok":
+            self._upload_bytes.labels(path, topic).inc(size)
+
+    def publish(self, seconds: float) -> None:
+        self._publish_seconds.observe(seconds)
+
+    def s3_operation(self, operation: str, result: str, seconds: float) -> None:
+        self._s3_seconds.labels(operation, result).observe(seconds)
+
+    def s3_retry(self, operation: str) -> None:
+        self._s3_retries.labels(operation).inc()
+
+    def kafka_connection(self, change: int) -> None:
+        self._kafka_connections.inc(change)
+
+    def kafka_request(self, api: str, seconds: float | None) -> None:
+        api = self._api(api)
+        self._kafka_requests.labels(api).inc()
+        if seconds is not None:
+            self._kafka_seconds.labels(api).observe(seconds)
+
+    def kafka_closed(self, reason: str) -> None:
+        self._kafka_closed.labels(reason).inc()
+
+    def http_request(self, route: str, method: str, status: int) -> None:
+        self._http_requests.labels(route, method, str(status)).inc()
+
+    def checksum_mismatch(self, path: str) -> None:
+        self._mismatches.labels(path).inc()
+
+    def orphan(self, reason: str) -> None:
+        self._orphans.labels(reason).inc()
+
+    def memory(self, gauge: Callable[[], int], limit: int) -> None:
+        Gauge("lfsproxy_upload_memory_bytes", "Upload memory in use.", registry=self.registry).set_function(
+            gauge
+        )
+        Gauge("lfsproxy_upload_memory_limit_bytes", "LFS_UPLOAD_MEMORY.", registry=self.registry).set(limit)
+
+
+class MetricsPage(Resource):
+    """``/metrics`` in the format that the reader asks for: Prometheus text, or OpenMetrics.
+
+    prometheus_client.twisted has one as well, but it imports the global reactor and answers every path.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # of twisted.web
+        self._registry = registry
+
+    def render_GET(self, request: Request) -> bytes:
+        encode, content_type = choose_encoder(request.getHeader("accept") or "")
+        request.setHeader("content-type", content_type)
+        return encode(self._registry)
+
+
+class MetricsSite(Site):
+    """Serves ``/metrics``; every other path is 404. Scrapes are not logged."""
+
+    noisy = False
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        root = Resource()
+        root.putChild(b"metrics", MetricsPage(registry))
+        super().__init__(root)  # type: ignore[no-untyped-call]  # of twisted.web
+
+    def log(self, request: http.Request) -> None:
+        """Say nothing: a scrape every few seconds would drown the log."""

@@ -1,0 +1,110 @@
+"""Whether the process can do its work: S3 and Kafka answered lately, and it is not shutting down."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import TimeoutError as DeferredTimeoutError
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from lfsproxy.errors import LfsError
+
+ANSWER_SECONDS = 10.0
+RETRY_SECONDS = 1.0
+MOST_SAID = 10
+"""How many different problems of one outage are logged."""
+
+
+class Readiness:
+    """Asks every ``interval`` seconds, each check by itself, and what is a problem every RETRY_SECONDS.
+
+    ``checks`` is name (S3, Kafka) to how to ask.
+
+    A check that raises, or does not answer within ANSWER_SECONDS, is a problem until it answers again; so is
+    one that was not answered yet. Each change is logged, each problem once until there is none.
+
+    ``notes`` are what operators should know of a process that is ready all the same.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        checks: Mapping[str, Callable[[], Awaitable[None]]],
+        interval: float = 5.0,
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.draining = False
+        self.notes = list(notes)
+        self._clock = clock
+        self._interval = interval
+        self._problems: dict[str, str | None] = dict.fromkeys(checks, "was not asked yet")
+        self._said: dict[str, set[str]] = {}
+        self._loops: dict[str, LoopingCall] = {}
+        self._asking: dict[str, Deferred[None]] = {}
+        for name, check in checks.items():
+            loop = LoopingCall(self._ask, name, check)
+            loop.clock = clock
+            self._loops[name] = loop
+
+    def start(self) -> None:
+        """Ask now, and then again and again."""
+        for loop in self._loops.values():
+            loop.start(self._interval)
+
+    def stop(self) -> None:
+        """Ask no more; a check in flight is cancelled."""
+        for loop in self._loops.values():
+            if loop.running:
+                loop.stop()
+        for asking in list(self._asking.values()):
+            asking.cancel()
+
+    def drain(self) -> None:
+        """The process shuts down: not ready from now on."""
+        self.draining = True
+
+    def problems(self) -> list[str]:
+        """Why the process is not ready; empty when it is."""
+        found = ["the proxy is shutting down"] if self.draining else []
+        return found + [f"{name}: {problem}" for name, problem in self._problems.items() if problem]
+
+    def _ask(self, name: str, check: Callable[[], Awaitable[None]]) -> Deferred[None]:
+        async def ask() -> None:
+            await check()
+
+        asking = ensureDeferred(ask())
+        self._asking[name] = asking
+        asking.addTimeout(ANSWER_SECONDS, self._clock)
+        asking.addCallbacks(lambda _: self._answered(name), lambda failure: self._failed(name, failure.value))
+        return asking
+
+    def _answered(self, name: str) -> None:
+        del self._asking[name]
+        self._problems[name] = None
+        self._loops[name].interval = self._interval
+        if self._said.get(name) != set():
+            again = " again" if name in self._said else ""
+            self._log.info("{name} answers{again}", name=name, again=again)
+            self._said[name] = set()
+
+    def _failed(self, name: str, error: BaseException) -> None:
+        del self._asking[name]
+        if not any(loop.running for loop in self._loops.values()):
+            return
+        if isinstance(error, DeferredTimeoutError):
+            problem = f"no answer within {ANSWER_SECONDS:g} s"
+        elif isinstance(error, LfsError):
+            problem = str(error)
+        else:
+            problem = f"{type(error).__name__}: {error}"
+        self._problems[name] = problem
+        self._loops[name].interval = min(RETRY_SECONDS, self._interval)
+        said = self._said.setdefault(name, set())
+        if problem not in said and len(said) < MOST_SAID:
+            said.add(problem)
+            self._log.warn("{name} cannot be used, not ready: {problem}", name=name, problem=problem)

@@ -1,0 +1,90 @@
+"""What every session of the relay shares."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Coroutine
+from fnmatch import fnmatchcase
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from lfsproxy.budget import MemoryBudget
+from lfsproxy.claimcheck import ClaimCheck
+from lfsproxy.interfaces import IMetrics
+from lfsproxy.relay.brokers import BrokerDirectory
+from lfsproxy.relay.upstream import Upstream
+from lfsproxy.settings import Settings
+from lfsproxy.wire.sasl import SASL_AUTHENTICATE, SASL_HANDSHAKE
+
+SCANS_AT_ONCE = 2
+
+_log = Logger()
+
+
+@attrs.define
+class SaidOnce:
+    """So that what is true of many connections is logged once, until it changes."""
+
+    _said: str = ""
+
+    def is_new(self, text: str) -> bool:
+        """Whether ``text`` differs from what was last told."""
+        said, self._said = self._said, text
+        return said != text
+
+
+@attrs.frozen(eq=False)
+class RelayContext:
+    """The settings and the process-wide parts.
+
+    ``inflating`` is the one place for a compressed batch that needs more memory than its lease has and that
+    the budget cannot give at once: see lfsproxy.relay.held. ``scanning`` bounds the decompressors of first
+    passes.
+    """
+
+    reactor: IReactorTime
+    settings: Settings
+    claims: ClaimCheck
+    budget: MemoryBudget
+    metrics: IMetrics
+    directory: BrokerDirectory
+    upstream: Upstream
+    outage: SaidOnce = attrs.field(factory=lambda: SaidOnce())
+    inflating: DeferredSemaphore = attrs.field(factory=lambda: DeferredSemaphore(1))
+    scanning: DeferredSemaphore = attrs.field(factory=lambda: DeferredSemaphore(SCANS_AT_ONCE))
+    clean_ups: set[Deferred[None]] = attrs.field(factory=set)
+
+    @property
+    def hold_limit(self) -> int:
+        """The largest Produce request, in bytes, that is held while its records are looked into."""
+        return self.settings.s3_part_size + self.settings.max_passthrough_size
+
+    @property
+    def clients_sign_in(self) -> bool:
+        """Whether clients have to sign in with the brokers themselves, through the relay."""
+        return self.settings.uses_sasl and self.settings.kafka_client_identity == "relay"
+
+    @property
+    def hidden_apis(self) -> Collection[int]:
+        """APIs that clients are not offered: signing in, where the proxy does that."""
+        if self.settings.uses_sasl and self.settings.kafka_client_identity == "proxy":
+            return (SASL_HANDSHAKE, SASL_AUTHENTICATE)
+        return ()
+
+    def looks_into(self, topic: str) -> bool:
+        """Whether LFS records of this topic are offloaded (LFS_TOPICS)."""
+        return any(fnmatchcase(topic, glob) for glob in self.settings.topics)
+
+    def clean_up(self, steps: Coroutine[Any, Any, None]) -> None:
+        """Run clean-up that nobody waits for, except a stop of the process."""
+        running = Deferred.fromCoroutine(steps)
+        self.clean_ups.add(running)
+
+        def done(_: object) -> None:
+            self.clean_ups.discard(running)
+
+        running.addErrback(lambda failure: _log.failure("a clean-up failed", failure=failure))
+        running.addBoth(done)

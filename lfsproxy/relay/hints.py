@@ -1,0 +1,62 @@
+"""The offsets that go into object keys: each partition's next offset as one connection last knew it.
+
+A hint that helps people, not the truth: another producer may append in between. A single producer's keys do
+end in its true offsets.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from lfsproxy.relay.holes import LONGEST_TOPIC
+
+MOST_PARTITIONS = 65536
+"""Of one connection; beyond it what was learnt first is forgotten."""
+
+
+@attrs.define
+class _Known:
+    next_offset: int
+    pending: int = 0
+
+
+class OffsetHints:
+    """Next offsets by (topic, partition): the broker's last word plus the records that are on their way."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], _Known] = {}
+
+    def knows(self, topic: str, partition: int) -> bool:
+        """Whether a hint is there; else the broker may be asked, and ``learn`` told."""
+        return (topic, partition) in self._known
+
+    def learn(self, topic: str, partition: int, next_offset: int) -> None:
+        """The broker said what the partition's next offset is."""
+        self._begin(topic, partition).next_offset = max(next_offset, 0)
+
+    def reserve(self, topic: str, partition: int, count: int) -> int:
+        """The hint for the first of ``count`` records that are now on their way."""
+        known = self._known.get((topic, partition)) or self._begin(topic, partition)
+        hint = known.next_offset + known.pending
+        known.pending += max(count, 0)
+        return hint
+
+    def _begin(self, topic: str, partition: int) -> _Known:
+        if len(self._known) >= MOST_PARTITIONS:
+            del self._known[next(iter(self._known))]
+        known = _Known(0)
+        if len(topic) <= LONGEST_TOPIC:
+            self._known[topic, partition] = known
+        return known
+
+    def settle(self, topic: str, partition: int, count: int, next_offset: int | None) -> None:
+        """``count`` records that were reserved are in the log, which goes on at ``next_offset``, or are not.
+
+        Nothing is learnt about a partition whose records were never offloaded.
+        """
+        known = self._known.get((topic, partition))
+        if known is None:
+            return
+        known.pending = max(known.pending - count, 0)
+        if next_offset is not None:
+            known.next_offset = next_offset

@@ -1,0 +1,82 @@
+"""The order in which one connection's requests reach the broker: that in which the client sent them.
+
+Uploads overlap; forwarding does not. Each request takes a place in the line when it begins, waits for its
+turn, forwards (or gives its own answer), and leaves.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from twisted.internet.defer import CancelledError, Deferred
+
+
+class Place:
+    """One request's place in the line."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._waiting: list[Deferred[None]] = []
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is this request's turn."""
+        places = self._line._places
+        return bool(places) and places[0] is self
+
+    async def turn(self) -> None:
+        """Wait until every earlier request has left the line. Raises CancelledError where it has left itself.
+
+        Several steps of the request may wait, each for itself.
+        """
+        while not self.is_first:
+            if self not in self._line._places:
+                raise CancelledError()
+            # One for each who waits: to cancel one of them is not the turn of the next.
+            waiting: Deferred[None] = Deferred()
+            self._waiting.append(waiting)
+            await waiting
+
+    def leave(self) -> None:
+        """Let the next one through. May be called more than once."""
+        self._line._leave(self)
+
+    def _look_again(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.called:
+                each.callback(None)
+
+
+class Line:
+    """The requests of one connection that were not forwarded yet, first come first."""
+
+    def __init__(self) -> None:
+        self._places: deque[Place] = deque()
+        self._room: Deferred[None] | None = None
+        self._most = 0
+
+    def join(self) -> Place:
+        """Take the last place."""
+        place = Place(self)
+        self._places.append(place)
+        return place
+
+    async def shorter_than(self, count: int) -> None:
+        """Wait until fewer than ``count`` requests are in the line. For one waiter at a time."""
+        if len(self._places) >= count:
+            self._room, self._most = Deferred(), count
+            await self._room
+
+    def _leave(self, place: Place) -> None:
+        if place not in self._places:
+            return
+        was_first = self._places[0] is place
+        self._places.remove(place)
+        place._look_again()
+        if was_first and self._places:
+            self._places[0]._look_again()
+        room = self._room
+        if room is not None and len(self._places) < self._most:
+            self._room = None
+            room.callback(None)

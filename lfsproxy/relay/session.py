@@ -1,0 +1,598 @@
+"""One Kafka client's connection joined to one connection to a broker.
+
+Two coroutines run per session: one reads the client's requests, the other the broker's answers. A request
+that needs no look inside is relayed as its bytes arrive. Produce requests are given to
+``lfsproxy.relay.produce``, where their uploads overlap. Requests reach the broker in the order in which the
+client sent them (``Line``), and answers reach the client in that order too, the proxy's own among them.
+
+States of a session: *connecting* (to the broker), *open*, *draining* (no new request is read; ends when all
+are answered), *client gone* (only Produce requests whose outcome is still open are waited for), *over*.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, cast
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.error import ConnectError, ConnectingCancelledError
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from lfsproxy.errors import FramingError, LfsError, NotSignedIn
+from lfsproxy.relay.batches import Batch
+from lfsproxy.relay.context import RelayContext
+from lfsproxy.relay.held import HeldProduce
+from lfsproxy.relay.hints import OffsetHints
+from lfsproxy.relay.holes import Holes
+from lfsproxy.relay.line import Line, Place
+from lfsproxy.relay.stream import ConnectionGone, FrameStream, shielded
+from lfsproxy.relay.streamed import StreamedProduce
+from lfsproxy.relay.upstream import BrokerStream
+from lfsproxy.wire import addresses, list_offsets, versions
+from lfsproxy.wire.answers import NodeEndpoint, ProduceResponse
+from lfsproxy.wire.chunks import Piece
+from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestStart, ResponseStart
+from lfsproxy.wire.primitives import INT32, shown
+from lfsproxy.wire.produce import PRODUCE
+from lfsproxy.wire.sasl import (
+    SASL_AUTHENTICATE,
+    SASL_HANDSHAKE,
+    SignInGate,
+    decode_authenticate,
+    handshake_mechanism,
+)
+
+API_VERSIONS = 18
+LIST_OFFSETS = 2
+SMALL_FRAME = 64 * 1024
+MOST_WAITING = 16
+REQUESTS_AT_ONCE = 32
+MAX_COLLECTED_ANSWER = 64 * 1024 * 1024
+AFTER_CLIENT_SECONDS = 60.0
+CLOSE_SECONDS = 30.0
+HINT_SECONDS = 2.0
+
+
+@attrs.define(eq=False)
+class Answer:
+    """A client's request that is not answered yet. ``data`` is set where the whole answer is at hand."""
+
+    data: bytes | None = None
+
+
+@attrs.frozen(eq=False)
+class Expected:
+    """An answer that the broker owes. Where ``take`` is None it is relayed as it comes."""
+
+    start: RequestStart | None
+    answer: Answer | None
+    take: Callable[[bytes], Awaitable[bytes | None]] | None = None
+    lost: Callable[[], None] | None = None
+
+
+class Session:
+    """Runs until either side is gone.
+
+    ``connect`` opens the broker's side; it also gives the seconds after which the proxy has to sign in there
+    again, None where it need not.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        context: RelayContext,
+        client: FrameStream,
+        connect: Callable[[], Coroutine[Any, Any, tuple[BrokerStream, float | None]]],
+    ) -> None:
+        self.context = context
+        self.client = client
+        self.line = Line()
+        self.holes = Holes()
+        self.hints = OffsetHints()
+        self.client_id: str | None = None
+        self.fire_and_forget = False
+        self._connect = connect
+        self._broker: BrokerStream | None = None
+        self._ranges: Mapping[int, tuple[int, int]] = {}
+        self._answers: deque[Answer] = deque()
+        self._expected: deque[Expected] = deque()
+        self._writing = DeferredLock()
+        self._works: set[Deferred[None]] = set()
+        self._connecting: Deferred[tuple[BrokerStream, float | None]] | None = None
+        self._sign_in_again: IDelayedCall | None = None
+        self._gate = SignInGate() if context.clients_sign_in else None
+        self._requests: Deferred[None] | None = None
+        self._between_requests = False
+        self._read = 0
+        self._draining = False
+        self._forwards = True
+        self._broker_over = False
+        self._given_up = False
+        self._close_told = False
+        self._awaited: Callable[[], bool] = lambda: True
+        self._reached: Deferred[None] | None = None
+        client.on_lost = self._client_lost
+
+    # The life of a session
+
+    async def run(self) -> None:
+        """Serve the client until it or the broker is gone. Never raises."""
+        self.context.metrics.kafka_connection(1)
+        try:
+            self._connecting = Deferred.fromCoroutine(self._connect())
+            self._broker, seconds = await self._connecting
+            self._sign_in_later(self._broker, seconds)
+        except (ConnectError, OSError, LfsError) as error:
+            if self.context.outage.is_new(str(error)):
+                self._log.warn("Kafka clients are turned away: {error}", error=error)
+            self.context.metrics.kafka_closed("broker_unreachable")
+        except (CancelledError, ConnectingCancelledError):
+            pass  # The client went away, or the process stops.
+        else:
+            self.context.outage.is_new("")
+            await self._serve(self._broker)
+        finally:
+            await self._see_off(self.client)
+            self.context.metrics.kafka_connection(-1)
+
+    def _sign_in_later(self, broker: BrokerStream, seconds: float | None) -> None:
+        if seconds is not None:
+            self._sign_in_again = self.context.reactor.callLater(
+                seconds, lambda: self.spawn(self._sign_in_now(broker))
+            )
+
+    async def _sign_in_now(self, broker: BrokerStream) -> None:
+        """Sign in again on the broker's connection, with no other request in between (KIP-368)."""
+
+        async def ask(frame: bytes) -> bytes:
+            reply: Deferred[bytes] = Deferred()
+
+            async def take(body: bytes) -> None:
+                if not reply.called:
+                    reply.callback(body)
+
+            self._forwarding(Expected(None, None, take)).write(frame)
+            return await reply
+
+        await self._writing.acquire()
+        try:
+            self._sign_in_later(broker, await self.context.upstream.sign_in(ask, broker.address))
+        finally:
+            self._writing.release()
+
+    async def _serve(self, broker: FrameStream) -> None:
+        answers = Deferred.fromCoroutine(self._guarded(self._read_answers(broker)))
+        self._requests = Deferred.fromCoroutine(self._guarded(self._read_requests()))
+        await self._requests
+        if self._draining:
+            await self._until(self._is_all_answered)
+        await self._settle_after_client()
+        await self._see_off(broker)
+        await answers
+        self._abandon()
+        if self._sign_in_again is not None and self._sign_in_again.active():
+            self._sign_in_again.cancel()
+
+    async def _see_off(self, stream: FrameStream) -> None:
+        """Close a connection when its peer has taken what was written, or takes none of it for too long."""
+        stream.close()
+        late = self.context.reactor.callLater(CLOSE_SECONDS, stream.abort)
+        await stream.over()
+        if late.active():
+            late.cancel()
+
+    async def _until(self, reached: Callable[[], bool], seconds: float | None = None) -> None:
+        """Wait until ``reached`` says so, which is asked when something has changed; ``seconds`` at most."""
+        if not reached():
+            self._awaited, self._reached = reached, Deferred()
+            if seconds is not None:
+                self._reached.addTimeout(seconds, self.context.reactor, lambda *_: None)
+            await self._reached
+            self._reached = None
+
+    def _changed(self) -> None:
+        if self._reached is not None and not self._reached.called and self._awaited():
+            self._reached.callback(None)
+
+    def _is_all_answered(self) -> bool:
+        is_over = self.client.closed or self._broker_over or self._given_up
+        return is_over or not (self._answers or self._works)
+
+    def _is_all_settled(self) -> bool:
+        is_open = self._works or any(expected.lost is not None for expected in self._expected)
+        return self._broker_over or self._given_up or not is_open
+
+    def _client_lost(self) -> None:
+        """The client's connection is closed: what waits for memory or for its turn need not wait on."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._requests is not None and not self.fire_and_forget:
+            self._requests.cancel()
+        self._changed()
+
+    async def _guarded(self, steps: Coroutine[Any, Any, None]) -> None:
+        """Run one of the two loops; its end, however it comes, is the end of what it reads."""
+        try:
+            await steps
+        except (ConnectionGone, CancelledError):
+            return
+        except LfsError as error:
+            self.close(error)
+        except Exception:
+            self._log.failure("a Kafka session of {peer} failed", peer=self.client.peer)
+            self.close(FramingError("internal error"))
+
+    def close(self, error: LfsError) -> None:
+        """Close the client's connection because of an error, said once in the log and counted."""
+        if not self.client.closed and not self._close_told:
+            self._close_told = True
+            self._log.warn(
+                "the connection of Kafka client {client_id} ({peer}) is closed: {error}",
+                client_id=self.client_id,
+                peer=self.client.peer,
+                error=error,
+            )
+            self.context.metrics.kafka_closed(error.problem)
+        self.client.abort()
+
+    async def _settle_after_client(self) -> None:
+        """No request is read any more. What was forwarded may still be answered, which decides about blobs.
+
+        What was not is given up, except where the client need not be there (acks=0).
+        """
+        if not self.fire_and_forget:
+            self._cancel_works()
+        await self._until(self._is_all_settled, AFTER_CLIENT_SECONDS)
+
+    def stop_forwarding(self) -> None:
+        """A request is given up. Nothing behind it may reach the broker: it could be taken for the next."""
+        self._forwards = False
+
+    def _cancel_works(self) -> None:
+        self.stop_forwarding()
+        for work in list(self._works):
+            work.cancel()
+
+    def _abandon(self) -> None:
+        """No more answers come: requests not forwarded are given up, the outcome of others is unknown."""
+        self._cancel_works()
+        expected, self._expected = list(self._expected), deque()
+        for each in expected:
+            if each.lost is not None:
+                each.lost()
+
+    def advertise_endpoints(self, answer: ProduceResponse) -> list[NodeEndpoint]:
+        """The brokers that a Produce answer names, at the proxy's addresses for them."""
+        named = {end.node_id: (end.host, end.port) for end in answer.node_endpoints}
+        self.context.directory.follow(named)
+        moved = []
+        for end in answer.node_endpoints:
+            host, port = self.advertised(end.node_id, end.host, end.port)
+            moved.append(attrs.evolve(end, host=host, port=port))
+        return moved
+
+    def drain(self) -> None:
+        """Read no new request; close when those that were begun are answered."""
+        self._draining = True
+        if self._requests is not None and self._between_requests:
+            self._requests.cancel()
+
+    def give_up(self) -> None:
+        """End now, without waiting for anybody's answer."""
+        self._given_up = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        self._abandon()
+        self.client.abort()
+        if self._broker is not None:
+            self._broker.abort()
+        self._changed()
+
+    def look_for_hang_up(self) -> None:
+        """A paused socket does not tell that its peer has gone, so it is asked."""
+        if self.client.reading_paused and self.client_hung_up():
+            self.client.abort()
+
+    def client_hung_up(self) -> bool:
+        """Whether nobody is left to be answered. Without answers (acks=0) nobody need be."""
+        return not self.fire_and_forget and self.client.peer_hung_up()
+
+    # Requests, in the client's order
+
+    async def _read_requests(self) -> None:
+        while not self._draining:
+            self._between_requests = True
+            event = await self.client.next_event()
+            self._between_requests = False
+            if not isinstance(event, RequestStart):
+                raise FramingError(f"a frame begins with {event!r:.80}")
+            self.client_id = shown(event.client_id)
+            await self._route(event)
+            self._read += 1
+            if self._read % REQUESTS_AT_ONCE == 0:
+                # What was read ahead may be thousands of requests; others have their turn in between.
+                await deferLater(cast(Any, self.context.reactor), 0)
+
+    async def _route(self, start: RequestStart) -> None:
+        api = versions.find(start.api_key)
+        if start.api_key != PRODUCE:
+            self.context.metrics.kafka_request(api.name if api else "unknown", None)
+        await self.line.shorter_than(MOST_WAITING)
+        # A client that does not take its answers gets no more of them.
+        await self.client.drained()
+        if start.api_key == API_VERSIONS and api is not None and start.api_version > api.max_version:
+            await self._skip()
+            await self._answer_locally(versions.unsupported_version_answer(start.correlation_id))
+        elif api is None or not api.min_version <= start.api_version <= api.max_version:
+            name = api.name if api else f"API {start.api_key}"
+            raise FramingError(f"{name} version {start.api_version} was not offered")
+        elif start.api_key in self.context.hidden_apis:
+            raise FramingError(f"{api.name} was not offered: the proxy signs in by itself")
+        elif start.api_key == PRODUCE:
+            if self._gate is not None and not self._gate.open:
+                raise NotSignedIn("it produces before the broker has taken its sign-in")
+            await self._receive_produce(start)
+        else:
+            await self._relay(start, api)
+
+    async def _skip(self) -> None:
+        while not isinstance(await self.client.next_event(), FrameEnd):
+            pass
+
+    async def _answer_locally(self, data: bytes) -> None:
+        answer = self.new_answer()
+        place = self.line.join()
+        await place.turn()
+        self.complete(answer, data)
+        place.leave()
+
+    async def _relay(self, start: RequestStart, api: versions.Api) -> None:
+        answer = self.new_answer()
+        place = self.line.join()
+        if api.how is versions.How.VERSIONS or start.api_key == SASL_HANDSHAKE:
+            await self._relay_small(place, answer, start)
+            return
+        expected = Expected(start, answer, self._taker(start, api))
+        if not place.is_first and start.size <= SMALL_FRAME:
+            body = await self._collect(start)
+            self.spawn(self._forward_later(place, expected, [start.head, body]))
+            return
+        await place.turn()
+        await self._writing.acquire()
+        try:
+            broker = self._forwarding(expected)
+            broker.write(start.head)
+            while isinstance(event := await self.client.next_event(), FrameBytes):
+                broker.write(event.data)
+                await broker.drained()
+        finally:
+            self._writing.release()
+            place.leave()
+
+    async def _relay_small(self, place: Place, answer: Answer, start: RequestStart) -> None:
+        """Relay a request whose body matters: who asks for versions, by which mechanism somebody signs in."""
+        if start.size > SMALL_FRAME:
+            raise FramingError(f"a request of {start.size} bytes for API {start.api_key}")
+        body = await self._collect(start)
+        expected = Expected(start, answer)
+        if start.api_key == SASL_HANDSHAKE:
+            if self._gate is not None:
+                self._gate.handshake(handshake_mechanism(body))
+        else:
+            expected = attrs.evolve(expected, take=self._versions_taker(start, body))
+        await self._forward_later(place, expected, [start.head, body])
+
+    def _versions_taker(self, start: RequestStart, body: bytes) -> Callable[[bytes], Awaitable[bytes]]:
+        software = versions.client_software(start.api_version, body)
+
+        async def take(answered: bytes) -> bytes:
+            capped = versions.cap_versions(
+                start.api_version, start.correlation_id, answered, software, self.context.hidden_apis
+            )
+            self._ranges = capped.broker_ranges
+            return capped.frame
+
+        return take
+
+    @staticmethod
+    async def _take_authenticated(gate: SignInGate, start: RequestStart, body: bytes) -> bytes:
+        gate.answered(decode_authenticate(body, start.api_version))
+        return INT32.pack(4 + len(body)) + INT32.pack(start.correlation_id) + body
+
+    async def _collect(self, start: RequestStart) -> bytes:
+        chunks = []
+        while isinstance(event := await self.client.next_event(), FrameBytes):
+            chunks.append(bytes(event.data))
+        return b"".join(chunks)
+
+    async def _forward_later(self, place: Place, expected: Expected, pieces: Sequence[Piece]) -> None:
+        try:
+            await place.turn()
+            await self.forward(expected, pieces)
+        finally:
+            place.leave()
+
+    def spawn(self, steps: Coroutine[Any, Any, None]) -> None:
+        """Run steps of this session beside the reading of requests; they end with the session."""
+        work = Deferred.fromCoroutine(self._guarded(steps))
+        self._works.add(work)
+
+        def done(_: object) -> None:
+            self._works.discard(work)
+            self._changed()
+
+        work.addBoth(done)
+
+    def expect(
+        self,
+        start: RequestStart,
+        answer: Answer,
+        take: Callable[[bytes], Awaitable[bytes | None]],
+        lost: Callable[[], None],
+    ) -> Expected:
+        """What to do with the broker's answer to a request: ``lost`` is called where it does not come."""
+        return Expected(start, answer, take, lost)
+
+    async def forward(
+        self, expected: Expected | None, pieces: Sequence[Piece], begun: Callable[[], None] = lambda: None
+    ) -> None:
+        """Write a whole request to the broker. ``expected`` None: it has no answer (acks=0).
+
+        ``begun`` is called just before the first byte is written.
+        Raises ConnectionGone, or is cancelled, only before the first byte is written. After that it goes on
+        for as long as the broker's connection does, whatever becomes of the client.
+        """
+        await self._writing.acquire()
+        try:
+            broker = self._forwarding(expected)
+        except ConnectionGone:
+            self._writing.release()
+            raise
+        begun()
+        sending = Deferred.fromCoroutine(broker.send_all(pieces))
+        sending.addBoth(lambda _: self._writing.release())
+        await shielded(sending)
+
+    def _forwarding(self, expected: Expected | None) -> FrameStream:
+        broker = self._broker
+        if broker is None or broker.closed or not self._forwards:
+            raise ConnectionGone
+        if expected is not None:
+            self._expected.append(expected)
+        return broker
+
+    async def _receive_produce(self, start: RequestStart) -> None:
+        body = start.size + 4 - len(start.head)
+        kind = HeldProduce if body <= self.context.hold_limit else StreamedProduce
+        work = kind(self, start, self.new_answer(), self.line.join())
+        await work.receive()
+        self.spawn(work.run())
+
+    # Answers, in the order of the requests
+
+    def new_answer(self) -> Answer:
+        """The next answer in the client's order."""
+        answer = Answer()
+        self._answers.append(answer)
+        return answer
+
+    def complete(self, answer: Answer, data: bytes) -> None:
+        """An answer is at hand, b"" where there is to be none; it leaves when it is first in order."""
+        answer.data = data
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._answers and self._answers[0].data is not None:
+            data = self._answers.popleft().data
+            if data:
+                self.client.write(data)
+        self._changed()
+
+    async def _read_answers(self, broker: FrameStream) -> None:
+        try:
+            while True:
+                event = await broker.next_event()
+                if not isinstance(event, ResponseStart):
+                    raise FramingError(f"the broker's frame begins with {event!r:.80}")
+                await self._take_answer(broker, event)
+        finally:
+            broker.abort()
+            self._end_client()
+
+    def _end_client(self) -> None:
+        """The broker is gone; so is what the client waits for. What was answered is still delivered."""
+        self._broker_over = True
+        if self._requests is not None:
+            self._requests.cancel()
+        self.client.close()
+        self._changed()
+
+    async def _take_answer(self, broker: FrameStream, start: ResponseStart) -> None:
+        if not self._expected:
+            raise FramingError(f"the broker answered {start.correlation_id}, which was not asked")
+        expected = self._expected[0]
+        request = expected.start
+        if request is not None and request.correlation_id != start.correlation_id:
+            raise FramingError(
+                f"the broker answered {start.correlation_id} where {request.correlation_id} was next"
+            )
+        if expected.take is None:
+            if not self._answers or self._answers[0] is not expected.answer:
+                raise FramingError(f"the answer {start.correlation_id} is not the next one in order")
+            self.client.write(start.head)
+            while isinstance(event := await broker.next_event(), FrameBytes):
+                self.client.write(event.data)
+                await self.client.drained()
+            if self._given_up:
+                raise ConnectionGone
+            self._expected.popleft()
+            self._answers.popleft()
+            self._flush()
+            return
+        if start.size > MAX_COLLECTED_ANSWER:
+            raise FramingError(f"the broker's answer of {start.size} bytes is too large to look into")
+        body = bytearray()
+        while isinstance(event := await broker.next_event(), FrameBytes):
+            body += event.data
+        data = await expected.take(bytes(body))
+        self._expected.popleft()
+        if expected.answer is not None and data is not None:
+            self.complete(expected.answer, data)
+        self._changed()
+        await self.client.drained()
+
+    def _taker(
+        self, start: RequestStart, api: versions.Api
+    ) -> Callable[[bytes], Awaitable[bytes | None]] | None:
+        """What to do with the answer of a request, None where it is relayed as it comes."""
+        gate = self._gate
+        if start.api_key == SASL_AUTHENTICATE and gate is not None:
+            return lambda body: self._take_authenticated(gate, start, body)
+        if api.how == versions.How.ADDRESSES:
+            return lambda body: self._rewrite_addresses(start, body)
+        return None
+
+    async def _rewrite_addresses(self, start: RequestStart, body: bytes) -> bytes:
+        named = addresses.brokers_named(start.api_key, start.api_version, body)
+        self.context.directory.follow(named)
+        return addresses.rewrite(
+            start.api_key, start.api_version, start.correlation_id, body, self.advertised
+        )
+
+    def advertised(self, node: int, host: str, port: int) -> tuple[str, int]:
+        """Where this client reaches a node: the proxy's own address for it."""
+        if node < 0:
+            return host, port
+        return self.context.directory.advertised(node, self.client.local_host)
+
+    # Offset hints
+
+    async def offset_hint(self, batch: Batch) -> int:
+        """The next offset for a batch's records as far as it is known, asking the client's broker once."""
+        if not self.hints.knows(batch.topic, batch.partition):
+            asked = self._ask_offset(batch.topic, batch.partition)
+            if asked is not None:
+                asked.addTimeout(HINT_SECONDS, self.context.reactor, lambda *_: None)
+                offset = await asked
+                if offset is not None and not self.hints.knows(batch.topic, batch.partition):
+                    self.hints.learn(batch.topic, batch.partition, offset)
+        return batch.reserve_hint(self.hints)
+
+    def _ask_offset(self, topic: str, partition: int) -> Deferred[int | None] | None:
+        version = list_offsets.choose_version(self._ranges.get(LIST_OFFSETS))
+        if version is None:
+            return None
+        reply: Deferred[int | None] = Deferred()
+
+        async def take(body: bytes) -> None:
+            if not reply.called:
+                reply.callback(list_offsets.decode_answer(version, body))
+
+        frame = list_offsets.encode_request(version, list_offsets.CORRELATION_ID, topic, partition)
+        self.spawn(self.forward(Expected(None, None, take), [frame]))
+        return reply

@@ -1,0 +1,206 @@
+"""One TCP connection of the relay: frames come in as events, bytes go out with back-pressure, both ways.
+
+Both of a session's connections are one of these. Reading is by ``await next_event()``; while nobody asks, at
+most ``READ_AHEAD`` bytes and one read are held, then the socket is paused, so that the peer waits. Writing is
+by ``write`` and ``await drained()``: the latter waits while the peer does not take what was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+from typing import Protocol as Shape
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lfsproxy.peers import peer_is_gone
+from lfsproxy.wire.chunks import Piece
+from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestStart, ResponseStart
+
+READ_AHEAD = 256 * 1024
+READ_SIZE = 256 * 1024
+WRITE_SIZE = 256 * 1024
+
+Event = RequestStart | ResponseStart | FrameBytes | FrameEnd
+
+
+class Frames(Shape):
+    """RequestFrames or ResponseFrames of lfsproxy.wire.frames."""
+
+    @property
+    def buffered(self) -> int: ...
+
+    def feed(self, data: bytes) -> None: ...
+
+    def next_event(self) -> Event | None: ...
+
+
+class ConnectionGone(Exception):
+    """The peer's connection is closed; no more events come."""
+
+
+@implementer(IPushProducer)
+class FrameStream(Protocol):
+    """A connection that is read and written by coroutines.
+
+    ``peer`` is its address for people, ``local_host`` the address of ours that it is connected to; IPv4 is
+    written as IPv4. ``on_lost`` is called when the connection is closed, after the waiting reader was told.
+    """
+
+    def __init__(self, frames: Frames) -> None:
+        self.frames = frames
+        self.connected_to_peer = False
+        self.peer = ""
+        self.local_host = ""
+        self.reading_paused = False
+        self._closed = False
+        self._more: Deferred[None] | None = None
+        self._writable = True
+        self._drained: list[Deferred[None]] = []
+        self._over: list[Deferred[None]] = []
+        self.on_lost: Callable[[], None] = lambda: None
+
+    def connectionMade(self) -> None:
+        self.connected_to_peer = True
+        transport = cast(Any, self.transport)
+        peer = transport.getPeer()
+        self.peer = f"{_plain(peer.host)}:{peer.port}"
+        self.local_host = _plain(transport.getHost().host)
+        transport.bufferSize = READ_SIZE
+        transport.setTcpNoDelay(True)
+        transport.setTcpKeepAlive(True)
+        transport.registerProducer(self, True)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.frames.feed(data)
+        self._wake()
+        if self.frames.buffered > READ_AHEAD and not self.reading_paused and not self._closed:
+            self.reading_paused = True
+            cast(Any, self.transport).pauseProducing()
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        self._closed = True
+        self._writable = True
+        self._wake()
+        self._fire_drained()
+        self.on_lost()
+        waiting, self._over = self._over, []
+        for each in waiting:
+            each.callback(None)
+
+    async def over(self) -> None:
+        """Wait until the connection is gone."""
+        if self.connected_to_peer and not self._closed:
+            waiting: Deferred[None] = Deferred()
+            self._over.append(waiting)
+            await waiting
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is gone, or was given up."""
+        return self._closed
+
+    async def next_event(self) -> Event:
+        """The next event of the peer's stream. Raises ConnectionGone at its end, or FramingError."""
+        while True:
+            event = self.frames.next_event()
+            if event is not None:
+                return event
+            if self._closed:
+                raise ConnectionGone
+            if self.reading_paused:
+                self.reading_paused = False
+                cast(Any, self.transport).resumeProducing()
+            self._more = Deferred()
+            await self._more
+
+    def _wake(self) -> None:
+        waiting, self._more = self._more, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Hand bytes to the socket, not more than WRITE_SIZE between two calls of ``drained``."""
+        if not self._closed:
+            cast(Any, self.transport).write(bytes(data))
+
+    async def drained(self) -> None:
+        """Wait until the peer takes more. Returns at once after a close: the reader learns of that."""
+        if not self._writable and not self._closed:
+            waiting: Deferred[None] = Deferred()
+            self._drained.append(waiting)
+            await waiting
+
+    async def send_all(self, pieces: Sequence[Piece]) -> None:
+        """Write any number of bytes, WRITE_SIZE ahead of the peer at most. Ends early after a close."""
+        for piece in pieces:
+            # A piece is sliced only where it is larger: whole ones are written without a copy.
+            for start in range(0, len(piece), WRITE_SIZE):
+                self.write(
+                    piece if len(piece) <= WRITE_SIZE else memoryview(piece)[start : start + WRITE_SIZE]
+                )
+                await self.drained()
+
+    def pauseProducing(self) -> None:
+        self._writable = False
+
+    def resumeProducing(self) -> None:
+        self._writable = True
+        self._fire_drained()
+
+    def stopProducing(self) -> None:
+        self._writable = True
+        self._fire_drained()
+
+    def _fire_drained(self) -> None:
+        waiting, self._drained = self._drained, []
+        for each in waiting:
+            each.callback(None)
+
+    def close(self) -> None:
+        """Close after what was written is sent."""
+        if self.connected_to_peer and not self._closed:
+            transport = cast(Any, self.transport)
+            transport.unregisterProducer()
+            transport.loseConnection()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self.connected_to_peer and not self._closed:
+            cast(Any, self.transport).abortConnection()
+
+    def peer_hung_up(self) -> bool:
+        """Whether the peer has closed, which a paused socket does not tell by itself."""
+        return self._closed or peer_is_gone(self.transport)
+
+
+def _plain(host: str) -> str:
+    return host.removeprefix("::ffff:") if "." in host else host
+
+
+def uncancelled(deferred: Deferred[Any]) -> Deferred[None]:
+    """A Deferred that fires after another one does, and that can be cancelled only by itself."""
+    after: Deferred[None] = Deferred()
+
+    def fire(result: object) -> object:
+        if not after.called:
+            after.callback(None)
+        return result
+
+    deferred.addBoth(fire)
+    return after
+
+
+async def shielded(deferred: Deferred[Any]) -> bool:
+    """Wait until a Deferred fires, even where whoever waits is cancelled; whether that happened."""
+    was_cancelled = False
+    while not deferred.called:
+        try:
+            await uncancelled(deferred)
+        except CancelledError:
+            was_cancelled = True
+    return was_cancelled

@@ -1,0 +1,284 @@
+"""The brokers' side of the relay: connections to them, and the proxy's own sign-in and questions there.
+
+TLS and sign-in follow LFS_KAFKA_SECURITY_PROTOCOL. A connection that is opened for a client is signed in here
+only with LFS_KAFKA_CLIENT_IDENTITY=proxy; else the client's own exchange is relayed on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar, cast
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IAddress, IHandshakeListener, IReactorTCP
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lfsproxy.errors import BrokerUnavailable, FramingError, SignInRefused
+from lfsproxy.relay.stream import ConnectionGone, FrameStream
+from lfsproxy.settings import Address, Settings
+from lfsproxy.tls import ClientTls, tls_trouble
+from lfsproxy.wire import addresses, metadata, sasl
+from lfsproxy.wire.frames import FrameBytes, ResponseFrames
+
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 10.0
+SIGN_IN_AGAIN = 0.85
+"""At which part of a session's lifetime the proxy signs in again."""
+
+T = TypeVar("T")
+Ask = Callable[[bytes], Awaitable[bytes]]
+"""Sends a request's frame and gives the body of its answer."""
+
+
+@implementer(IHandshakeListener)
+class BrokerStream(FrameStream):
+    """A connection to the broker at ``address``. ``trouble`` is what ended it, where TLS knows that."""
+
+    def __init__(self, address: Address) -> None:
+        super().__init__(ResponseFrames())
+        self.address = address
+        self.trouble = ""
+        self._is_shaken = False
+        self._shaken: Deferred[None] | None = None
+
+    async def shaken(self) -> None:
+        """Wait until the TLS handshake is done, or has failed: then the connection is closed."""
+        if not self._is_shaken and not self.closed:
+            self._shaken = Deferred()
+            await self._shaken
+
+    def handshakeCompleted(self) -> None:
+        self._is_shaken = True
+        self._fire_shaken()
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        self.trouble = tls_trouble(reason)
+        super().connectionLost(reason)
+        self._fire_shaken()
+
+    def _fire_shaken(self) -> None:
+        waiting, self._shaken = self._shaken, None
+        if waiting is not None:
+            waiting.callback(None)
+
+
+class _BrokerFactory(Factory):
+    noisy = False
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        return BrokerStream(self._address)
+
+
+class Upstream:
+    """Opens connections to brokers. Raises BrokerUnavailable where none can be had."""
+
+    def __init__(self, reactor: IReactorTCP, settings: Settings) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._refused = sasl.RefusedSignIns()
+        self._trusted: set[Address] = set()
+        self._first_sign_ins: dict[Address, DeferredLock] = {}
+        self._tls = None
+        if settings.uses_tls:
+            self._tls = ClientTls(
+                "LFS_KAFKA_TLS", settings.kafka_tls_ca, settings.kafka_tls_cert, settings.kafka_tls_key
+            )
+
+    def check_files(self) -> None:
+        """Raise SettingError where the certificates or the password cannot be read."""
+        if self._tls is not None:
+            self._tls.check()
+        self._settings.sasl_credentials()
+
+    async def connect(self, targets: Sequence[Address]) -> BrokerStream:
+        """Connect to the first of the addresses that answers."""
+        return await self._first(targets, self._open)
+
+    async def connect_signed_in(self, targets: Sequence[Address]) -> tuple[BrokerStream, float | None]:
+        """Connect and sign in with the proxy's own identity; seconds until that has to be done again."""
+        return await self._first(targets, self._open_signed_in)
+
+    async def fetch_brokers(self, targets: Sequence[Address]) -> dict[int, tuple[str, int]]:
+        """Every broker's host and port by node id, asked with the proxy's own identity."""
+        stream, _ = await self.connect_signed_in(targets)
+        body = await self._ask_once(stream, metadata.metadata_request(), "when asked for metadata")
+        named = addresses.brokers_named(metadata.METADATA, metadata.VERSION, body)
+        if not named:
+            raise FramingError("the metadata names no broker")
+        return named
+
+    async def ping(self, targets: Sequence[Address]) -> None:
+        """Ask for what a broker answers to anybody: a sign of life without an identity."""
+        stream = await self.connect(targets)
+        await self._ask_once(stream, metadata.api_versions_request(), "when asked for its versions")
+
+    # Connecting
+
+    async def _first(self, targets: Sequence[Address], open: Callable[[Address], Awaitable[T]]) -> T:
+        troubles = []
+        for address in targets:
+            try:
+                return await open(address)
+            except SignInRefused:
+                raise
+            except BrokerUnavailable as error:
+                troubles.append(str(error))
+        why = "; ".join(troubles) or "its address is not known"
+        raise BrokerUnavailable(f"the broker cannot be reached ({why})")
+
+    async def _open(self, address: Address) -> BrokerStream:
+        host = address.host or "localhost"
+        endpoint: Any = HostnameEndpoint(
+            cast(Any, self._reactor), host, address.port, timeout=CONNECT_SECONDS
+        )
+        if self._tls is not None:
+            endpoint = wrapClientTLS(self._tls.creator(host), endpoint)
+        try:
+            protocol = await cast(Awaitable[Protocol], endpoint.connect(_BrokerFactory(address)))
+        except (ConnectError, OSError) as error:
+            raise BrokerUnavailable(f"{address}: {error}") from None
+        stream = cast(BrokerStream, protocol)
+        if self._tls is not None:
+            await self._within(CONNECT_SECONDS, stream, stream.shaken())
+            if stream.closed:
+                trouble = stream.trouble or "closed during the TLS handshake; is that port for TLS?"
+                raise BrokerUnavailable(f"{address}: {trouble}")
+        return stream
+
+    async def _open_signed_in(self, address: Address) -> tuple[BrokerStream, float | None]:
+        settings = self._settings
+        if settings.kafka_sasl_mechanism:
+            self._refused.check(address, settings.sasl_credentials(), self._now())
+        stream = await self._open(address)
+        try:
+            seconds = await self._sign_in_first(stream)
+        except ConnectionGone:
+            raise self._gone(stream, "during sign-in") from None
+        except BaseException:
+            stream.abort()
+            raise
+        return stream, seconds
+
+    async def _sign_in_first(self, stream: BrokerStream) -> float | None:
+        """Sign in on a new connection: one at a time, for as long as the broker has taken none."""
+
+        def ask(frame: bytes) -> Awaitable[bytes]:
+            return self._ask(stream, frame)
+
+        if stream.address in self._trusted:
+            return await self.sign_in(ask, stream.address)
+        lock = self._first_sign_ins.setdefault(stream.address, DeferredLock())
+        await lock.acquire()
+        try:
+            return await self.sign_in(ask, stream.address)
+        finally:
+            lock.release()
+
+    async def _ask_once(self, stream: BrokerStream, frame: bytes, when: str) -> bytes:
+        """The only question on a connection."""
+        try:
+            return await self._ask(stream, frame)
+        except ConnectionGone:
+            raise self._gone(stream, when) from None
+        finally:
+            stream.close()
+
+    async def _ask(self, stream: BrokerStream, frame: bytes) -> bytes:
+        """One question on a connection that has no other. Raises ConnectionGone, also where it takes long."""
+
+        async def answer() -> bytes:
+            stream.write(frame)
+            await stream.next_event()
+            body = bytearray()
+            while isinstance(event := await stream.next_event(), FrameBytes):
+                body += event.data
+            return bytes(body)
+
+        return await self._within(ANSWER_SECONDS, stream, answer())
+
+    async def _within(self, seconds: float, stream: BrokerStream, steps: Awaitable[T]) -> T:
+        """Close the connection where the steps take longer, or are given up."""
+        late = cast(Any, self._reactor).callLater(seconds, stream.abort)
+        try:
+            return await steps
+        except CancelledError:
+            stream.abort()
+            raise
+        finally:
+            if late.active():
+                late.cancel()
+
+    def _gone(self, stream: BrokerStream, when: str) -> BrokerUnavailable:
+        why = f" ({stream.trouble})" if stream.trouble else ""
+        return BrokerUnavailable(f"{stream.address}: the broker closed the connection {when}{why}")
+
+    def _now(self) -> float:
+        return cast(float, cast(Any, self._reactor).seconds())
+
+    # Signing in
+
+    async def sign_in(self, ask: Ask, address: Address) -> float | None:
+        """Sign in, where there is an identity to sign in with. Seconds until it has to be done again.
+
+        Raises SignInRefused where the broker, or the broker's own proof, is not right, or was not lately:
+        then it is not asked.
+        """
+        settings = self._settings
+        mechanism = settings.kafka_sasl_mechanism
+        if not mechanism:
+            return None
+        credentials = settings.sasl_credentials()
+        self._refused.check(address, credentials, self._now())
+        try:
+            lifetime_ms = await self._exchange(ask, mechanism, credentials, address)
+        except SignInRefused as error:
+            self._trusted.discard(address)
+            self._refused.refused(address, credentials, self._now(), str(error))
+            raise
+        self._trusted.add(address)
+        return lifetime_ms / 1000 * SIGN_IN_AGAIN if lifetime_ms > 0 else None
+
+    async def _exchange(
+        self, ask: Ask, mechanism: str, credentials: tuple[str, str, str], address: Address
+    ) -> int:
+        """The steps of a sign-in; the session's lifetime in milliseconds, 0 is unlimited."""
+        _, username, password = credentials
+        client = await self._in_thread(
+            sasl.new_client,
+            mechanism,
+            username,
+            password,
+            address.host or "localhost",
+            self._settings.kafka_security_protocol,
+        )
+        error, offered = sasl.decode_handshake(await ask(sasl.handshake_request(0, mechanism)))
+        if error:
+            raise SignInRefused(
+                f"the broker does not offer {mechanism} (LFS_KAFKA_SASL_MECHANISM), but {', '.join(offered)}"
+            )
+        lifetime_ms = 0
+        while not client.is_done():
+            token = await self._in_thread(client.auth_bytes)
+            answer = sasl.decode_authenticate(await ask(sasl.authenticate_request(0, token)))
+            if answer.error_code:
+                name = f" as {username!r}" if username else ""
+                raise SignInRefused(
+                    f"the broker refuses the proxy's sign-in by {mechanism}{name}: "
+                    f"{answer.error_message or f'error {answer.error_code}'}"
+                )
+            lifetime_ms = answer.lifetime_ms
+            await self._in_thread(client.receive, answer.auth_bytes)
+        return lifetime_ms
+
+    def _in_thread(self, call: Callable[..., T], *args: Any) -> Deferred[T]:
+        """Key derivation takes a while, and some mechanisms ask other services."""
+        reactor = cast(Any, self._reactor)
+        return deferToThreadPool(reactor, reactor.getThreadPool(), call, *args)

@@ -1,0 +1,111 @@
+"""What S3 answers: results and errors in XML, and which errors are worth another try.
+
+Error codes: "Error responses" in the Amazon S3 API reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from xml.etree import ElementTree
+
+import attrs
+
+MAX_ANSWER = 1024 * 1024
+"""Bytes of an answer's body, at most; S3's own are far below."""
+
+_RETRIABLE_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+_DOUBTFUL_STATUS = frozenset({500, 502, 504})
+_RETRIABLE_CODE = frozenset(
+    {
+        "BadDigest",
+        "InternalError",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "SlowDown",
+        "XAmzContentChecksumMismatch",
+    }
+)
+
+
+@attrs.frozen
+class Answer:
+    """One answer of S3: header names in lower case; ``code`` and ``message`` of an error, else empty.
+
+    ``attempts`` counts how often the request was sent; ``doubtful``: an earlier one may have worked.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    code: str = ""
+    message: str = ""
+    attempts: int = 1
+    doubtful: bool = False
+
+    @property
+    def is_error(self) -> bool:
+        return self.status >= 300 or bool(self.code)
+
+    @property
+    def is_retriable(self) -> bool:
+        return self.status in _RETRIABLE_STATUS or self.code in _RETRIABLE_CODE
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the request may have worked although this is an error."""
+        return self.status in _DOUBTFUL_STATUS or (self.status == 200 and bool(self.code))
+
+    def __str__(self) -> str:
+        said = ": ".join(part for part in (self.code, self.message) if part)
+        region = self.headers.get("x-amz-bucket-region")
+        hint = f" (the bucket's region is {region})" if region and self.status in {301, 400} else ""
+        return f"S3 answered {self.status}{' ' if said else ''}{said}{hint}"
+
+
+class UnreadableAnswer(Exception):
+    """A body that is not the XML that was to be expected."""
+
+
+def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+    """Note an error's code and message, also where they come with status 200, as CompleteMultipartUpload's
+    may: it sends its status before it knows the outcome."""
+    code = message = ""
+    if status >= 300 or b"<Error" in body:
+        try:
+            root = parse_xml(body)
+        except UnreadableAnswer:
+            root = None
+        if root is not None and local_name(root) == "Error":
+            code, message = text_of(root, "Code"), text_of(root, "Message")
+    return Answer(status, headers, body, code, message)
+
+
+def parse_xml(body: bytes) -> ElementTree.Element:
+    """Parse a body that a stranger may have written: no document type, so no entities.
+
+    Raises UnreadableAnswer.
+    """
+    try:
+        # Stores send whitespace while they work.
+        text = body.decode("utf-8").strip()
+        if "<!DOCTYPE" in text or "<!ENTITY" in text:
+            raise UnreadableAnswer("a document type is not expected")
+        return ElementTree.fromstring(text)
+    except (UnicodeDecodeError, ElementTree.ParseError) as error:
+        raise UnreadableAnswer(str(error)) from error
+
+
+def local_name(element: ElementTree.Element) -> str:
+    """The element's name without its namespace, which stores disagree on."""
+    return element.tag.rpartition("}")[2]
+
+
+def children(element: ElementTree.Element, name: str) -> Iterator[ElementTree.Element]:
+    """The direct children of that name, in whatever namespace."""
+    return (child for child in element if local_name(child) == name)
+
+
+def text_of(element: ElementTree.Element, name: str) -> str:
+    """The text of the first child of that name, or nothing."""
+    child = next(children(element, name), None)
+    return (child.text or "").strip() if child is not None else ""

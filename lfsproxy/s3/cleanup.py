@@ -1,0 +1,137 @@
+"""Removes what must not stay in S3: at once where S3 answers, else in the background for a while.
+
+What could not be removed at once is counted as an orphan and logged with its key, because this process may
+end before S3 is back; garbage collection finds it then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lfsproxy.errors import LfsError, StoreUnavailable
+from lfsproxy.interfaces import IMetrics
+from lfsproxy.s3.client import S3Client
+
+ANSWER_SECONDS = 4.0
+"""How long one request of a clean-up may be in trouble: somebody may wait for the first try."""
+
+ABORTS = 5
+FIRST_DELAY = 1.0
+LONGEST_DELAY = 30.0
+GIVE_UP_SECONDS = 600.0
+MAX_JOBS = 1000
+LANDING_SECONDS = 10.0
+"""After this time an object whose PUT was given up is deleted once more: S3 may still be at work on the PUT
+when it answers the first DELETE."""
+
+
+@attrs.frozen
+class Leftover:
+    """What may be in S3 under ``key``: a multipart upload, more of them whose ids were never learnt
+    (``unknown_uploads``), and the object itself. ``cut_parts``: a part may still arrive."""
+
+    key: str
+    upload_id: str | None = None
+    cut_parts: bool = False
+    unknown_uploads: bool = False
+    object: bool = False
+
+
+class Cleanup:
+    """Removes leftovers. ``random`` gives numbers from 0 to 1, for the jitter of the delays."""
+
+    _log = Logger()
+
+    def __init__(
+        self, client: S3Client, clock: IReactorTime, random: Callable[[], float], metrics: IMetrics
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._random = random
+        self._metrics = metrics
+        self._jobs: set[Deferred[None]] = set()
+
+    async def remove(self, leftover: Leftover) -> None:
+        """Remove it, or count and log it and go on trying in the background. Never raises."""
+        try:
+            await self._try(leftover)
+        except (LfsError, CancelledError) as error:
+            self._count(leftover.key, str(error) or "the store was closed")
+            if isinstance(error, StoreUnavailable):
+                self.remove_later(leftover, FIRST_DELAY, counted=True, again=leftover.object)
+        else:
+            if leftover.object:
+                self._remove_again(leftover.key)
+
+    def remove_later(
+        self, leftover: Leftover, delay: float = 0.0, counted: bool = False, again: bool = False
+    ) -> None:
+        """Remove it in the background, for up to GIVE_UP_SECONDS. ``delay`` is in seconds; ``counted``: that
+        it may stay was counted already; ``again``: its object may land behind its deletion."""
+        if len(self._jobs) >= MAX_JOBS:
+            if not counted:
+                self._count(leftover.key, f"{MAX_JOBS} others are being removed")
+            return
+        job = Deferred.fromCoroutine(self._keep_trying(leftover, delay, again))
+        self._jobs.add(job)
+        job.addErrback(self._failed, leftover.key, counted)
+        job.addBoth(lambda _: self._jobs.discard(job))
+
+    def close(self) -> None:
+        """Stop trying, and log what is left."""
+        for job in list(self._jobs):
+            job.cancel()
+
+    def _count(self, key: str, why: str) -> None:
+        self._metrics.orphan("abort_failed")
+        self._log.warn(
+            "could not remove what an upload left at {bucket}/{key}: {why}",
+            bucket=self._client.location.bucket,
+            key=key,
+            why=why,
+        )
+
+    def _failed(self, failure: Failure, key: str, counted: bool) -> None:
+        why = "the store was closed" if failure.check(CancelledError) else failure.getErrorMessage()
+        if not counted:
+            self._count(key, why)
+        else:
+            self._log.warn("gave up removing {key}: {why}", key=key, why=why)
+
+    def _remove_again(self, key: str) -> None:
+        self.remove_later(Leftover(key, object=True), LANDING_SECONDS, counted=True)
+
+    async def _keep_trying(self, leftover: Leftover, delay: float, again: bool) -> None:
+        end = self._clock.seconds() + GIVE_UP_SECONDS
+        while True:
+            await deferLater(self._clock, delay * (0.5 + self._random() / 2))
+            try:
+                await self._try(leftover)
+            except StoreUnavailable:
+                delay = min(LONGEST_DELAY, max(FIRST_DELAY, delay * 2))
+                if self._clock.seconds() + delay > end:
+                    raise
+            else:
+                self._log.info("removed what was left at {key}", key=leftover.key)
+                if again:
+                    self._remove_again(leftover.key)
+                return
+
+    async def _try(self, leftover: Leftover) -> None:
+        uploads = [leftover.upload_id] if leftover.upload_id else []
+        if leftover.unknown_uploads:
+            uploads += await self._client.list_multipart_uploads(leftover.key, ANSWER_SECONDS)
+        for upload_id in uploads:
+            # A part on its way can land behind an abort: then only NoSuchUpload says that all is gone.
+            for _ in range(ABORTS if leftover.cut_parts else 1):
+                if not await self._client.abort_multipart_upload(leftover.key, upload_id, ANSWER_SECONDS):
+                    break
+        if leftover.object:
+            await self._client.delete_object(leftover.key, ANSWER_SECONDS)

@@ -1,0 +1,314 @@
+"""The S3 requests that uploads need, each tried again by itself while S3 is in trouble.
+
+Operations and headers are those of the Amazon S3 API reference, by their names there.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import attrs
+from crc32c import crc32c
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from lfsproxy.checksums import Buffer
+from lfsproxy.errors import StoreRefused, StoreUnavailable
+from lfsproxy.interfaces import IMetrics
+from lfsproxy.s3.answers import Answer, UnreadableAnswer, children, parse_xml, text_of
+from lfsproxy.s3.credentials import CredentialSource
+from lfsproxy.s3.exchange import Exchanges, Trouble
+from lfsproxy.s3.signing import S3Location, sign
+
+COMPLETE_SECONDS = 600.0
+"""How long CompleteMultipartUpload may stay silent: stores assemble the object meanwhile."""
+
+FIRST_DELAY = 0.1
+LONGEST_DELAY = 3.0
+STALE_TRIES = 4
+
+
+class S3Unavailable(StoreUnavailable):
+    """S3 was in trouble for too long. ``doubtful``: one of the tries may have worked all the same."""
+
+    def __init__(self, message: str, doubtful: bool) -> None:
+        super().__init__(message)
+        self.doubtful = doubtful
+
+
+class S3Refused(StoreRefused):
+    """S3 said no. ``doubtful``: a try before that one may have worked."""
+
+    def __init__(self, message: str, doubtful: bool = False) -> None:
+        super().__init__(message)
+        self.doubtful = doubtful
+
+
+@attrs.frozen
+class Part:
+    """A part that S3 has: number from 1, its ETag, and its CRC-32C where checksums are on."""
+
+    number: int
+    etag: str
+    crc: int | None
+
+
+def encode_crc(crc: int) -> str:
+    """A CRC-32C as S3 writes it: big-endian, in base64."""
+    return base64.b64encode(crc.to_bytes(4, "big")).decode("ascii")
+
+
+def composite_crc(parts: Sequence[Part]) -> str:
+    """The checksum that S3 gives an object of several parts: that of their checksums, and their number."""
+    crcs = b"".join((part.crc or 0).to_bytes(4, "big") for part in parts)
+    return f"{encode_crc(crc32c(crcs))}-{len(parts)}"
+
+
+class S3Client:
+    """Sends requests to one bucket.
+
+    ``patience`` is how long, in seconds, trouble may last before a request fails (LFS_S3_RETRY_TIMEOUT). It
+    counts from the last progress: a request that progresses is never cut for its length.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        exchanges: Exchanges,
+        location: S3Location,
+        credentials: CredentialSource,
+        clock: IReactorTime,
+        random: Callable[[], float],
+        metrics: IMetrics,
+        patience: float,
+        checksums: bool = True,
+    ) -> None:
+        self.location = location
+        self.checksums = checksums
+        self._exchanges = exchanges
+        self._credentials = credentials
+        self._clock = clock
+        self._random = random
+        self._metrics = metrics
+        self._patience = patience
+        self._conditional = True
+
+    async def put_object(
+        self, key: str, headers: Mapping[str, str], body: Sequence[Buffer], crc: int | None
+    ) -> Answer:
+        """PutObject, never over an existing object. 409 and 412 come back as answers."""
+        if crc is not None:
+            headers = {**headers, "x-amz-checksum-crc32c": encode_crc(crc)}
+        return await self._conditionally(
+            "put_object", "PUT", key, headers=headers, body=body, accept={409, 412}
+        )
+
+    async def create_multipart_upload(self, key: str, headers: Mapping[str, str]) -> tuple[str, bool]:
+        """CreateMultipartUpload: the upload's id, and whether an earlier try may have made another."""
+        if self.checksums:
+            headers = {
+                **headers,
+                "x-amz-checksum-algorithm": "CRC32C",
+                "x-amz-checksum-type": "COMPOSITE",
+            }
+        answer = await self.request(
+            "create_multipart_upload", "POST", key, query={"uploads": ""}, headers=headers
+        )
+        return _required(answer, "UploadId"), answer.doubtful
+
+    async def upload_part(
+        self, key: str, upload_id: str, number: int, body: Sequence[Buffer], crc: int | None
+    ) -> Part:
+        """UploadPart."""
+        answer = await self.request(
+            "upload_part",
+            "PUT",
+            key,
+            query={"partNumber": str(number), "uploadId": upload_id},
+            headers={} if crc is None else {"x-amz-checksum-crc32c": encode_crc(crc)},
+            body=body,
+        )
+        etag = answer.headers.get("etag")
+        if not etag:
+            raise S3Refused("S3 gave no ETag for a part")
+        return Part(number, etag, crc)
+
+    async def complete_multipart_upload(self, key: str, upload_id: str, parts: Sequence[Part]) -> Answer:
+        """CompleteMultipartUpload, never over an existing object. 404, 409 and 412 come back as answers."""
+        return await self._conditionally(
+            "complete_multipart_upload",
+            "POST",
+            key,
+            query={"uploadId": upload_id},
+            headers={"content-type": "application/xml"},
+            body=[_complete_xml(parts)],
+            accept={404, 409, 412},
+            silence=COMPLETE_SECONDS,
+        )
+
+    async def abort_multipart_upload(self, key: str, upload_id: str, patience: float | None = None) -> bool:
+        """AbortMultipartUpload. False when there is no such upload (any more)."""
+        answer = await self.request(
+            "abort_multipart_upload",
+            "DELETE",
+            key,
+            query={"uploadId": upload_id},
+            accept={404},
+            patience=patience,
+        )
+        return answer.status != 404
+
+    async def list_multipart_uploads(self, key: str, patience: float | None = None) -> list[str]:
+        """ListMultipartUploads: the ids of the uploads to exactly this key."""
+        answer = await self.request(
+            "list_multipart_uploads", "GET", query={"uploads": "", "prefix": key}, patience=patience
+        )
+        try:
+            root = parse_xml(answer.body)
+        except UnreadableAnswer as error:
+            raise StoreRefused(f"S3's list of uploads cannot be read: {error}") from error
+        return [text_of(u, "UploadId") for u in children(root, "Upload") if text_of(u, "Key") == key]
+
+    async def head_object(self, key: str) -> Answer | None:
+        """HeadObject with its checksum; None where there is no such object."""
+        headers = {"x-amz-checksum-mode": "ENABLED"} if self.checksums else {}
+        answer = await self.request("head_object", "HEAD", key, headers=headers, accept={404})
+        return None if answer.status == 404 else answer
+
+    async def delete_object(self, key: str, patience: float | None = None) -> None:
+        """DeleteObject. A key that is not there counts as deleted."""
+        answer = await self.request("delete_object", "DELETE", key, accept={404}, patience=patience)
+        if answer.code == "NoSuchBucket":
+            raise self._refusal("delete_object", answer)
+
+    async def head_bucket(self, patience: float | None = None) -> None:
+        """HeadBucket: whether the bucket is there and the credentials reach it."""
+        answer = await self.request("head_bucket", "HEAD", accept={403, 404}, patience=patience)
+        bucket = self.location.bucket
+        if answer.status == 404:
+            raise StoreRefused(f"the bucket {bucket} does not exist (LFS_S3_BUCKET)")
+        if answer.status == 403:
+            raise StoreRefused(f"S3 does not let these credentials use the bucket {bucket}")
+
+    async def _conditionally(
+        self,
+        operation: str,
+        method: str,
+        key: str,
+        headers: Mapping[str, str],
+        body: Sequence[Buffer],
+        accept: Collection[int],
+        query: Mapping[str, str] | None = None,
+        silence: float | None = None,
+    ) -> Answer:
+        """With If-None-Match: *, unless the store has said that it does not know it."""
+        if self._conditional:
+            answer = await self.request(
+                operation,
+                method,
+                key,
+                query=query,
+                headers={**headers, "if-none-match": "*"},
+                body=body,
+                accept={*accept, 501},
+                silence=silence,
+            )
+            if answer.status != 501:
+                return answer
+            if self._conditional:
+                self._conditional = False
+                self._log.warn(
+                    "the store does not know If-None-Match on {operation}: from now on it is not asked "
+                    "to refuse an existing key ({answer})",
+                    operation=operation,
+                    answer=answer,
+                )
+        return await self.request(
+            operation, method, key, query=query, headers=headers, body=body, accept=accept, silence=silence
+        )
+
+    async def request(
+        self,
+        operation: str,
+        method: str,
+        key: str = "",
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Sequence[Buffer] = (),
+        accept: Collection[int] = (),
+        silence: float | None = None,
+        patience: float | None = None,
+    ) -> Answer:
+        """Send until S3 answers something other than trouble: a success, or a status in ``accept``.
+
+        ``silence`` is how many seconds S3 may stay silent, ``patience`` replaces the client's. Raises
+        StoreUnavailable when the trouble lasts, StoreRefused with S3's own words for any other answer.
+        """
+        patience = self._patience if patience is None else patience
+        deadline: float | None = None
+        attempts = stale = 0
+        doubtful = False
+        while True:
+            attempts += 1
+            started = self._clock.seconds()
+            signed = sign(self.location, await self._credentials.current(), method, key, query, headers)
+            # Two thirds, so that after a dead connection there is time for another.
+            stall = silence or patience * 2 / 3
+            if deadline is not None and silence is None:
+                stall = min(stall, max(deadline - started, 1.0))
+            result = "cancelled"
+            try:
+                answer = await self._exchanges.send(signed, body, stall)
+                result = "store_error" if answer.is_error and answer.status not in accept else "ok"
+            except Trouble as trouble:
+                result = "store_error"
+                why, since = str(trouble), trouble.since
+                doubtful = doubtful or trouble.sent
+                if trouble.stale and stale < STALE_TRIES:
+                    stale += 1
+                    continue
+            else:
+                why, since = str(answer), self._clock.seconds()
+                if not answer.is_retriable:
+                    answer = attrs.evolve(answer, attempts=attempts, doubtful=doubtful)
+                    if answer.is_error and answer.status not in accept:
+                        raise self._refusal(operation, answer)
+                    return answer
+                doubtful = doubtful or answer.is_doubtful
+            finally:
+                self._metrics.s3_operation(operation, result, self._clock.seconds() - started)
+            deadline = since + patience if deadline is None else deadline
+            tried = attempts - stale
+            delay = self._random() * min(LONGEST_DELAY, FIRST_DELAY * 2**tried)
+            if self._clock.seconds() + delay >= deadline:
+                place = "/".join(part for part in (self.location.bucket, key) if part)
+                raise S3Unavailable(f"{operation} of {place} failed {attempts} times: {why}", doubtful)
+            self._metrics.s3_retry(operation)
+            if delay:
+                await deferLater(self._clock, delay)
+
+    def _refusal(self, operation: str, answer: Answer) -> S3Refused:
+        return S3Refused(f"{operation} in {self.location.bucket}: {answer}", answer.doubtful)
+
+
+def _required(answer: Answer, name: str) -> str:
+    try:
+        text = text_of(parse_xml(answer.body), name)
+    except UnreadableAnswer as error:
+        raise StoreRefused(f"S3's answer cannot be read: {error}") from error
+    if not text:
+        raise StoreRefused(f"S3's answer has no {name}")
+    return text
+
+
+def _complete_xml(parts: Sequence[Part]) -> bytes:
+    lines = ['<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">']
+    for part in parts:
+        etag = part.etag.replace("&", "&amp;").replace("<", "&lt;")
+        crc = f"<ChecksumCRC32C>{encode_crc(part.crc)}</ChecksumCRC32C>" if part.crc is not None else ""
+        lines.append(f"<Part>{crc}<ETag>{etag}</ETag><PartNumber>{part.number}</PartNumber></Part>")
+    return "".join([*lines, "</CompleteMultipartUpload>"]).encode("utf-8")

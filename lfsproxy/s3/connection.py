@@ -1,0 +1,194 @@
+"""Connections to S3: Twisted's HTTP/1.1 client with what uploads need besides.
+
+Four things are added to Agent. An answer that comes before the whole body was sent is not lost: S3 refuses
+a large PUT at once and closes, which Agent reports as a broken connection. A request that died because its
+pooled connection was closed meanwhile can be told from trouble. What the kernel still holds can be asked
+for, as progress that no callback reports. And ``*.localhost`` is the own machine (RFC 6761), so that
+virtual-host style works without DNS.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+import termios
+from collections.abc import Callable
+from typing import cast
+
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.ssl import Certificate, trustRootFromCertificates
+from twisted.python.failure import Failure
+from twisted.web._newclient import HTTP11ClientProtocol, Request
+from twisted.web.client import (
+    URI,
+    BrowserLikePolicyForHTTPS,
+    HTTPConnectionPool,
+    RequestTransmissionFailed,
+    ResponseDone,
+    ResponseNeverReceived,
+    _HTTP11ClientFactory,
+)
+from twisted.web.http import PotentialDataLoss
+from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS, IResponse
+from zope.interface import implementer
+
+from lfsproxy.s3.body import BufferBody
+
+IDLE_SECONDS = 15
+"""How long an idle connection is kept: stores close theirs after 20 seconds and more."""
+
+
+class StaleConnection(Exception):
+    """A pooled connection was gone when it was used again: nothing is known to be wrong with S3.
+
+    ``reasons`` are the failures behind it, as in the exceptions of Agent.
+    """
+
+    def __init__(self, reasons: list[Failure]) -> None:
+        super().__init__(reasons)
+        self.reasons = reasons
+
+
+class S3ClientProtocol(HTTP11ClientProtocol):
+    """One connection: reports early answers and stale connections."""
+
+    _requests = 0
+
+    def request(self, request: Request) -> Deferred[IResponse]:
+        self._requests += 1
+        answer = super().request(request)
+        body = request.bodyProducer
+        if isinstance(body, BufferBody) and self._responseDeferred is not None:
+            body.unacknowledged = self._unacknowledged
+            self._responseDeferred.addCallback(self._answered, body)
+        if self._requests > 1:
+            answer.addErrback(self._stale)
+        return answer
+
+    def _answered(self, response: IResponse, body: BufferBody) -> IResponse:
+        if self._state.startswith("TRANSMITTING") and response.code >= 300 and body.answered is not None:
+            body.pauseProducing()
+            # A plain close would wait for the rest of the body, which nobody reads any more.
+            body.answered(response).addBoth(self._cut)
+        return response
+
+    def _cut(self, result: object) -> None:
+        cast(ITCPTransport, self.transport).abortConnection()
+
+    def _unacknowledged(self) -> int | None:
+        """Bytes that the kernel holds for the peer; None where it does not tell."""
+        # Over TLS the socket is one transport below.
+        tcp = getattr(self.transport, "transport", self.transport)
+        handle = getattr(tcp, "socket", None)
+        if not isinstance(handle, socket.socket) or handle.fileno() < 0:
+            return None
+        (size,) = struct.unpack("i", fcntl.ioctl(handle, termios.TIOCOUTQ, b"\0" * 4))
+        return int(size)
+
+    def _stale(self, failure: Failure) -> Failure:
+        """Only where S3 closed it: our own cancelling, at a stall, says nothing of that kind."""
+        reasons = getattr(failure.value, "reasons", [])
+        gone = failure.check(RequestTransmissionFailed, ResponseNeverReceived)
+        if gone and all(reason.check(ConnectionDone, ConnectionLost) for reason in reasons):
+            return Failure(StaleConnection(reasons))
+        return failure
+
+
+class _Factory(_HTTP11ClientFactory):
+    noisy = False
+
+    def buildProtocol(self, addr: object) -> S3ClientProtocol:
+        return S3ClientProtocol(self._quiescentCallback)  # type: ignore[no-untyped-call]  # of Twisted
+
+
+def connection_pool(clock: IReactorTime, idle: int) -> HTTPConnectionPool:
+    """A pool that keeps up to ``idle`` connections for the next requests."""
+    pool = HTTPConnectionPool(clock, persistent=True)
+    pool._factory = _Factory
+    pool.maxPersistentPerHost = idle
+    pool.cachedConnectionTimeout = IDLE_SECONDS
+    pool.retryAutomatically = False
+    return pool
+
+
+def tls_policy(ca_bundle: str | None) -> IPolicyForHTTPS:
+    """Which servers https trusts: those of a file of PEM certificates, else the system's.
+
+    Raises OSError or OpenSSL's error where the file cannot be used.
+    """
+    if ca_bundle is None:
+        return cast(IPolicyForHTTPS, BrowserLikePolicyForHTTPS())
+    with open(ca_bundle, "rb") as file:
+        pem = file.read()
+    end = b"-----END CERTIFICATE-----"
+    begin = b"-----BEGIN CERTIFICATE-----"
+    blocks = [begin + block.rpartition(begin)[2] + end for block in pem.split(end)[:-1]]
+    if not blocks:
+        raise OSError("there is no certificate in it")
+    trust = trustRootFromCertificates([Certificate.loadPEM(block) for block in blocks])
+    return cast(IPolicyForHTTPS, BrowserLikePolicyForHTTPS(trust))
+
+
+@implementer(IAgentEndpointFactory)
+class S3Endpoints:
+    """Where a URL's host is. ``timeout`` bounds one connection attempt, in seconds."""
+
+    def __init__(self, reactor: object, policy: IPolicyForHTTPS, timeout: float) -> None:
+        self._reactor = reactor
+        self._policy = policy
+        self._timeout = timeout
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        host = uri.host.decode("ascii")
+        if host.endswith(".localhost"):
+            host = "localhost"
+        endpoint: IStreamClientEndpoint
+        if isIPAddress(host):
+            endpoint = TCP4ClientEndpoint(self._reactor, host, uri.port, self._timeout)
+        elif isIPv6Address(host):
+            endpoint = TCP6ClientEndpoint(self._reactor, host, uri.port, self._timeout)
+        else:
+            endpoint = HostnameEndpoint(self._reactor, host, uri.port, self._timeout)
+        if uri.scheme == b"https":
+            return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
+        return endpoint
+
+
+class BodyTooLong(Exception):
+    """An answer with a body beyond the limit."""
+
+
+class BodyCollector(Protocol):
+    """Collects an answer's body of at most ``limit`` bytes; ``done`` fires with it."""
+
+    def __init__(self, limit: int, progressed: Callable[[], None]) -> None:
+        self.done: Deferred[bytes] = Deferred(lambda _: self._close())
+        self.received = bytearray()
+        self._limit = limit
+        self._progressed = progressed
+
+    def dataReceived(self, data: bytes) -> None:
+        self._progressed()
+        if len(self.received) + len(data) <= self._limit:
+            self.received += data
+        elif not self.done.called:
+            self.done.errback(BodyTooLong(f"an answer of more than {self._limit} bytes"))
+            self._close()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.done.called:
+            return
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self.done.callback(bytes(self.received))
+        else:
+            self.done.errback(reason)
+
+    def _close(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()

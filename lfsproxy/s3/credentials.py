@@ -1,0 +1,124 @@
+"""S3 credentials from botocore's chain, resolved and refreshed off the reactor thread.
+
+The chain (environment, profile, web identity, container and instance metadata) may read files and ask
+servers, and blocks while it does; botocore decides when credentials have to be refreshed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+from botocore.credentials import Credentials, ReadOnlyCredentials, RefreshableCredentials
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    MetadataRetrievalError,
+)
+from botocore.session import Session
+from twisted.internet.base import ReactorBase
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from lfsproxy.errors import LfsError, StoreRefused, StoreUnavailable
+
+REFRESH_BEFORE = 120
+"""Seconds before the end of their life from which credentials are no longer used without a refresh."""
+
+_TRANSIENT = (CredentialRetrievalError, HTTPClientError, MetadataRetrievalError)
+
+
+class CredentialSource(Protocol):
+    """Gives the credentials to sign the next request with."""
+
+    async def current(self) -> ReadOnlyCredentials:
+        """Raises StoreRefused when there are none, StoreUnavailable when they cannot be had just now."""
+
+
+@attrs.frozen
+class StaticCredentials:
+    """Credentials that never change."""
+
+    access_key: str
+    secret_key: str = attrs.field(repr=False)
+    token: str | None = attrs.field(default=None, repr=False)
+
+    async def current(self) -> ReadOnlyCredentials:
+        return ReadOnlyCredentials(self.access_key, self.secret_key, self.token)
+
+
+def chain_credentials() -> Credentials | None:
+    """What botocore's chain finds. Blocks."""
+    return Session().get_credentials()
+
+
+class ChainCredentials:
+    """botocore's chain: found at the first use, then refreshed in the background before they expire."""
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: ReactorBase, load: Callable[[], Credentials | None] = chain_credentials
+    ) -> None:
+        self._reactor = reactor
+        self._load = load
+        self._source: Credentials | None = None
+        self._frozen: ReadOnlyCredentials | None = None
+        self._waiting: list[Deferred[ReadOnlyCredentials]] | None = None
+
+    async def current(self) -> ReadOnlyCredentials:
+        source = self._source
+        if self._frozen is None or source is None:
+            return await self._refreshed()
+        if isinstance(source, RefreshableCredentials) and source.refresh_needed():
+            refreshed = self._refreshed()
+            if source.refresh_needed(REFRESH_BEFORE):
+                return await refreshed
+            refreshed.addErrback(lambda failure: self._log.warn("{error}", error=failure.value))
+        return self._frozen
+
+    def _refreshed(self) -> Deferred[ReadOnlyCredentials]:
+        """Fires when the refresh that runs, or is started here, is done."""
+        waiter: Deferred[ReadOnlyCredentials] = Deferred()
+        if self._waiting is None:
+            self._waiting = [waiter]
+            pool = self._reactor.getThreadPool()
+            deferToThreadPool(self._reactor, pool, self._resolve).addBoth(self._resolved)
+        else:
+            self._waiting.append(waiter)
+        return waiter
+
+    def _resolve(self) -> ReadOnlyCredentials | LfsError:
+        """In a thread: ask the chain, or the refreshable credentials that it gave."""
+        try:
+            source = self._source or self._load()
+            if source is None:
+                return StoreRefused(
+                    "no S3 credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+                    "or a profile, web identity or instance role"
+                )
+            frozen = source.get_frozen_credentials()
+        except _TRANSIENT as error:
+            return StoreUnavailable(f"S3 credentials cannot be had: {error}")
+        except (BotoCoreError, ClientError) as error:
+            return StoreRefused(f"S3 credentials cannot be had: {error}")
+        self._source = source
+        return frozen
+
+    def _resolved(self, result: object) -> None:
+        waiting, self._waiting = self._waiting or [], None
+        if isinstance(result, ReadOnlyCredentials):
+            self._frozen = result
+        for waiter in waiting:
+            if waiter.called:
+                continue
+            if isinstance(result, ReadOnlyCredentials):
+                waiter.callback(result)
+            elif isinstance(result, LfsError):
+                waiter.errback(result)
+            else:
+                waiter.errback(StoreUnavailable(f"S3 credentials cannot be had: {result}"))

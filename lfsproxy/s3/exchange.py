@@ -1,0 +1,197 @@
+"""One signed request to S3 and its answer, watched for stalls. Nothing is tried again here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import attrs
+from OpenSSL import SSL
+from twisted.internet.base import ReactorBase
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.web.client import Agent
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IPolicyForHTTPS, IResponse
+
+from lfsproxy.checksums import Buffer
+from lfsproxy.s3.answers import MAX_ANSWER, Answer, read_answer
+from lfsproxy.s3.body import BufferBody
+from lfsproxy.s3.connection import (
+    BodyCollector,
+    S3Endpoints,
+    StaleConnection,
+    connection_pool,
+)
+from lfsproxy.s3.signing import SignedRequest
+
+_T = TypeVar("_T")
+
+
+@attrs.define
+class Trouble(Exception):
+    """No answer. ``since`` is when the last progress was made; ``sent``: S3 may have the whole request;
+    ``stale``: the pooled connection was gone."""
+
+    why: str
+    since: float
+    sent: bool
+    stale: bool
+
+    def __str__(self) -> str:
+        return self.why
+
+
+class StallWatch:
+    """Ends what is waited for when nothing has moved for ``limit`` seconds, and tells that from a cancel.
+
+    Progress is reported, or shows in ``measure``: the bytes that the kernel has not got rid of yet.
+    """
+
+    def __init__(self, clock: IReactorTime, limit: float) -> None:
+        self.stalled = False
+        self.cancelled = False
+        self.last = clock.seconds()
+        self.measure: Callable[[], int | None] = lambda: None
+        self._measured: int | None = None
+        self._clock = clock
+        self._limit = limit
+        self._stop: Callable[[], None] = lambda: None
+        self._call: IDelayedCall | None = clock.callLater(limit / 4, self._look)
+
+    def progressed(self) -> None:
+        self.last = self._clock.seconds()
+
+    def over(self, deferred: Deferred[_T]) -> Deferred[_T]:
+        """Watch over ``deferred`` from now on. Errors do not tell who cancelled it, or that anyone did: a
+        name look-up that is cancelled says that there is no such host."""
+        watched: Deferred[_T] = Deferred(lambda _: self.cancel())
+        self._stop = deferred.cancel
+        deferred.chainDeferred(watched)
+        return watched
+
+    def cancel(self) -> None:
+        """Cancel what is waited for."""
+        self.cancelled = True
+        self._stop()
+
+    def end(self) -> None:
+        """Watch no longer."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _look(self) -> None:
+        self._call = None
+        measured = self.measure()
+        if None not in (measured, self._measured) and measured != self._measured:
+            self.progressed()
+        self._measured = measured
+        left = self.last + self._limit - self._clock.seconds()
+        if left > 0:
+            self._call = self._clock.callLater(min(left, self._limit / 4), self._look)
+        else:
+            self.stalled = True
+            self._stop()
+
+
+class Exchanges:
+    """Sends requests over a pool of connections. ``idle`` is how many of them are kept when unused."""
+
+    def __init__(
+        self,
+        reactor: ReactorBase,
+        clock: IReactorTime,
+        policy: IPolicyForHTTPS,
+        connect_timeout: float,
+        idle: int,
+    ) -> None:
+        self._clock = clock
+        self._watches: set[StallWatch] = set()
+        self._pool = connection_pool(clock, idle)
+        endpoints = S3Endpoints(reactor, policy, connect_timeout)
+        self._agent = Agent.usingEndpointFactory(reactor, endpoints, self._pool)
+
+    async def close(self) -> None:
+        """Cancel the requests that are under way, and close all connections."""
+        for watch in list(self._watches):
+            watch.cancel()
+        await self._pool.closeCachedConnections()
+
+    async def send(self, request: SignedRequest, body: Sequence[Buffer], stall: float) -> Answer:
+        """Send ``request`` and read its answer, of whatever status.
+
+        Raises Trouble where there is none: no connection, a broken one, or no byte moved for ``stall``
+        seconds. ``body`` is not held any longer when this returns.
+        """
+        watch = StallWatch(self._clock, stall)
+        self._watches.add(watch)
+        producer = BufferBody(body, watch.progressed) if body else None
+        early: list[tuple[IResponse, BodyCollector]] = []
+
+        def answered_early(response: IResponse) -> Deferred[bytes]:
+            collector = BodyCollector(MAX_ANSWER, watch.progressed)
+            early.append((response, collector))
+            response.deliverBody(collector)
+            return collector.done
+
+        if producer is not None:
+            producer.answered = answered_early
+            watch.measure = lambda: producer.unacknowledged()
+        try:
+            response = await watch.over(
+                self._agent.request(
+                    request.method.encode("ascii"),
+                    request.url.encode("ascii"),
+                    Headers({name: [value] for name, value in request.headers.items()}),
+                    producer,
+                )
+            )
+            watch.progressed()
+            if early:
+                content = bytes(early[0][1].received)
+            else:
+                collector = BodyCollector(MAX_ANSWER, watch.progressed)
+                response.deliverBody(collector)
+                content = await watch.over(collector.done)
+            return _answer(response, content)
+        except Exception as error:
+            if watch.cancelled:
+                raise CancelledError() from error
+            if early:
+                return _answer(early[0][0], bytes(early[0][1].received))
+            why = f"no progress for {stall:.0f} s" if watch.stalled else _reason(error)
+            sent = _reached(error) and (producer is None or producer.finished)
+            raise Trouble(why, watch.last, sent, isinstance(error, StaleConnection)) from None
+        finally:
+            watch.end()
+            self._watches.discard(watch)
+            if producer is not None:
+                producer.answered = None
+                producer.release()
+
+
+def _answer(response: IResponse, content: bytes) -> Answer:
+    headers = {
+        name.decode("latin-1").lower(): values[-1].decode("latin-1")
+        for name, values in response.headers.getAllRawHeaders()
+    }
+    return read_answer(response.code, headers, content)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """An error of Agent's, or those that it wraps."""
+    wrapped = getattr(error, "reasons", None)
+    if not wrapped:
+        return [error]
+    return [cause for failure in wrapped for cause in _causes(failure.value)]
+
+
+def _reached(error: BaseException) -> bool:
+    """Whether there was a connection: only then Agent wraps what went wrong. A failed handshake is none."""
+    causes = _causes(error)
+    return causes != [error] and not any(isinstance(cause, SSL.Error) for cause in causes)
+
+
+def _reason(error: BaseException) -> str:
+    return "; ".join(str(cause) or type(cause).__name__ for cause in _causes(error))

@@ -1,0 +1,113 @@
+"""Where a bucket is, and how a request to it is signed. Uses botocore only, no Twisted: readers use it too.
+
+Payloads are never hashed for the signature: it says UNSIGNED-PAYLOAD, and the x-amz-checksum-* headers
+guard the bytes. See "Authenticating Requests (AWS Signature Version 4)" in the Amazon S3 API reference.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from ipaddress import ip_address
+from urllib.parse import quote, urlsplit
+
+import attrs
+from botocore.auth import UNSIGNED_PAYLOAD, S3SigV4Auth, S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials, ReadOnlyCredentials
+
+_HOST_LABELS = re.compile(r"[a-z0-9]([a-z0-9.-]{1,61})[a-z0-9]")
+
+
+@attrs.frozen
+class S3Location:
+    """A bucket and how it is reached. ``endpoint`` is a URL such as http://localhost:9000, None is AWS.
+
+    Without ``path_style`` the bucket's name goes into the host, except where it cannot: an endpoint that is
+    an IP address, a name that is no host name, or one with dots over https, which no certificate matches.
+    """
+
+    bucket: str
+    region: str = "us-east-1"
+    endpoint: str | None = None
+    path_style: bool = False
+
+    def url(self, key: str = "", query: Mapping[str, str] | None = None) -> str:
+        """The URL of an object, or of the bucket without ``key``. Percent-encodes both arguments."""
+        base = urlsplit(self.endpoint or f"https://s3.{self.region}.{_aws_suffix(self.region)}")
+        path = "/" + quote(key, safe="/-_.~")
+        host = base.netloc
+        if self.path_style or not _fits_host(self.bucket, base.scheme, base.hostname or ""):
+            path = f"/{quote(self.bucket, safe='-_.~')}" + (path if key else "")
+        else:
+            host = f"{self.bucket}.{host}"
+        return f"{base.scheme}://{host}{path}" + (f"?{_encode(query)}" if query else "")
+
+
+@attrs.frozen
+class SignedRequest:
+    """A request ready to be sent. The Host header is left to the HTTP client: the URL's host and port."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+
+
+class _UnsignedPayload(S3SigV4Auth):
+    """Leaves payloads unsigned over plain HTTP too, where botocore would hash the bytes it is given."""
+
+    def payload(self, request: AWSRequest) -> str:
+        return UNSIGNED_PAYLOAD
+
+
+def sign(
+    location: S3Location,
+    credentials: ReadOnlyCredentials,
+    method: str,
+    key: str = "",
+    query: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> SignedRequest:
+    """Sign one request. The signature holds for about 15 minutes: sign again for every retry."""
+    url = location.url(key, query)
+    request = AWSRequest(method, url, headers={**(headers or {})})
+    _UnsignedPayload(_signer(credentials), "s3", location.region).add_auth(request)
+    return SignedRequest(method, url, dict(request.headers.items()))
+
+
+def presign_get(
+    location: S3Location,
+    credentials: ReadOnlyCredentials,
+    key: str,
+    expires: int,
+    query: Mapping[str, str] | None = None,
+) -> str:
+    """A URL that lets anyone GET ``key`` for ``expires`` seconds (at most 604800).
+
+    ``query`` may override response headers (response-content-type and its like, see GetObject).
+    """
+    request = AWSRequest("GET", location.url(key, query))
+    S3SigV4QueryAuth(_signer(credentials), "s3", location.region, expires=expires).add_auth(request)
+    return str(request.url)
+
+
+def _signer(credentials: ReadOnlyCredentials) -> Credentials:
+    return Credentials(credentials.access_key or "", credentials.secret_key or "", credentials.token)
+
+
+def _encode(query: Mapping[str, str]) -> str:
+    return "&".join(f"{quote(name, safe='-_.~')}={quote(query[name], safe='-_.~')}" for name in sorted(query))
+
+
+def _aws_suffix(region: str) -> str:
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+
+
+def _fits_host(bucket: str, scheme: str, host: str) -> bool:
+    if not _HOST_LABELS.fullmatch(bucket) or ".." in bucket or (scheme == "https" and "." in bucket):
+        return False
+    try:
+        ip_address(host)
+    except ValueError:
+        return True
+    return False

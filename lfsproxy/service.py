@@ -1,0 +1,239 @@
+"""The composition root: settings and a reactor become one service. The only place that knows everyone.
+
+starting: bind every port (or end the process with one line) ─▶ say what runs ─▶ ask S3 and Kafka, again
+          and again
+stopping: not ready ─▶ ports closed ─▶ work in flight finishes, at most LFS_DRAIN_TIMEOUT ─▶ the rest is
+          cut and cleaned up ─▶ S3 and Kafka clients closed
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any, cast
+
+import twisted
+from OpenSSL import SSL
+from prometheus_client import disable_created_metrics
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred, succeed
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+
+from lfsproxy.broker.no_publisher import NoPublisher
+from lfsproxy.broker.publisher import kafka_publisher
+from lfsproxy.budget import MemoryBudget
+from lfsproxy.claimcheck import ClaimCheck
+from lfsproxy.errors import SettingError
+from lfsproxy.interfaces import IBlobStore, IEnvelopePublisher
+from lfsproxy.listening import listen
+from lfsproxy.metrics import MetricsSite, PrometheusMetrics
+from lfsproxy.readiness import Readiness
+from lfsproxy.relay import RelayService
+from lfsproxy.s3.credentials import ChainCredentials
+from lfsproxy.s3.signing import S3Location
+from lfsproxy.s3.store import S3Store
+from lfsproxy.settings import Address, LoadedSettings, Settings, misspelt_variables
+from lfsproxy.web.site import make_site
+
+_log = Logger()
+
+CLEAN_UP_SECONDS = 8.0
+"""How long a stop waits for what it had to cut: removing blobs, telling clients."""
+
+
+class LfsProxy(Service):
+    """The whole proxy, for a store and a publisher; ``closers`` are called last when it stops.
+
+    ``privilegedStartService`` raises SettingError, one line that names the setting, where a port cannot be
+    bound; then nothing is left open.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        loaded: LoadedSettings,
+        store: IBlobStore,
+        publisher: IEnvelopePublisher,
+        metrics: PrometheusMetrics,
+        closers: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+    ) -> None:
+        settings = loaded.settings
+        self.reactor = reactor
+        self.settings = settings
+        self._origins = loaded.origins
+        self._closers = closers
+        self.store = store
+        self.publisher = publisher
+        self.metrics = metrics
+        self.budget = MemoryBudget(
+            reactor, settings.upload_memory, settings.s3_part_size, settings.stall_timeout
+        )
+        metrics.memory(lambda: self.budget.used, self.budget.limit)
+        claims = ClaimCheck(
+            store,
+            metrics,
+            reactor,
+            namespace=settings.namespace,
+            default_algorithm=settings.checksum_algo,
+            max_size=settings.max_upload_size,
+        )
+        self.relay = RelayService(reactor, settings, claims, self.budget, metrics)
+        self.readiness = Readiness(
+            reactor, {"S3": store.check, "Kafka": self._check_kafka}, notes=self.relay.notes()
+        )
+        self.site = make_site(reactor, settings, claims, publisher, self.budget, metrics, self.readiness)
+        self._http: IListeningPort | None = None
+        self._metrics: IListeningPort | None = None
+        self._drained: Deferred[None] | None = None
+
+    async def _check_kafka(self) -> None:
+        await self.relay.check()
+        if self.settings.has_identity:
+            await self.publisher.check()
+
+    @property
+    def http_port(self) -> int:
+        """Where the HTTP API listens, once it does."""
+        return _number(self._http)
+
+    @property
+    def metrics_port(self) -> int:
+        """Where the metrics are served, once they are."""
+        return _number(self._metrics)
+
+    def privilegedStartService(self) -> None:
+        settings = self.settings
+        self._log.info(
+            "LFS Proxy {version} on Python {python}, Twisted {twisted}",
+            version=self.metrics.version,
+            python=platform.python_version(),
+            twisted=twisted.__version__,
+        )
+        for origin, text in self._origins.values():
+            self._log.info("{origin} is {text}", origin=origin, text=repr(text))
+        try:
+            self.relay.open()
+            self._http = listen(self.reactor, settings.http_addr, self.site, "LFS_HTTP_ADDR")
+            self._metrics = listen(
+                self.reactor, settings.metrics_addr, MetricsSite(self.metrics.registry), "LFS_METRICS_ADDR"
+            )
+        except SettingError:
+            self._close_port(self._http)
+            self.relay.stop_listening()
+            raise
+        self._log.info(
+            "listening: HTTP at {http}, Kafka at {kafka} (broker N at port {base} + N), metrics at {metrics}",
+            http=Address(settings.http_addr.host, self.http_port),
+            kafka=Address(settings.kafka_addr.host, self.relay.bootstrap_port),
+            base=settings.broker_port_base,
+            metrics=Address(settings.metrics_addr.host, self.metrics_port),
+        )
+
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call]  # of Twisted
+        self.relay.startService()
+        self.readiness.start()
+
+    async def stopService(self) -> None:
+        """Drain, then close everything. A second signal meanwhile ends the draining: see ``hurry``."""
+        super().stopService()  # type: ignore[no-untyped-call]  # of Twisted
+        self._drained = drained = Deferred[None]()
+        self.readiness.drain()
+        await gatherResults([self._close_port(self._http), maybeDeferred(self.relay.stop_listening)])
+        await self._drain(drained)
+        self.site.abort()
+        await self._within(DeferredList([maybeDeferred(self.relay.stopService), self.site.drain()]))
+        self.readiness.stop()
+        for close in self._closers:
+            await self._within(Deferred.fromCoroutine(close()))
+        await self._close_port(self._metrics)
+        self._log.info("stopped")
+
+    def hurry(self) -> None:
+        """Cut what is still in flight instead of waiting for it."""
+        self._end_drain("asked to stop at once")
+
+    async def _drain(self, drained: Deferred[None]) -> None:
+        """Let what is in flight finish, within LFS_DRAIN_TIMEOUT."""
+        seconds = self.settings.drain_timeout
+        self._log.info(
+            "stopping: {requests} HTTP requests and the Kafka clients have {seconds:g} s to finish",
+            requests=self.site.in_flight,
+            seconds=seconds,
+        )
+        late = self.reactor.callLater(seconds, self._end_drain, f"LFS_DRAIN_TIMEOUT ({seconds:g} s) is over")
+        both = DeferredList([self.site.drain(), self.relay.drain()])
+        both.addCallback(lambda _: self._end_drain(None))
+        await drained
+        if late.active():
+            late.cancel()
+
+    def _end_drain(self, why: str | None) -> None:
+        drained, self._drained = self._drained, None
+        if drained is None:
+            return
+        if why is not None:
+            self._log.warn(
+                "{why}: {left} HTTP requests and the Kafka clients that are left are cut",
+                why=why,
+                left=self.site.in_flight,
+            )
+        drained.callback(None)
+
+    def _within(self, closing: Deferred[Any]) -> Deferred[Any]:
+        """Wait for a step of the stop, but not for ever."""
+        closing.addTimeout(CLEAN_UP_SECONDS, self.reactor)
+        return closing.addErrback(
+            lambda failure: self._log.failure("a step of the stop failed", failure=failure)
+        )
+
+    @staticmethod
+    def _close_port(port: IListeningPort | None) -> Deferred[Any]:
+        return maybeDeferred(port.stopListening) if port is not None else succeed(None)
+
+
+def _number(port: IListeningPort | None) -> int:
+    if port is None:
+        raise RuntimeError("not listening yet")
+    return int(cast(Any, port.getHost()).port)
+
+
+def make_service(reactor: Any, loaded: LoadedSettings, environment: Mapping[str, str]) -> LfsProxy:
+    """The proxy that the settings describe. Nothing is bound or asked before it starts.
+
+    ``environment`` is looked at for AWS_CA_BUNDLE and for misspelt variables. Raises SettingError.
+    """
+    for name, meant in misspelt_variables(environment).items():
+        _log.warn("{name} is set, but there is no such setting; is {meant} meant?", name=name, meant=meant)
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # of prometheus_client
+    settings = loaded.settings
+    metrics = PrometheusMetrics(version("lfsproxy"))
+    store = _make_store(reactor, settings, metrics, environment.get("AWS_CA_BUNDLE"))
+    publisher = kafka_publisher(reactor, settings) if settings.has_identity else NoPublisher()
+    return LfsProxy(reactor, loaded, store, publisher, metrics, (publisher.stop, store.close))
+
+
+def _make_store(
+    reactor: Any, settings: Settings, metrics: PrometheusMetrics, ca_bundle: str | None
+) -> S3Store:
+    try:
+        return S3Store(
+            reactor,
+            S3Location(
+                settings.s3_bucket, settings.s3_region, settings.s3_endpoint or None, settings.s3_path_style
+            ),
+            ChainCredentials(reactor),
+            metrics,
+            part_size=settings.s3_part_size,
+            concurrency=settings.s3_concurrency,
+            retry_timeout=settings.s3_retry_timeout,
+            upload_memory=settings.upload_memory,
+            checksums=settings.s3_checksum != "none",
+            ca_bundle=ca_bundle or None,
+        )
+    except (OSError, SSL.Error) as error:
+        raise SettingError(f"AWS_CA_BUNDLE is '{ca_bundle}': it cannot be read ({error})") from None

@@ -1,0 +1,110 @@
+"""What ``twistd lfsproxy`` needs: options made from the table of settings, and the service they ask for."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from twisted.application.service import IService, MultiService
+from twisted.logger import Logger
+from twisted.python import usage
+
+from lfsproxy.errors import SettingError
+from lfsproxy.settings import LoadedSettings, SettingInfo, flag, load_settings, setting_table, variable
+
+if TYPE_CHECKING:
+    from lfsproxy.service import LfsProxy
+
+
+def _parameter(name: str, info: SettingInfo) -> list[str | None]:
+    default = f"default {info.default}" if info.default else "default empty"
+    return [flag(name), None, None, f"{info.help} [{variable(name)}, {default}]"]
+
+
+class Options(usage.Options):
+    """Every setting as a flag; what no flag gives comes from the environment."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "Every option can be given as the environment variable that is named beside it; the option wins. "
+        "Sizes are in bytes, times in seconds. An address is host:port, [v6]:port, or :port, which listens "
+        "on every IPv4 and IPv6 address. S3 credentials come from the usual AWS places (environment, "
+        "profile, web identity, instance metadata)."
+    )
+    optParameters: ClassVar = [_parameter(name, info) for name, info in setting_table().items()]
+    environment: ClassVar[Mapping[str, str]] = os.environ
+    loaded: LoadedSettings
+
+    def opt_version(self) -> None:
+        """Display the version and exit."""
+        print(f"lfsproxy {version('lfsproxy')}")
+        raise SystemExit(0)
+
+    def postOptions(self) -> None:
+        """Read the settings. A bad value ends the process with one line.
+
+        Not by UsageError: twistd would print all options before the line.
+        """
+        flags = {name: cast("str | None", self[flag(name)]) for name in setting_table()}
+        try:
+            self.loaded = load_settings(self.environment, flags)
+        except SettingError as error:
+            raise SystemExit(f"lfsproxy: {error}") from None
+
+
+class Process(MultiService):
+    """The proxy as the one service of a process: it ends cleanly on signals, with one line on a bad start."""
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, proxy: LfsProxy) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # of Twisted
+        self._reactor = reactor
+        self._proxy = proxy
+        self._stopping = False
+        self.addService(proxy)  # type: ignore[no-untyped-call]  # of Twisted
+
+    def privilegedStartService(self) -> None:
+        try:
+            super().privilegedStartService()  # type: ignore[no-untyped-call]  # of Twisted
+        except SettingError as error:
+            # Into the log, as nobody reads a daemon's standard error.
+            self._log.critical("{error}", error=error)
+            raise SystemExit(1) from None
+
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call]  # of Twisted
+        self._reactor.callWhenRunning(self._handle_signals)
+
+    def _handle_signals(self) -> None:
+        """Twisted's own handlers end the process by the signal again, so that no stop has exit code 0."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._signalled)
+
+    def _signalled(self, number: int, frame: object) -> None:
+        self._reactor.callFromThread(self.stop, signal.Signals(number).name)
+
+    def stop(self, why: str) -> None:
+        """End the process; asked a second time, without waiting for work in flight."""
+        self._log.info("{why} received", why=why)
+        if self._stopping:
+            self._proxy.hurry()
+        else:
+            self._stopping = True
+            self._reactor.stop()
+
+
+def makeService(options: Options) -> IService:
+    """The service of the process, for twistd's reactor."""
+    from twisted.internet import reactor
+
+    from lfsproxy.service import make_service
+
+    try:
+        proxy = make_service(reactor, options.loaded, options.environment)
+    except SettingError as error:
+        raise SystemExit(f"lfsproxy: {error}") from None
+    return Process(reactor, proxy)

@@ -1,0 +1,238 @@
+"""An HTTP/1.1 connection that hands a request over when its headers are there, not when its body is.
+
+Twisted's channel collects a body before anybody sees the request. This one dispatches from
+``allHeadersReceived``; the names of twisted.web.http that this relies on are pinned by a test.
+
+    idle ──first byte──▶ headers ──▶ body and response ──▶ idle, or closing
+
+In ``idle`` the keep-alive timeout runs, in ``headers`` one absolute deadline (however slowly the bytes
+drip), in the body the body's own limit on silence. A connection that has to close with unread bytes on it
+lingers: what comes is dropped for a moment, since closing at once would reset the connection and the client
+might never see the response.
+"""
+
+# twisted.web is not annotated:
+# mypy: disallow-untyped-calls=False
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.internet import interfaces
+from twisted.internet.interfaces import IDelayedCall
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+
+from lfsproxy.errors import BadRequest
+from lfsproxy.peers import CHECK_SECONDS, peer_is_gone
+
+if TYPE_CHECKING:
+    from lfsproxy.web.request import StreamingRequest
+    from lfsproxy.web.site import LfsSite
+
+KEEP_ALIVE_SECONDS = 75.0
+HEADER_SECONDS = 30.0
+LINGER_SECONDS = 2.0
+DRAIN_SECONDS = 10.0
+DRAIN_BYTES = 1024 * 1024
+FIRST_READ_BYTES = 64 * 1024
+
+_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%\[\]:-]*")
+
+
+class StreamingChannel(HTTPChannel):
+    """One client's connection. Dispatches requests one after the other, in their order."""
+
+    site: LfsSite
+    totalHeadersSize = 32 * 1024
+    MAX_LENGTH = 32 * 1024
+    maxHeaders = 200
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closing = False
+        self._idle = True
+        self._dropped = 0
+        self._unread = False
+        self._look: IDelayedCall | None = None
+
+    @property
+    def idle(self) -> bool:
+        """No request is being received or answered."""
+        return self._idle and not self.requests
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.setTimeout(KEEP_ALIVE_SECONDS)
+        self.read_size(FIRST_READ_BYTES)
+        self.site.connected(self)
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        super().connectionLost(reason)
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        self.site.disconnected(self)
+
+    def read_size(self, size: int) -> None:
+        """Read up to ``size`` bytes at once from the socket."""
+        if interfaces.ITCPTransport.providedBy(self.transport):
+            cast(Any, self.transport).bufferSize = size
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.closing:
+            self._drop(data)
+            return
+        if self._idle:
+            self._idle = False
+            self.setTimeout(HEADER_SECONDS)
+        LineReceiver.dataReceived(self, data)
+
+    def lineReceived(self, line: bytes) -> None:
+        # After a refusal the rest of the buffer still comes through here.
+        if not self.closing:
+            super().lineReceived(line)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        if self.closing:
+            self._drop(data)
+        else:
+            super().rawDataReceived(data)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self._refuse(b"431 Request Header Fields Too Large")
+
+    def headerReceived(self, line: bytes) -> bool:
+        try:
+            return bool(super().headerReceived(line))
+        except ValueError:
+            # A Content-Length with more digits than Python makes a number of.
+            self._respondToBadRequestAndDisconnect()
+            return False
+
+    def allHeadersReceived(self) -> None:
+        request = self.current
+        headers = request.requestHeaders
+        self.setTimeout(None)
+        self.persistent = self.checkPersistence(request, self._version)
+        if self._is_ambiguous(request):
+            self._respondToBadRequestAndDisconnect()
+            return
+        request.gotLength(self.length)
+        expects = [value.lower() for value in headers.getRawHeaders(b"Expect", [])]
+        request.expects_continue = (
+            b"100-continue" in expects and self._version == b"HTTP/1.1" and self.length != 0
+        )
+        request.dispatch(self._command, self._path, self._version)
+
+    def _is_ambiguous(self, request: StreamingRequest) -> bool:
+        """Whether two readers could disagree on where this request ends or whom it is for (RFC 9112, 6.3)."""
+        headers = request.requestHeaders
+        hosts = headers.getRawHeaders(b"Host", [])
+        if len(hosts) > 1 or (not hosts and self._version == b"HTTP/1.1"):
+            return True
+        if hosts and not _HOST.fullmatch(hosts[0]):
+            return True
+        codings = headers.getRawHeaders(b"Transfer-Encoding", [])
+        if not codings:
+            return False
+        # Together with a length the parser has refused it already.
+        return self._version == b"HTTP/1.0" or [coding.lower() for coding in codings] != [b"chunked"]
+
+    @property
+    def current(self) -> StreamingRequest:
+        """The request whose headers were received last."""
+        return cast("StreamingRequest", self.requests[-1])
+
+    def requestDone(self, request: StreamingRequest) -> None:
+        self.read_size(FIRST_READ_BYTES)
+        self._unread = False
+        self._idle = True
+        self._savedTimeOut = None
+        self.setTimeout(KEEP_ALIVE_SECONDS)
+        super().requestDone(request)
+        self.site.request_ended(request)
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        # The transport has room for our writes again; that is no reason to read on.
+        if self.requests and self.current.body_paused:
+            self.pause_reading()
+
+    def pause_reading(self) -> None:
+        """Read nothing from the socket, but notice a client that goes away."""
+        self._networkProducer.pauseProducing()
+        self._unread = True
+        if self._look is None:
+            self._look = self.callLater(CHECK_SECONDS, self._look_for_client)
+
+    def _look_for_client(self) -> None:
+        self._look = None
+        if not self._unread:
+            return
+        if peer_is_gone(self.transport):
+            self.abort()
+        else:
+            self._look = self.callLater(CHECK_SECONDS, self._look_for_client)
+
+    def resume_reading(self) -> None:
+        """Read on, unless our own writes are stuck."""
+        self._unread = False
+        if not self._waitingForTransport:
+            self._networkProducer.resumeProducing()
+
+    def send_continue(self) -> None:
+        """Let a client send its body that waits to be told so."""
+        self._send100Continue()
+
+    def linger(self) -> None:
+        """Close soon: the response is written, and what still comes is dropped."""
+        self.closing = True
+        self.persistent = False
+        self.setTimeout(LINGER_SECONDS)
+        self.resume_reading()
+
+    def _drop(self, data: bytes) -> None:
+        self._dropped += len(data)
+        if self._dropped > DRAIN_BYTES:
+            # Unread bytes stay in the kernel, where they slow the client down instead of us.
+            self.pause_reading()
+
+    def timeoutConnection(self) -> None:
+        self.closing = True
+        self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+        self.loseConnection()
+
+    def close(self) -> None:
+        """Close an idle connection."""
+        self.closing = True
+        self.loseConnection()
+
+    def abort(self) -> None:
+        """Cut the connection, whatever happens on it."""
+        self.closing = True
+        if self.transport is not None:
+            cast(Any, self.transport).abortConnection()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """Twisted's parser could not follow the client's bytes."""
+        request = self.current if self.requests else None
+        if request is not None and request.dispatched:
+            self.closing = True
+            self.persistent = False
+            request.broken(BadRequest("the chunks of the body are malformed"))
+        else:
+            self._refuse(b"400 Bad Request")
+
+    def _refuse(self, status: bytes) -> None:
+        """Answer bytes that never became a request."""
+        if self.closing:
+            return
+        self.length = None
+        self.site.count_refused(int(status[:3]))
+        cast(Any, self.transport).write(
+            b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+        self.linger()

@@ -1,0 +1,111 @@
+"""A multipart/form-data body (RFC 7578) with options first and then the file, as it arrives.
+
+Sans-I/O: bytes in, options and the file's bytes out. Everything that is not the file's bytes is small and
+bounded here; the file's bytes are handed on without a copy of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from multipart import (  # type: ignore[import-untyped]
+    MultipartError,
+    MultipartSegment,
+    ParserLimitReached,
+    PushMultipartParser,
+    parse_options_header,
+)
+
+from lfsproxy.errors import BadRequest
+from lfsproxy.web.options import MAX_FIELDS, OptionReader, parse_content_type
+
+FILE_FIELD = "file"
+MAX_FORM_BYTES = 64 * 1024
+"""The most bytes that a form may have besides the file's own."""
+
+
+def form_boundary(content_type: str) -> str | None:
+    """The boundary of a multipart/form-data content type; None where the body is not a form.
+
+    Raises BadRequest for a form without a usable boundary.
+    """
+    media_type, parameters = parse_options_header(content_type)
+    if media_type != "multipart/form-data":
+        return None
+    boundary = parameters.get("boundary", "")
+    if not 1 <= len(boundary) <= 200 or not boundary.isascii() or not boundary.isprintable():
+        raise BadRequest("multipart/form-data needs a boundary of up to 200 printable ASCII characters")
+    return str(boundary)
+
+
+class FormReader:
+    """One form. ``feed`` its bytes, then ``close``. Once ``has_file``, options and file's head are known."""
+
+    def __init__(self, boundary: str, options: OptionReader) -> None:
+        self.has_file = False
+        self.filename: str | None = None
+        self.content_type: str | None = None
+        self._options = options
+        self._parser = PushMultipartParser(
+            boundary, max_header_size=8192, max_header_count=16, max_segment_count=MAX_FIELDS
+        )
+        self._field: str | None = None
+        self._value = b""
+        self._in_file = False
+        self._file_bytes = 0
+        self._form_bytes = 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take bytes of the body; yields those of the file among them. Raises BadRequest."""
+        before = self._file_bytes
+        try:
+            for event in self._parser.parse(data):
+                if isinstance(event, MultipartSegment):
+                    self._begin(event)
+                elif event is None:
+                    self._end()
+                elif self._in_file:
+                    self._file_bytes += len(event)
+                    yield event
+                else:
+                    self._value += event
+        except MultipartError as error:
+            raise _broken(error) from None
+        self._form_bytes += len(data) - (self._file_bytes - before)
+        if self._form_bytes > MAX_FORM_BYTES:
+            raise BadRequest(f"the form has more than {MAX_FORM_BYTES} bytes besides its file")
+
+    def close(self) -> None:
+        """The body is whole. Raises BadRequest where the form is not, or had no file."""
+        try:
+            self._parser.close()
+        except MultipartError as error:
+            raise _broken(error) from None
+        if not self.has_file:
+            raise BadRequest(f"the form has no {FILE_FIELD!r} part")
+
+    def _begin(self, segment: MultipartSegment) -> None:
+        name = segment.name
+        if self.has_file:
+            if name == FILE_FIELD:
+                raise BadRequest(f"the form has more than one {FILE_FIELD!r} part")
+            raise BadRequest(f"the field {name[:80]!r} comes after the file; options have to come before it")
+        if name == FILE_FIELD:
+            self.has_file = self._in_file = True
+            self.filename = segment.filename or None
+            given = segment.header("Content-Type")
+            self.content_type = parse_content_type(given.strip()) if given else None
+        else:
+            self._field, self._value = name, b""
+
+    def _end(self) -> None:
+        if self._field is not None:
+            self._options.add(self._field, self._value)
+        self._field, self._value = None, b""
+        self._in_file = False
+
+
+def _broken(error: MultipartError) -> BadRequest:
+    if isinstance(error, ParserLimitReached):
+        return BadRequest(f"the form is larger than is read: {error}")
+    return BadRequest(f"the form is broken: {error}")

@@ -1,0 +1,155 @@
+"""The options of a record, from the query or from form fields before the file."""
+
+from __future__ import annotations
+
+import base64
+import re
+from urllib.parse import parse_qsl
+
+import attrs
+
+from lfsproxy.checksums import parse_checksum
+from lfsproxy.errors import BadRequest
+from lfsproxy.interfaces import Header
+from lfsproxy.wire.marks import ALGORITHM, BLOB
+
+MAX_FIELDS = 256
+MAX_PARTITION = 2**31 - 1
+MAX_TIMESTAMP = 2**63 - 1
+
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_DIGITS = re.compile(r"[0-9]{1,19}")
+_CONTENT_TYPE = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
+
+
+@attrs.frozen
+class RecordOptions:
+    """What a client asks of the record that its upload becomes. ``timestamp``: milliseconds since 1970."""
+
+    key: bytes | None = None
+    partition: int | None = None
+    headers: tuple[Header, ...] = ()
+    content_type: str | None = None
+    timestamp: int | None = None
+    checksum: str | None = None
+    checksum_algo: str | None = None
+
+
+NAMES = ("key", "key_base64", "partition", "header", "content_type", "timestamp", "checksum", "checksum_algo")
+
+
+class OptionReader:
+    """Collects options one by one; what is wrong with one is a BadRequest that names it."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, bytes] = {}
+        self._headers: list[Header] = []
+
+    def add_query(self, query: bytes) -> None:
+        """Take the options of a URL's query (percent-encoded, without the question mark)."""
+        try:
+            # Latin-1 keeps every byte, so that a key need not be UTF-8.
+            pairs = parse_qsl(
+                query.decode("latin-1"),
+                keep_blank_values=True,
+                encoding="latin-1",
+                max_num_fields=MAX_FIELDS,
+            )
+        except ValueError:
+            raise BadRequest(f"the query has more than {MAX_FIELDS} options") from None
+        for name, value in pairs:
+            self.add(name.encode("latin-1").decode("utf-8", "replace"), value.encode("latin-1"))
+
+    def add(self, name: str, value: bytes) -> None:
+        """Take one option."""
+        if name not in NAMES:
+            raise BadRequest(f"{name[:80]!r} is not an option; these are: {', '.join(NAMES)}")
+        if name == "header":
+            self._headers.append(_header(value))
+        elif name in self._values:
+            raise BadRequest(f"{name} is given more than once")
+        else:
+            self._values[name] = value
+
+    def options(self, default_algorithm: str) -> RecordOptions:
+        """All options together. Raises BadRequest, or InvalidChecksum for an unusable checksum."""
+        algorithm, checksum = self._text("checksum_algo"), self._text("checksum")
+        if checksum is not None:
+            checksum = parse_checksum(algorithm or default_algorithm, checksum)
+        return RecordOptions(
+            key=self._key(),
+            partition=self._number("partition", MAX_PARTITION),
+            headers=tuple(self._headers),
+            content_type=self._content_type(),
+            timestamp=self._number("timestamp", MAX_TIMESTAMP),
+            checksum=checksum,
+            checksum_algo=algorithm,
+        )
+
+    def _key(self) -> bytes | None:
+        encoded = self._text("key_base64")
+        if encoded is None:
+            return self._values.get("key")
+        if "key" in self._values:
+            raise BadRequest("key and key_base64 are given, one of them is needed")
+        # In a query an unescaped plus is a space; the URL-safe alphabet and no padding are fine too.
+        standard = encoded.replace(" ", "+").replace("-", "+").replace("_", "/").rstrip("=")
+        try:
+            return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
+        except ValueError:
+            raise BadRequest(f"key_base64 is not base64: {encoded[:80]!r}") from None
+
+    def _content_type(self) -> str | None:
+        text = self._text("content_type")
+        return None if text is None else parse_content_type(text)
+
+    def _number(self, name: str, most: int) -> int | None:
+        text = self._text(name)
+        if text is None:
+            return None
+        if not _DIGITS.fullmatch(text) or int(text) > most:
+            raise BadRequest(f"{name} is {text[:80]!r}: a whole number from 0 to {most} is needed")
+        return int(text)
+
+    def _text(self, name: str) -> str | None:
+        value = self._values.get(name)
+        if value is None:
+            return None
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            raise BadRequest(f"{name} is not UTF-8: {value[:80]!r}") from None
+
+
+def parse_topic(topic: str) -> str:
+    """A topic's name as Kafka allows it, else BadRequest."""
+    if not _TOPIC.fullmatch(topic) or topic in {".", ".."}:
+        raise BadRequest(
+            f"{topic[:80]!r} is not a topic name: up to 249 letters, digits, '.', '_' and '-' are needed"
+        )
+    return topic
+
+
+def parse_content_type(text: str) -> str:
+    """A content type that can go into an HTTP header, else BadRequest."""
+    if not _CONTENT_TYPE.fullmatch(text):
+        raise BadRequest(
+            f"the content type is {text[:80]!r}: up to 255 printable ASCII characters are needed"
+        )
+    return text
+
+
+def _header(value: bytes) -> Header:
+    name, colon, content = value.partition(b":")
+    if not colon or not name:
+        raise BadRequest(f"header is {value[:80]!r}: name:value is needed")
+    try:
+        name.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadRequest(f"the header name {name[:80]!r} is not UTF-8") from None
+    # On an envelope they would have it offloaded again by a proxy that it is mirrored through.
+    if name in (BLOB, ALGORITHM):
+        raise BadRequest(
+            f"the header {name.decode('ascii')} is for Kafka clients; checksum_algo and checksum do it here"
+        )
+    return name, content

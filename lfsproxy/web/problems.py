@@ -1,0 +1,84 @@
+"""Errors as ``application/problem+json`` (RFC 9457). What an error means is in lfsproxy.errors already."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
+
+from lfsproxy.errors import BrokerRefused, ChecksumMismatch, LfsError
+
+RETRY_AFTER_SECONDS = 5
+
+_log = Logger()
+
+
+class NotFound(LfsError):
+    """No such path."""
+
+    http_status = 404
+    problem = "not-found"
+    title = "There is nothing here"
+    result = "client_error"
+
+
+class MethodUnsupported(LfsError):
+    """The path exists, but not for this method; ``allowed`` are those it has."""
+
+    http_status = 405
+    problem = "method-not-allowed"
+    title = "The method is not allowed here"
+    result = "client_error"
+
+    def __init__(self, method: str, allowed: str) -> None:
+        super().__init__(f"{method} is not one of {allowed}")
+        self.allowed = allowed
+
+
+def problem_of(error: BaseException) -> LfsError:
+    """The error that a client may see in place of any exception; what nobody foresaw is logged."""
+    if isinstance(error, LfsError):
+        return error
+    if not isinstance(error, CancelledError):
+        _log.failure("an HTTP request failed in an unforeseen way", failure=Failure(error))
+    return LfsError("the proxy failed in an unforeseen way; its log says more")
+
+
+def render_problem(request: IRequest, error: LfsError) -> bytes:
+    """Set status and headers for an error, and return the response's body."""
+    document: dict[str, Any] = {
+        "type": f"/problems/{error.problem}",
+        "title": error.title,
+        "status": error.http_status,
+        "detail": str(error) or error.title,
+    }
+    if isinstance(error, ChecksumMismatch):
+        document.update(algorithm=error.algorithm, expected=error.expected, actual=error.actual)
+    elif isinstance(error, BrokerRefused):
+        document["kafka_error_code"] = error.code
+    elif isinstance(error, MethodUnsupported):
+        request.setHeader(b"Allow", error.allowed.encode("ascii"))
+    if error.http_status == 503:
+        request.setHeader(b"Retry-After", b"%d" % RETRY_AFTER_SECONDS)
+    return render(request, error.http_status, "application/problem+json", _json(document))
+
+
+def render_json(request: IRequest, status: int, document: Any) -> bytes:
+    """Set status and headers for a JSON document, and return the response's body."""
+    return render(request, status, "application/json", _json(document))
+
+
+def render(request: IRequest, status: int, content_type: str, body: bytes) -> bytes:
+    """Set status and headers for a response whose body is whole, and return the body."""
+    request.setResponseCode(status)
+    request.setHeader(b"Content-Type", content_type.encode("ascii"))
+    request.setHeader(b"Content-Length", b"%d" % len(body))
+    return body
+
+
+def _json(document: Any) -> bytes:
+    return json.dumps(document, ensure_ascii=False).encode("utf-8") + b"\n"

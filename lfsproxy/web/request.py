@@ -1,0 +1,153 @@
+"""A request that is handled while its body still comes.
+
+The response may be written before the body's end, but the request is only finished (and the next one on the
+connection looked at) when the body was received: else its rest would be read as the next request. A short
+rest is drained; with a long one the response says ``Connection: close``.
+"""
+
+# twisted.web is not annotated:
+# mypy: disallow-untyped-calls=False
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+from twisted.python.failure import Failure
+from twisted.web import http, server
+
+from lfsproxy.errors import BadRequest, LfsError
+from lfsproxy.web.body import RequestBody
+from lfsproxy.web.channel import DRAIN_BYTES, DRAIN_SECONDS
+from lfsproxy.web.problems import render_problem
+
+if TYPE_CHECKING:
+    from lfsproxy.web.channel import StreamingChannel
+
+
+class StreamingRequest(server.Request):
+    """One request. ``body`` is what handlers read; ``content`` stays empty."""
+
+    channel: StreamingChannel
+    defaultContentType = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lfs_site = self.channel.site
+        self.body: RequestBody
+        self.dispatched = False
+        self.expects_continue = False
+        self.body_paused = False
+        self.answered_early = False
+        self._ends = False
+
+    def gotLength(self, length: int | None) -> None:
+        site = self.lfs_site
+        self.body = RequestBody(site.reactor, site.stall_timeout, length, self)
+
+    def dispatch(self, method: bytes, uri: bytes, version: bytes) -> None:
+        """Handle the request; its headers are there."""
+        self.dispatched = True
+        self.method, self.uri, self.clientproto = method, uri, version
+        path, _, query = uri.partition(b"?")
+        if path.startswith((b"http://", b"https://")):
+            path = b"/" + path.split(b"://", 1)[1].partition(b"/")[2]
+        self.path, self.query = path, query
+        self.args = http.parse_qs(query, True)
+        self.lfs_site.prepare(self)
+        try:
+            unquote_to_bytes(path).decode("utf-8")
+        except UnicodeDecodeError:
+            self.answer(render_problem(self, BadRequest("the path is not UTF-8")))
+        else:
+            self.process()
+
+    def answer(self, body: bytes) -> None:
+        """Write a whole response and be done."""
+        self.write(body)
+        self.finish()
+
+    def getRequestHostname(self) -> bytes:
+        """Routing does not depend on the name that clients call the proxy by."""
+        return b"lfsproxy"
+
+    # what the channel tells
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self.body.feed(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        self.body.end()
+        if self.answered_early:
+            self.answered_early = False
+            super().finish()
+
+    def broken(self, error: LfsError) -> None:
+        """The body's bytes cannot be followed any further."""
+        self.body.fail(error)
+
+    def connectionLost(self, reason: Failure) -> None:
+        # First of all nothing can be answered any more; only then whoever reads the body hears of it.
+        super().connectionLost(reason)
+        if self.dispatched:
+            self.body.lost()
+        self.lfs_site.request_ended(self)
+
+    # what the body asks of the connection
+
+    def body_wanted(self) -> None:
+        if self.expects_continue and not self.startedWriting:
+            self.expects_continue = False
+            self.channel.send_continue()
+
+    def pause_body(self) -> None:
+        self.body_paused = True
+        self.channel.pause_reading()
+
+    def resume_body(self) -> None:
+        self.body_paused = False
+        if self.channel is not None:
+            self.channel.resume_reading()
+
+    def body_read_size(self, size: int) -> None:
+        if self.channel is not None:
+            self.channel.read_size(size)
+
+    # what handlers call
+
+    def write(self, data: bytes) -> None:
+        if not self.startedWriting and not self._disconnected:
+            self.lfs_site.answering(self)
+            self.setHeader(b"Server", b"lfsproxy")
+            self._ends = self._rest_is_too_much()
+            if self._ends or self.lfs_site.draining:
+                self.channel.persistent = False
+            if not self.channel.persistent:
+                self.setHeader(b"Connection", b"close")
+        super().write(data)
+
+    def finish(self) -> None:
+        if self._disconnected:
+            return
+        if not self.startedWriting:
+            self.write(b"")
+        if self.body.ended:
+            super().finish()
+            return
+        self.answered_early = True
+        self.body.discard()
+        if self._ends:
+            self.channel.linger()
+        else:
+            self.channel.setTimeout(DRAIN_SECONDS)
+
+    def _rest_is_too_much(self) -> bool:
+        """Whether what is still to come of the body is not worth reading, or not to be told."""
+        if self.channel.closing:
+            return True
+        if self.body.ended:
+            return False
+        # A client that still waits for 100 Continue may send its body or not: nobody knows what follows.
+        if self.expects_continue or self.body.length is None:
+            return True
+        return self.body.length - self.body.received > DRAIN_BYTES

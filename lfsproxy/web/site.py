@@ -1,0 +1,169 @@
+"""Puts the HTTP door together, and knows its connections: what is in flight, and how to come to an end."""
+
+# twisted.web is not annotated:
+# mypy: disallow-untyped-calls=False
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger, LogLevel
+from twisted.web.server import Site
+
+from lfsproxy.budget import MemoryBudget
+from lfsproxy.claimcheck import ClaimCheck
+from lfsproxy.interfaces import IEnvelopePublisher, IMetrics
+from lfsproxy.readiness import Readiness
+from lfsproxy.settings import Settings
+from lfsproxy.web.api import HttpApi, route_of
+from lfsproxy.web.channel import StreamingChannel
+from lfsproxy.web.content import UploadContent
+from lfsproxy.web.cors import Cors
+from lfsproxy.web.ingest import Ingest, Ingested
+from lfsproxy.web.request import StreamingRequest
+
+POLLED = frozenset({"/healthz", "/readyz"})
+METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
+
+
+class LfsSite(Site):
+    """The HTTP door as a factory of connections. Made by ``make_site``."""
+
+    protocol = StreamingChannel  # type: ignore[assignment]
+    requestFactory = StreamingRequest
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        api: HttpApi,
+        cors: Cors,
+        readiness: Readiness,
+        metrics: IMetrics,
+        stall_timeout: float,
+    ) -> None:
+        super().__init__(api.app.resource(), reactor=reactor)
+        self.stall_timeout = stall_timeout
+        self._cors = cors
+        self._readiness = readiness
+        self._metrics = metrics
+        self._channels: set[StreamingChannel] = set()
+        self._requests: set[StreamingRequest] = set()
+        self._ingesting: set[StreamingRequest] = set()
+        self._waiting: list[Deferred[None]] = []
+
+    @property
+    def draining(self) -> bool:
+        return self._readiness.draining
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are not answered yet, and uploads that still run after their client went away."""
+        return len(self._requests | self._ingesting)
+
+    def drain(self) -> Deferred[None]:
+        """Close the idle connections; fires when nothing is in flight and every response has left.
+
+        Readiness must be draining already.
+        """
+        for channel in list(self._channels):
+            if channel.idle:
+                channel.close()
+        if self._is_over:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(waiting)
+        return waiting
+
+    def abort(self) -> None:
+        """Cut every connection that is left."""
+        for channel in list(self._channels):
+            channel.abort()
+
+    def track(self, request: StreamingRequest, ingest: Deferred[Ingested]) -> None:
+        """Count a request as in flight until its upload is done, whether its client stays or not."""
+        self._ingesting.add(request)
+
+        def done(result: object) -> object:
+            self._ingesting.discard(request)
+            self._check_over()
+            return result
+
+        ingest.addBoth(done)
+
+    # what channels and requests tell
+
+    def connected(self, channel: StreamingChannel) -> None:
+        self._channels.add(channel)
+
+    def disconnected(self, channel: StreamingChannel) -> None:
+        self._channels.discard(channel)
+        self._check_over()
+
+    def prepare(self, request: StreamingRequest) -> None:
+        """A request is about to be handled."""
+        self._requests.add(request)
+        self._cors.add_headers(request)
+
+    def answering(self, request: StreamingRequest) -> None:
+        """A response's head is about to be written."""
+        method = request.method.decode("ascii") if request.method in METHODS else "other"
+        route = route_of(request)
+        self._metrics.http_request(route, method, request.code)
+        self._log.emit(
+            LogLevel.debug if route in POLLED else LogLevel.info,
+            "{client} {method} {path} {status}",
+            client=request.client.host,
+            method=method,
+            path=request.path[:300].decode("latin-1"),
+            status=request.code,
+        )
+
+    def request_ended(self, request: StreamingRequest) -> None:
+        """A request was answered, or its connection was lost."""
+        self._requests.discard(request)
+        self._check_over()
+
+    def count_refused(self, status: int) -> None:
+        """Bytes that never became a request were answered."""
+        self._metrics.http_request("unmatched", "other", status)
+
+    def log(self, request: Any) -> None:
+        """Requests are logged by ``answering``, without their query."""
+
+    @property
+    def _is_over(self) -> bool:
+        # A connection is gone only when what was written to it has left.
+        return not self.in_flight and not self._channels
+
+    def _check_over(self) -> None:
+        if self._is_over:
+            waiting, self._waiting = self._waiting, []
+            for deferred in waiting:
+                deferred.callback(None)
+
+
+def make_site(
+    reactor: IReactorTime,
+    settings: Settings,
+    claims: ClaimCheck,
+    publisher: IEnvelopePublisher,
+    budget: MemoryBudget,
+    metrics: IMetrics,
+    readiness: Readiness,
+) -> LfsSite:
+    """The HTTP door: a factory to listen with at LFS_HTTP_ADDR.
+
+    To stop: ``readiness.drain()``, then wait for ``site.drain()`` (up to LFS_DRAIN_TIMEOUT), then
+    ``site.abort()``.
+    """
+
+    def begin(topic: str, request: StreamingRequest) -> Ingest:
+        content = UploadContent(claims, request.query, request.requestHeaders, request.body)
+        return Ingest(claims, publisher, budget, topic, request.body, content)
+
+    cors = Cors(settings.cors_origins)
+    api = HttpApi(begin, readiness, cors)
+    return LfsSite(reactor, api, cors, readiness, metrics, settings.stall_timeout)

@@ -1,0 +1,264 @@
+"""What the proxy understands of Kafka's APIs: one table, and the ApiVersions answers capped to it.
+
+The table has the APIs that Apache Kafka's brokers offer to clients, each up to the highest version whose
+messages were looked at for what names a broker's address: those of Kafka 4.1 (its source has them in
+clients/src/main/resources/common/message), and where kafka-python's schemas go further, those. An API or
+version that is newer could name an address where nobody looks, so it is withheld.
+
+An ApiVersions answer, whose response header is always version 0 (KIP-511)::
+
+    v0  error_code:int16 [api_key:int16 min_version:int16 max_version:int16]
+    v1  the same, throttle_time_ms:int32
+    v3  the same with compact lengths and tagged fields; tags 0 and 2 are the features (KIP-584)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from enum import Enum
+from struct import Struct
+from typing import Final
+
+import attrs
+
+from lfsproxy.wire.primitives import INT16, INT32, Reader, Tag, put_count, put_string, put_tags
+
+PRODUCE: Final = 0
+API_VERSIONS: Final = 18
+SHARE_FETCH: Final = 78
+UNSUPPORTED_VERSION: Final = 35
+_FIRST_FLEXIBLE: Final = 3
+_FIRST_FLEXIBLE_PRODUCE: Final = 9
+_LIBRDKAFKA: Final = "rdkafka"
+_RANGE = Struct(">hhh")
+_SUPPORTED_FEATURES = 0
+_FINALIZED_FEATURES = 2
+
+
+class How(Enum):
+    """What the proxy does with an API."""
+
+    RELAY = "relay"
+    """Requests and answers pass as their bytes arrive."""
+    ADDRESSES = "addresses"
+    """The answer names brokers, whose addresses are rewritten."""
+    PRODUCE = "produce"
+    """Requests are looked into for LFS records, answers are rewritten."""
+    VERSIONS = "versions"
+    """The answer is capped to this table."""
+    WITHHELD = "withheld"
+    """Not offered to clients."""
+
+
+@attrs.frozen
+class Api:
+    """An API: the versions that the proxy understands, both included, and what it does with them."""
+
+    key: int
+    name: str
+    max_version: int
+    how: How = How.RELAY
+    min_version: int = 0
+
+
+_TABLE = (
+    # From 13 on topics are named by id.
+    Api(0, "Produce", 12, How.PRODUCE),
+    # From 16 on the brokers' endpoints trail the records, so that the answer could not be streamed.
+    Api(1, "Fetch", 15),
+    Api(2, "ListOffsets", 11),
+    Api(3, "Metadata", 13, How.ADDRESSES),
+    Api(8, "OffsetCommit", 10),
+    Api(9, "OffsetFetch", 10),
+    Api(10, "FindCoordinator", 6, How.ADDRESSES),
+    Api(11, "JoinGroup", 9),
+    Api(12, "Heartbeat", 4),
+    Api(13, "LeaveGroup", 5),
+    Api(14, "SyncGroup", 5),
+    Api(15, "DescribeGroups", 6),
+    Api(16, "ListGroups", 5),
+    # Version 0 is followed by tokens without headers, in which nobody could tell where a sign-in ends.
+    Api(17, "SaslHandshake", 1, min_version=1),
+    Api(18, "ApiVersions", 4, How.VERSIONS),
+    Api(19, "CreateTopics", 7),
+    Api(20, "DeleteTopics", 6),
+    Api(21, "DeleteRecords", 2),
+    Api(22, "InitProducerId", 6),
+    Api(23, "OffsetForLeaderEpoch", 4),
+    Api(24, "AddPartitionsToTxn", 5),
+    Api(25, "AddOffsetsToTxn", 4),
+    Api(26, "EndTxn", 5),
+    Api(27, "WriteTxnMarkers", 2),
+    Api(28, "TxnOffsetCommit", 5),
+    Api(29, "DescribeAcls", 3),
+    Api(30, "CreateAcls", 3),
+    Api(31, "DeleteAcls", 3),
+    Api(32, "DescribeConfigs", 4),
+    Api(33, "AlterConfigs", 2),
+    Api(34, "AlterReplicaLogDirs", 2),
+    Api(35, "DescribeLogDirs", 5),
+    Api(36, "SaslAuthenticate", 2),
+    Api(37, "CreatePartitions", 3),
+    Api(38, "CreateDelegationToken", 3),
+    Api(39, "RenewDelegationToken", 2),
+    Api(40, "ExpireDelegationToken", 2),
+    Api(41, "DescribeDelegationToken", 3),
+    Api(42, "DeleteGroups", 2),
+    Api(43, "ElectLeaders", 2),
+    Api(44, "IncrementalAlterConfigs", 1),
+    Api(45, "AlterPartitionReassignments", 1),
+    Api(46, "ListPartitionReassignments", 0),
+    Api(47, "OffsetDelete", 0),
+    Api(48, "DescribeClientQuotas", 1),
+    Api(49, "AlterClientQuotas", 1),
+    Api(50, "DescribeUserScramCredentials", 0),
+    Api(51, "AlterUserScramCredentials", 0),
+    # Its listeners are the controllers', which no client of the proxy can or need reach.
+    Api(55, "DescribeQuorum", 2),
+    Api(57, "UpdateFeatures", 2),
+    Api(60, "DescribeCluster", 2, How.ADDRESSES),
+    Api(61, "DescribeProducers", 0),
+    Api(64, "UnregisterBroker", 0),
+    Api(65, "DescribeTransactions", 0),
+    Api(66, "ListTransactions", 2),
+    Api(68, "ConsumerGroupHeartbeat", 1),
+    Api(69, "ConsumerGroupDescribe", 1),
+    Api(71, "GetTelemetrySubscriptions", 0),
+    Api(72, "PushTelemetry", 0),
+    Api(74, "ListConfigResources", 1),
+    Api(75, "DescribeTopicPartitions", 0),
+    Api(76, "ShareGroupHeartbeat", 1),
+    Api(77, "ShareGroupDescribe", 1),
+    # Both answers end with endpoints, as Fetch does from 16 on, in all their versions.
+    Api(78, "ShareFetch", -1, How.WITHHELD),
+    Api(79, "ShareAcknowledge", -1, How.WITHHELD),
+    Api(80, "AddRaftVoter", 0),
+    Api(81, "RemoveRaftVoter", 0),
+    # Its endpoints are those of the application's own instances.
+    Api(88, "StreamsGroupHeartbeat", 0),
+    Api(89, "StreamsGroupDescribe", 0),
+    Api(90, "DescribeShareGroupOffsets", 0),
+    Api(91, "AlterShareGroupOffsets", 0),
+    Api(92, "DeleteShareGroupOffsets", 0),
+)
+APIS: Final[Mapping[int, Api]] = {api.key: api for api in _TABLE}
+
+_FEATURE_NEEDS: Final = {"share.version": SHARE_FETCH}
+"""Features that are withheld together with an API. ``transaction.version`` stays as the broker has it: with
+its level 2 a client sends no AddPartitionsToTxn but Produce 12, EndTxn 5 and TxnOffsetCommit 5, and all
+three are offered."""
+
+
+def find(api_key: int) -> Api | None:
+    """The table's row of an API that is offered, None of one that is not."""
+    api = APIS.get(api_key)
+    return None if api is None or api.how is How.WITHHELD else api
+
+
+@attrs.frozen
+class CappedVersions:
+    """``frame`` is the client's answer, its length field included.
+
+    ``broker_ranges`` are the versions that the broker itself offers, (lowest, highest) by API key.
+    """
+
+    frame: bytes
+    broker_ranges: Mapping[int, tuple[int, int]]
+
+
+def client_software(request_version: int, body: bytes) -> str:
+    """Name and version of the client's library in an ApiVersions request's body; "" below version 3."""
+    if request_version < _FIRST_FLEXIBLE:
+        return ""
+    reader = Reader(body, flexible=True)
+    reader.tags()
+    return f"{reader.string()} {reader.string()}"
+
+
+def cap_versions(
+    request_version: int,
+    correlation_id: int,
+    body: bytes,
+    software: str = "",
+    hidden: Collection[int] = (),
+) -> CappedVersions:
+    """Cap the broker's answer to an ApiVersions request; ``body`` is what follows its correlation id.
+
+    ``software`` is the client's (``client_software``): librdkafka is offered no flexible version of Produce,
+    since it leaves out the length of a batch of 256 MiB or more there (finalize_MessageSet in its
+    rdkafka_msgset_writer.c has room for four bytes). ``hidden`` APIs are not offered.
+
+    Produce keeps 0 as its lowest version whatever the broker says: older librdkafka takes compression codecs
+    to be missing otherwise (KAFKA-18659). Raises FramingError for what does not decode.
+    """
+    version = request_version
+    if INT16.unpack_from(body.ljust(2, b"\0"))[0] == UNSUPPORTED_VERSION:
+        version = 0
+    flexible = version >= _FIRST_FLEXIBLE
+    reader = Reader(body, flexible)
+    error_code = reader.int16()
+    ranges: dict[int, tuple[int, int]] = {}
+    extra: dict[int, list[Tag]] = {}
+    for _ in range(reader.count(6)):
+        key, low, high = _RANGE.unpack(reader.raw(6))
+        extra[key] = reader.tags()
+        if 0 <= low <= high:
+            ranges[key] = (low, high)
+    offered = {key: capped for key, given in ranges.items() if (capped := _cap(key, given))}
+    for key in hidden:
+        offered.pop(key, None)
+    if _LIBRDKAFKA in software and PRODUCE in offered:
+        offered[PRODUCE] = (offered[PRODUCE][0], min(offered[PRODUCE][1], _FIRST_FLEXIBLE_PRODUCE - 1))
+    out = bytearray(INT32.pack(correlation_id) + INT16.pack(error_code))
+    put_count(out, len(offered), flexible)
+    for key, (low, high) in offered.items():
+        out += _RANGE.pack(key, low, high)
+        put_tags(out, extra[key], flexible)
+    if version >= 1:
+        out += reader.raw(4)
+    put_tags(out, [_features(number, data, offered) for number, data in reader.tags()], flexible)
+    reader.end()
+    return CappedVersions(INT32.pack(len(out)) + out, ranges)
+
+
+def unsupported_version_answer(correlation_id: int) -> bytes:
+    """The whole frame that answers an ApiVersions request of a version above the table's.
+
+    As a broker's: in the shape of version 0, whatever was asked, with error UNSUPPORTED_VERSION and the range
+    of ApiVersions, so that the client asks again with a version that is understood (KIP-511).
+    """
+    api = APIS[API_VERSIONS]
+    body = INT32.pack(correlation_id) + INT16.pack(UNSUPPORTED_VERSION)
+    body += INT32.pack(1) + _RANGE.pack(api.key, api.min_version, api.max_version)
+    return INT32.pack(len(body)) + body
+
+
+def _cap(key: int, given: tuple[int, int]) -> tuple[int, int] | None:
+    api = find(key)
+    if api is None:
+        return None
+    low, high = max(given[0], api.min_version), min(given[1], api.max_version)
+    if api.how is How.PRODUCE:
+        low = 0
+    return (low, high) if low <= high else None
+
+
+def _features(number: int, data: bytes, offered: Mapping[int, object]) -> Tag:
+    """A tagged field of the answer, where it lists features without those whose API is withheld."""
+    if number not in (_SUPPORTED_FEATURES, _FINALIZED_FEATURES):
+        return number, data
+    reader = Reader(data, flexible=True)
+    kept = []
+    for _ in range(reader.count(6)):
+        name = reader.string()
+        levels = bytes(reader.raw(4))
+        tags = reader.tags()
+        if name not in _FEATURE_NEEDS or _FEATURE_NEEDS[name] in offered:
+            kept.append((name, levels, tags))
+    out = bytearray()
+    put_count(out, len(kept), flexible=True)
+    for name, levels, tags in kept:
+        put_string(out, name, flexible=True)
+        out += levels
+        put_tags(out, tags, flexible=True)
+    return number, bytes(out)

@@ -1,0 +1,67 @@
+"""What the cluster's answers about a topic mean."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import attrs
+from kafka.future import Future
+from kafka.protocol.metadata import MetadataResponse
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from lfsproxy.broker.cluster import Cluster, Topic
+from lfsproxy.broker.signing import Identity
+from lfsproxy.errors import BadRequest
+from lfsproxy.settings import Settings
+from tests.broker.doubles import InlineThreads, Reactor
+
+
+@attrs.define
+class Manager:
+    """Runs what it is asked at once, and answers every request alike."""
+
+    answer: Any
+    bootstrapped: bool = True
+
+    async def send(self, request: Any, node_id: int | None = None) -> Any:
+        return self.answer
+
+    def call_soon(self, ask: Any) -> Any:
+        try:
+            ask().send(None)
+        except StopIteration as end:
+            return Future().success(end.value)
+        except Exception as error:
+            return Future().failure(error)
+        raise AssertionError("it waits for something")
+
+
+@attrs.define
+class FakeConnections:
+    manager: Manager
+
+
+class TopicTests(SynchronousTestCase):
+    def ask(self, is_internal: bool) -> Deferred[Topic]:
+        partition = MetadataResponse.MetadataResponseTopic.MetadataResponsePartition(
+            partition_index=0, leader_id=1
+        )
+        topic = MetadataResponse.MetadataResponseTopic(
+            name="t", is_internal=is_internal, partitions=[partition]
+        )
+        manager = Manager(MetadataResponse(topics=[topic]))
+        cluster = Cluster(
+            Reactor(),
+            Settings(),
+            InlineThreads().run,
+            cast(Identity, None),
+            lambda arguments, identity: cast(Any, FakeConnections(manager)),
+        )
+        return Deferred.fromCoroutine(cluster.topic("t", create=True))
+
+    def test_partitions_and_their_leaders(self) -> None:
+        self.assertEqual(self.successResultOf(self.ask(False)).leaders, {0: 1})
+
+    def test_a_topic_of_kafkas_own(self) -> None:
+        self.assertIn("Kafka's own", str(self.failureResultOf(self.ask(True), BadRequest).value))

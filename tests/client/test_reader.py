@@ -1,0 +1,126 @@
+"""BlobReader: ordinary values, missing blobs, the hook, and where its settings come from."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from unittest import mock
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lfsproxy.client import BlobReader, Resolution, Resolved
+from lfsproxy.client.reader import static_credentials
+from lfsproxy.envelope import parse_envelope
+from lfsproxy.errors import BlobMissing, EnvelopeNotAllowed, SettingError, StoreRefused, TooLarge
+from tests.client.doubles import FakeStore, envelope_of, reader, stored
+
+
+class ReaderTests(SynchronousTestCase):
+    def test_an_ordinary_value_is_a_file_too(self) -> None:
+        file = reader(FakeStore()).open(b"value")
+        assert file is not None
+        self.assertEqual(file.read(), b"value")
+        self.assertIsNone(reader(FakeStore()).open(None))
+
+    def test_ordinary_values_ask_the_store_nothing(self) -> None:
+        store = FakeStore()
+        self.assertEqual(reader(store).resolve(b"value"), Resolved(b"value"))
+        self.assertEqual(store.asked, [])
+
+    def test_what_is_not_allowed_is_not_asked_for(self) -> None:
+        store, value = stored(b"hello")
+        self.assertRaises(TooLarge, reader(store, max_size=4).fetch, value)
+        self.assertRaises(EnvelopeNotAllowed, reader(store, prefixes=["other/"]).fetch, value)
+        self.assertRaises(EnvelopeNotAllowed, reader(store, buckets=["other"]).fetch, value)
+        self.assertRaises(EnvelopeNotAllowed, reader(store, prefixes=[]).fetch, value)
+        self.assertEqual(store.asked, [])
+
+    def test_other_places_can_be_allowed(self) -> None:
+        store = FakeStore({("mirror", "eu/lfs/k"): b"hello"})
+        value = envelope_of(b"hello", s3_bucket="mirror", s3_key="eu/lfs/k").to_bytes()
+        self.assertEqual(
+            reader(store, buckets=["mirror"], prefixes=["lfs/", "eu/lfs/"]).fetch(value), b"hello"
+        )
+
+    def test_one_string_is_not_a_collection_of_prefixes(self) -> None:
+        self.assertRaises(TypeError, BlobReader, "kafscale", prefixes="lfs/")
+
+    def test_missing_raises_by_default(self) -> None:
+        value = envelope_of(b"hello").to_bytes()
+        self.assertRaises(BlobMissing, reader(FakeStore()).fetch, value)
+        self.assertRaises(BlobMissing, reader(FakeStore()).open, value)
+
+    def test_missing_can_be_skipped(self) -> None:
+        value = envelope_of(b"hello").to_bytes()
+        blobs = reader(FakeStore(), on_missing="skip")
+        self.assertEqual(blobs.resolve(value), Resolved(None, parse_envelope(value), missing=True))
+        self.assertIsNone(blobs.fetch(value))
+        self.assertIsNone(blobs.open(value))
+
+    def test_missing_can_give_the_envelope(self) -> None:
+        value = envelope_of(b"hello").to_bytes()
+        blobs = reader(FakeStore(), on_missing="envelope")
+        self.assertEqual(blobs.resolve(value), Resolved(value, parse_envelope(value), missing=True))
+        file = blobs.open(value)
+        assert file is not None
+        self.assertEqual(file.read(), value)
+
+    def test_a_bucket_that_does_not_exist_is_not_a_missing_blob(self) -> None:
+        store, value = FakeStore(not_there="NoSuchBucket"), envelope_of(b"hello").to_bytes()
+        self.assertRaises(StoreRefused, reader(store, on_missing="skip").fetch, value)
+
+    def test_the_hook_is_told_bytes_seconds_and_result(self) -> None:
+        store, value = stored(b"hello")
+        times = iter([10.0, 12.5])
+        told: list[Resolution] = []
+        reader(store, on_resolve=told.append, clock=lambda: next(times)).fetch(value)
+        self.assertEqual(told, [Resolution(envelope_of(b"hello"), "ok", 5, 2.5, None)])
+
+    def test_a_hook_that_fails_breaks_no_reading(self) -> None:
+        store, value = stored(b"hello")
+
+        def hook(_: Resolution) -> None:
+            raise RuntimeError("of the hook")
+
+        with self.assertLogs("lfsproxy.client.reader", "ERROR"):
+            self.assertEqual(reader(store, on_resolve=hook).fetch(value), b"hello")
+
+    def test_without_credentials(self) -> None:
+        store, value = stored(b"hello")
+        with mock.patch("lfsproxy.client.reader.Session") as session:
+            session.return_value.get_credentials.return_value = None
+            error = self.assertRaises(StoreRefused, reader(store, credentials=None).fetch, value)
+        self.assertIn("AWS_ACCESS_KEY_ID", str(error))
+
+
+class EnvironmentTests(SynchronousTestCase):
+    def test_reads_the_proxys_variables(self) -> None:
+        found = BlobReader.from_environment(
+            {
+                "LFS_S3_BUCKET": "blobs",
+                "LFS_S3_ENDPOINT": "http://localhost:9000/",
+                "LFS_S3_REGION": "eu-central-1",
+                "LFS_S3_PATH_STYLE": "true",
+                "LFS_HTTP_ADDR": "of no concern",
+            },
+            credentials=static_credentials("key", "secret"),
+        )
+        location = found._transport.location
+        self.assertEqual(location.url("lfs/k"), "http://localhost:9000/blobs/lfs/k")
+        self.assertEqual(location.region, "eu-central-1")
+
+    def test_has_the_proxys_defaults(self) -> None:
+        location = BlobReader.from_environment({})._transport.location
+        self.assertEqual(location.url("lfs/k"), "https://kafscale.s3.us-east-1.amazonaws.com/lfs/k")
+
+    def test_names_a_variable_that_cannot_be_used(self) -> None:
+        error = self.assertRaises(SettingError, BlobReader.from_environment, {"LFS_S3_ENDPOINT": "here"})
+        self.assertIn("LFS_S3_ENDPOINT is 'here'", str(error))
+
+    def test_loads_no_event_loop(self) -> None:
+        code = (
+            "import sys, lfsproxy.client; assert 'twisted' not in sys.modules and 'txaio' not in sys.modules;"
+            "import lfsproxy.client.aio; assert 'twisted' not in sys.modules"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, env=dict(os.environ))

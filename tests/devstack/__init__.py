@@ -1,0 +1,1 @@
+"""Tests of the development servers that need neither a network nor a server."""

@@ -1,0 +1,429 @@
+"""Hostile input, case by case: what is sent, and what the proxy is to do about it.
+
+``test_hostile`` holds the running process to it; ``benchmarks/hostile_table.py`` prints the table of
+docs/hostile-input.md. A case runs in a thread of its own while an ordinary client goes on producing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import re
+import ssl
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+from confluent_kafka import Producer
+
+from tests.integration import frames
+from tests.integration.frames import MIB, LargeRecord, batch, frame, head, lfs, produce, records
+from tests.integration.proxy import ProxyProcess
+from tests.integration.raw import RawClient
+from tests.wire.helpers import Record, raw_record, varint
+
+PARTITIONS = 24
+"""Of the topic that the cases produce to."""
+EXPANDED = 1_100_000_000
+"""Bytes that a bomb becomes."""
+
+
+@attrs.frozen
+class Scene:
+    """Where a case takes place. ``most`` is LFS_MAX_DECOMPRESSED_SIZE, below EXPANDED."""
+
+    proxy: ProxyProcess
+    topic: str
+    broker: str
+    most: int
+
+    def connect(self, receive_buffer: int | None = None) -> RawClient:
+        """A new connection to the proxy."""
+        return RawClient(self.proxy.bootstrap, receive_buffer)
+
+    def said_of(self, *data: bytes) -> str:
+        """What is said of one request that is sent over a connection of its own."""
+        with self.connect() as client:
+            client.send(*data)
+            return client.said()
+
+    def answer_to(self, *data: bytes) -> str:
+        """``closed``, or how much was answered, by one connection that is sent something."""
+        with self.connect() as client:
+            client.send(*data)
+            answer = client.answer()
+            return "closed" if answer is None else "answered"
+
+
+@attrs.frozen
+class Case:
+    """``expected`` is the answer; ``log`` is in each of the lines with which connections are closed."""
+
+    name: str
+    expected: str
+    run: Callable[[Scene], str]
+    log: str = ""
+    closes: int = 0
+
+
+@attrs.frozen
+class Observed:
+    """What became of a case, and of what went on beside it.
+
+    ``peak`` is in bytes of resident memory. ``delivered``, ``failed`` and ``slowest`` (seconds) are those
+    of the ordinary producer. ``lines`` are the log's warnings and worse.
+    """
+
+    answer: str
+    peak: int
+    seconds: float
+    delivered: int
+    failed: int
+    slowest: float
+    closed: int
+    lines: list[str]
+
+
+class Ordinary(threading.Thread):
+    """A producer of small records, every other one offloaded, that has nothing to do with the cases."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        super().__init__(daemon=True)
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "broker.address.family": "v4",
+                "linger.ms": 0,
+                "retries": 0,
+                "client.id": "ordinary",
+                "log_level": 0,
+            }
+        )
+        self._topic = topic
+        self._over = threading.Event()
+        self.delivered = self.failed = 0
+        self.slowest = 0.0
+
+    def run(self) -> None:
+        count = 0
+        while not self._over.wait(0.05):
+            count += 1
+            self._send({"LFS_BLOB": b""} if count % 2 else None)
+            self._producer.poll(0)
+
+    def begin(self) -> None:
+        """Start, or count from now on; something was delivered then."""
+        if not self.is_alive():
+            self.start()
+        self._settle()
+        self.delivered = self.failed = 0
+        self.slowest = 0.0
+
+    def end(self) -> None:
+        """Count no further; what was sent is delivered then, or has failed."""
+        self._settle()
+
+    def _settle(self) -> None:
+        delivered, deadline = self.delivered, time.monotonic() + 30
+        while self.delivered < delivered + 2:
+            if time.monotonic() > deadline:
+                raise AssertionError("the ordinary producer does not get anything delivered")
+            time.sleep(0.02)
+        self.failed += self._producer.flush(30)
+
+    def _send(self, headers: dict[str, str | bytes | None] | None) -> None:
+        sent = time.monotonic()
+
+        def delivered(error: object, _: object) -> None:
+            self.delivered += not error
+            self.failed += bool(error)
+            self.slowest = max(self.slowest, time.monotonic() - sent)
+
+        self._producer.produce(self._topic, bytes(2000), headers=headers, on_delivery=delivered)
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        self._over.set()
+        if self.is_alive():
+            self.join()
+
+
+def observe(case: Case, scene: Scene, ordinary: Ordinary) -> Observed:
+    """Run a case beside an ordinary producer. Blocks."""
+    ordinary.begin()
+    proxy = scene.proxy
+    logged, counted = len(proxy.log), closed(proxy)
+    # From here on the peak is that of this case (proc(5), clear_refs).
+    Path(f"/proc/{proxy.pid}/clear_refs").write_text("5")
+    started = time.monotonic()
+    answer = case.run(scene)
+    seconds = time.monotonic() - started
+    peak = proxy.peak_memory
+    ordinary.end()
+    return Observed(
+        answer,
+        peak,
+        seconds,
+        ordinary.delivered,
+        ordinary.failed,
+        ordinary.slowest,
+        closed(proxy) - counted,
+        [line for line in proxy.log[logged:].splitlines() if re.search("#(warn|error|critical)", line)],
+    )
+
+
+def closed(proxy: ProxyProcess) -> int:
+    """How many connections of Kafka clients the proxy has closed by itself."""
+    metrics = proxy.metrics()
+    return int(sum(metrics[name] for name in metrics if name.startswith("lfsproxy_kafka_closed_total")))
+
+
+# The cases
+
+
+def _produce_v9(topics: bytes) -> bytes:
+    """A Produce request of version 9 up to its topics, which are as given."""
+    return frame(head(0, 9) + b"\0" + b"\0" + struct.pack(">hi", -1, 30000) + topics)
+
+
+def _tls(scene: Scene) -> str:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with scene.connect() as client, contextlib.suppress(ConnectionError):
+        try:
+            context.wrap_socket(client.socket)
+        except (ssl.SSLError, OSError):
+            return "closed"
+    return "a handshake"
+
+
+def _stalled(scene: Scene) -> str:
+    """Ten half frames hold all memory of large requests; another client then needs some of it."""
+    value = random.Random(1).randbytes(8 * MIB)
+    large = produce(scene.topic, batch(records(lfs(value), lfs(value)), 2))
+    with contextlib.ExitStack() as stack:
+        for _ in range(10):
+            stack.enter_context(scene.connect()).send(large[: 3 * MIB])
+        client = stack.enter_context(scene.connect())
+        client.send(large)
+        return client.said()
+
+
+def _length_beyond(scene: Scene) -> str:
+    """A request that says it is 2 GiB, of which little comes; the connection may wait, others must not."""
+    start = frames.produce_start(scene.topic, 2**31 - 1000)
+    with scene.connect() as client, scene.connect() as other:
+        client.send(struct.pack(">i", len(start) + 2**31 - 1000) + start + batch(bytes(100_000)))
+        other.send(produce(scene.topic, batch(records(lfs(bytes(MIB))))))
+        return f"others: {other.said()}"
+
+
+def _never_reads(scene: Scene) -> str:
+    """Asks for the metadata of all topics over and over, and takes no answer."""
+    ask = frame(head(3, 1) + struct.pack(">i", -1))
+    with scene.connect(receive_buffer=4096) as client:
+        client.socket.settimeout(2)
+        sent = 0
+        with contextlib.suppress(TimeoutError):
+            while sent < 64 * MIB:
+                sent += client.socket.send(ask * 1000)
+        return "not read any more" if sent < 64 * MIB else "all was read"
+
+
+def _slow_drip(scene: Scene) -> str:
+    """A value in segments of three bytes."""
+    data = produce(scene.topic, batch(records(lfs(bytes(100_000)))))
+    with scene.connect() as client:
+        for start in range(0, len(data), 3):
+            client.send(data[start : start + 3])
+        return client.said()
+
+
+def _bomb(scene: Scene, name: str) -> str:
+    codec, make = frames.BOMBS[name]
+    record = LargeRecord(EXPANDED)
+    with scene.connect() as client:
+        client.send_all(frames.large_produce(scene.topic, lambda: make(record), codec=codec))
+        return client.said()
+
+
+def _windows(scene: Scene) -> str:
+    """Ten connections at once whose zstd data wants the largest window that brokers allow, and fills it."""
+    area = _zstd_with_window(27, LargeRecord(min(scene.most - MIB, 150 * MIB), headers=()))
+    data = produce(scene.topic, batch(area, codec=4))
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(scene.connect()) for _ in range(10)]
+        for client in clients:
+            client.send(data)
+        return ", ".join(sorted({client.said() for client in clients}))
+
+
+def _zstd_with_window(log: int, record: LargeRecord) -> bytes:
+    """A frame that declares a window of 2 ** log bytes, of blocks that repeat one byte (RFC 8878)."""
+    out = bytearray(b"\x28\xb5\x2f\xfd" + bytes([0, (log - 10) << 3]))
+
+    def raw(data: bytes, last: bool = False) -> None:
+        out.extend((last | len(data) << 3).to_bytes(3, "little") + data)
+
+    raw(record.start)
+    for start in range(0, record.size, 128 * 1024):
+        size = min(128 * 1024, record.size - start)
+        out.extend((1 << 1 | size << 3).to_bytes(3, "little") + b"\0")
+    raw(record.end, last=True)
+    return bytes(out)
+
+
+def _old_format(scene: Scene) -> str:
+    """A message of format 1 whose value has the header's name; the broker's own answer counts."""
+    value = b"LFS_BLOB in a value"
+    body = struct.pack(">bbqi", 1, 0, 1000, -1) + struct.pack(">i", len(value)) + value
+    message = struct.pack(">qiI", 0, len(body) + 4, zlib.crc32(body)) + body
+    data = produce(scene.topic, message)
+    with RawClient(scene.broker) as straight, scene.connect() as client:
+        straight.send(data)
+        client.send(data)
+        return "as the broker says" if straight.said() == client.said() else "not as the broker says"
+
+
+def _noise(scene: Scene) -> str:
+    noise = random.Random(7)
+    answers = set()
+    for _ in range(50):
+        with scene.connect() as client:
+            client.send(struct.pack(">i", 1000) + b"\x40" + noise.randbytes(2000))
+            answers.add("closed" if client.answer() is None else "answered")
+    return ", ".join(sorted(answers))
+
+
+def _keys_and_headers(scene: Scene) -> str:
+    large = bytes(15 * MIB)
+    data = produce(scene.topic, batch(records((large, b"x", [(b"LFS_BLOB", b""), (b"h", large)]))))
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(scene.connect()) for _ in range(5)]
+        sending = [threading.Thread(target=client.send, args=[data]) for client in clients]
+        for thread in sending:
+            thread.start()
+        return ", ".join(sorted({client.said() for client in clients}))
+
+
+def _tiny_everywhere(scene: Scene) -> str:
+    records_of_one = b"".join(raw_record(index, lfs(b"", b"none")) for index in range(25_000))
+    return scene.said_of(frames.produce_partitions(scene.topic, [batch(records_of_one, 25_000)] * PARTITIONS))
+
+
+def _many_headers(scene: Scene) -> str:
+    body = b"\0\0\0\1\1" + varint(2**31 - 1) + b"LFS_BLOB"
+    return scene.said_of(produce(scene.topic, batch(varint(len(body)) + body)))
+
+
+def _tiny(count: int) -> bytes:
+    one: Record = (None, b"", [(b"LFS_BLOB", b""), (b"h", bytes(100))])
+    return b"".join(raw_record(index, one) for index in range(count))
+
+
+def _streamed(scene: Scene, area: bytes, count: int = 1, codec: int = 0) -> str:
+    """A batch that is too large to be held."""
+    return scene.said_of(produce(scene.topic, batch(area, count, codec)))
+
+
+HUGE = 26 * MIB
+ZEROS = bytes(HUGE)
+
+
+def _every_bomb() -> Iterator[Case]:
+    def run(name: str) -> Callable[[Scene], str]:
+        return lambda scene: _bomb(scene, name)
+
+    for name in frames.BOMBS:
+        yield Case(f"a bomb of 1.1 GB in {name}", "error 10", run(name))
+
+
+def _closed(name: str, log: str, *data: bytes) -> Case:
+    """A case of broken framing that does not need to know the topic."""
+    return Case(name, "closed", lambda scene: scene.answer_to(*data), log, 1)
+
+
+CASES: tuple[Case, ...] = (
+    _closed("a frame of length 0", "length is 0", bytes(8)),
+    _closed("a frame of length -1", "length is -1", b"\xff" * 8),
+    _closed(
+        "a client id longer than its frame",
+        "a client id of 30000 bytes",
+        frame(struct.pack(">hhih", 0, 8, 1, 30000) + bytes(20)),
+    ),
+    _closed("HTTP to the plain port", "looks like HTTP", b"POST /topics/t HTTP/1.1\r\nHost: x\r\n\r\n"),
+    Case("TLS to the plain port", "closed", _tls, "looks like TLS", 1),
+    Case("noise, on 50 connections", "closed", _noise, "is closed", 50),
+    _closed(
+        "an API that was not offered", "API 78 version 1 was not offered", frame(head(78, 1) + bytes(20))
+    ),
+    _closed("a version that was not offered", "Produce version 13", frame(head(0, 13) + bytes(20))),
+    _closed("a count of 2 billion topics", "items where", _produce_v9(b"\xff\xff\xff\xff\x07")),
+    _closed("a varint without end around the records", "varint", _produce_v9(b"\xff" * 40)),
+    _closed(
+        "records longer than their request",
+        "records of 2147483647 bytes",
+        frame(frames.produce_start("topic", 2**31 - 1) + bytes(1000)),
+    ),
+    _closed(
+        "bytes behind the end of a request",
+        "70000 bytes after the end",
+        frame(produce("topic", batch(records(lfs(b"x")), magic=1))[4:] + bytes(70_000)),
+    ),
+    Case("a frame of 2 GiB that never comes", "others: ok", _length_beyond),
+    Case("ten half frames that stall, all the memory being theirs", "ok", _stalled, "sent too little", 6),
+    Case("a value in segments of three bytes", "ok", _slow_drip),
+    Case("a client that takes no answers", "not read any more", _never_reads),
+    Case(
+        "a varint without end in a record",
+        "error 87",
+        lambda s: s.said_of(produce(s.topic, batch(b"LFS_BLOB" + b"\x80" * 40))),
+    ),
+    Case("a varint without end in 26 MiB", "error 87", lambda s: _streamed(s, b"\x80" * 40 + ZEROS)),
+    Case(
+        "a record of 2 GiB in a small batch",
+        "error 87",
+        lambda s: s.said_of(produce(s.topic, batch(varint(2**31 - 1) + b"LFS_BLOB"))),
+    ),
+    Case(
+        "a count of 2 billion records",
+        "error 87",
+        lambda s: s.said_of(produce(s.topic, batch(records(lfs(b"x")), 2**31 - 1))),
+    ),
+    Case(
+        "a count of 2 billion records in 26 MiB",
+        "error 87",
+        lambda s: _streamed(s, records(lfs(ZEROS)), 2**31 - 1),
+    ),
+    Case(
+        "a count of -1 records",
+        "error 87",
+        lambda s: s.said_of(produce(s.topic, batch(records(lfs(b"x")), -1))),
+    ),
+    Case(
+        "a count that is too small",
+        "error 87",
+        lambda s: s.said_of(produce(s.topic, batch(records(lfs(b"x"), lfs(b"y")), 1))),
+    ),
+    Case(
+        "a wrong CRC, of 26 MiB",
+        "error 2",
+        lambda s: s.said_of(produce(s.topic, batch(records(lfs(ZEROS)))[:-1] + b"\x01")),
+    ),
+    Case("a wrong checksum, of 26 MiB", "error 87", lambda s: _streamed(s, records(lfs(ZEROS, b"0" * 64)))),
+    Case(
+        "26 MiB that are not to be offloaded", "error 10", lambda s: _streamed(s, records((None, ZEROS, [])))
+    ),
+    Case("keys and headers of 15 MiB, on five connections", "error 10", _keys_and_headers),
+    Case("a count of headers that is too large", "error 87", _many_headers),
+    Case("300 tiny records to be offloaded", "ok", lambda s: _streamed(s, _tiny(300), 300)),
+    Case("600,000 tiny records to be offloaded, in 24 partitions", "error 10 and error 87", _tiny_everywhere),
+    Case("a message of format 1 with the header's name in it", "as the broker says", _old_format),
+    *_every_bomb(),
+    Case("windows of 128 MiB in zstd, on ten connections", "ok", _windows),
+)

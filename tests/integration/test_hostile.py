@@ -1,0 +1,81 @@
+"""Hostile input to the running process: the answer, a line in the log, bounded memory, others undisturbed."""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+from twisted.internet import reactor
+from twisted.trial.unittest import TestCase
+
+from tests.integration.hostile import CASES, PARTITIONS, Case, Observed, Ordinary, Scene, observe
+from tests.integration.proxy import ProxyProcess
+from tests.integration.stack import in_thread, stack
+
+DECOMPRESSED = 64_000_000
+UPLOAD_MEMORY = 134_217_728
+MOST_GROWTH = UPLOAD_MEMORY + 80_000_000
+"""Bytes that the process may need beyond what it needs idle: see docs/architecture.md."""
+SLOWEST = 10.0
+"""Seconds that an ordinary record may take meanwhile, with much slack for a busy machine."""
+
+
+@attrs.frozen
+class Shared:
+    """What these tests share with nobody else. ``idle``: bytes that the proxy needs before anything comes."""
+
+    scene: Scene
+    ordinary: Ordinary
+    idle: int
+
+
+_shared: Shared | None = None
+
+
+async def shared() -> Shared:
+    """Started by the first test."""
+    global _shared
+    if _shared is None:
+        servers = await stack()
+        topic = await servers.new_topic("hostile", partitions=PARTITIONS)
+        proxy = ProxyProcess({**servers.environment, "LFS_MAX_DECOMPRESSED_SIZE": str(DECOMPRESSED)})
+        ordinary = Ordinary(proxy.bootstrap, await servers.new_topic("ordinary"))
+
+        def close() -> None:
+            ordinary.stop()
+            proxy.close()
+
+        reactor.addSystemEventTrigger("before", "shutdown", close)
+        await in_thread(proxy.start)
+        scene = Scene(proxy, topic, servers.kafka.bootstrap, DECOMPRESSED)
+        _shared = Shared(scene, ordinary, proxy.memory)
+    return _shared
+
+
+class HostileTests(TestCase):
+    timeout = 120
+
+    async def check(self, case: Case) -> None:
+        its = await shared()
+        observed: Observed = await in_thread(observe, case, its.scene, its.ordinary)
+        self.assertEqual(observed.answer, case.expected, observed.lines)
+        self.assertEqual(observed.failed, 0)
+        self.assertLess(observed.slowest, SLOWEST)
+        self.assertLess(observed.peak - its.idle, MOST_GROWTH)
+        self.assertEqual(observed.closed, case.closes, observed.lines)
+        closing = [line for line in observed.lines if "is closed: " in line]
+        self.assertEqual(len(closing), case.closes, observed.lines)
+        for line in closing:
+            self.assertIn(case.log, line)
+        self.assertEqual([line for line in observed.lines if "#warn" not in line], [])
+
+
+def _add(case: Case) -> None:
+    async def test(self: HostileTests) -> None:
+        await self.check(case)
+
+    setattr(HostileTests, "test_" + re.sub(r"\W+", "_", case.name.lower()), test)
+
+
+for _case in CASES:
+    _add(_case)

@@ -1,0 +1,274 @@
+"""``twistd -n lfsproxy`` as a process: how it starts, refuses to start, takes flags, and ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, Producer
+from twisted.trial.unittest import TestCase
+
+from lfsproxy.devstack.ports import HOST, free_port
+from tests.integration.stack import Stack, in_thread, own_s3, stack
+
+TWISTD = Path(sys.executable).parent / "twistd"
+SECONDS = 40
+HALF = b"half" * 1000
+
+
+class Proxy:
+    """The process with its ports. Everything blocks."""
+
+    def __init__(self, folder: Path, environment: dict[str, str], *flags: str) -> None:
+        self.http, self.metrics, self.kafka, self.node = (free_port() for _ in range(4))
+        inherited = {name: text for name, text in os.environ.items() if not name.startswith(("LFS_", "AWS_"))}
+        self.environment = {
+            **inherited,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "LFS_HTTP_ADDR": f"{HOST}:{self.http}",
+            "LFS_METRICS_ADDR": f"{HOST}:{self.metrics}",
+            "LFS_KAFKA_ADDR": f"{HOST}:{self.kafka}",
+            # The tests' Kafka has one node, of id 1.
+            "LFS_KAFKA_BROKER_PORT_BASE": str(self.node - 1),
+            **environment,
+        }
+        self._log = folder / "twistd.out"
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [TWISTD, "-n", "--pidfile=", "lfsproxy", *flags],
+                cwd=folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def wait(self) -> int:
+        return self.process.wait(SECONDS)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def ask(
+        self, method: str, path: str, body: bytes = b"", port: int | None = None, **headers: str
+    ) -> tuple[HTTPResponse, bytes]:
+        connection = HTTPConnection(HOST, port or self.http, timeout=SECONDS)
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return response, response.read()
+        finally:
+            connection.close()
+
+    def readiness(self) -> list[str] | None:
+        """What /readyz complains of; None while nothing answers."""
+        try:
+            response, body = self.ask("GET", "/readyz")
+        except OSError:
+            return None
+        problems: list[str] = json.loads(body).get("problems", [])
+        assert (response.status == 200) == (not problems), (response.status, problems)
+        return problems
+
+    def until(self, reached: Callable[[], bool]) -> None:
+        """Ask again and again, while the process lives."""
+        deadline = time.monotonic() + SECONDS
+        while not reached():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"never reached; exit status {self.process.poll()}; log:\n{self.log}")
+            time.sleep(0.05)
+
+    def until_logged(self, text: str) -> None:
+        self.until(lambda: text in self.log)
+
+    def until_ready(self) -> None:
+        self.until(lambda: self.readiness() == [])
+
+    def begin_upload(self, topic: str) -> socket.socket:
+        """Send the head and one half of a body, whose blob the proxy has begun when this returns."""
+        client = socket.create_connection((HOST, self.http), timeout=SECONDS)
+        head = (
+            f"POST /v1/topics/{topic}/records HTTP/1.1\r\nHost: x\r\nContent-Length: {2 * len(HALF)}\r\n\r\n"
+        )
+        client.sendall(head.encode() + HALF)
+        self.until(lambda: b"\nlfsproxy_upload_memory_bytes 0.0\n" not in self.scrape())
+        return client
+
+    def scrape(self) -> bytes:
+        return self.ask("GET", "/metrics", port=self.metrics)[1]
+
+    def stopped_listening(self) -> bool:
+        try:
+            socket.create_connection((HOST, self.http), timeout=1).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+
+class ProcessTestCase(TestCase):
+    timeout = 180
+
+    def proxy(self, environment: dict[str, str], *flags: str) -> Proxy:
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir(parents=True)
+        proxy = Proxy(folder, environment, *flags)
+        self.addCleanup(proxy.close)
+        return proxy
+
+
+class RefusedStartTests(ProcessTestCase):
+    def test_a_bad_value_is_one_line_and_exit_status_1(self) -> None:
+        proxy = self.proxy({"LFS_CHECKSUM_ALGO": "sha1"})
+        self.assertEqual(proxy.wait(), 1)
+        self.assertEqual(
+            proxy.log, "lfsproxy: LFS_CHECKSUM_ALGO is 'sha1': one of sha256, crc32, md5 is needed\n"
+        )
+
+    def test_a_port_in_use_is_one_line_and_exit_status_1(self) -> None:
+        with socket.create_server((HOST, 0)) as taken:
+            address = f"{HOST}:{taken.getsockname()[1]}"
+            for variable in ("LFS_HTTP_ADDR", "LFS_METRICS_ADDR", "LFS_KAFKA_ADDR"):
+                proxy = self.proxy({variable: address})
+                self.assertEqual(proxy.wait(), 1)
+                [line] = [line for line in proxy.log.splitlines() if "cannot listen" in line]
+                self.assertIn(f"{address}: the port is in use by another process; {variable} says", line)
+                self.assertNotIn("Traceback", proxy.log)
+
+    async def test_s3_and_kafka_out_of_reach_are_said_and_looked_for(self) -> None:
+        port = free_port()
+        proxy = self.proxy(
+            {
+                "LFS_S3_ENDPOINT": f"http://localhost:{port}",
+                "LFS_KAFKA_BROKERS": f"{HOST}:{free_port()}",
+                "LFS_S3_RETRY_TIMEOUT": "2",
+                "AWS_ACCESS_KEY_ID": "an-id",
+                "AWS_SECRET_ACCESS_KEY": "a-secret-key",
+                "LFS_S3_PATH_STYLE": "true",
+            }
+        )
+        await in_thread(proxy.until_logged, "S3 cannot be used, not ready: ")
+        self.assertIn("Kafka cannot be used, not ready: ", proxy.log)
+        problems = await in_thread(proxy.readiness)
+        self.assertEqual([problem.partition(":")[0] for problem in problems or []], ["S3", "Kafka"])
+        await own_s3(self, port=port, access_key="an-id", secret_key="a-secret-key")
+        await in_thread(
+            proxy.until, lambda: [p.partition(":")[0] for p in proxy.readiness() or []] == ["Kafka"]
+        )
+        self.assertIn("S3 answers again", proxy.log)
+        self.assertNotIn("a-secret-key", proxy.log)
+
+
+class RunningTests(ProcessTestCase):
+    async def running(self, servers: Stack, *flags: str, **environment: str) -> Proxy:
+        proxy = self.proxy({**servers.environment, **environment}, *flags)
+        await in_thread(proxy.until_ready)
+        return proxy
+
+    async def test_flags_win_and_both_doors_work(self) -> None:
+        servers = await stack()
+        client = servers.s3_client()
+        await in_thread(client.create_bucket, Bucket="bucket-of-flags")
+        topic = await servers.new_topic("flags")
+        proxy = await self.running(
+            servers,
+            *("--s3-bucket", "bucket-of-flags", "--s3-region", servers.s3.region, "--s3-path-style", "true"),
+            *("--s3-endpoint", servers.s3.endpoint, "--kafka-brokers", servers.kafka.bootstrap),
+            *("--checksum-algo", "md5", "--max-upload-size", "100", "--cors-origins", "https://a.example"),
+            LFS_S3_BUCKET="another-bucket",
+            LFS_S3_ENDPOINT="http://127.0.0.1:1",
+            LFS_KAFKA_BROKERS="127.0.0.1:1",
+            LFS_S3_PATH_STYLE="false",
+        )
+        path = f"/v1/topics/{topic}/records"
+
+        response, body = await in_thread(proxy.ask, "POST", path, b"by http", Origin="https://a.example")
+        self.assertEqual(response.status, 201, body)
+        self.assertEqual(response.headers["Access-Control-Allow-Origin"], "https://a.example")
+        response, _ = await in_thread(proxy.ask, "POST", path, bytes(101))
+        self.assertEqual(response.status, 413)
+        await in_thread(produce, proxy, topic, b"by kafka")
+
+        envelopes = await in_thread(consume, proxy, topic, 2)
+        self.assertEqual([envelope["checksum_algo"] for envelope in envelopes], ["md5", "md5"])
+        blobs = [
+            (await in_thread(client.get_object, Bucket=each["s3_bucket"], Key=each["s3_key"]))["Body"].read()
+            for each in envelopes
+        ]
+        self.assertEqual(blobs, [b"by http", b"by kafka"])
+        self.assertIn("LFS_S3_BUCKET (flag --s3-bucket) is 'bucket-of-flags'", proxy.log)
+        metrics = (await in_thread(proxy.scrape)).decode()
+        for door in ("http", "kafka"):
+            self.assertIn(
+                f'lfsproxy_uploads_total{{path="{door}",result="ok",topic="{topic}"}} 1.0\n', metrics
+            )
+
+    async def test_sigterm_lets_an_upload_finish_and_exits_0(self) -> None:
+        servers = await stack()
+        topic = await servers.new_topic("drain")
+        proxy = await self.running(servers)
+        client = await in_thread(proxy.begin_upload, topic)
+        self.addCleanup(client.close)
+        proxy.process.send_signal(signal.SIGTERM)
+        await in_thread(proxy.until, proxy.stopped_listening)
+        client.sendall(HALF)
+        answer = await in_thread(client.recv, 65536)
+        self.assertTrue(answer.startswith(b"HTTP/1.1 201 "), answer)
+        self.assertEqual(await in_thread(proxy.wait), 0)
+        self.assertNotIn("Traceback", proxy.log)
+
+    async def test_a_second_signal_cuts_an_upload_and_leaves_nothing(self) -> None:
+        servers = await stack()
+        topic = await servers.new_topic("hurry")
+        proxy = await self.running(servers, LFS_DRAIN_TIMEOUT="600")
+        client = await in_thread(proxy.begin_upload, topic)
+        self.addCleanup(client.close)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            proxy.process.send_signal(number)
+            await in_thread(proxy.until_logged, f"{number.name} received")
+        self.assertEqual(await in_thread(proxy.wait), 0)
+        listed = await in_thread(
+            servers.s3_client().list_objects_v2, Bucket=servers.bucket, Prefix=f"lfs/default/{topic}/"
+        )
+        self.assertEqual(listed.get("Contents", []), [])
+
+
+def produce(proxy: Proxy, topic: str, value: bytes) -> None:
+    """One LFS record through the relay."""
+    problems: list[Any] = []
+    producer = Producer({"bootstrap.servers": f"{HOST}:{proxy.kafka}"})
+    producer.produce(
+        topic, value, headers={"LFS_BLOB": b""}, on_delivery=lambda error, _: problems.append(error)
+    )
+    producer.flush(SECONDS)
+    assert problems == [None], problems
+
+
+def consume(proxy: Proxy, topic: str, count: int) -> list[dict[str, Any]]:
+    """The first ``count`` values of a topic, through the relay, as JSON."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": f"{HOST}:{proxy.kafka}",
+            "group.id": topic,
+            "auto.offset.reset": "earliest",
+        }
+    )
+    try:
+        consumer.subscribe([topic])
+        messages = consumer.consume(count, SECONDS)
+        return [json.loads(message.value() or b"") for message in messages]
+    finally:
+        consumer.close()

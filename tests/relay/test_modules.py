@@ -1,0 +1,169 @@
+"""The small parts by themselves: the line, holes, and offset hints."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from lfsproxy.errors import FramingError
+from lfsproxy.relay.hints import MOST_PARTITIONS, OffsetHints
+from lfsproxy.relay.holes import MOST_HOLES, Holes
+from lfsproxy.relay.line import Line, Place
+from lfsproxy.wire.batch import BatchHeader
+
+
+class LineTests(SynchronousTestCase):
+    def turn(self, place: Place) -> Deferred[None]:
+        return Deferred.fromCoroutine(place.turn())
+
+    def test_the_first_has_its_turn_at_once(self) -> None:
+        self.successResultOf(self.turn(Line().join()))
+
+    def test_turns_come_in_the_order_of_joining(self) -> None:
+        line = Line()
+        first, second, third = line.join(), line.join(), line.join()
+        turns = [self.turn(third), self.turn(second)]
+        first.leave()
+        self.successResultOf(turns[1])
+        self.assertNoResult(turns[0])
+        second.leave()
+        self.successResultOf(turns[0])
+
+    def test_a_turn_that_nobody_waited_for_is_kept(self) -> None:
+        line = Line()
+        first, second = line.join(), line.join()
+        first.leave()
+        self.successResultOf(self.turn(second))
+        self.successResultOf(self.turn(second))
+
+    def test_leaving_early_gives_nobody_a_turn(self) -> None:
+        line = Line()
+        first, second, third = line.join(), line.join(), line.join()
+        turn = self.turn(third)
+        second.leave()
+        second.leave()
+        self.assertNoResult(turn)
+        first.leave()
+        self.successResultOf(turn)
+
+    def test_several_may_wait_for_one_place_s_turn(self) -> None:
+        line = Line()
+        first, second = line.join(), line.join()
+        turns = [self.turn(second), self.turn(second)]
+        turns[0].cancel()
+        self.failureResultOf(turns[0], CancelledError)
+        self.assertNoResult(turns[1])
+        first.leave()
+        self.successResultOf(turns[1])
+
+    def test_a_turn_can_be_cancelled(self) -> None:
+        line = Line()
+        first, second, third = line.join(), line.join(), line.join()
+        cancelled, waiting = self.turn(second), self.turn(third)
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        second.leave()
+        first.leave()
+        self.successResultOf(waiting)
+
+    def test_who_left_has_no_turn_to_wait_for(self) -> None:
+        line = Line()
+        first, second = line.join(), line.join()
+        waiting = self.turn(second)
+        second.leave()
+        self.failureResultOf(waiting, CancelledError)
+        first.leave()
+        self.failureResultOf(self.turn(second), CancelledError)
+
+    def test_room_is_there_when_enough_have_left(self) -> None:
+        line = Line()
+        self.successResultOf(Deferred.fromCoroutine(line.shorter_than(1)))
+        places = [line.join() for _ in range(3)]
+        room = Deferred.fromCoroutine(line.shorter_than(2))
+        places[2].leave()
+        self.assertNoResult(room)
+        places[0].leave()
+        self.successResultOf(room)
+
+
+def header(sequence: int, producer: int = 7, epoch: int = 0) -> BatchHeader:
+    return BatchHeader(0, 0, producer_id=producer, producer_epoch=epoch, base_sequence=sequence)
+
+
+class HolesTests(SynchronousTestCase):
+    def test_only_the_refused_sequence_or_the_start_of_another_epoch_fills_a_hole(self) -> None:
+        for filler in (header(10), header(0, epoch=1)):
+            holes = Holes()
+            holes.remember("t", 0, header(10))
+            for blocked in (header(11), header(9), header(0), header(10, epoch=1), header(11, epoch=1)):
+                self.assertTrue(holes.blocks("t", 0, blocked))
+            self.assertFalse(holes.blocks("t", 0, filler))
+            self.assertFalse(holes.blocks("t", 0, header(11)))
+
+    def test_a_hole_is_of_one_topic_partition_and_producer(self) -> None:
+        holes = Holes()
+        holes.remember("t", 0, header(10))
+        self.assertFalse(holes.blocks("u", 0, header(11)))
+        self.assertFalse(holes.blocks("t", 1, header(11)))
+        self.assertFalse(holes.blocks("t", 0, header(11, producer=8)))
+        self.assertTrue(holes.blocks("t", 0, header(11)))
+
+    def test_batches_without_a_producer_are_not_remembered(self) -> None:
+        holes = Holes()
+        holes.remember("t", 0, header(-1, producer=-1, epoch=-1))
+        self.assertFalse(holes)
+        self.assertFalse(holes.blocks("t", 0, header(-1, producer=-1, epoch=-1)))
+
+    def test_there_is_an_end_to_holes(self) -> None:
+        holes = Holes()
+        for partition in range(MOST_HOLES):
+            holes.remember("t", partition, header(10))
+        self.assertRaises(FramingError, holes.remember, "t", -1, header(10))
+
+
+class HintsTests(SynchronousTestCase):
+    def test_what_was_learnt_first_is_forgotten_first(self) -> None:
+        hints = OffsetHints()
+        for partition in range(MOST_PARTITIONS + 1):
+            hints.learn("t", partition, 42)
+        self.assertFalse(hints.knows("t", 0))
+        self.assertTrue(hints.knows("t", 1))
+        hints.settle("t", 0, 1, 43)
+
+    def test_a_count_that_is_none_does_not_move_the_hint(self) -> None:
+        hints = OffsetHints()
+        hints.learn("t", 0, 42)
+        hints.reserve("t", 0, -5)
+        self.assertEqual(hints.reserve("t", 0, 1), 42)
+
+    def test_pending_records_move_the_hint(self) -> None:
+        hints = OffsetHints()
+        hints.learn("t", 0, 42)
+        self.assertEqual([hints.reserve("t", 0, 3), hints.reserve("t", 0, 1)], [42, 45])
+
+    def test_an_acknowledged_batch_tells_the_next_offset(self) -> None:
+        hints = OffsetHints()
+        hints.learn("t", 0, 42)
+        hints.reserve("t", 0, 3)
+        hints.reserve("t", 0, 1)
+        hints.settle("t", 0, 3, 103)
+        self.assertEqual(hints.reserve("t", 0, 1), 104)
+
+    def test_records_that_are_not_in_the_log_are_not_counted(self) -> None:
+        hints = OffsetHints()
+        hints.learn("t", 0, 42)
+        hints.reserve("t", 0, 3)
+        hints.settle("t", 0, 3, None)
+        self.assertEqual(hints.reserve("t", 0, 1), 42)
+
+    def test_nothing_is_learnt_of_a_partition_that_was_not_asked_for(self) -> None:
+        hints = OffsetHints()
+        hints.settle("t", 0, 0, 42)
+        self.assertFalse(hints.knows("t", 0))
+        self.assertEqual(hints.reserve("t", 0, 1), 0)
+        self.assertTrue(hints.knows("t", 0))
+
+    def test_an_unknown_offset_is_0(self) -> None:
+        hints = OffsetHints()
+        hints.learn("t", 0, -1)
+        self.assertEqual(hints.reserve("t", 0, 1), 0)

@@ -1,0 +1,439 @@
+"""Signing in to brokers: who may upload before, whose identity it is, and what becomes of wrong passwords."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kafka.protocol.metadata import ApiVersionsResponse
+from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel
+
+from lfsproxy.errors import BrokerUnavailable, SignInRefused
+from tests.relay.records import batch, lfs, produce, record, request
+from tests.relay.rig import KIB, Client, RelayTestCase
+from tests.relay.sasl import (
+    AUTHENTICATION_FAILED,
+    SASL_AUTHENTICATE,
+    SASL_HANDSHAKE,
+    SaslServer,
+    authenticate,
+    handshake,
+)
+
+OWN = {
+    "kafka_security_protocol": "SASL_PLAINTEXT",
+    "kafka_sasl_mechanism": "PLAIN",
+    "kafka_sasl_username": "proxy",
+    "kafka_sasl_password": "hunter2",
+}
+BLOB = produce(9, batch(lfs(b"blob")))
+
+
+class SignInTestCase(RelayTestCase):
+    def prepare(self) -> None:
+        self.sasl = self.cluster.sasl = SaslServer()
+
+    def asked(self) -> list[int]:
+        """The API keys of what the broker got on the last connection, in order."""
+        return [each.api_key for each in self.broker.requests]
+
+
+class GateTests(SignInTestCase):
+    """LFS_KAFKA_CLIENT_IDENTITY=relay: the client's own exchange."""
+
+    overrides = {"kafka_security_protocol": "SASL_PLAINTEXT"}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.begun: list[str] = []
+        begin: Any = self.store.begin
+
+        def note(key: str, *rest: Any) -> Any:
+            self.begun.append(key)
+            return begin(key, *rest)
+
+        self.patch(self.store, "begin", note)
+
+    def asked_check(self) -> Deferred[None]:
+        """A question for readiness, and what comes of it."""
+        asking = Deferred.fromCoroutine(self.relay.check())
+        self.net.flow()
+        self.pass_seconds(1)
+        return asking
+
+    def assert_closed_unread(self, client: Client) -> None:
+        """The client's Produce closed its connection, and nothing of it went anywhere."""
+        self.assertFalse(client.is_open)
+        self.assert_nothing_published()
+        self.assertEqual((self.begun, self.budget.used), ([], 0))
+        self.assertIn(("not-signed-in",), self.metrics.of("kafka_closed"))
+        self.assertIn("produces before the broker has taken its sign-in", self.lines()[-1])
+
+    def test_who_has_signed_in_uploads(self) -> None:
+        client = self.client()
+        client.send(handshake(1))
+        client.send(authenticate(2))
+        client.send(BLOB)
+        self.assertEqual(client.order, [1, 2, 9])
+        self.assert_published(b"blob")
+
+    def test_the_exchange_is_relayed_byte_for_byte(self) -> None:
+        for version in (0, 1, 2):
+            client = self.client()
+            frames = [handshake(1), authenticate(2, version=version)]
+            for frame in frames:
+                client.send(frame)
+            self.assertEqual([each.frame for each in self.broker.requests], frames)
+            client.send(BLOB)
+            self.assertEqual(client.order, [1, 2, 9])
+
+    def test_nobody_uploads_before_signing_in(self) -> None:
+        for _ in range(100):
+            client = self.client()
+            client.send(produce(9, batch(lfs(bytes(100 * KIB)))))
+            self.assert_closed_unread(client)
+
+    def test_a_large_request_before_the_sign_in_is_not_read(self) -> None:
+        client = self.client()
+        client.send(produce(9, batch(lfs(bytes(3000 * KIB)))))
+        self.assert_closed_unread(client)
+
+    def test_plain_records_do_not_pass_either(self) -> None:
+        client = self.client()
+        client.send(produce(9, batch(record(b"plain")), acks=0))
+        self.assert_closed_unread(client)
+
+    def test_a_produce_that_does_not_wait_for_the_answer(self) -> None:
+        self.cluster.held = True
+        client = self.client()
+        client.send(handshake(1), authenticate(2), BLOB)
+        self.assert_closed_unread(client)
+
+    def test_a_handshake_is_no_sign_in(self) -> None:
+        client = self.client()
+        client.send(handshake(1))
+        client.send(BLOB)
+        self.assert_closed_unread(client)
+
+    def test_a_refused_sign_in(self) -> None:
+        client = self.client()
+        client.send(handshake(1))
+        client.send(authenticate(2, b"\0user\0wrong"))
+        self.assertEqual(client.replies[1].body[:2], AUTHENTICATION_FAILED.to_bytes(2))
+        client.send(BLOB)
+        self.assert_closed_unread(client)
+
+    def test_the_first_step_of_scram_is_positive_and_no_sign_in(self) -> None:
+        self.sasl.steps.append((0, b"r=nonce,s=salt,i=4096"))
+        client = self.client()
+        client.send(handshake(1, "SCRAM-SHA-256"))
+        client.send(authenticate(2, b"n,,n=user,r=nonce"))
+        client.send(BLOB)
+        self.assert_closed_unread(client)
+
+    def test_the_last_step_of_scram_is_a_sign_in(self) -> None:
+        self.sasl.steps.extend([(0, b"r=nonce,s=salt,i=4096"), (0, b"v=proof")])
+        client = self.client()
+        client.send(handshake(1, "SCRAM-SHA-256"))
+        client.send(authenticate(2, b"n,,n=user,r=nonce"))
+        client.send(authenticate(3, b"c=biws,r=nonce,p=proof"))
+        client.send(BLOB)
+        self.assert_published(b"blob")
+
+    def test_a_refused_token_is_first_answered_without_an_error_code(self) -> None:
+        self.sasl.steps.extend([(0, b'{"status":"invalid_token"}'), (0, b"")])
+        client = self.client()
+        client.send(handshake(1, "OAUTHBEARER"))
+        client.send(authenticate(2, b"n,,\x01auth=Bearer x\x01\x01"))
+        other = self.client()
+        client.send(BLOB)
+        self.assert_closed_unread(client)
+        other.send(handshake(1, "OAUTHBEARER"))
+        other.send(authenticate(2, b"n,,\x01auth=Bearer y\x01\x01"))
+        other.send(BLOB)
+        self.assert_published(b"blob")
+
+    def test_a_handshake_behind_a_first_step_does_not_lend_it_its_name(self) -> None:
+        for first in (
+            [handshake(1, "SCRAM-SHA-256"), authenticate(2, b"n,,n=user"), handshake(3, "PLAIN")],
+            [handshake(1, "SCRAM-SHA-256"), handshake(3, "PLAIN"), authenticate(2, b"n,,n=user")],
+        ):
+            self.sasl.steps.append((0, b"r=nonce,s=salt,i=4096"))
+            client = self.client()
+            client.send(*first)
+            client.send(BLOB)
+            self.assert_closed_unread(client)
+
+    def test_a_session_that_is_renewed_goes_on(self) -> None:
+        client = self.client()
+        client.send(handshake(1))
+        client.send(authenticate(2))
+        client.send(handshake(3))
+        client.send(BLOB)
+        client.send(authenticate(4))
+        client.send(produce(10, batch(lfs(b"more"))))
+        self.assertEqual(client.order, [1, 2, 3, 9, 4, 10])
+        self.assert_published(b"blob", b"more")
+
+    def test_a_session_that_is_not_renewed_ends(self) -> None:
+        client = self.client()
+        client.send(handshake(1))
+        client.send(authenticate(2))
+        client.send(handshake(3))
+        client.send(authenticate(4, b"\0user\0wrong"))
+        client.send(BLOB)
+        self.assert_closed_unread(client)
+
+    def test_without_an_identity_the_proxy_asks_what_anybody_may(self) -> None:
+        self.successResultOf(self.asked_check())
+        self.assertEqual(self.asked(), [18])
+        self.assertEqual(self.sasl.attempts, 0)
+        self.assertIn("LFS_KAFKA_SASL_MECHANISM is not set", self.lines()[0])
+        self.assertEqual(self.relay.notes(), self.lines())
+
+    def test_without_an_identity_an_unreachable_cluster_is_told(self) -> None:
+        self.cluster.reachable = False
+        problem = self.failureResultOf(self.asked_check(), BrokerUnavailable)
+        self.assertIn("10.0.0.1:9092", problem.getErrorMessage())
+
+    def test_a_broker_s_port_is_opened_when_a_client_s_answer_names_it(self) -> None:
+        self.assertEqual([number for number, *_ in self.net.tcpServers], [19092])
+        self.client().send(request(3, 1, 1, b"\0\0\0\0"))
+        self.assertEqual([number for number, *_ in self.net.tcpServers], [19092, 19093, 19094])
+
+
+class RelayWithIdentityTests(SignInTestCase):
+    """Both identities at once: the client's on its connections, the proxy's for its own questions."""
+
+    overrides = {**OWN}
+
+    def test_the_proxy_s_own_questions_are_signed_in(self) -> None:
+        self.assertEqual(self.asked(), [SASL_HANDSHAKE, SASL_AUTHENTICATE, 3])
+        self.successResultOf(Deferred.fromCoroutine(self.relay.check()))
+        self.assertEqual(self.relay.notes(), [])
+
+    def test_clients_sign_in_by_themselves(self) -> None:
+        client = self.client()
+        self.assertEqual(self.asked(), [])
+        client.send(BLOB)
+        self.assertFalse(client.is_open)
+        self.assert_nothing_published()
+
+
+class ProxyIdentityTests(SignInTestCase):
+    """LFS_KAFKA_CLIENT_IDENTITY=proxy: every connection is signed in with the proxy's own."""
+
+    overrides = {**OWN, "kafka_client_identity": "proxy"}
+
+    def test_each_connection_is_signed_in_before_the_client_s_first_request(self) -> None:
+        client = self.client()
+        client.send(BLOB)
+        self.assertEqual(self.asked()[:2], [SASL_HANDSHAKE, SASL_AUTHENTICATE])
+        self.assertEqual(self.broker.requests[1].body[4:], b"proxy\0proxy\0hunter2")
+        self.assertEqual(client.order, [9])
+        self.assert_published(b"blob")
+
+    def test_what_a_client_sends_meanwhile_waits(self) -> None:
+        self.cluster.held = True
+        client = self.client()
+        client.send(request(3, 1, 1, b"\0\0\0\0"))
+        self.assertEqual(self.asked(), [SASL_HANDSHAKE])
+        self.answer()
+        self.assertEqual(self.asked(), [SASL_HANDSHAKE, SASL_AUTHENTICATE])
+        self.answer()
+        self.assertEqual(self.asked(), [SASL_HANDSHAKE, SASL_AUTHENTICATE, 3])
+
+    def test_signing_in_is_not_offered_to_clients(self) -> None:
+        self.cluster.ranges = (*self.cluster.ranges, (SASL_HANDSHAKE, 0, 1), (SASL_AUTHENTICATE, 0, 2))
+        client = self.client()
+        client.send(request(18, 0, 1))
+        offered = ApiVersionsResponse.decode(client.replies[0].body, version=0).api_keys
+        self.assertFalse({each.api_key for each in offered} & {SASL_HANDSHAKE, SASL_AUTHENTICATE})
+        client.send(handshake(2))
+        self.assertFalse(client.is_open)
+        self.assertIn("SaslHandshake was not offered: the proxy signs in by itself", self.lines()[-1])
+
+    def test_whoever_reaches_the_port_has_the_proxy_s_rights_which_is_said(self) -> None:
+        self.assertIn("LFS_KAFKA_CLIENT_IDENTITY is proxy", self.lines()[0])
+
+    def test_no_password_is_logged(self) -> None:
+        self.sasl.password = b"other"
+        self.client()
+        self.assertNotIn("hunter2", "\n".join(self.lines(*LogLevel.iterconstants())))
+
+    def test_a_broker_that_closes_during_the_sign_in(self) -> None:
+        self.cluster.held = True
+        client = self.client()
+        for _ in self.cluster.addresses:
+            self.broker.hang_up()
+            self.net.flow()
+        self.assertFalse(client.is_open)
+        self.assertIn("closed the connection during sign-in", self.lines()[-1])
+
+    def test_a_broker_that_does_not_answer_is_given_up(self) -> None:
+        self.cluster.silent = True
+        client = self.client()
+        self.pass_seconds(21)
+        self.assertFalse(client.is_open)
+
+    def test_a_client_that_goes_away_ends_its_sign_in(self) -> None:
+        self.cluster.held = True
+        self.client().hang_up()
+        self.assertFalse(self.broker.is_open)
+
+
+class RefusedTestCase(SignInTestCase):
+    overrides = {**OWN, "kafka_client_identity": "proxy"}
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.sasl.password = b"other"
+
+
+class RefusedTests(RefusedTestCase):
+    def test_wrong_credentials_are_told(self) -> None:
+        problem = self.failureResultOf(Deferred.fromCoroutine(self.relay.check()), BrokerUnavailable)
+        self.assertEqual(
+            problem.getErrorMessage(),
+            "no broker's metadata: "
+            "the broker refuses the proxy's sign-in by PLAIN as 'proxy': wrong password",
+        )
+
+    def test_they_are_not_tried_again_and_again(self) -> None:
+        self.assertEqual(self.sasl.attempts, 1)
+        for _ in range(29):
+            self.assertFalse(self.client().is_open)
+            self.pass_seconds(1)
+        self.assertEqual(self.sasl.attempts, 1)
+        self.pass_seconds(2)
+        self.assertEqual(self.sasl.attempts, 2)
+        self.assertEqual(len([line for line in self.lines() if "wrong password" in line]), 1)
+
+    def test_they_are_tried_in_the_end(self) -> None:
+        self.sasl.password = b"hunter2"
+        self.pass_seconds(31)
+        self.successResultOf(Deferred.fromCoroutine(self.relay.check()))
+        self.assertTrue(self.client().is_open)
+
+    def test_a_mechanism_that_is_not_offered_is_told(self) -> None:
+        self.sasl.mechanisms = ("GSSAPI", "SCRAM-SHA-512")
+        self.pass_seconds(31)
+        problem = self.failureResultOf(Deferred.fromCoroutine(self.relay.check()), BrokerUnavailable)
+        self.assertIn(
+            "the broker does not offer PLAIN (LFS_KAFKA_SASL_MECHANISM), but GSSAPI, SCRAM-SHA-512",
+            problem.getErrorMessage(),
+        )
+
+
+class FirstSignInTests(RefusedTestCase):
+    def test_clients_wait_for_one_another_until_one_is_signed_in(self) -> None:
+        self.cluster.held = True
+        self.pass_seconds(31)
+        clients = [self.client() for _ in range(10)]
+        self.assertEqual(len([each for each in self.cluster.connections if each.pending and each.is_open]), 1)
+        self.cluster.held = False
+        for each in self.cluster.connections:
+            each.answer_all()
+        self.net.flow()
+        self.assertEqual([client.is_open for client in clients], [False] * 10)
+        self.assertEqual(self.sasl.attempts, 2)
+
+
+class LaterSignInTests(SignInTestCase):
+    overrides = {**OWN, "kafka_client_identity": "proxy"}
+
+    def test_with_a_broker_that_has_taken_one_they_do_not_wait(self) -> None:
+        self.cluster.held = True
+        for _ in range(10):
+            self.client()
+        signing = [each for each in self.cluster.connections if each.pending]
+        self.assertEqual(len(signing), 10)
+
+
+class PasswordFileTests(SignInTestCase):
+    def setUp(self) -> None:
+        self.file = Path(self.mktemp())
+        self.file.write_text("old\n")
+        self.overrides: dict[str, Any] = {
+            **OWN,
+            "kafka_sasl_password": "",
+            "kafka_sasl_password_file": str(self.file),
+            "kafka_client_identity": "proxy",
+        }
+        super().setUp()
+
+    def test_a_new_password_is_tried_at_once(self) -> None:
+        self.assertEqual(self.sasl.attempts, 1)
+        self.pass_seconds(3)
+        self.assertEqual(self.sasl.attempts, 1)
+        self.file.write_text("hunter2\n")
+        self.pass_seconds(2)
+        self.successResultOf(Deferred.fromCoroutine(self.relay.check()))
+        self.assertTrue(self.client().is_open)
+
+    def test_a_file_that_is_gone_is_named(self) -> None:
+        self.file.unlink()
+        self.assertFalse(self.client().is_open)
+        self.assertIn("LFS_KAFKA_SASL_PASSWORD_FILE", self.lines()[-1])
+
+
+class ExpiryTests(SignInTestCase):
+    """KIP-368 with the proxy's identity: it signs in again on the connections of clients, in time."""
+
+    overrides = {**OWN, "kafka_client_identity": "proxy"}
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.sasl.lifetime_ms = 10_000
+
+    def test_it_signs_in_again_before_the_session_ends(self) -> None:
+        client = self.client()
+        for _ in range(3):
+            before = self.asked()
+            self.pass_seconds(8)
+            self.assertEqual(self.asked(), before)
+            self.pass_seconds(0.6)
+            self.assertEqual(self.asked(), [*before, SASL_HANDSHAKE, SASL_AUTHENTICATE])
+        client.send(BLOB)
+        self.assertEqual(client.order, [9])
+
+    def test_an_upload_longer_than_a_session_is_published(self) -> None:
+        self.store.hold("seal")
+        client = self.client()
+        client.send(BLOB)
+        self.pass_seconds(29)
+        self.assertEqual(self.asked().count(SASL_AUTHENTICATE), 4)
+        self.let_go("seal")
+        self.assertEqual(client.code(9), 0)
+        self.assert_published(b"blob")
+
+    def test_requests_wait_for_the_end_of_it(self) -> None:
+        client = self.client()
+        self.cluster.held = True
+        client.send(request(3, 1, 1, b"\0\0\0\0"))
+        self.pass_seconds(8.6)
+        client.send(BLOB, request(3, 1, 2, b"\0\0\0\0"))
+        self.assertEqual(self.asked()[2:], [3, SASL_HANDSHAKE])
+        self.answer(2)
+        self.assertEqual(self.asked()[2:], [3, SASL_HANDSHAKE, SASL_AUTHENTICATE])
+        self.answer()
+        self.cluster.held = False
+        self.broker.answer_all()
+        self.net.flow()
+        self.assertEqual(client.order, [1, 9, 2])
+
+    def test_a_refusal_closes_the_client_s_connection(self) -> None:
+        client = self.client()
+        self.sasl.password = b"other"
+        self.pass_seconds(8.6)
+        self.assertFalse(client.is_open)
+        self.assertIn("the broker refuses the proxy's sign-in", self.lines()[-1])
+        self.assertIn((SignInRefused.problem,), self.metrics.of("kafka_closed"))
+
+    def test_a_client_that_goes_away_meanwhile(self) -> None:
+        client, broker = self.client(), self.broker
+        self.cluster.held = True
+        self.pass_seconds(8.6)
+        client.hang_up()
+        self.assertFalse(broker.is_open)

@@ -1,0 +1,59 @@
+"""The S3 store and the in-memory double keep to the contract of a blob store."""
+
+from __future__ import annotations
+
+from lfsproxy.testing import MemoryBlobStore
+from tests.s3.helpers import PART, FakeS3TestCase
+from tests.store_contract import StoreContract
+
+
+class S3StoreContract(StoreContract, FakeS3TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.store = self.s3
+
+    async def read(self, key: str) -> bytes | None:
+        stored = self.fake.objects.get(key)
+        return None if stored is None else stored.data
+
+    async def describe(self, key: str) -> tuple[str, dict[str, str]]:
+        headers = self.fake.objects[key].headers
+        prefix = "x-amz-meta-"
+        metadata = {name[len(prefix) :]: value for name, value in headers.items() if name.startswith(prefix)}
+        return headers["content-type"], metadata
+
+    async def unfinished(self) -> int:
+        return len(self.fake.uploads)
+
+
+class S3StoreContractWithoutChecksums(S3StoreContract):
+    def setUp(self) -> None:
+        super().setUp()
+        self.use_store(checksums=False)
+        self.store = self.s3
+
+    async def test_no_request_names_a_checksum(self) -> None:
+        for size in (1, PART + 1):
+            await self.put(b"x" * size, f"{size}")
+        named = {name for request in self.fake.requests for name in request.headers if "checksum" in name}
+        self.assertEqual({"x-amz-meta-lfs-checksum"}, named)
+
+
+class MemoryBlobStoreContract(StoreContract):
+    def setUp(self) -> None:
+        super().setUp()
+        self.store = self.memory = MemoryBlobStore(part_size=PART)
+
+    async def read(self, key: str) -> bytes | None:
+        blob = self.memory.blobs.get(key)
+        return None if blob is None else blob.data
+
+    async def describe(self, key: str) -> tuple[str, dict[str, str]]:
+        blob = self.memory.blobs[key]
+        return blob.content_type, dict(blob.metadata)
+
+    async def unfinished(self) -> int:
+        return self.memory.open_uploads
+
+
+del StoreContract

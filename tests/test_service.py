@@ -1,0 +1,314 @@
+"""The proxy put together: what each specified variable changes, how it starts, and how it stops."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from http.client import HTTPConnection
+from typing import Any, cast
+
+import attrs
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import TestCase
+
+from lfsproxy.errors import SettingError, StoreUnavailable
+from lfsproxy.metrics import PrometheusMetrics
+from lfsproxy.service import LfsProxy, make_service
+from lfsproxy.settings import load_settings
+from lfsproxy.testing import MemoryBlobStore, MemoryPublisher
+
+RECORDS = "/v1/topics/demo-topic/records"
+ANY_PORT = {
+    "LFS_HTTP_ADDR": "127.0.0.1:0",
+    "LFS_METRICS_ADDR": "127.0.0.1:0",
+    "LFS_KAFKA_ADDR": "127.0.0.1:0",
+}
+
+
+@attrs.frozen
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def blocking_request(
+    port: int, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+) -> Answer:
+    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+    finally:
+        connection.close()
+
+
+def ask(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> Deferred[Answer]:
+    return deferToThread(blocking_request, port, method, path, body, headers)
+
+
+class FakeServer:
+    """Listens on the loopback interface; ``first_bytes`` is what the first client sends at first."""
+
+    def __init__(self, test: TestCase, answer: bytes = b"") -> None:
+        self._answer = answer
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(20)
+        self.port: int = self._listener.getsockname()[1]
+        test.addCleanup(self._listener.close)
+
+    def first_bytes(self) -> Deferred[bytes]:
+        return deferToThread(self._serve)
+
+    def _serve(self) -> bytes:
+        connection, _ = self._listener.accept()
+        with connection:
+            connection.settimeout(20)
+            received = connection.recv(65536)
+            connection.sendall(self._answer)
+            return received
+
+
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+class ProxyTestCase(TestCase):
+    def setUp(self) -> None:
+        self.store = MemoryBlobStore()
+        self.publisher = MemoryPublisher()
+        self.closed: list[str] = []
+
+    async def close(self) -> None:
+        self.closed.append("closed")
+
+    def proxy(self, **environment: str) -> LfsProxy:
+        """The proxy with doubles for S3 and Kafka; no broker answers."""
+        nowhere = {"LFS_KAFKA_BROKERS": f"127.0.0.1:{unused_port()}"}
+        loaded = load_settings({**ANY_PORT, **nowhere, **environment}, {})
+        return LfsProxy(reactor, loaded, self.store, self.publisher, PrometheusMetrics("1.2.3"), [self.close])
+
+    def start(self, proxy: LfsProxy) -> LfsProxy:
+        proxy.privilegedStartService()
+        proxy.startService()
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.stop(proxy)))
+        return proxy
+
+    async def stop(self, proxy: LfsProxy) -> None:
+        if proxy.running:
+            await proxy.stopService()
+
+    def begin_stop(self, proxy: LfsProxy) -> Deferred[None]:
+        return Deferred.fromCoroutine(proxy.stopService())
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        """Wait for other threads and sockets; trial's timeout ends a wait in vain."""
+        while not reached():
+            await deferLater(cast(Any, reactor), 0.005)
+
+
+class VariableTests(ProxyTestCase):
+    """Each variable of the specification, seen by its effect."""
+
+    def from_environment(self, **environment: str) -> LfsProxy:
+        self.patch(os, "environ", {"AWS_ACCESS_KEY_ID": "an-id", "AWS_SECRET_ACCESS_KEY": "a-secret"})
+        nowhere = {"LFS_KAFKA_BROKERS": f"127.0.0.1:{unused_port()}"}
+        return make_service(reactor, load_settings({**ANY_PORT, **nowhere, **environment}, {}), {})
+
+    async def s3_request(self, **environment: str) -> str:
+        """The first request that S3 gets. LFS_S3_ENDPOINT is already seen in that it comes here."""
+        server = FakeServer(self, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        endpoint = f"http://localhost:{server.port}"
+        request = server.first_bytes()
+        self.start(self.from_environment(LFS_S3_ENDPOINT=endpoint, **environment))
+        return (await request).decode().replace(f":{server.port}", "")
+
+    async def test_s3_endpoint_and_defaults(self) -> None:
+        request = await self.s3_request()
+        self.assertTrue(request.startswith("HEAD / HTTP/1.1\r\n"), request)
+        self.assertIn("Host: kafscale.localhost\r\n", request)
+        self.assertIn("/us-east-1/s3/aws4_request", request)
+
+    async def test_s3_bucket(self) -> None:
+        self.assertIn("Host: other-bucket.localhost\r\n", await self.s3_request(LFS_S3_BUCKET="other-bucket"))
+
+    async def test_s3_path_style(self) -> None:
+        request = await self.s3_request(LFS_S3_PATH_STYLE="true")
+        self.assertTrue(request.startswith("HEAD /kafscale HTTP/1.1\r\n"), request)
+        self.assertIn("Host: localhost\r\n", request)
+
+    async def test_s3_region(self) -> None:
+        self.assertIn("/eu-west-1/s3/aws4_request", await self.s3_request(LFS_S3_REGION="eu-west-1"))
+
+    async def test_kafka_brokers(self) -> None:
+        server = FakeServer(self)
+        request = server.first_bytes()
+        self.start(self.proxy(LFS_KAFKA_BROKERS=f"127.0.0.1:{server.port}"))
+        self.assertIn(b"lfsproxy", await request)
+
+    async def test_http_addr(self) -> None:
+        port = unused_port()
+        self.start(self.proxy(LFS_HTTP_ADDR=f"127.0.0.1:{port}"))
+        self.assertEqual((await ask(port, "GET", "/healthz")).status, 200)
+
+    async def test_metrics_addr(self) -> None:
+        port = unused_port()
+        self.start(self.proxy(LFS_METRICS_ADDR=f"127.0.0.1:{port}"))
+        answer = await ask(port, "GET", "/metrics")
+        self.assertIn(b"lfsproxy_upload_memory_limit_bytes 1.34217728e+08\n", answer.body)
+
+    async def test_checksum_algo(self) -> None:
+        for algorithm, checksum in (
+            ("sha256", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+            ("md5", "900150983cd24fb0d6963f7d28e17f72"),
+            ("crc32", "352441c2"),
+        ):
+            proxy = self.start(self.proxy(LFS_CHECKSUM_ALGO=algorithm))
+            answer = await ask(proxy.http_port, "POST", RECORDS, b"abc")
+            self.assertEqual(answer.status, 201, answer.body)
+            envelope = json.loads(answer.body)["envelope"]
+            self.assertEqual((envelope["checksum_algo"], envelope["checksum"]), (algorithm, checksum))
+
+    async def test_max_upload_size(self) -> None:
+        proxy = self.start(self.proxy(LFS_MAX_UPLOAD_SIZE="3"))
+        self.assertEqual((await ask(proxy.http_port, "POST", RECORDS, b"abc")).status, 201)
+        refused = await ask(proxy.http_port, "POST", RECORDS, b"abcd")
+        self.assertEqual(refused.status, 413)
+        self.assertIn(b"LFS_MAX_UPLOAD_SIZE", refused.body)
+        self.assertEqual(len(self.publisher.records), 1)
+
+    async def test_cors_origins(self) -> None:
+        page = "https://a.example"
+        anybody = self.start(self.proxy())
+        answer = await ask(anybody.http_port, "GET", "/healthz", Origin=page)
+        self.assertEqual(answer.headers["access-control-allow-origin"], "*")
+        listed = self.start(self.proxy(LFS_CORS_ORIGINS=f"{page},https://b.example"))
+        answer = await ask(listed.http_port, "GET", "/healthz", Origin=page)
+        self.assertEqual(answer.headers["access-control-allow-origin"], page)
+        answer = await ask(listed.http_port, "GET", "/healthz", Origin="https://c.example")
+        self.assertNotIn("access-control-allow-origin", answer.headers)
+
+    async def test_namespace_is_in_the_key(self) -> None:
+        proxy = self.start(self.proxy(LFS_NAMESPACE="team"))
+        await ask(proxy.http_port, "POST", RECORDS, b"abc")
+        [key] = self.store.blobs
+        self.assertTrue(key.startswith("lfs/team/demo-topic/0/0-"), key)
+
+
+class StartTests(ProxyTestCase):
+    async def test_a_port_in_use_stops_the_start_and_leaves_nothing_open(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            for variable in ("LFS_HTTP_ADDR", "LFS_METRICS_ADDR", "LFS_KAFKA_ADDR"):
+                free = {name: f"127.0.0.1:{unused_port()}" for name in ANY_PORT}
+                proxy = self.proxy(**{**free, variable: f"127.0.0.1:{port}"})
+                error = self.assertRaises(SettingError, proxy.privilegedStartService)
+                self.assertIn(f"127.0.0.1:{port}", str(error))
+                self.assertIn(variable, str(error))
+                await deferLater(cast(Any, reactor), 0)
+                for name, address in free.items():
+                    if name != variable:
+                        socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))).close()
+
+    async def test_the_start_says_what_is_no_default_and_where_it_came_from(self) -> None:
+        with capturedLogs() as events:
+            self.start(self.proxy(LFS_NAMESPACE="team"))
+        said = [formatEvent(event) for event in events]
+        self.assertIn("LFS_NAMESPACE is 'team'", said)
+        self.assertFalse([line for line in said if "LFS_S3_BUCKET" in line], said)
+        self.assertTrue([line for line in said if line.startswith("LFS Proxy 1.2.3 on Python 3.")], said)
+        self.assertTrue([line for line in said if line.startswith("listening: HTTP at 127.0.0.1:")], said)
+
+    def test_a_misspelt_variable_is_warned_of(self) -> None:
+        with capturedLogs() as events:
+            make_service(reactor, load_settings({}, {}), {"LFS_S3_BUKET": "x"})
+        self.assertIn(
+            "LFS_S3_BUKET is set, but there is no such setting; is LFS_S3_BUCKET meant?",
+            [formatEvent(event) for event in events],
+        )
+
+    def test_a_ca_bundle_that_cannot_be_read_is_named(self) -> None:
+        error = self.assertRaises(
+            SettingError, make_service, reactor, load_settings({}, {}), {"AWS_CA_BUNDLE": "/nowhere.pem"}
+        )
+        self.assertIn("AWS_CA_BUNDLE is '/nowhere.pem'", str(error))
+
+    async def test_not_ready_says_why_while_the_process_lives(self) -> None:
+        self.store.fail_next("check", StoreUnavailable("S3 is asleep"))
+        with capturedLogs() as events:
+            proxy = self.start(self.proxy())
+        answer = await ask(proxy.http_port, "GET", "/readyz")
+        self.assertEqual(answer.status, 503)
+        self.assertIn(b"S3: S3 is asleep", answer.body)
+        self.assertIn(b"Kafka: ", answer.body)
+        self.assertEqual((await ask(proxy.http_port, "GET", "/healthz")).status, 200)
+        self.assertTrue([event for event in events if "S3 is asleep" in (formatEvent(event) or "")])
+
+    async def test_upload_memory_in_use_is_measured(self) -> None:
+        self.store.hold("commit")
+        proxy = self.start(self.proxy())
+        upload = ask(proxy.http_port, "POST", RECORDS, b"abc")
+        await self.until(lambda: self.store.held("commit") == 1)
+        metrics = (await ask(proxy.metrics_port, "GET", "/metrics")).body
+        self.assertIn(b"lfsproxy_upload_memory_bytes 3.0\n", metrics)
+        self.assertNotIn(b"_created", metrics)
+        self.store.let_go("commit")
+        await upload
+        metrics = (await ask(proxy.metrics_port, "GET", "/metrics")).body
+        self.assertIn(b"lfsproxy_upload_memory_bytes 0.0\n", metrics)
+
+
+class StopTests(ProxyTestCase):
+    async def test_an_upload_in_flight_finishes(self) -> None:
+        self.store.hold("commit")
+        proxy = self.start(self.proxy())
+        port = proxy.http_port
+        upload = ask(port, "POST", RECORDS, b"abc")
+        await self.until(lambda: self.store.held("commit") == 1)
+        stopping = self.begin_stop(proxy)
+        await self.assertFailure(ask(port, "GET", "/healthz"), ConnectionError)
+        self.assertTrue(proxy.readiness.draining)
+        self.assertFalse(stopping.called)
+        self.store.let_go("commit")
+        self.assertEqual((await upload).status, 201)
+        await stopping
+        self.assertEqual(len(self.publisher.records), 1)
+
+    async def test_what_does_not_finish_in_time_is_cut_and_leaves_nothing(self) -> None:
+        self.store.hold("seal")
+        proxy = self.start(self.proxy(LFS_DRAIN_TIMEOUT="0.05"))
+        upload = ask(proxy.http_port, "POST", RECORDS, b"abc")
+        await self.until(lambda: self.store.held("seal") == 1)
+        with capturedLogs() as events:
+            await proxy.stopService()
+        await self.assertFailure(upload, OSError, Exception)
+        self.assertEqual((self.store.open_uploads, self.store.blobs, self.publisher.records), (0, {}, []))
+        self.assertTrue([event for event in events if "LFS_DRAIN_TIMEOUT" in (formatEvent(event) or "")])
+
+    async def test_a_second_signal_ends_the_waiting(self) -> None:
+        self.store.hold("seal")
+        proxy = self.start(self.proxy(LFS_DRAIN_TIMEOUT="600"))
+        upload = ask(proxy.http_port, "POST", RECORDS, b"abc")
+        await self.until(lambda: self.store.held("seal") == 1)
+        stopping = self.begin_stop(proxy)
+        await self.until(lambda: proxy.site.in_flight == 1)
+        proxy.hurry()
+        await stopping
+        await self.assertFailure(upload, OSError, Exception)
+        self.assertEqual(self.store.open_uploads, 0)
+
+    async def test_all_ports_are_closed_and_the_closers_called(self) -> None:
+        proxy = self.start(self.proxy())
+        ports = (proxy.http_port, proxy.metrics_port, proxy.relay.bootstrap_port)
+        await proxy.stopService()
+        for port in ports:
+            socket.create_server(("127.0.0.1", port)).close()
+        self.assertEqual(self.closed, ["closed"])

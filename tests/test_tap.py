@@ -1,0 +1,47 @@
+"""Options of ``twistd lfsproxy``: one flag per setting, and one line for a bad value."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+
+from lfsproxy.settings import flag, load_settings, setting_table, variable
+from lfsproxy.tap import Options
+
+
+def new_options() -> Options:
+    return cast(Options, cast(Any, Options)())  # usage.Options is not typed
+
+
+class OptionsTests(SynchronousTestCase):
+    def options(self, *arguments: str, **environment: str) -> Options:
+        self.patch(Options, "environment", environment)
+        options = new_options()
+        cast(Any, options).parseOptions(arguments)
+        return options
+
+    def test_help_shows_every_setting_with_its_variable_and_default(self) -> None:
+        text = " ".join(str(new_options()).split())
+        for name, info in setting_table().items():
+            self.assertIn(f"--{flag(name)}=", text)
+            self.assertIn(f"[{variable(name)}, default {info.default or 'empty'}]", text)
+
+    def test_without_options_the_environment_counts(self) -> None:
+        self.assertEqual(
+            self.options(LFS_NAMESPACE="team").loaded, load_settings({"LFS_NAMESPACE": "team"}, {})
+        )
+
+    def test_the_flag_wins_over_the_environment(self) -> None:
+        loaded = self.options("--namespace", "b", LFS_NAMESPACE="a").loaded
+        self.assertEqual(loaded.settings.namespace, "b")
+
+    def test_a_bad_value_ends_the_process_with_one_line(self) -> None:
+        ended = self.assertRaises(SystemExit, self.options, LFS_CHECKSUM_ALGO="sha1")
+        self.assertEqual(
+            ended.code, "lfsproxy: LFS_CHECKSUM_ALGO is 'sha1': one of sha256, crc32, md5 is needed"
+        )
+
+    def test_an_unknown_option_is_a_usage_error(self) -> None:
+        self.assertRaises(UsageError, self.options, "--s3-bukket", "x")

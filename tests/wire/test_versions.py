@@ -1,0 +1,133 @@
+"""ApiVersions answers are capped to what the proxy understands, in every version of the answer."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+from kafka.protocol.api_header import ResponseClassRegistry
+from kafka.protocol.metadata import ApiVersionsResponse as Theirs
+from twisted.trial.unittest import SynchronousTestCase
+
+from lfsproxy.errors import FramingError
+from lfsproxy.wire.versions import API_VERSIONS, APIS, How, cap_versions, find, unsupported_version_answer
+
+Ranges = Sequence[tuple[int, int, int]]
+BROKER: Ranges = [
+    (0, 0, 13),
+    (1, 4, 18),
+    (3, 0, 13),
+    (18, 0, 4),
+    (22, -1, -1),
+    (42, 7, 9),
+    (78, 1, 2),
+    (79, 1, 2),
+    (999, 0, 0),
+]
+
+
+def answer(version: int, ranges: Ranges = BROKER, **fields: Any) -> bytes:
+    """A broker's answer, without length field and correlation id."""
+    keys = [
+        Theirs.ApiVersion(version=version, api_key=key, min_version=low, max_version=high)
+        for key, low, high in ranges
+    ]
+    message = Theirs(version=version, error_code=0, api_keys=keys, throttle_time_ms=7, **fields)
+    return bytes(message.encode(version=version))
+
+
+def capped(version: int, body: bytes) -> tuple[Any, dict[int, tuple[int, int]]]:
+    """The client's answer as kafka-python reads it, and its ranges."""
+    frame = cap_versions(version, 77, body).frame
+    size, correlation_id = struct.unpack(">ii", frame[:8])
+    assert (size, correlation_id) == (len(frame) - 4, 77)
+    message = Theirs.decode(frame[8:], version=version)
+    return message, {each.api_key: (each.min_version, each.max_version) for each in message.api_keys}
+
+
+class CapTests(SynchronousTestCase):
+    def test_every_version_of_the_answer_is_capped(self) -> None:
+        for version in range(5):
+            message, ranges = capped(version, answer(version))
+            self.assertEqual(ranges, {0: (0, 12), 1: (4, 15), 3: (0, 13), 18: (0, 4)})
+            self.assertEqual(message.throttle_time_ms, 7 if version else 0)
+
+    def test_produce_keeps_minimum_0(self) -> None:
+        _, ranges = capped(3, answer(3, [(0, 3, 11)]))
+        self.assertEqual(ranges, {0: (0, 11)})
+
+    def test_the_broker_s_own_ranges_are_told(self) -> None:
+        found = cap_versions(3, 1, answer(3)).broker_ranges
+        self.assertEqual(found[1], (4, 18))
+        self.assertNotIn(22, found)
+
+    def test_features_stay_but_for_those_of_withheld_apis(self) -> None:
+        supported = [
+            Theirs.SupportedFeatureKey(version=3, name=name, min_version=0, max_version=2)
+            for name in ("transaction.version", "share.version")
+        ]
+        finalized = [
+            Theirs.FinalizedFeatureKey(version=3, name=name, max_version_level=2, min_version_level=1)
+            for name in ("transaction.version", "share.version")
+        ]
+        body = answer(
+            3,
+            [(0, 0, 13), (78, 1, 1)],
+            supported_features=supported,
+            finalized_features_epoch=55,
+            finalized_features=finalized,
+        )
+        message, _ = capped(3, body)
+        self.assertEqual([each.name for each in message.supported_features], ["transaction.version"])
+        self.assertEqual([each.name for each in message.finalized_features], ["transaction.version"])
+        self.assertEqual(message.finalized_features[0].max_version_level, 2)
+        self.assertEqual(message.finalized_features_epoch, 55)
+
+    def test_transactions_of_version_2_can_be_kept_up_with(self) -> None:
+        for key, version in ((0, 12), (26, 5), (28, 5)):
+            self.assertGreaterEqual(APIS[key].max_version, version)
+
+    def test_an_older_broker_s_unsupported_version_answer_is_capped_in_its_shape(self) -> None:
+        body = struct.pack(">hi", 35, 2) + struct.pack(">hhhhhh", 18, 0, 2, 0, 0, 13)
+        frame = cap_versions(4, 1, body).frame
+        self.assertEqual(frame[8:], struct.pack(">hi", 35, 2) + struct.pack(">hhhhhh", 18, 0, 2, 0, 0, 12))
+
+    def test_another_error_keeps_the_shape_of_its_version(self) -> None:
+        body = struct.pack(">hBiB", 42, 1, 0, 0)
+        self.assertEqual(cap_versions(3, 1, body).frame[8:], body)
+
+    def test_what_does_not_decode_is_a_framing_error(self) -> None:
+        for body in (b"", b"\0", answer(3)[:-1], answer(3) + b"\0", b"\0\0\x7f\xff\xff\xff"):
+            self.assertRaises(FramingError, cap_versions, 3, 1, body)
+
+    def test_a_version_above_ours_is_answered_in_the_shape_of_version_0(self) -> None:
+        frame = unsupported_version_answer(5)
+        self.assertEqual(frame, struct.pack(">iihihhh", 16, 5, 35, 1, 18, 0, 4))
+
+
+class TableTests(SynchronousTestCase):
+    def test_the_schemas_are_all_there(self) -> None:
+        self.assertGreater(len(ResponseClassRegistry._response_class_registry), 45)
+
+    def test_no_version_is_offered_that_kafka_python_s_schemas_do_not_have(self) -> None:
+        for key, response in ResponseClassRegistry._response_class_registry.items():
+            api = find(key)
+            assert api is not None, key
+            self.assertLessEqual(api.max_version, response.max_version, api)
+            self.assertEqual(f"{api.name}Response", response.name)
+
+    def test_every_answer_with_a_broker_s_address_is_rewritten_or_not_offered(self) -> None:
+        for key, response in ResponseClassRegistry._response_class_registry.items():
+            api = APIS[key]
+            named = {name for name in ("brokers", "coordinators", "host") if name in response.fields}
+            if named:
+                self.assertIs(api.how, How.ADDRESSES, api)
+            endpoints = response.fields.get("node_endpoints")
+            if endpoints is not None and api.how is not How.PRODUCE:
+                self.assertLess(api.max_version, endpoints.min_version, api)
+
+    def test_withheld_apis_are_not_found(self) -> None:
+        for key in (4, 7, 58, 78, 79, 93, -1):
+            self.assertIsNone(find(key))
+        self.assertIs(APIS[API_VERSIONS].how, How.VERSIONS)
