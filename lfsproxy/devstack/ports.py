@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import socket
+from collections.abc import Sequence
+from functools import partial
 
 import psutil
 
@@ -11,12 +14,42 @@ from lfsproxy.devstack.errors import DevstackError
 HOST = "127.0.0.1"
 
 
+FIRST, LAST = 20_000, 32_767
+"""Where free ports are looked for: below those that systems give to outgoing connections, so that none of
+these takes a port between its choice and its use."""
+
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nothing listens on at this moment, and that this process was not given before."""
+    return free_ports(1)
+
+
+def free_ports(count: int, hosts: Sequence[str] = (HOST,)) -> int:
+    """The first of ``count`` ports in a row that are free on each of ``hosts``; as ``free_port``.
+
+    Raises DevstackError where there are none.
+    """
+    start = random.randrange(FIRST, LAST)
+    for offset in range(LAST - FIRST):
+        first = FIRST + (start - FIRST + offset) % (LAST - FIRST)
+        row = range(first, first + count)
+        if row[-1] <= LAST and _given.isdisjoint(row) and all(map(partial(is_free, hosts=hosts), row)):
+            _given.update(row)
+            return first
+    raise DevstackError(f"No {count} ports in a row are free between {FIRST} and {LAST}.")
+
+
+def is_free(port: int, hosts: Sequence[str] = (HOST,)) -> bool:
+    """Whether nothing has ``port`` on any of ``hosts``."""
+    for host in hosts:
+        with socket.socket() as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                return False
+    return True
 
 
 def require_free(port: int, purpose: str, variable: str | None = None) -> None:

@@ -18,27 +18,16 @@ from twisted.trial import unittest
 from lfsproxy.cli.demo_screen import MIB, Screen
 from lfsproxy.cli.demo_servers import Plan, Servers
 from lfsproxy.devstack.errors import DevstackError
-from lfsproxy.devstack.ports import free_port, require_free
+from lfsproxy.devstack.ports import free_port, free_ports
 
 ROOT = Path(__file__).parents[2]
 DEMO = [sys.executable, "-c", "from lfsproxy.cli.demo import demo; demo(prog_name='lfsproxy demo')"]
 
 
-def free_ports() -> dict[str, str]:
-    """Variables that give every server a port of its own."""
+def free_variables() -> dict[str, str]:
+    """Variables that give every server a port of its own, the proxy's Kafka door one with two more above."""
     ports = {f"LFS_DEMO_{name}_PORT": str(free_port()) for name in ("HTTP", "METRICS", "KAFKA", "S3")}
-    return {**ports, "LFS_DEMO_PROXY_PORT": str(free_bootstrap_port())}
-
-
-def free_bootstrap_port() -> int:
-    """A port for the proxy's Kafka bootstrap, that of broker 1 (two above it) being free too."""
-    while True:
-        port = free_port()
-        try:
-            require_free(port + 2, "broker 1")
-        except DevstackError:
-            continue
-        return port
+    return {**ports, "LFS_DEMO_PROXY_PORT": str(free_ports(3))}
 
 
 class CommandTests(unittest.SynchronousTestCase):
@@ -53,7 +42,7 @@ class CommandTests(unittest.SynchronousTestCase):
             cwd=self.folder,
             env={
                 **os.environ,
-                **free_ports(),
+                **free_variables(),
                 "PYTHONPATH": str(ROOT),
                 "TMPDIR": str(self.folder),
                 **variables,
@@ -94,7 +83,7 @@ class MachineTests(unittest.SynchronousTestCase):
             s3_port=ports[1],
             http_port=ports[2],
             metrics_port=ports[3],
-            proxy_port=free_bootstrap_port(),
+            proxy_port=free_ports(3),
             data=Path(self.mktemp()).absolute(),
             file_size=64 * MIB,
             record_size=16 * MIB,

@@ -12,7 +12,7 @@ from lfsproxy.devstack.cache import cache_folder
 from lfsproxy.devstack.errors import DevstackError
 from lfsproxy.devstack.java import find_java
 from lfsproxy.devstack.maven import MAVEN_CENTRAL, repository_url
-from lfsproxy.devstack.ports import free_port, holder_of, require_free
+from lfsproxy.devstack.ports import free_port, free_ports, holder_of, is_free, require_free
 
 MIRROR = """\
 <settings xmlns="http://maven.apache.org/SETTINGS/1.2.0"><mirrors>
@@ -102,6 +102,18 @@ class JavaTests(unittest.SynchronousTestCase):
 
 
 class PortTests(unittest.SynchronousTestCase):
+    def test_no_port_is_given_twice_nor_one_that_connections_get(self) -> None:
+        given = [free_port() for _ in range(200)]
+        self.assertEqual(len(set(given)), 200)
+        self.assertLess(max(given), 32768)
+
+    def test_ports_in_a_row_are_free_on_every_host(self) -> None:
+        first = free_ports(3, ("127.0.0.1", "127.0.0.2"))
+        with socket.socket() as holder:
+            holder.bind(("127.0.0.2", first + 1))
+            self.assertFalse(is_free(first + 1, ("127.0.0.1", "127.0.0.2")))
+            self.assertTrue(is_free(first + 1))
+
     def test_a_free_port_passes(self) -> None:
         require_free(free_port(), "Kafka", "LFS_DEMO_KAFKA_PORT")
 

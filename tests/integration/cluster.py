@@ -10,7 +10,6 @@ tests stop or move the others only, and leave every node running.
 from __future__ import annotations
 
 import itertools
-import random
 import socket
 import struct
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 
 from lfsproxy.devstack import KafkaServer
-from lfsproxy.devstack.ports import HOST
+from lfsproxy.devstack.ports import HOST, free_ports
 from tests.integration.proxy import ProxyProcess
 from tests.integration.stack import Stack, in_thread, stack
 
@@ -105,27 +104,6 @@ async def cluster() -> ClusterStack:
         await gatherResults([in_thread(node.start) for node in made.nodes.values()], consumeErrors=True)
         _shared = made
     return _shared
-
-
-def free_ports(count: int, hosts: tuple[str, ...] = (HOST,)) -> int:
-    """The first of ``count`` ports in a row that nothing listens on, on any of ``hosts``.
-
-    They are below those that the system gives to connections.
-    """
-    while True:
-        first = random.randrange(12_000, 30_000)
-        if all(is_free(host, port) for host in hosts for port in range(first, first + count)):
-            return first
-
-
-def is_free(host: str, port: int) -> bool:
-    """Whether nothing listens there."""
-    with socket.socket() as probe:
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
 
 
 async def cluster_proxy() -> ProxyProcess:

@@ -25,7 +25,7 @@ from twisted.internet.defer import gatherResults
 from twisted.protocols.portforward import ProxyFactory
 from twisted.trial.unittest import SkipTest, TestCase
 
-from lfsproxy.devstack.ports import HOST, free_port
+from lfsproxy.devstack.ports import HOST, free_port, free_ports, is_free
 from tests.integration.clients import java
 from tests.integration.clients.python import kafka_python, librdkafka
 from tests.integration.clients.records import Mode, Record
@@ -36,8 +36,6 @@ from tests.integration.cluster import (
     brokers,
     cluster,
     cluster_proxy,
-    free_ports,
-    is_free,
     leaders,
     node_ports,
     ports_connected_to,
@@ -328,7 +326,7 @@ class ReplicaTests(TestCase):
 
     async def test_a_node_that_fits_no_port_is_told_in_one_line(self) -> None:
         base = LAST_PORT - 2
-        if not all(is_free(HOST, base + node) for node in (1, 2)):
+        if not all(is_free(base + node) for node in (1, 2)):
             raise SkipTest("the last two ports are in use")
         proxy = ProxyProcess({**self.servers.environment, "LFS_KAFKA_BROKER_PORT_BASE": str(base)})
         self.addCleanup(in_thread, proxy.close)

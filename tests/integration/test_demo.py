@@ -12,7 +12,7 @@ from pathlib import Path
 
 from twisted.trial import unittest
 
-from tests.devstack.test_demo import DEMO, ROOT, free_ports
+from tests.devstack.test_demo import DEMO, ROOT, free_variables
 from tests.integration.stack import Stack, in_thread, stack
 
 SMALL = {"LFS_DEMO_FILE_SIZE": "20000000", "LFS_DEMO_RECORD_SIZE": "9000000"}
@@ -26,7 +26,7 @@ class DemoTests(unittest.TestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
-        self.ports = free_ports()
+        self.ports = free_variables()
 
     def start(self, arguments: Sequence[str], variables: dict[str, str]) -> subprocess.Popen[str]:
         return subprocess.Popen(
