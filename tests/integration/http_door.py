@@ -106,12 +106,16 @@ def read_records(servers: Stack, topic: str) -> list[Any]:
 
 
 def keys_below(servers: Stack, topic: str) -> list[str]:
-    """Every object and every unfinished multipart upload of a topic."""
+    """Every object and every unfinished multipart upload of a topic.
+
+    What does not end as a blob's key is not the proxy's: an S3Proxy that was killed in the middle of a PUT
+    leaves its own temporary file, ``key-uuid``, and lists it.
+    """
     client = servers.s3_client()
     prefix = f"lfs/default/{topic}/"
     objects = client.list_objects_v2(Bucket=servers.bucket, Prefix=prefix).get("Contents", [])
     uploads = client.list_multipart_uploads(Bucket=servers.bucket).get("Uploads", [])
-    keys = [item["Key"] for item in objects]
+    keys = [item["Key"] for item in objects if item["Key"].endswith(".bin")]
     return keys + [item["Key"] for item in uploads if item["Key"].startswith(prefix)]
 
 

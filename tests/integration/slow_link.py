@@ -26,7 +26,8 @@ class SlowLink:
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
         self._listener.bind((HOST, 0))
         self._listener.listen()
-        self.endpoint = f"http://{HOST}:{self._listener.getsockname()[1]}"
+        # By the target's own name: S3Proxy takes any other for a bucket's.
+        self.endpoint = f"http://{host}:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> SlowLink:
         threading.Thread(target=self._accept, daemon=True).start()
