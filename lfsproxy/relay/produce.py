@@ -30,6 +30,7 @@ from lfsproxy.errors import (
     UndecodableRecords,
 )
 from lfsproxy.relay.batches import Batch
+from lfsproxy.relay.replies import Answer, Expected
 from lfsproxy.relay.stream import ConnectionGone
 from lfsproxy.wire.answers import PartitionAnswer, ProduceResponse, merge_answers
 from lfsproxy.wire.chunks import Piece
@@ -47,7 +48,7 @@ from lfsproxy.wire.produce import (
 
 if TYPE_CHECKING:
     from lfsproxy.relay.line import Place
-    from lfsproxy.relay.session import Answer, Session
+    from lfsproxy.relay.session import Session
 
 UPLOADS_AT_ONCE = 32
 REMOVALS_AT_ONCE = 16
@@ -147,7 +148,7 @@ class ProduceWork(ABC):
         self.info = info
         if info.acks == 0:
             self.session.fire_and_forget = True
-            self.session.complete(self._answer, b"")
+            self.session.replies.complete(self._answer, b"")
 
     async def take_lease(self, size: int) -> Lease:
         """Wait for the one lease of this request."""
@@ -204,7 +205,7 @@ class ProduceWork(ABC):
             if len(kept) < len(batches):
                 self.session.close(next(batch.error for batch in batches if batch.error is not None))
         elif last and not self._unanswered:
-            self.session.complete(self._answer, self._render())
+            self.session.replies.complete(self._answer, self._render())
 
     def _decide(self, batches: Sequence[Batch]) -> None:
         """Apply the hole rule; every earlier request of this connection is decided."""
@@ -246,7 +247,7 @@ class ProduceWork(ABC):
             for batch in kept:
                 batch.lost("the broker's answer did not come")
 
-        expected = self.session.expect(self._start, self._answer, take, lost)
+        expected = Expected(self._start, self._answer, take, lost)
         self._unanswered += 1
         await self.session.forward(expected, pieces, begun)
 

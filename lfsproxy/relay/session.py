@@ -11,7 +11,6 @@ are answered), *client gone* (only Produce requests whose outcome is still open 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, cast
 
@@ -29,13 +28,14 @@ from lfsproxy.relay.held import HeldProduce
 from lfsproxy.relay.hints import OffsetHints
 from lfsproxy.relay.holes import Holes
 from lfsproxy.relay.line import Line, Place
+from lfsproxy.relay.replies import Answer, Expected, Replies
 from lfsproxy.relay.stream import ConnectionGone, FrameStream, shielded
 from lfsproxy.relay.streamed import StreamedProduce
 from lfsproxy.relay.upstream import BrokerStream
 from lfsproxy.wire import addresses, list_offsets, versions
 from lfsproxy.wire.answers import NodeEndpoint, ProduceResponse
 from lfsproxy.wire.chunks import Piece
-from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestStart, ResponseStart
+from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestStart
 from lfsproxy.wire.primitives import INT32, shown
 from lfsproxy.wire.produce import PRODUCE
 from lfsproxy.wire.sasl import (
@@ -51,27 +51,9 @@ LIST_OFFSETS = 2
 SMALL_FRAME = 64 * 1024
 MOST_WAITING = 16
 REQUESTS_AT_ONCE = 32
-MAX_COLLECTED_ANSWER = 64 * 1024 * 1024
 AFTER_CLIENT_SECONDS = 60.0
 CLOSE_SECONDS = 30.0
 HINT_SECONDS = 2.0
-
-
-@attrs.define(eq=False)
-class Answer:
-    """A client's request that is not answered yet. ``data`` is set where the whole answer is at hand."""
-
-    data: bytes | None = None
-
-
-@attrs.frozen(eq=False)
-class Expected:
-    """An answer that the broker owes. Where ``take`` is None it is relayed as it comes."""
-
-    start: RequestStart | None
-    answer: Answer | None
-    take: Callable[[bytes], Awaitable[bytes | None]] | None = None
-    lost: Callable[[], None] | None = None
 
 
 class Session:
@@ -99,8 +81,7 @@ class Session:
         self._connect = connect
         self._broker: BrokerStream | None = None
         self._ranges: Mapping[int, tuple[int, int]] = {}
-        self._answers: deque[Answer] = deque()
-        self._expected: deque[Expected] = deque()
+        self.replies = Replies(client, self._changed)
         self._writing = DeferredLock()
         self._works: set[Deferred[None]] = set()
         self._connecting: Deferred[tuple[BrokerStream, float | None]] | None = None
@@ -201,10 +182,10 @@ class Session:
 
     def _is_all_answered(self) -> bool:
         is_over = self.client.closed or self._broker_over or self._given_up
-        return is_over or not (self._answers or self._works)
+        return is_over or (self.replies.all_left and not self._works)
 
     def _is_all_settled(self) -> bool:
-        is_open = self._works or any(expected.lost is not None for expected in self._expected)
+        is_open = self._works or self.replies.decides_more
         return self._broker_over or self._given_up or not is_open
 
     def _client_lost(self) -> None:
@@ -261,10 +242,7 @@ class Session:
     def _abandon(self) -> None:
         """No more answers come: requests not forwarded are given up, the outcome of others is unknown."""
         self._cancel_works()
-        expected, self._expected = list(self._expected), deque()
-        for each in expected:
-            if each.lost is not None:
-                each.lost()
+        self.replies.lose()
 
     def advertise_endpoints(self, answer: ProduceResponse) -> list[NodeEndpoint]:
         """The brokers that a Produce answer names, at the proxy's addresses for them."""
@@ -287,7 +265,8 @@ class Session:
         self._given_up = True
         if self._connecting is not None:
             self._connecting.cancel()
-        self._abandon()
+        self._cancel_works()
+        self.replies.give_up()
         self.client.abort()
         if self._broker is not None:
             self._broker.abort()
@@ -345,14 +324,14 @@ class Session:
             pass
 
     async def _answer_locally(self, data: bytes) -> None:
-        answer = self.new_answer()
+        answer = self.replies.new()
         place = self.line.join()
         await place.turn()
-        self.complete(answer, data)
+        self.replies.complete(answer, data)
         place.leave()
 
     async def _relay(self, start: RequestStart, api: versions.Api) -> None:
-        answer = self.new_answer()
+        answer = self.replies.new()
         place = self.line.join()
         if api.how is versions.How.VERSIONS or start.api_key == SASL_HANDSHAKE:
             await self._relay_small(place, answer, start)
@@ -428,16 +407,6 @@ class Session:
 
         work.addBoth(done)
 
-    def expect(
-        self,
-        start: RequestStart,
-        answer: Answer,
-        take: Callable[[bytes], Awaitable[bytes | None]],
-        lost: Callable[[], None],
-    ) -> Expected:
-        """What to do with the broker's answer to a request: ``lost`` is called where it does not come."""
-        return Expected(start, answer, take, lost)
-
     async def forward(
         self, expected: Expected | None, pieces: Sequence[Piece], begun: Callable[[], None] = lambda: None
     ) -> None:
@@ -463,43 +432,21 @@ class Session:
         if broker is None or broker.closed or not self._forwards:
             raise ConnectionGone
         if expected is not None:
-            self._expected.append(expected)
+            self.replies.expect(expected)
         return broker
 
     async def _receive_produce(self, start: RequestStart) -> None:
         body = start.size + 4 - len(start.head)
         kind = HeldProduce if body <= self.context.hold_limit else StreamedProduce
-        work = kind(self, start, self.new_answer(), self.line.join())
+        work = kind(self, start, self.replies.new(), self.line.join())
         await work.receive()
         self.spawn(work.run())
 
-    # Answers, in the order of the requests
-
-    def new_answer(self) -> Answer:
-        """The next answer in the client's order."""
-        answer = Answer()
-        self._answers.append(answer)
-        return answer
-
-    def complete(self, answer: Answer, data: bytes) -> None:
-        """An answer is at hand, b"" where there is to be none; it leaves when it is first in order."""
-        answer.data = data
-        self._flush()
-
-    def _flush(self) -> None:
-        while self._answers and self._answers[0].data is not None:
-            data = self._answers.popleft().data
-            if data:
-                self.client.write(data)
-        self._changed()
+    # Answers
 
     async def _read_answers(self, broker: FrameStream) -> None:
         try:
-            while True:
-                event = await broker.next_event()
-                if not isinstance(event, ResponseStart):
-                    raise FramingError(f"the broker's frame begins with {event!r:.80}")
-                await self._take_answer(broker, event)
+            await self.replies.read(broker)
         finally:
             broker.abort()
             self._end_client()
@@ -511,40 +458,6 @@ class Session:
             self._requests.cancel()
         self.client.close()
         self._changed()
-
-    async def _take_answer(self, broker: FrameStream, start: ResponseStart) -> None:
-        if not self._expected:
-            raise FramingError(f"the broker answered {start.correlation_id}, which was not asked")
-        expected = self._expected[0]
-        request = expected.start
-        if request is not None and request.correlation_id != start.correlation_id:
-            raise FramingError(
-                f"the broker answered {start.correlation_id} where {request.correlation_id} was next"
-            )
-        if expected.take is None:
-            if not self._answers or self._answers[0] is not expected.answer:
-                raise FramingError(f"the answer {start.correlation_id} is not the next one in order")
-            self.client.write(start.head)
-            while isinstance(event := await broker.next_event(), FrameBytes):
-                self.client.write(event.data)
-                await self.client.drained()
-            if self._given_up:
-                raise ConnectionGone
-            self._expected.popleft()
-            self._answers.popleft()
-            self._flush()
-            return
-        if start.size > MAX_COLLECTED_ANSWER:
-            raise FramingError(f"the broker's answer of {start.size} bytes is too large to look into")
-        body = bytearray()
-        while isinstance(event := await broker.next_event(), FrameBytes):
-            body += event.data
-        data = await expected.take(bytes(body))
-        self._expected.popleft()
-        if expected.answer is not None and data is not None:
-            self.complete(expected.answer, data)
-        self._changed()
-        await self.client.drained()
 
     def _taker(
         self, start: RequestStart, api: versions.Api
