@@ -233,6 +233,10 @@ def consume_by_kafka_python(client: Client, bootstrap: str, topic: str) -> None:
         bootstrap_servers=bootstrap,
         group_id=f"{topic}-kafka-python",
         auto_offset_reset="earliest",
+        # Its default, 305 s, is more than PATIENCE: an answer that a stopped node took with it would fail us.
+        request_timeout_ms=15_000,
+        session_timeout_ms=10_000,
+        heartbeat_interval_ms=3_000,
     )
     while client.pause():
         for batch in consumer.poll(timeout_ms=100).values():
