@@ -1,10 +1,10 @@
 """An upload that takes longer than a client waits: attempts, outcome, what is stored, and what the log says.
 
-    python -m benchmarks.slow_upload [--seconds 40] [--timeout 30] [--delivery 100]
+    python -m benchmarks.slow_upload [--seconds 40] [--timeout 30] [--delivery 100] [--idle 0]
 
 A record is produced through the proxy while the way to S3 is so slow that its upload takes ``--seconds``: by
 kafka-python and Java's KafkaProducer (where a JDK is at hand), first with a request timeout below that, which
-cannot succeed, then with one above.
+cannot succeed, then with one above. ``--idle`` lowers the broker's connections.max.idle.ms.
 """
 
 from __future__ import annotations
@@ -53,14 +53,16 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=40, help="that the upload takes")
     options.add_argument("--timeout", type=float, default=30, help="seconds of request.timeout.ms")
     options.add_argument("--delivery", type=float, default=100, help="seconds of delivery.timeout.ms")
+    options.add_argument("--idle", type=float, default=0, help="seconds of connections.max.idle.ms")
     chosen = options.parse_args()
+    broker = {"connections.max.idle.ms": str(int(chosen.idle * 1000))} if chosen.idle else {}
     clients: list[Callable[..., list[Outcome]]] = [kafka_python]
     try:
         java.require_compiler()
         clients.append(java.produce)
     except SkipTest as why:
         print(f"without Java's client: {why}")
-    with servers() as running, SlowLink(running.s3.endpoint, int(SIZE / chosen.seconds)) as link:
+    with servers(broker=broker) as running, SlowLink(running.s3.endpoint, int(SIZE / chosen.seconds)) as link:
         kept = ("LFS_KAFKA_BROKERS", "LFS_S3_PATH_STYLE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
         environment = {name: running.proxy.environment[name] for name in kept}
         proxy = ProxyProcess({**environment, "LFS_S3_ENDPOINT": link.endpoint})

@@ -6,7 +6,7 @@ import contextlib
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import attrs
 import psutil
@@ -29,10 +29,10 @@ class Servers:
 
 
 @contextlib.contextmanager
-def servers(**settings: str) -> Iterator[Servers]:
-    """Start all three with LFS_* ``settings``, and end them afterwards."""
+def servers(*, broker: Mapping[str, str] | None = None, **settings: str) -> Iterator[Servers]:
+    """Start all three with LFS_* ``settings`` and ``broker`` properties, and end them afterwards."""
     large = {"message.max.bytes": "1100000000", "socket.request.max.bytes": "1200000000"}
-    kafka, s3 = KafkaServer(config=large, heap="2g"), S3Server()
+    kafka, s3 = KafkaServer(config={**large, **(broker or {})}, heap="2g"), S3Server()
     proxy = None
     try:
         kafka.start()
