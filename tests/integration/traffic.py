@@ -233,12 +233,11 @@ def consume_by_kafka_python(client: Client, bootstrap: str, topic: str) -> None:
         bootstrap_servers=bootstrap,
         group_id=f"{topic}-kafka-python",
         auto_offset_reset="earliest",
-        # Its default, 305 s, is more than PATIENCE: an answer that a stopped node took with it would fail us.
-        request_timeout_ms=15_000,
-        session_timeout_ms=10_000,
-        heartbeat_interval_ms=3_000,
     )
+    # Else it may join before it knows the partitions, is given none, and joins again; and a poll whose time
+    # is over in the middle of joining can leave kafka-python 3.0.12 waiting for its assignment for ever.
+    consumer.partitions_for_topic(topic)
     while client.pause():
-        for batch in consumer.poll(timeout_ms=100).values():
+        for batch in consumer.poll(timeout_ms=1000).values():
             client.keys += [record.key for record in batch]
     consumer.close()
