@@ -223,6 +223,26 @@ def _length_beyond(scene: Scene) -> str:
         return f"others: {other.said()}"
 
 
+def _longest_frame(scene: Scene) -> str:
+    """A request that is relayed, with the largest length there is; the broker has the say, others go on."""
+    with scene.connect() as client, scene.connect() as other:
+        client.send(struct.pack(">i", 2**31 - 1) + head(3, 1) + bytes(100_000))
+        other.send(produce(scene.topic, batch(records(lfs(bytes(MIB))))))
+        return f"others: {other.said()}"
+
+
+def _no_acks(scene: Scene) -> str:
+    """With acks=0 between two requests that are answered: their offsets tell whether it was published."""
+    data = batch(records(lfs(b"x" * 1000)))
+    offsets = []
+    with scene.connect() as client:
+        for acks in (-1, 0, -1):
+            client.send(produce(scene.topic, data, acks=acks))
+            if acks:
+                offsets += [verdict.base_offset for verdict in client.verdicts()]
+    return "published" if offsets == [offsets[0], offsets[0] + 2] else f"offsets {offsets}"
+
+
 def _never_reads(scene: Scene) -> str:
     """Asks for the metadata of all topics over and over, and takes no answer."""
     ask = frame(head(3, 1) + struct.pack(">i", -1))
@@ -376,6 +396,7 @@ CASES: tuple[Case, ...] = (
         frame(produce("topic", batch(records(lfs(b"x")), magic=1))[4:] + bytes(70_000)),
     ),
     Case("a frame of 2 GiB that never comes", "others: ok", _length_beyond),
+    Case("a request that is relayed, of 2^31-1 bytes", "others: ok", _longest_frame),
     Case("ten half frames that stall, all the memory being theirs", "ok", _stalled, "sent too little", 6),
     Case("a value in segments of three bytes", "ok", _slow_drip),
     Case("a client that takes no answers", "not read any more", _never_reads),
@@ -414,6 +435,19 @@ CASES: tuple[Case, ...] = (
         "a wrong CRC, of 26 MiB",
         "error 2",
         lambda s: s.said_of(produce(s.topic, batch(records(lfs(ZEROS)))[:-1] + b"\x01")),
+    ),
+    Case(
+        "a wrong CRC",
+        "error 2",
+        lambda s: s.said_of(produce(s.topic, batch(records(lfs(b"x")))[:-1] + b"\x01")),
+    ),
+    Case("acks=0", "published", _no_acks),
+    Case(
+        "acks=0 with a wrong checksum",
+        "closed",
+        lambda s: s.answer_to(produce(s.topic, batch(records(lfs(b"x", b"0" * 64))), acks=0)),
+        "checksum",
+        1,
     ),
     Case("a wrong checksum, of 26 MiB", "error 87", lambda s: _streamed(s, records(lfs(ZEROS, b"0" * 64)))),
     Case(
