@@ -72,11 +72,8 @@ class Case:
 
 @attrs.frozen
 class Observed:
-    """What became of a case, and of what went on beside it.
-
-    ``peak`` is in bytes of resident memory. ``delivered``, ``failed`` and ``slowest`` (seconds) are those
-    of the ordinary producer. ``lines`` are the log's warnings and worse.
-    """
+    """What became of a case. ``peak`` is in bytes of resident memory; ``delivered``, ``failed``,
+    ``slowest`` (seconds) are the ordinary producer's; ``lines`` the log's warnings and worse."""
 
     answer: str
     peak: int
@@ -143,9 +140,13 @@ def _stalled(scene: Scene) -> str:
     value = random.Random(1).randbytes(8 * MIB)
     large = produce(scene.topic, batch(records(lfs(value), lfs(value)), 2))
     with contextlib.ExitStack() as stack:
-        for _ in range(10):
-            stack.enter_context(scene.connect()).send(large[: 3 * MIB])
-        client = stack.enter_context(scene.connect())
+        *stalled, client = [stack.enter_context(scene.connect()) for _ in range(11)]
+        for each in (*stalled, client):
+            # Joined to a broker before: the last one is then the last to ask for memory too.
+            each.send(frame(head(3, 1) + bytes(4)))
+            each.answer()
+        for each in stalled:
+            each.send(large[: 3 * MIB])
         client.send(large)
         return client.said()
 
@@ -382,7 +383,7 @@ CASES: tuple[Case, ...] = (
         "acks=0 with a wrong checksum",
         "closed",
         lambda s: s.answer_to(produce(s.topic, batch(records(lfs(b"x", b"0" * 64))), acks=0)),
-        "checksum",
+        "the sha256 of the bytes is",
         1,
     ),
     Case("a wrong checksum, of 26 MiB", "error 87", lambda s: _streamed(s, records(lfs(ZEROS, b"0" * 64)))),
