@@ -62,6 +62,8 @@ def consume(bootstrap: str, topic: str, count: int) -> None:
             "group.id": str(uuid.uuid4()),
             "auto.offset.reset": "earliest",
             "fetch.message.max.bytes": 4 * MIB,
+            # Else a consumer whose queue is full, because the broker is quick, waits for a second.
+            "fetch.queue.backoff.ms": 5,
         }
     )
     consumer.subscribe([topic])

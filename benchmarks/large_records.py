@@ -1,6 +1,6 @@
 """Sends records of about 1 GB and 1.5 GiB through the Kafka door, and reads their blobs back.
 
-    python -m benchmarks.large_records [--megabytes 999] [--mebibytes 1536]
+    python -m benchmarks.large_records [--bytes 999999000] [--mebibytes 1536]
 
 The first by librdkafka, which allows no more; the second in a frame made while it is sent. Prints seconds and
 rates, the proxy's peak resident memory (VmHWM), and what its files on disk grew by.
@@ -16,13 +16,13 @@ from tests.integration.large import check_blob, send, with_a_generator, with_lib
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--megabytes", type=int, default=999, help="of the record by librdkafka")
+    options.add_argument("--bytes", type=int, default=999_999_000, help="of the record by librdkafka")
     options.add_argument("--mebibytes", type=int, default=1536, help="of the record from a generator")
     chosen = options.parse_args()
     with servers() as running:
         print(f"idle: {running.proxy.memory / 1e6:.0f} MB")
         for how, size in (
-            (with_librdkafka, chosen.megabytes * 1_000_000),
+            (with_librdkafka, chosen.bytes),
             (with_a_generator, chosen.mebibytes * MIB),
         ):
             topic = how.__name__.replace("_", "-")

@@ -88,7 +88,7 @@ class LfsProxy(Service):
         self.site = make_site(reactor, settings, claims, publisher, self.budget, metrics, self.readiness)
         self._http: IListeningPort | None = None
         self._metrics: IListeningPort | None = None
-        self._drained: Deferred[None] | None = None
+        self._drained: Deferred[str] | None = None
 
     async def _check_kafka(self) -> None:
         await self.relay.check()
@@ -141,11 +141,10 @@ class LfsProxy(Service):
     async def stopService(self) -> None:
         """Drain, then close everything. A second signal meanwhile ends the draining: see ``hurry``."""
         super().stopService()  # type: ignore[no-untyped-call]  # of Twisted
-        self._drained = drained = Deferred[None]()
+        self._drained = drained = Deferred[str]()
         self.readiness.drain()
         await gatherResults([self._close_port(self._http), maybeDeferred(self.relay.stop_listening)])
-        await self._drain(drained)
-        self.site.abort()
+        self.site.abort(await self._drain(drained))
         await self._within(DeferredList([maybeDeferred(self.relay.stopService), self.site.drain()]))
         self.readiness.stop()
         for close in self._closers:
@@ -155,10 +154,10 @@ class LfsProxy(Service):
 
     def hurry(self) -> None:
         """Cut what is still in flight instead of waiting for it."""
-        self._end_drain("asked to stop at once")
+        self._end_drain("the proxy was asked to stop at once")
 
-    async def _drain(self, drained: Deferred[None]) -> None:
-        """Let what is in flight finish, within LFS_DRAIN_TIMEOUT."""
+    async def _drain(self, drained: Deferred[str]) -> str:
+        """Let what is in flight finish, within LFS_DRAIN_TIMEOUT; why what is left then is to be cut."""
         seconds = self.settings.drain_timeout
         self._log.info(
             "stopping: {requests} HTTP requests and the Kafka clients have {seconds:g} s to finish",
@@ -168,9 +167,10 @@ class LfsProxy(Service):
         late = self.reactor.callLater(seconds, self._end_drain, f"LFS_DRAIN_TIMEOUT ({seconds:g} s) is over")
         both = DeferredList([self.site.drain(), self.relay.drain()])
         both.addCallback(lambda _: self._end_drain(None))
-        await drained
+        why = await drained
         if late.active():
             late.cancel()
+        return why
 
     def _end_drain(self, why: str | None) -> None:
         drained, self._drained = self._drained, None
@@ -182,7 +182,7 @@ class LfsProxy(Service):
                 why=why,
                 left=self.site.in_flight,
             )
-        drained.callback(None)
+        drained.callback(why or "the proxy is stopped")
 
     def _within(self, closing: Deferred[Any]) -> Deferred[Any]:
         """Wait for a step of the stop, but not for ever."""

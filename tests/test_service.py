@@ -291,7 +291,9 @@ class StopTests(ProxyTestCase):
             await proxy.stopService()
         await self.assertFailure(upload, OSError, Exception)
         self.assertEqual((self.store.open_uploads, self.store.blobs, self.publisher.records), (0, {}, []))
-        self.assertTrue([event for event in events if "LFS_DRAIN_TIMEOUT" in (formatEvent(event) or "")])
+        lines = [formatEvent(event) or "" for event in events]
+        self.assertTrue([line for line in lines if "LFS_DRAIN_TIMEOUT" in line and "are cut" in line])
+        self.assertTrue([line for line in lines if "no answer, since LFS_DRAIN_TIMEOUT" in line])
 
     async def test_a_second_signal_ends_the_waiting(self) -> None:
         self.store.hold("seal")

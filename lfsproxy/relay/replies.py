@@ -54,6 +54,11 @@ class Replies:
         return not self._answers
 
     @property
+    def all_came(self) -> bool:
+        """Whether the broker has answered everything it was asked."""
+        return not self._expected
+
+    @property
     def decides_more(self) -> bool:
         """Whether an answer is still expected that decides about something."""
         return any(expected.lost is not None for expected in self._expected)

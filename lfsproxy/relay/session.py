@@ -27,7 +27,9 @@ from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.held import HeldProduce
 from lfsproxy.relay.hints import OffsetHints
 from lfsproxy.relay.holes import Holes
+from lfsproxy.relay.keepalive import PROBE, KeepAlive
 from lfsproxy.relay.line import Line, Place
+from lfsproxy.relay.produce import ProduceWork
 from lfsproxy.relay.replies import Answer, Expected, Replies
 from lfsproxy.relay.stream import ConnectionGone, FrameStream, shielded
 from lfsproxy.relay.streamed import StreamedProduce
@@ -87,6 +89,7 @@ class Session:
         self._connecting: Deferred[tuple[BrokerStream, float | None]] | None = None
         self._sign_in_again: IDelayedCall | None = None
         self._gate = SignInGate() if context.clients_sign_in else None
+        self._keep_alive = KeepAlive(context.reactor, lambda: self.spawn(self._probe()))
         self._requests: Deferred[None] | None = None
         self._between_requests = False
         self._read = 0
@@ -155,6 +158,7 @@ class Session:
         await self._settle_after_client()
         await self._see_off(broker)
         await answers
+        self._keep_alive.stop()
         self._abandon()
         if self._sign_in_again is not None and self._sign_in_again.active():
             self._sign_in_again.cancel()
@@ -439,8 +443,20 @@ class Session:
         body = start.size + 4 - len(start.head)
         kind = HeldProduce if body <= self.context.hold_limit else StreamedProduce
         work = kind(self, start, self.replies.new(), self.line.join())
+        self._keep_alive.begin()
         await work.receive()
-        self.spawn(work.run())
+        self.spawn(self._bring_to_end(work))
+
+    async def _bring_to_end(self, work: ProduceWork) -> None:
+        try:
+            await work.run()
+        finally:
+            self._keep_alive.end()
+
+    async def _probe(self) -> None:
+        """Ask the broker something, so that it does not take this connection for an idle one."""
+        if self.replies.all_came:
+            await self.forward(Expected(None, None, _ignore), [PROBE])
 
     # Answers
 
@@ -509,3 +525,7 @@ class Session:
         frame = list_offsets.encode_request(version, list_offsets.CORRELATION_ID, topic, partition)
         self.spawn(self.forward(Expected(None, None, take), [frame]))
         return reply
+
+
+async def _ignore(_: bytes) -> None:
+    """Take an answer in which nothing is of interest."""

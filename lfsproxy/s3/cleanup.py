@@ -1,7 +1,7 @@
 """Removes what must not stay in S3: at once where S3 answers, else in the background for a while.
 
-What could not be removed at once is counted as an orphan and logged with its key, because this process may
-end before S3 is back; garbage collection finds it then.
+What could not be removed at once is logged with its key, because this process may end before S3 is back. It
+is counted as an orphan when it is given up: after a while, where S3 says no, or when the store is closed.
 """
 
 from __future__ import annotations
@@ -59,13 +59,14 @@ class Cleanup:
         self._jobs: set[Deferred[None]] = set()
 
     async def remove(self, leftover: Leftover) -> None:
-        """Remove it, or count and log it and go on trying in the background. Never raises."""
+        """Remove it, now or in the background; where neither works it is counted and logged. Never raises."""
         try:
             await self._try(leftover)
+        except StoreUnavailable as error:
+            self._warn("could not yet remove", leftover.key, str(error))
+            self.remove_later(leftover, FIRST_DELAY, again=leftover.object)
         except (LfsError, CancelledError) as error:
             self._count(leftover.key, str(error) or "the store was closed")
-            if isinstance(error, StoreUnavailable):
-                self.remove_later(leftover, FIRST_DELAY, counted=True, again=leftover.object)
         else:
             if leftover.object:
                 self._remove_again(leftover.key)
@@ -91,8 +92,12 @@ class Cleanup:
 
     def _count(self, key: str, why: str) -> None:
         self._metrics.orphan("abort_failed")
+        self._warn("could not remove", key, why)
+
+    def _warn(self, what: str, key: str, why: str) -> None:
         self._log.warn(
-            "could not remove what an upload left at {bucket}/{key}: {why}",
+            "{what} what an upload left at {bucket}/{key}: {why}",
+            what=what,
             bucket=self._client.location.bucket,
             key=key,
             why=why,

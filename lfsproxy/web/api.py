@@ -82,7 +82,7 @@ class HttpApi:
         ingest = self._begin(parse_topic(topic), request)
         running = ingest.start()
         request.lfs_site.track(request, running)
-        return _answer(running, lambda done: _created(request, done), ingest.stop)
+        return _answer(request, running, lambda done: _created(request, done), ingest.stop)
 
     @app.handle_errors(Exception)
     def failed(self, request: IRequest, failure: Failure) -> bytes:
@@ -105,22 +105,27 @@ class HttpApi:
 
 
 def _answer(
-    running: Deferred[Ingested], render_done: Callable[[Ingested], bytes], stop: Callable[[LfsError], None]
+    request: StreamingRequest,
+    running: Deferred[Ingested],
+    render_done: Callable[[Ingested], bytes],
+    stop: Callable[[LfsError], None],
 ) -> Deferred[bytes]:
-    """The response to an upload. Klein cancels it when the client goes; the upload may have to go on."""
-    gone = False
+    """The response to an upload. Klein cancels it when its connection goes; the upload may have to go on."""
+    gone: LfsError | None = None
 
     def leave(_: Deferred[bytes]) -> None:
         nonlocal gone
-        gone = True
-        stop(ClientGone("the client went away"))
+        gone = request.lfs_site.cut or ClientGone("the client went away")
+        stop(gone)
 
     answer: Deferred[bytes] = Deferred(leave)
 
     def ended(result: Ingested | Failure) -> None:
-        if gone:
-            outcome = result.getErrorMessage() if isinstance(result, Failure) else "it was published"
-            _log.info("a client went away during its upload: {outcome}", outcome=outcome)
+        if gone is not None:
+            outcome = "it was published"
+            if isinstance(result, Failure):
+                outcome = "nothing was published" if result.value is gone else result.getErrorMessage()
+            _log.info("an upload has no answer, since {why}: {outcome}", why=gone, outcome=outcome)
         elif isinstance(result, Failure):
             answer.errback(result)
         else:

@@ -14,6 +14,7 @@ from twisted.web.server import Site
 
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
+from lfsproxy.errors import Draining, LfsError
 from lfsproxy.interfaces import IEnvelopePublisher, IMetrics
 from lfsproxy.readiness import Readiness
 from lfsproxy.settings import Settings
@@ -53,6 +54,8 @@ class LfsSite(Site):
         self._requests: set[StreamingRequest] = set()
         self._ingesting: set[StreamingRequest] = set()
         self._waiting: list[Deferred[None]] = []
+        self.cut: LfsError | None = None
+        """Why connections are cut by the proxy itself, once they are."""
 
     @property
     def draining(self) -> bool:
@@ -77,8 +80,9 @@ class LfsSite(Site):
         self._waiting.append(waiting)
         return waiting
 
-    def abort(self) -> None:
-        """Cut every connection that is left."""
+    def abort(self, why: str = "the proxy is stopped") -> None:
+        """Cut every connection that is left. Uploads that go on end with that reason."""
+        self.cut = Draining(why)
         for channel in list(self._channels):
             channel.abort()
 

@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
-from confluent_kafka import Producer
 
 from tests.integration import frames
 from tests.integration.frames import MIB, LargeRecord, batch, frame, head, lfs, produce, records
+from tests.integration.ordinary import Ordinary
 from tests.integration.proxy import ProxyProcess
 from tests.integration.raw import RawClient
 from tests.wire.helpers import Record, raw_record, varint
@@ -72,11 +72,8 @@ class Case:
 
 @attrs.frozen
 class Observed:
-    """What became of a case, and of what went on beside it.
-
-    ``peak`` is in bytes of resident memory. ``delivered``, ``failed`` and ``slowest`` (seconds) are those
-    of the ordinary producer. ``lines`` are the log's warnings and worse.
-    """
+    """What became of a case. ``peak`` is in bytes of resident memory; ``delivered``, ``failed``,
+    ``slowest`` (seconds) are the ordinary producer's; ``lines`` the log's warnings and worse."""
 
     answer: str
     peak: int
@@ -86,70 +83,6 @@ class Observed:
     slowest: float
     closed: int
     lines: list[str]
-
-
-class Ordinary(threading.Thread):
-    """A producer of small records, every other one offloaded, that has nothing to do with the cases."""
-
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        super().__init__(daemon=True)
-        self._producer = Producer(
-            {
-                "bootstrap.servers": bootstrap,
-                "broker.address.family": "v4",
-                "linger.ms": 0,
-                "retries": 0,
-                "client.id": "ordinary",
-                "log_level": 0,
-            }
-        )
-        self._topic = topic
-        self._over = threading.Event()
-        self.delivered = self.failed = 0
-        self.slowest = 0.0
-
-    def run(self) -> None:
-        count = 0
-        while not self._over.wait(0.05):
-            count += 1
-            self._send({"LFS_BLOB": b""} if count % 2 else None)
-            self._producer.poll(0)
-
-    def begin(self) -> None:
-        """Start, or count from now on; something was delivered then."""
-        if not self.is_alive():
-            self.start()
-        self._settle()
-        self.delivered = self.failed = 0
-        self.slowest = 0.0
-
-    def end(self) -> None:
-        """Count no further; what was sent is delivered then, or has failed."""
-        self._settle()
-
-    def _settle(self) -> None:
-        delivered, deadline = self.delivered, time.monotonic() + 30
-        while self.delivered < delivered + 2:
-            if time.monotonic() > deadline:
-                raise AssertionError("the ordinary producer does not get anything delivered")
-            time.sleep(0.02)
-        self.failed += self._producer.flush(30)
-
-    def _send(self, headers: dict[str, str | bytes | None] | None) -> None:
-        sent = time.monotonic()
-
-        def delivered(error: object, _: object) -> None:
-            self.delivered += not error
-            self.failed += bool(error)
-            self.slowest = max(self.slowest, time.monotonic() - sent)
-
-        self._producer.produce(self._topic, bytes(2000), headers=headers, on_delivery=delivered)
-
-    def stop(self) -> None:
-        """Send nothing more."""
-        self._over.set()
-        if self.is_alive():
-            self.join()
 
 
 def observe(case: Case, scene: Scene, ordinary: Ordinary) -> Observed:
@@ -207,9 +140,13 @@ def _stalled(scene: Scene) -> str:
     value = random.Random(1).randbytes(8 * MIB)
     large = produce(scene.topic, batch(records(lfs(value), lfs(value)), 2))
     with contextlib.ExitStack() as stack:
-        for _ in range(10):
-            stack.enter_context(scene.connect()).send(large[: 3 * MIB])
-        client = stack.enter_context(scene.connect())
+        *stalled, client = [stack.enter_context(scene.connect()) for _ in range(11)]
+        for each in (*stalled, client):
+            # Joined to a broker before: the last one is then the last to ask for memory too.
+            each.send(frame(head(3, 1) + bytes(4)))
+            each.answer()
+        for each in stalled:
+            each.send(large[: 3 * MIB])
         client.send(large)
         return client.said()
 
@@ -221,6 +158,26 @@ def _length_beyond(scene: Scene) -> str:
         client.send(struct.pack(">i", len(start) + 2**31 - 1000) + start + batch(bytes(100_000)))
         other.send(produce(scene.topic, batch(records(lfs(bytes(MIB))))))
         return f"others: {other.said()}"
+
+
+def _longest_frame(scene: Scene) -> str:
+    """A request that is relayed, with the largest length there is; the broker has the say, others go on."""
+    with scene.connect() as client, scene.connect() as other:
+        client.send(struct.pack(">i", 2**31 - 1) + head(3, 1) + bytes(100_000))
+        other.send(produce(scene.topic, batch(records(lfs(bytes(MIB))))))
+        return f"others: {other.said()}"
+
+
+def _no_acks(scene: Scene) -> str:
+    """With acks=0 between two requests that are answered: their offsets tell whether it was published."""
+    data = batch(records(lfs(b"x" * 1000)))
+    offsets = []
+    with scene.connect() as client:
+        for acks in (-1, 0, -1):
+            client.send(produce(scene.topic, data, acks=acks))
+            if acks:
+                offsets += [verdict.base_offset for verdict in client.verdicts()]
+    return "published" if offsets == [offsets[0], offsets[0] + 2] else f"offsets {offsets}"
 
 
 def _never_reads(scene: Scene) -> str:
@@ -376,6 +333,7 @@ CASES: tuple[Case, ...] = (
         frame(produce("topic", batch(records(lfs(b"x")), magic=1))[4:] + bytes(70_000)),
     ),
     Case("a frame of 2 GiB that never comes", "others: ok", _length_beyond),
+    Case("a request that is relayed, of 2^31-1 bytes", "others: ok", _longest_frame),
     Case("ten half frames that stall, all the memory being theirs", "ok", _stalled, "sent too little", 6),
     Case("a value in segments of three bytes", "ok", _slow_drip),
     Case("a client that takes no answers", "not read any more", _never_reads),
@@ -414,6 +372,19 @@ CASES: tuple[Case, ...] = (
         "a wrong CRC, of 26 MiB",
         "error 2",
         lambda s: s.said_of(produce(s.topic, batch(records(lfs(ZEROS)))[:-1] + b"\x01")),
+    ),
+    Case(
+        "a wrong CRC",
+        "error 2",
+        lambda s: s.said_of(produce(s.topic, batch(records(lfs(b"x")))[:-1] + b"\x01")),
+    ),
+    Case("acks=0", "published", _no_acks),
+    Case(
+        "acks=0 with a wrong checksum",
+        "closed",
+        lambda s: s.answer_to(produce(s.topic, batch(records(lfs(b"x", b"0" * 64))), acks=0)),
+        "the sha256 of the bytes is",
+        1,
     ),
     Case("a wrong checksum, of 26 MiB", "error 87", lambda s: _streamed(s, records(lfs(ZEROS, b"0" * 64)))),
     Case(

@@ -175,11 +175,11 @@ class OutageTests(TestCase):
             await write_all(upload, b"x" * 8 * PART)
         self.assertLess(time.monotonic() - started, 5)
         await upload.abort()
-        self.assertEqual([("abort_failed",)], metrics.of("orphan"))
         await in_thread(server.start)
         client = s3_client(server)
         while (await in_thread(client.list_multipart_uploads, Bucket=BUCKET)).get("Uploads"):
             await deferLater(reactor, 0.1)
+        self.assertEqual([], metrics.of("orphan"))
 
     async def test_requests_go_on_after_a_restart_of_the_server(self) -> None:
         server = await own_s3(self)

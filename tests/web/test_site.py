@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.web.doubles import Door, request
@@ -207,3 +208,17 @@ class DrainTests(SynchronousTestCase):
         client.send(request(body=b"hello")[:-1])
         self.door.site.abort()
         self.assertTrue(client.transport.aborted)
+
+    def test_an_upload_that_is_cut_says_why(self) -> None:
+        for cut, why in ((False, "the client went away"), (True, "LFS_DRAIN_TIMEOUT (30 s) is over")):
+            client = self.door.client()
+            client.send(request(body=b"hello")[:-1])
+            with capturedLogs() as events:
+                if cut:
+                    self.door.site.abort(why)
+                client.leave()
+            lines = [formatEvent(event) for event in events]
+            self.assertIn(f"an upload has no answer, since {why}: nothing was published", lines)
+        self.assertEqual((self.door.stored, self.door.publisher.records), ([], []))
+        results = [result for _, _, result, *_ in self.door.metrics.of("upload")]
+        self.assertEqual(results, ["cancelled", "cancelled"])
