@@ -20,8 +20,10 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from lfsproxy.errors import ClientGone, Draining, LfsError
 from lfsproxy.readiness import Readiness
+from lfsproxy.web import declared
 from lfsproxy.web.cors import Cors
 from lfsproxy.web.ingest import Ingest, Ingested
+from lfsproxy.web.operations import operation
 from lfsproxy.web.options import parse_topic
 from lfsproxy.web.problems import (
     MethodUnsupported,
@@ -58,16 +60,16 @@ class HttpApi:
         self._readiness = readiness
         self._cors = cors
 
-    @app.route("/", methods=["GET"])
+    @operation(app, declared.WELCOME)
     def welcome(self, request: IRequest) -> bytes:
         host = (request.getHeader(b"Host") or b"localhost:8080").decode("ascii", "replace")
         return render(request, OK, "text/plain; charset=utf-8", WELCOME.format(host=host).encode("utf-8"))
 
-    @app.route("/healthz", methods=["GET"])
+    @operation(app, declared.HEALTHZ)
     def healthz(self, request: IRequest) -> bytes:
         return render_json(request, OK, {"status": "alive"})
 
-    @app.route("/readyz", methods=["GET"])
+    @operation(app, declared.READYZ)
     def readyz(self, request: IRequest) -> bytes:
         problems = self._readiness.problems()
         if problems:
@@ -75,7 +77,7 @@ class HttpApi:
         notes = self._readiness.notes
         return render_json(request, OK, {"status": "ready", **({"notes": notes} if notes else {})})
 
-    @app.route("/v1/topics/<topic>/records", methods=["POST"])
+    @operation(app, declared.POST_RECORD)
     def records(self, request: StreamingRequest, topic: str) -> Deferred[bytes]:
         if self._readiness.draining:
             raise Draining("the proxy is shutting down; another replica takes uploads")
