@@ -46,6 +46,7 @@ class HttpApi:
     """The HTTP API. ``begin`` makes the upload of a request to a topic."""
 
     app = Klein()
+    operations = OPERATIONS
     # An empty segment is somebody's mistake, not a second way to write a path.
     app.url_map.merge_slashes = False
 

@@ -60,7 +60,7 @@ IF_NONE_MATCH = Parameter(
 
 FORM: Schema = {
     "type": "object",
-    "description": "The options come before the file.",
+    "description": "The options come before the file; key and key_base64 exclude each other.",
     "required": [FILE_FIELD],
     "properties": {
         **{option.name: option.whole for option in schemas.OPTIONS},
