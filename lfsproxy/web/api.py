@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from klein import Klein
@@ -21,27 +22,20 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from lfsproxy.errors import ClientGone, Draining, LfsError
 from lfsproxy.readiness import Readiness
 from lfsproxy.web import declared
+from lfsproxy.web.assets import Document, asset, docs_page, page
 from lfsproxy.web.cors import Cors
 from lfsproxy.web.ingest import Ingest, Ingested
-from lfsproxy.web.operations import operation
+from lfsproxy.web.openapi import openapi_json
+from lfsproxy.web.operations import OPERATIONS, operation
 from lfsproxy.web.options import parse_topic
 from lfsproxy.web.problems import (
     MethodUnsupported,
     NotFound,
     problem_of,
-    render,
     render_json,
     render_problem,
 )
 from lfsproxy.web.request import StreamingRequest
-
-WELCOME = """\
-This is an LFS Proxy. It stores what you upload in S3 and publishes a small record about it to Kafka:
-
-    curl -F file=@large-file.bin http://{host}/v1/topics/demo-topic/records
-
-/healthz says whether it is alive, /readyz whether S3 and Kafka are.
-"""
 
 _log = Logger()
 
@@ -52,6 +46,7 @@ class HttpApi:
     """The HTTP API. ``begin`` makes the upload of a request to a topic."""
 
     app = Klein()
+    operations = OPERATIONS
     # An empty segment is somebody's mistake, not a second way to write a path.
     app.url_map.merge_slashes = False
 
@@ -60,10 +55,24 @@ class HttpApi:
         self._readiness = readiness
         self._cors = cors
 
-    @operation(app, declared.WELCOME)
-    def welcome(self, request: IRequest) -> bytes:
-        host = (request.getHeader(b"Host") or b"localhost:8080").decode("ascii", "replace")
-        return render(request, OK, "text/plain; charset=utf-8", WELCOME.format(host=host).encode("utf-8"))
+    @operation(app, declared.PAGE)
+    def page(self, request: IRequest) -> bytes:
+        return page().answer(request)
+
+    @operation(app, declared.DOCS)
+    def docs(self, request: IRequest) -> bytes:
+        return docs_page().answer(request)
+
+    @operation(app, declared.ASSET)
+    def asset(self, request: IRequest, name: str) -> bytes:
+        found = asset(name)
+        if found is None:
+            raise NotFound(f"there is no asset {name[:80]!r}")
+        return found.answer(request)
+
+    @operation(app, declared.OPENAPI)
+    def openapi(self, request: IRequest) -> bytes:
+        return _openapi().answer(request)
 
     @operation(app, declared.HEALTHZ)
     def healthz(self, request: IRequest) -> bytes:
@@ -104,6 +113,12 @@ class HttpApi:
         request.setHeader(b"Allow", allowed.encode("ascii"))
         self._cors.add_preflight_headers(request, allowed)
         return b""
+
+
+@cache
+def _openapi() -> Document:
+    # On the first request: by then every operation is declared.
+    return Document(openapi_json(OPERATIONS), "application/json")
 
 
 def _answer(

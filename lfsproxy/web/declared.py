@@ -6,6 +6,7 @@ from lfsproxy.checksums import ALGORITHMS
 from lfsproxy.errors import (
     BadRequest,
     BrokerRefused,
+    BrokerTooLarge,
     BrokerUnavailable,
     ChecksumMismatch,
     Draining,
@@ -18,18 +19,55 @@ from lfsproxy.errors import (
     TooLarge,
     UnknownTopic,
 )
+from lfsproxy.web import schemas
+from lfsproxy.web.assets import ASSETS
+from lfsproxy.web.content import LengthRequired
+from lfsproxy.web.digests import DIGEST_PATTERN, MD5_PATTERN
+from lfsproxy.web.forms import FILE_FIELD
 from lfsproxy.web.operations import Answer, Operation, Parameter, Schema
 
 TEXT: Schema = {"type": "string"}
 BYTES: Schema = {}
 
-TOPIC = Parameter(
-    "topic",
-    "path",
-    "The topic's name",
-    {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,249}$", "not": {"enum": [".", ".."]}},
-    required=True,
+TOPIC = Parameter("topic", "path", "The topic's name", schemas.TOPIC, required=True)
+
+RECORD_OPTIONS = tuple(
+    Parameter(option.name, "query", option.description, option.schema, repeatable=option.repeatable)
+    for option in schemas.OPTIONS
 )
+
+DIGESTS = (
+    *(
+        Parameter(
+            name,
+            "header",
+            "RFC 9530, checked before anything is published. Covers the request's content, so the whole form",
+            {"type": "string", "pattern": DIGEST_PATTERN},
+        )
+        for name in ("Content-Digest", "Repr-Digest")
+    ),
+    Parameter(
+        "Content-MD5",
+        "header",
+        "The MD5 of the request's content in base64",
+        {"type": "string", "pattern": MD5_PATTERN},
+    ),
+)
+
+IF_NONE_MATCH = Parameter(
+    "If-None-Match", "header", "The ETag of a copy that the client has", {"type": "string"}
+)
+
+FORM: Schema = {
+    "type": "object",
+    "description": "The options come before the file; key and key_base64 exclude each other.",
+    "required": [FILE_FIELD],
+    "properties": {
+        **{option.name: option.whole for option in schemas.OPTIONS},
+        FILE_FIELD: {"type": "string", "format": "binary", "description": "The bytes to store"},
+    },
+    "additionalProperties": False,
+}
 
 ENVELOPE: Schema = {
     "type": "object",
@@ -65,8 +103,49 @@ RECORD: Schema = {
     },
 }
 
-WELCOME = Operation(
-    "getWelcome", "GET", "/", "What this is", answers=(Answer(200, "A short text", {"text/plain": TEXT}),)
+UNCHANGED = Answer(304, "The client's copy is the current one")
+TAGGED = {"ETag": "Changes with the content", "Cache-Control": "no-cache: ask whether it changed"}
+
+PAGE = Operation(
+    "getPage",
+    "GET",
+    "/",
+    "The upload page",
+    answers=(Answer(200, "A page for browsers", {"text/html": TEXT}, TAGGED), UNCHANGED),
+    parameters=(IF_NONE_MATCH,),
+)
+
+DOCS = Operation(
+    "getDocs",
+    "GET",
+    "/docs",
+    "This description as a page",
+    answers=(Answer(200, "A page for browsers", {"text/html": TEXT}, TAGGED), UNCHANGED),
+    parameters=(IF_NONE_MATCH,),
+)
+
+ASSET = Operation(
+    "getAsset",
+    "GET",
+    "/assets/{name}",
+    "What the two pages are made of",
+    answers=(
+        Answer(200, "The file", {"text/javascript": TEXT, "text/css": TEXT, "image/svg+xml": TEXT}, TAGGED),
+        UNCHANGED,
+    ),
+    parameters=(
+        Parameter("name", "path", "The file's name", {"type": "string", "enum": list(ASSETS)}, required=True),
+        IF_NONE_MATCH,
+    ),
+)
+
+OPENAPI = Operation(
+    "getOpenApi",
+    "GET",
+    "/openapi.json",
+    "This description, as OpenAPI 3.1",
+    answers=(Answer(200, "The document", {"application/json": {"type": "object"}}, TAGGED), UNCHANGED),
+    parameters=(IF_NONE_MATCH,),
 )
 
 HEALTHZ = Operation(
@@ -82,8 +161,8 @@ READINESS: Schema = {
     "required": ["status"],
     "properties": {
         "status": {"enum": ["ready", "not ready"]},
-        "problems": {"type": "object", "additionalProperties": TEXT},
-        "notes": {},
+        "problems": {"type": "array", "items": TEXT},
+        "notes": {"type": "array", "items": TEXT},
     },
 }
 
@@ -111,13 +190,19 @@ POST_RECORD = Operation(
             {"Location": "Where the record is: /v1/topics/{topic}/partitions/{partition}/records/{offset}"},
         ),
     ),
-    parameters=(TOPIC,),
-    body={"application/octet-stream": BYTES},
+    description=(
+        "The body is a form with the file, or the file itself in any other content type. An option is given "
+        "once, in the query or as a field of the form."
+    ),
+    parameters=(TOPIC, *RECORD_OPTIONS, *DIGESTS),
+    body={"multipart/form-data": FORM, "application/octet-stream": BYTES, "*/*": BYTES},
     errors=(
         BadRequest,
         ChecksumMismatch,
         InvalidChecksum,
+        LengthRequired,
         TooLarge,
+        BrokerTooLarge,
         Stalled,
         UnknownTopic,
         NotAuthorised,

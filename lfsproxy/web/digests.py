@@ -23,6 +23,14 @@ _NAMES = {"sha-256": "sha256", "md5": "md5"}
 _KEY = r"[a-z*][a-z0-9_.*-]*"
 _PARAMETERS = rf'(?:; *{_KEY}(?:=(?:"(?:[ !#-\[\]-~]|\\["\\])*"|:[A-Za-z0-9+/=]*:|[A-Za-z0-9*?.:/_+-]+))?)*'
 _MEMBER = re.compile(rf"(?P<key>{_KEY})=:(?P<value>[A-Za-z0-9+/=]*):{_PARAMETERS}")
+# The same as a pattern for the API's description, where the lengths of the two algorithms are told too.
+_DESCRIBED = (
+    rf"(?:sha-256=:[A-Za-z0-9+/]{{43}}=:|md5=:[A-Za-z0-9+/]{{22}}==:"
+    rf"|(?!(?:sha-256|md5)=){_KEY}=:(?:[A-Za-z0-9+/]{{4}})*:){_PARAMETERS}"
+)
+DIGEST_PATTERN = rf"^{_DESCRIBED}(?:[ \t]*,[ \t]*{_DESCRIBED})*$"
+MD5_PATTERN = r"^[A-Za-z0-9+/]{22}==$"
+
 _COMMA = re.compile(r"[ \t]*,[ \t]*")
 
 

@@ -17,7 +17,8 @@ from multipart import (  # type: ignore[import-untyped]
 )
 
 from lfsproxy.errors import BadRequest
-from lfsproxy.web.options import MAX_FIELDS, OptionReader, parse_content_type
+from lfsproxy.web.options import OptionReader, parse_content_type
+from lfsproxy.web.schemas import MAX_FIELDS
 
 FILE_FIELD = "file"
 MAX_FORM_BYTES = 64 * 1024

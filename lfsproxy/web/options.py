@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from urllib.parse import parse_qsl
 
 import attrs
@@ -11,15 +10,21 @@ import attrs
 from lfsproxy.checksums import parse_checksum
 from lfsproxy.errors import BadRequest
 from lfsproxy.interfaces import Header
+from lfsproxy.web.operations import Schema
+from lfsproxy.web.schemas import (
+    BASE64,
+    CONTENT_TYPE,
+    HEADER,
+    KAFKAS_OWN,
+    MAX_FIELDS,
+    MAX_HEADERS,
+    MILLISECONDS,
+    OPTIONS,
+    PARTITION,
+    TOPIC,
+    matches,
+)
 from lfsproxy.wire.marks import ALGORITHM, BLOB
-
-MAX_FIELDS = 256
-MAX_PARTITION = 2**31 - 1
-MAX_TIMESTAMP = 2**63 - 1
-
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
-_DIGITS = re.compile(r"[0-9]{1,19}")
-_CONTENT_TYPE = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
 
 
 @attrs.frozen
@@ -35,7 +40,7 @@ class RecordOptions:
     checksum_algo: str | None = None
 
 
-NAMES = ("key", "key_base64", "partition", "header", "content_type", "timestamp", "checksum", "checksum_algo")
+NAMES = tuple(option.name for option in OPTIONS)
 
 
 class OptionReader:
@@ -65,6 +70,8 @@ class OptionReader:
         if name not in NAMES:
             raise BadRequest(f"{name[:80]!r} is not an option; these are: {', '.join(NAMES)}")
         if name == "header":
+            if len(self._headers) == MAX_HEADERS:
+                raise BadRequest(f"header is given more than {MAX_HEADERS} times")
             self._headers.append(_header(value))
         elif name in self._values:
             raise BadRequest(f"{name} is given more than once")
@@ -78,10 +85,10 @@ class OptionReader:
             checksum = parse_checksum(algorithm or default_algorithm, checksum)
         return RecordOptions(
             key=self._key(),
-            partition=self._number("partition", MAX_PARTITION),
+            partition=self._number("partition", PARTITION),
             headers=tuple(self._headers),
             content_type=self._content_type(),
-            timestamp=self._number("timestamp", MAX_TIMESTAMP),
+            timestamp=self._number("timestamp", MILLISECONDS),
             checksum=checksum,
             checksum_algo=algorithm,
         )
@@ -92,23 +99,24 @@ class OptionReader:
             return self._values.get("key")
         if "key" in self._values:
             raise BadRequest("key and key_base64 are given, one of them is needed")
+        if not matches(BASE64, encoded):
+            raise BadRequest(f"key_base64 is not base64: {encoded[:80]!r}")
         # In a query an unescaped plus is a space; the URL-safe alphabet and no padding are fine too.
         standard = encoded.replace(" ", "+").replace("-", "+").replace("_", "/").rstrip("=")
-        try:
-            return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
-        except ValueError:
-            raise BadRequest(f"key_base64 is not base64: {encoded[:80]!r}") from None
+        return base64.b64decode(standard + "=" * (-len(standard) % 4))
 
     def _content_type(self) -> str | None:
         text = self._text("content_type")
         return None if text is None else parse_content_type(text)
 
-    def _number(self, name: str, most: int) -> int | None:
+    def _number(self, name: str, schema: Schema) -> int | None:
         text = self._text(name)
         if text is None:
             return None
-        if not _DIGITS.fullmatch(text) or int(text) > most:
-            raise BadRequest(f"{name} is {text[:80]!r}: a whole number from 0 to {most} is needed")
+        if not matches(schema, text):
+            raise BadRequest(
+                f"{name} is {text[:80]!r}: a whole number from 0 to {schema['maximum']} is needed"
+            )
         return int(text)
 
     def _text(self, name: str) -> str | None:
@@ -123,7 +131,9 @@ class OptionReader:
 
 def parse_topic(topic: str) -> str:
     """A topic's name as Kafka allows it, else BadRequest."""
-    if not _TOPIC.fullmatch(topic) or topic in {".", ".."}:
+    if topic in KAFKAS_OWN:
+        raise BadRequest(f"the topic {topic} is Kafka's own")
+    if not matches(TOPIC, topic):
         raise BadRequest(
             f"{topic[:80]!r} is not a topic name: up to 249 letters, digits, '.', '_' and '-' are needed"
         )
@@ -132,7 +142,7 @@ def parse_topic(topic: str) -> str:
 
 def parse_content_type(text: str) -> str:
     """A content type that can go into an HTTP header, else BadRequest."""
-    if not _CONTENT_TYPE.fullmatch(text):
+    if not matches(CONTENT_TYPE, text):
         raise BadRequest(
             f"the content type is {text[:80]!r}: up to 255 printable ASCII characters are needed"
         )
@@ -144,12 +154,13 @@ def _header(value: bytes) -> Header:
     if not colon or not name:
         raise BadRequest(f"header is {value[:80]!r}: name:value is needed")
     try:
-        name.decode("utf-8")
+        text = name.decode("utf-8")
     except UnicodeDecodeError:
         raise BadRequest(f"the header name {name[:80]!r} is not UTF-8") from None
     # On an envelope they would have it offloaded again by a proxy that it is mirrored through.
     if name in (BLOB, ALGORITHM):
-        raise BadRequest(
-            f"the header {name.decode('ascii')} is for Kafka clients; checksum_algo and checksum do it here"
-        )
+        raise BadRequest(f"the header {text} is for Kafka clients; checksum_algo and checksum do it here")
+    # What is left of the pattern: the content may be any bytes.
+    if not matches(HEADER, f"{text}:"):
+        raise BadRequest(f"header is {value[:80]!r}: name:value is needed")
     return name, content

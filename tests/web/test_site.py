@@ -14,11 +14,6 @@ class RouteTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.door = Door()
 
-    def test_welcome(self) -> None:
-        answer = self.door.ask(request("GET", "/"))
-        self.assertEqual((answer.status, answer.headers["content-type"]), (200, "text/plain; charset=utf-8"))
-        self.assertIn(b"curl -F file=@", answer.body)
-
     def test_healthz(self) -> None:
         self.assertEqual(self.door.ask(request("GET", "/healthz")).status, 200)
 

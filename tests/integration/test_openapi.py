@@ -1,0 +1,76 @@
+"""schemathesis, a client nobody here wrote, tries every operation of the OpenAPI document on real servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.trial.unittest import TestCase
+
+from lfsproxy.web.api import HttpApi
+from tests.integration.proxy import own_proxy
+from tests.integration.stack import in_thread, stack
+
+PARTITIONS = 3
+EXAMPLES = 200
+ANY_TIME = {"message.timestamp.after.max.ms": str(2**63 - 1), "retention.ms": "-1"}
+REQUESTS = "lfsproxy_http_requests_total{"
+UPLOADS = 'route="/v1/topics/{topic}/records"'
+HOOKS = "tests.integration.openapi_hooks"
+RUN = "from schemathesis.cli import schemathesis; schemathesis()"
+
+
+class SchemathesisTests(TestCase):
+    timeout = 400
+
+    async def test_it_finds_nothing(self) -> None:
+        servers = await stack()
+        proxy = await own_proxy(self, servers)
+        topic = await servers.new_topic("schemathesis", partitions=PARTITIONS, config=ANY_TIME)
+        report = self.mktemp()
+        out, err, code = await getProcessOutputAndValue(
+            sys.executable,
+            [
+                "-c", RUN, "run", f"{proxy.http}/openapi.json", "--url", proxy.http, "--checks", "all",
+                "--max-examples", str(EXAMPLES), "--workers", "2", "--continue-on-failure", "--no-color",
+                "--phases", "examples,coverage,fuzzing", "--seed", "1", "--warnings", "off",
+                "--generation-database", "none", "--report", "json", "--report-json-path", report,
+            ],
+            env={
+                **os.environ,
+                "SCHEMATHESIS_HOOKS": HOOKS,
+                "LFS_TEST_TOPIC": topic,
+                "LFS_TEST_PARTITIONS": str(PARTITIONS),
+                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                "no_proxy": "*",
+            },
+        )  # fmt: skip
+        said = (out + err).decode("utf-8", "replace")
+        self.assertEqual(code, 0, said[-20000:])
+        self.check(await in_thread(read_report, report), await in_thread(proxy.metrics), said)
+
+    def check(self, found: Any, metrics: Mapping[str, float], said: str) -> None:
+        """It has looked at every operation, and at requests of both kinds."""
+        self.assertTrue(found["complete"])
+        operations = found["operations"]
+        # All but the document's own, which it does not test.
+        self.assertEqual(operations["tested"], len(HttpApi.operations) - 1, said)
+        self.assertEqual(operations["errored"], 0, said)
+        uploads = {
+            name: number for name, number in metrics.items() if name.startswith(REQUESTS) and UPLOADS in name
+        }
+        taken = sum(number for name, number in uploads.items() if 'status="201"' in name)
+        refused = sum(number for name, number in uploads.items() if 'status="4' in name)
+        self.assertGreater(taken, EXAMPLES / 4, uploads)
+        self.assertGreater(refused, EXAMPLES / 4, uploads)
+        self.assertGreater(taken + refused, EXAMPLES, uploads)
+
+
+def read_report(path: str) -> Any:
+    """What schemathesis has written at ``--report-json-path``."""
+    return json.loads(Path(path).read_text())
