@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from lfsproxy.devstack import S3Server
-from tests.integration.clients import java
+from tests.integration.clients import commands, java
 from tests.integration.clients.python import aiokafka, kafka_python, librdkafka
 from tests.integration.clients.records import Mode, Outcome, Record, lfs
 from tests.integration.kafka_door import KafkaDoorTestCase, at_once, wait_for
@@ -60,6 +60,8 @@ PRODUCERS = {
     "java": Producer(partial(java.produce, batch_size=250, linger_ms=5), True),
     "kafka_python": Producer(partial(kafka_python, batch_size=250, linger_ms=0), False),
     "aiokafka": Producer(partial(aiokafka, max_batch_size=250, linger_ms=0), False),
+    # It fails what the partition has buffered, and its smallest batch is 1 KiB.
+    "franz_go": Producer(partial(commands.franz_go, batch_bytes=1024), False),
 }
 
 
@@ -78,6 +80,10 @@ class IdempotentTests(KafkaDoorTestCase):
     async def test_what_java_was_told_is_in_the_log(self) -> None:
         await in_thread(java.require_compiler)
         await self.check("java")
+
+    async def test_what_franz_go_was_told_is_in_the_log(self) -> None:
+        await in_thread(commands.franz)
+        await self.check("franz_go")
 
     async def check(self, *names: str) -> None:
         runs = [(PRODUCERS[name], plan) for name in names for plan in (FIRST_IS_SLOW, FIRST_IS_BAD)]
@@ -140,3 +146,7 @@ class TransactionTests(KafkaDoorTestCase):
     async def test_java_aborts_and_goes_on(self) -> None:
         await in_thread(java.require_compiler)
         await self.check(java.produce, batch_size=250, linger_ms=5)
+
+    async def test_franz_go_aborts_and_goes_on(self) -> None:
+        await in_thread(commands.franz)
+        await self.check(commands.franz_go, batch_bytes=1024)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.trial.unittest import TestCase
 
-from tests.integration.clients import java
+from tests.integration.clients import commands, java
 from tests.integration.clients.python import aiokafka, kafka_python, librdkafka, read_topic
 from tests.integration.clients.records import CODECS, Headers, Mode, Outcome, Record, lfs
 from tests.integration.proxy import ProxyProcess, shared_proxy
@@ -98,13 +98,24 @@ class OffloadTests(TestCase):
         await in_thread(java.require_compiler)
         await self.check_client(java.produce)
 
+    async def test_franz_go(self) -> None:
+        await in_thread(commands.franz)
+        await self.check_client(commands.franz_go)
+
+    async def test_records_of_franz_go_too_large_to_be_held(self) -> None:
+        await in_thread(commands.franz)
+        await self.check_large([(commands.franz_go, CODECS)])
+
     async def test_records_too_large_to_be_held(self) -> None:
         """Their requests are taken in and sent on while they arrive."""
-        proxy = await shared_proxy(LFS_S3_PART_SIZE=str(5 * MIB), LFS_MAX_PASSTHROUGH_SIZE=str(MIB))
         runs: list[tuple[Produce, Sequence[str]]] = [(librdkafka, CODECS)]
         if await in_thread(java.has_compiler):
             # Its snappy is framed.
             runs.append((java.produce, ("none", "snappy")))
+        await self.check_large(runs)
+
+    async def check_large(self, runs: Sequence[tuple[Produce, Sequence[str]]]) -> None:
+        proxy = await shared_proxy(LFS_S3_PART_SIZE=str(5 * MIB), LFS_MAX_PASSTHROUGH_SIZE=str(MIB))
         for produce, codecs in runs:
             modes = [Mode(codec, idempotent=True) for codec in codecs]
             sent = [large_records(partition) for partition in range(len(modes))]

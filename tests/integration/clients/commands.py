@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from unittest import SkipTest
+
+from tests.integration.clients.records import BATCH_SIZE, Mode, Outcome, Record
 
 FRANZ = Path(__file__).with_name("franz")
 SECONDS = 90
@@ -53,3 +57,33 @@ def franz() -> str:
             raise SkipTest(f"the modules of franz-go cannot be had: {fetched.stderr.strip()}")
         subprocess.run([go, "build", "-o", str(program), "."], cwd=FRANZ, timeout=3 * SECONDS, check=True)
     return str(program)
+
+
+def franz_go(
+    bootstrap: str, topic: str, records: Sequence[Record], mode: Mode, batch_bytes: int = 4 * BATCH_SIZE
+) -> list[Outcome]:
+    """By franz-go, with its own names of errors. Raises RuntimeError where the producer itself failed."""
+    job = {
+        "bootstrap": bootstrap,
+        "topic": topic,
+        "codec": mode.codec,
+        "acks": mode.acks,
+        "idempotent": mode.idempotent,
+        "transactional_id": mode.transactional_id,
+        "batch_bytes": batch_bytes,
+        "records": [
+            {
+                "partition": record.partition,
+                "key": _base64(record.key),
+                "value": _base64(record.value),
+                "headers": [{"name": name, "value": _base64(value)} for name, value in record.headers],
+            }
+            for record in records
+        ],
+    }
+    answer = json.loads(output_of([franz(), "produce"], json.dumps(job).encode()))
+    return [Outcome(**one) for one in answer["results"]]
+
+
+def _base64(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode()

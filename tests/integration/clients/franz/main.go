@@ -1,62 +1,143 @@
 // franz-go's producer and group consumer under the tests' command.
 //
-//	franz BOOTSTRAP TOPIC COUNT TRANSACTIONAL_ID < VALUE
+//	franz group BOOTSTRAP TOPIC COUNT
 //
-// Sends COUNT records of the value on standard input with an LFS_BLOB header, each followed by a plain record,
-// in a transaction where its id is not empty; then reads all back in a consumer group. Prints a line per record
-// that was read: "offset key header-names".
+// Reads COUNT records of the topic in a consumer group. Prints a line per record: "offset key header-names".
+//
+//	franz produce < JOB
+//
+// Sends the job's records without waiting for each other, in a transaction where its id is not empty: committed, or
+// aborted where a record failed. Prints a result per record: {"results": [{"offset": 3} or {"offset": -1, "error":
+// "INVALID_RECORD", "message": ".."}]}.
 package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"log"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+type job struct {
+	Bootstrap       string
+	Topic           string
+	Codec           string
+	Acks            string
+	Idempotent      bool
+	TransactionalID string `json:"transactional_id"`
+	BatchBytes      int32  `json:"batch_bytes"`
+	Records         []record
+}
+
+// Bytes are base64 in JSON; null is nil.
+type record struct {
+	Partition int32
+	Key       []byte
+	Value     []byte
+	Headers   []header
+}
+
+type header struct {
+	Name  string
+	Value []byte
+}
+
+type result struct {
+	Offset  int64  `json:"offset"`
+	Error   string `json:"error"`
+	Message string `json:"message"`
+}
+
 func main() {
 	log.SetFlags(0)
-	bootstrap, topic, transaction := os.Args[1], os.Args[2], os.Args[4]
-	count, err := strconv.Atoi(os.Args[3])
-	check(err)
-	value, err := io.ReadAll(os.Stdin)
-	check(err)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 80*time.Second)
 	defer cancel()
-
-	options := []kgo.Opt{kgo.SeedBrokers(bootstrap), kgo.ProducerBatchMaxBytes(32 << 20)}
-	if transaction != "" {
-		options = append(options, kgo.TransactionalID(transaction))
+	switch os.Args[1] {
+	case "group":
+		count, err := strconv.Atoi(os.Args[4])
+		check(err)
+		readInGroup(ctx, os.Args[2], os.Args[3], count)
+	case "produce":
+		var asked job
+		check(json.NewDecoder(os.Stdin).Decode(&asked))
+		check(json.NewEncoder(os.Stdout).Encode(map[string][]result{"results": produce(ctx, asked)}))
+	default:
+		log.Fatalf("there is no %q", os.Args[1])
 	}
-	producer, err := kgo.NewClient(options...)
+}
+
+func produce(ctx context.Context, asked job) []result {
+	codecs := map[string]kgo.CompressionCodec{
+		"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
+		"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
+	}
+	acks := map[string]kgo.Acks{"0": kgo.NoAck(), "1": kgo.LeaderAck(), "all": kgo.AllISRAcks()}
+	options := []kgo.Opt{
+		kgo.SeedBrokers(asked.Bootstrap),
+		kgo.ProducerBatchCompression(codecs[asked.Codec]),
+		kgo.RequiredAcks(acks[asked.Acks]),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchMaxBytes(asked.BatchBytes),
+		kgo.RecordDeliveryTimeout(70 * time.Second),
+	}
+	if asked.TransactionalID != "" {
+		options = append(options, kgo.TransactionalID(asked.TransactionalID))
+	} else if !asked.Idempotent {
+		options = append(options, kgo.DisableIdempotentWrite())
+	}
+	client, err := kgo.NewClient(options...)
 	check(err)
-	if transaction != "" {
-		check(producer.BeginTransaction())
+	defer client.Close()
+	if asked.TransactionalID != "" {
+		check(client.BeginTransaction())
 	}
-	var records []*kgo.Record
-	for i := 0; i < count; i++ {
-		mark := []kgo.RecordHeader{{Key: "LFS_BLOB"}, {Key: "trace", Value: []byte("t")}}
-		records = append(records,
-			&kgo.Record{Topic: topic, Key: []byte("lfs"), Value: value, Headers: mark},
-			&kgo.Record{Topic: topic, Key: []byte("plain"), Value: []byte("plain")})
+	results := make([]result, len(asked.Records))
+	for number, each := range asked.Records {
+		made := &kgo.Record{Topic: asked.Topic, Partition: each.Partition, Key: each.Key, Value: each.Value}
+		for _, one := range each.Headers {
+			made.Headers = append(made.Headers, kgo.RecordHeader{Key: one.Name, Value: one.Value})
+		}
+		client.Produce(ctx, made, func(sent *kgo.Record, err error) { results[number] = toResult(sent, err) })
 	}
-	check(producer.ProduceSync(ctx, records...).FirstErr())
-	if transaction != "" {
-		check(producer.EndTransaction(ctx, kgo.TryCommit))
+	check(client.Flush(ctx))
+	if asked.TransactionalID != "" {
+		commit := kgo.TryCommit
+		for _, each := range results {
+			if each.Error != "" {
+				commit = kgo.TryAbort
+			}
+		}
+		check(client.EndTransaction(ctx, commit))
 	}
-	producer.Close()
+	return results
+}
 
+func toResult(sent *kgo.Record, err error) result {
+	if err == nil {
+		return result{Offset: sent.Offset}
+	}
+	name := err.Error()
+	var broker *kerr.Error
+	if errors.As(err, &broker) {
+		name = broker.Message
+	}
+	return result{Offset: -1, Error: name, Message: err.Error()}
+}
+
+func readInGroup(ctx context.Context, bootstrap, topic string, count int) {
 	consumer, err := kgo.NewClient(
 		kgo.SeedBrokers(bootstrap), kgo.ConsumeTopics(topic), kgo.ConsumerGroup("franz-"+topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	check(err)
-	for seen := 0; seen < 2*count; {
+	for seen := 0; seen < count; {
 		fetches := consumer.PollFetches(ctx)
 		check(fetches.Err())
 		fetches.EachRecord(func(r *kgo.Record) {
