@@ -240,6 +240,9 @@ class Settings:
     max_decompressed_size: int = _setting(
         "2147483647", _whole(1024), "Largest compressed record batch in bytes, once decompressed."
     )
+    tus_expiry: float = _setting(
+        "86400", _seconds, "Seconds without new bytes after which a resumable upload is removed."
+    )
     stall_timeout: float = _setting("30", _seconds, "Seconds without progress after which a client is cut.")
     drain_timeout: float = _setting("30", _seconds, "Seconds that a stop waits for work in flight.")
 
