@@ -476,7 +476,7 @@ class PublicationTests(TusTests):
         self.assertEqual(self.door.blobs, [DATA])
 
     def test_two_replicas_that_finish_at_once_publish_once(self) -> None:
-        path, answer = self.complete(BrokerUnavailable("no broker"))
+        path, _ = self.complete(BrokerUnavailable("no broker"))
         self.door.publisher.hold("publish")
         clients: list[Client] = [self.door.client(), self.door.replica().client()]
         for client in clients:
