@@ -125,7 +125,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "s3_retry_timeout": ("0", "-1", "inf", "nan"),
     "s3_checksum": ("sha256",),
     "max_decompressed_size": ("0",),
-    "tus_expiry": ("60", 60.0),
+    "tus_expiry": ("0", "soon"),
     "stall_timeout": ("0",),
     "drain_timeout": ("x",),
 }

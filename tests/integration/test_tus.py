@@ -109,7 +109,7 @@ def state_keys(servers: Stack) -> list[str]:
 async def until(is_so: Callable[[], bool]) -> None:
     """Ask until it is so; the test's timeout is the limit."""
     while not await in_thread(is_so):
-        await deferLater(reactor, 0.1)  # type: ignore[arg-type]
+        await deferLater(reactor, 0.1)
 
 
 class TusTests(TestCase):
@@ -347,7 +347,7 @@ def patch_and_lose(proxy: ProxyProcess, path: str, offset: int, data: bytes) -> 
 
 
 def exists(client: Any, bucket: str, key: str) -> bool:
-    return client.list_objects_v2(Bucket=bucket, Prefix=key).get("KeyCount", 0) > 0
+    return bool(client.list_objects_v2(Bucket=bucket, Prefix=key).get("KeyCount", 0))
 
 
 def spin_until(is_so: Callable[[], bool], seconds: float = 60) -> None:
