@@ -13,12 +13,13 @@ from collections.abc import Callable
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from lfsproxy.checksums import Buffer, Checksum, new_checksum
 from lfsproxy.errors import LfsError, TooLarge
 from lfsproxy.interfaces import IPartMemory
-from lfsproxy.resumable.errors import UploadMoved
+from lfsproxy.resumable.errors import UploadGone, UploadMoved
 from lfsproxy.resumable.state import KEPT_MARKS, Found, Mark, UploadState
 from lfsproxy.resumable.writer import PartWriter, blob_metadata
 
@@ -31,6 +32,7 @@ class UploadSession:
 
     ``running`` is the checksum of the stored bytes where this process has seen them all, else None;
     ``verify`` is brought forward with this request's bytes; ``nonce`` gives a word that nobody else has.
+    After ``fresh`` seconds without a mark there is one, so that an upload that is worked on does not expire.
     """
 
     _log = Logger()
@@ -44,6 +46,8 @@ class UploadSession:
         running: Checksum | None,
         verify: Checksum | None,
         nonce: Callable[[], str],
+        clock: IReactorTime,
+        fresh: float,
     ) -> None:
         self.mark = attrs.evolve(found.mark, length=length)
         self.running = running
@@ -53,12 +57,15 @@ class UploadSession:
         self._info = found.info
         self._verify = verify
         self._nonce = nonce
+        self._clock = clock
+        self._fresh = fresh
+        self._marked_at = clock.seconds()
         self._received = 0
         self._start = found.mark.offset
         self._writer = PartWriter(self._store, found.info, found.mark, memory)
         self._first_parts = found.mark.parts
         self._marking = DeferredLock()
-        self._progress: Deferred[None] | None = None
+        self._noting = False
         self._moved: LfsError | None = None
 
     @property
@@ -94,11 +101,20 @@ class UploadSession:
         if checksums:
             await self._store.digest(checksums, data)
         await self._writer.write(data)
-        if self._verify is None and self._progress is None:
+        if not self._noting:
             self._note_progress()
 
     async def end(self) -> Mark:
-        """Every byte of the request came: store them. Raises UploadMoved or a store error."""
+        """Every byte of the request came: store them. Raises UploadMoved, UploadGone or a store error."""
+        try:
+            return await self._end()
+        except LfsError:
+            if self._moved is not None:
+                # Then a part that is refused is only what came of it.
+                raise self._moved from None
+            raise
+
+    async def _end(self) -> Mark:
         final = self.offset == self.mark.length
         if final and not self.mark.parts and not self._writer.new_parts and self._fits_one_put():
             return await self._put_whole()
@@ -203,6 +219,9 @@ class UploadSession:
                 if mark.tail is not None and mark.tail != before.tail:
                     await self._delete(mark.tail)
                 raise self._moved
+            if await self._state.read("info") is None:
+                await self._leave(mark)
+            self._marked_at = self._clock.seconds()
             self._written = mark
             self.mark = mark
             if before.tail is not None and before.tail != mark.tail:
@@ -210,6 +229,17 @@ class UploadSession:
             if mark.number > KEPT_MARKS:
                 await self._delete(f"mark-{mark.number - KEPT_MARKS:08d}")
             return mark
+
+    async def _leave(self, mark: Mark) -> None:
+        """The upload was removed by another request: take our part of it away too. Always raises."""
+        self.running = None
+        self._moved = UploadGone(f"the upload {self._info.id} is gone")
+        for name in (f"mark-{mark.number:08d}", mark.tail):
+            if name is not None:
+                await self._delete(name)
+        # Not the blob: it may have been published before.
+        await self._store.remove_parts(self._info.blob_key, blob=False)
+        raise self._moved
 
     async def _delete(self, name: str) -> None:
         """What is not deleted now goes with the upload's end."""
@@ -220,24 +250,30 @@ class UploadSession:
 
     def _note_progress(self) -> None:
         stored = len(self._first_parts) + len(self._writer.new_parts)
-        if stored - len(self._written.parts) >= PROGRESS_PARTS:
-            self._progress = Deferred.fromCoroutine(self._mark_progress())
+        enough = self._verify is None and stored - len(self._written.parts) >= PROGRESS_PARTS
+        if enough or self._clock.seconds() - self._marked_at >= self._fresh:
+            self._noting = True
+            Deferred.fromCoroutine(self._mark_progress()).addErrback(
+                lambda failure: self._log.failure("noting progress failed", failure)
+            )
 
     async def _mark_progress(self) -> None:
         parts = (*self._first_parts, *self._writer.new_parts)
-        mark = attrs.evolve(
-            self.mark,
-            offset=len(parts) * self._info.part_size,
-            multipart=self._writer.multipart,
-            parts=parts,
-            tail=None,
-        )
+        mark = self._written
+        if self._verify is None and len(parts) > len(mark.parts):
+            mark = attrs.evolve(
+                self.mark,
+                offset=len(parts) * self._info.part_size,
+                multipart=self._writer.multipart,
+                parts=parts,
+                tail=None,
+            )
         try:
             await self._write_mark(mark)
         except LfsError as error:
             self._log.info("progress of {id} is not noted: {error}", id=self._info.id, error=error)
         finally:
-            self._progress = None
+            self._noting = False
 
     async def _progress_over(self) -> None:
         """Marks are written one after the other."""

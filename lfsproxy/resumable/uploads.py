@@ -257,7 +257,8 @@ class ResumableUploads:
             number, known = self._running.pop(state.id, (0, None))
             if number == found.mark.number:
                 running = known
-        return UploadSession(state, found, length, lease, running, verify, self._nonce)
+        fresh = self.expiry / 4
+        return UploadSession(state, found, length, lease, running, verify, self._nonce, self.clock, fresh)
 
     def remember(self, session: UploadSession, id: str) -> None:
         """A session is over: keep its running checksum for the next one."""

@@ -261,6 +261,19 @@ class TusTests(TestCase):
         self.assertEqual(reply.status, 200)
         await self.assertPublishedOnce(hashlib.sha256(data).hexdigest(), len(data), reply, path)
 
+    async def test_a_record_whose_result_was_never_noted_is_found_in_the_log(self) -> None:
+        first, second = await self.proxy(), await self.proxy()
+        data = pattern(9 * MIB)
+        path = await in_thread(create, first, self.topic, len(data))
+        self.assertEqual((await in_thread(patch, first, path, 0, data)).status, 204)
+        key = f"lfs-uploads/{path[-32:]}/result"
+        # As if the first one had died right behind the broker's acknowledgement.
+        await in_thread(first.kill)
+        await in_thread(self.servers.s3_client().delete_object, Bucket=self.servers.bucket, Key=key)
+        reply = await in_thread(head, second, path)
+        self.assertEqual(reply.status, 200)
+        await self.assertPublishedOnce(hashlib.sha256(data).hexdigest(), len(data), reply, path)
+
     async def test_of_two_clients_at_once_one_goes_on(self) -> None:
         first, second = await self.proxy(), await self.proxy()
         data = pattern(20 * MIB)

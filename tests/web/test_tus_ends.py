@@ -7,7 +7,7 @@ from typing import Any
 
 from lfsproxy.errors import BrokerUnavailable, OutcomeUnknown, StoreUnavailable
 from tests.web.doubles import Answer, Client, request
-from tests.web.tus_door import DATA, EXPIRY, TUS, TusDoor, TusTests, cut, encode, patch
+from tests.web.tus_door import DATA, EXPIRY, OFFSET, TUS, TusDoor, TusTests, cut, encode, patch
 
 
 class InterruptionTests(TusTests):
@@ -216,6 +216,34 @@ class EndTests(TusTests):
         self.assertEqual(self.door.offset(young), 0)
         self.assertEqual(len({key.split("/")[1] for key in self.door.uploads_store.objects}), 1)
         self.assertEqual((self.door.blobs, self.door.uploads_store.uploads), ([DATA], {}))
+
+    def test_an_upload_that_is_worked_on_does_not_expire(self) -> None:
+        for checksum in ([], ["Upload-Checksum: sha1 " + encode(hashlib.sha1(DATA[100:]).digest())]):
+            self.door = TusDoor(stall_timeout=2 * EXPIRY)
+            path = self.door.new(len(DATA))
+            self.door.patch(path, 0, DATA[:100])
+            client = self.door.client()
+            wire = request("PATCH", path, DATA[100:], [TUS, OFFSET, "Upload-Offset: 100", *checksum])
+            client.send(wire[: -len(DATA) + 100])
+            for at in range(100, 2100, 100):
+                client.send(DATA[at : at + 100])
+                self.door.clock.advance(EXPIRY / 3)
+            self.assertEqual(self.door.replica().head(path).status, 200)
+            client.send(DATA[2100:])
+            self.assertPublished(DATA, client.answer())
+
+    def test_a_request_whose_upload_was_terminated_elsewhere_leaves_nothing(self) -> None:
+        # With a multipart upload that is gone too, and with one that is only begun afterwards.
+        for before, status in ((1500, 502), (500, 410)):
+            self.door = TusDoor()
+            path = self.door.new(len(DATA))
+            client = self.door.client()
+            client.send(cut(path, 0, DATA[:before], len(DATA)))
+            self.assertEqual(self.door.replica().delete(path).status, 204)
+            client.send(DATA[before:])
+            self.assertEqual(client.answer().status, status)
+            self.assertEqual(self.door.publisher.records, [])
+            self.assertNothingLeft()
 
     def test_a_replica_that_finishes_a_terminated_upload_publishes_nothing(self) -> None:
         path = self.door.new(len(DATA))
