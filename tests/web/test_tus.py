@@ -207,6 +207,15 @@ class PatchTests(TusTests):
             self.assertNothingLeft()
             self.assertEqual(self.door.head(path).status, 404)
 
+    def test_a_blob_that_is_read_back_and_wrong_is_not_published(self) -> None:
+        path = self.door.new(len(DATA), metadata(checksum=hashlib.sha256(b"other").hexdigest()))
+        self.door.patch(path, 0, DATA[:2500])
+        other = self.door.replica()
+        self.assertEqual(other.patch(path, 2500, DATA[2500:]).status, 400)
+        self.assertEqual(other.metrics.of("checksum_mismatch"), [("tus",)])
+        self.assertEqual(self.door.publisher.records, [])
+        self.assertNothingLeft()
+
     def test_the_method_can_be_overridden(self) -> None:
         path = self.door.new(4)
         overridden = ["X-HTTP-Method-Override: PATCH", TUS, OFFSET, "Upload-Offset: 0"]

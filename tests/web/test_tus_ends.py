@@ -160,11 +160,13 @@ class PublicationTests(TusTests):
 
     def test_two_replicas_that_finish_at_once_publish_once(self) -> None:
         path, _ = self.complete(BrokerUnavailable("no broker"))
-        self.door.publisher.hold("publish")
+        self.door.publisher.hold("log_end")
         clients: list[Client] = [self.door.client(), self.door.replica().client()]
         for client in clients:
             client.send(request("HEAD", path, None, [TUS]))
-        self.door.publisher.let_go("publish")
+        # Both have found that nobody publishes.
+        self.assertEqual(self.door.publisher.held("log_end"), 2)
+        self.door.publisher.let_go("log_end")
         for _ in range(5):
             self.door.clock.advance(2)
         for client in clients:
