@@ -18,8 +18,20 @@ from twisted.logger import Logger
 
 from lfsproxy.checksums import AllChecksums, Buffer, Checksum, new_checksum, parse_checksum
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, Envelope, object_key
-from lfsproxy.errors import ChecksumMismatch, ClientGone, LfsError, TooLarge
+from lfsproxy.errors import (
+    BadRequest,
+    BrokerRefused,
+    BrokerUnavailable,
+    ChecksumMismatch,
+    ClientGone,
+    Draining,
+    LfsError,
+    TooLarge,
+)
 from lfsproxy.interfaces import IBlobStore, IBlobUpload, IMetrics, IPartMemory
+
+SURELY_NOT_PUBLISHED = (BrokerRefused, BrokerUnavailable, BadRequest, Draining)
+"""What IEnvelopePublisher.publish raises when the record is certainly not in the log."""
 
 
 @attrs.frozen

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from lfsproxy.checksums import Buffer, Checksum
+from lfsproxy.errors import StoreRefused
 
 Header = tuple[bytes, bytes | None]
 """A record header as it is on the wire: name (need not be UTF-8) and value, which may be null."""
@@ -100,6 +101,83 @@ class IBlobStore(Interface):
 
 
 @attrs.frozen
+class StateObject:
+    """A small object beside the blobs. ``age`` is in seconds, by the store's own clock."""
+
+    key: str
+    size: int
+    age: float
+
+
+@attrs.frozen
+class StoredPart:
+    """A part that the store has: number from 1, and what the store needs to be told of it again."""
+
+    number: int
+    etag: str
+    crc: int | None
+
+
+class NotConditional(StoreRefused):
+    """The store does not know If-None-Match, so that it cannot say who was first."""
+
+
+class IResumableStore(Interface):
+    """What uploads that outlive a process need of the bucket. Calls raise StoreUnavailable, StoreRefused.
+
+    Lists and reads see every write that was answered before they were asked, as S3's do.
+    """
+
+    bucket: str = Attribute("the bucket's name")
+    concurrency: int = Attribute("parts of one upload that are sent at once, at most")
+    most_parts: int = Attribute("parts that one upload can have, at most")
+
+    def part_size(length: int | None) -> int:
+        """Bytes of each part but the last of an upload of ``length`` bytes (None: not known).
+
+        Raises TooLarge, naming the setting, when ``length`` needs more parts than S3 allows.
+        """
+
+    async def create_object(key: str, buffers: Sequence[Buffer]) -> bool:
+        """Write a small object that is not there yet; False when there is one with other bytes.
+
+        So of several that create one key with bytes of their own, exactly one is told True. Raises
+        NotConditional where the store does not know If-None-Match.
+        """
+
+    async def read_object(key: str, start: int = 0, size: int | None = None) -> bytes | None:
+        """Up to ``size`` bytes of an object (all), None where it is not there."""
+
+    async def list_objects(prefix: str) -> Sequence[StateObject]:
+        """Every object below ``prefix``, in the order of their keys."""
+
+    async def delete_object(key: str) -> None:
+        """Delete an object; one that is not there is no error."""
+
+    async def digest(checksums: Sequence[Checksum], data: Buffer) -> None:
+        """Bring checksums forward, off the reactor thread where it takes long."""
+
+    async def put_blob(
+        key: str, content_type: str, metadata: Mapping[str, str], buffers: Sequence[Buffer]
+    ) -> None:
+        """Store a blob in one request. One with the same bytes that is there already is no error."""
+
+    async def begin_parts(key: str, content_type: str, metadata: Mapping[str, str]) -> str:
+        """Begin a multipart upload; its id."""
+
+    async def put_part(key: str, upload_id: str, number: int, buffers: Sequence[Buffer]) -> StoredPart:
+        """Store a part, over any that has its number."""
+
+    async def complete_parts(key: str, upload_id: str, parts: Sequence[StoredPart], length: int) -> None:
+        """Make the blob of these very parts visible; done already is no error. No part that was replaced
+        since is taken: StoreRefused."""
+
+    async def remove_parts(key: str, blob: bool) -> None:
+        """Abort every multipart upload to ``key``, and with ``blob`` delete the object too. Never raises:
+        what could not be removed is tried again in the background, counted and logged."""
+
+
+@attrs.frozen
 class Published:
     """A record that the broker has acknowledged. ``timestamp`` is in milliseconds since the epoch."""
 
@@ -111,6 +189,10 @@ class Published:
 
 class IEnvelopePublisher(Interface):
     """Publishes envelopes for the HTTP door, with the proxy's own identity."""
+
+    publish_seconds: float = Attribute(
+        "how long after ``publish`` began nothing leaves for a broker any more"
+    )
 
     async def choose_partition(topic: str, key: bytes | None, partition: int | None) -> int:
         """The partition a record will go to: the one asked for, else as Kafka's default partitioner.
@@ -135,13 +217,20 @@ class IEnvelopePublisher(Interface):
         nothing was sent, OutcomeUnknown in every other case.
         """
 
+    async def log_end(topic: str, partition: int) -> int:
+        """The offset that the partition's next record gets. Raises UnknownTopic or BrokerUnavailable."""
+
+    async def find(topic: str, partition: int, value: bytes, first: int) -> Published | None:
+        """The record with exactly ``value``, at offset ``first`` or later; None where none was found within
+        a bounded time. Raises BrokerUnavailable."""
+
     async def check() -> None:
         """Ask the cluster for a sign of life. Raises BrokerUnavailable or NotAuthorised."""
 
 
 class IMetrics(Interface):
     """What is counted (docs/reference/metrics.md lists it). ``result`` is ok, client_error,
-    store_error, broker_error or cancelled; ``path`` is kafka or http; times are in seconds."""
+    store_error, broker_error or cancelled; ``path`` is kafka, http or tus; times are in seconds."""
 
     def upload(path: str, topic: str, result: str, size: int, seconds: float) -> None:
         """An upload ended. ``size`` counts only when the result is ok: published bytes."""

@@ -26,11 +26,12 @@ from lfsproxy.broker.publisher import kafka_publisher
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.errors import SettingError
-from lfsproxy.interfaces import IBlobStore, IEnvelopePublisher
+from lfsproxy.interfaces import IBlobStore, IEnvelopePublisher, IResumableStore
 from lfsproxy.listening import listen
 from lfsproxy.metrics import MetricsSite, PrometheusMetrics
 from lfsproxy.readiness import Readiness
 from lfsproxy.relay import RelayService
+from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.s3.credentials import ChainCredentials
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.s3.store import S3Store
@@ -44,7 +45,8 @@ CLEAN_UP_SECONDS = 8.0
 
 
 class LfsProxy(Service):
-    """The whole proxy, for a store and a publisher; ``closers`` are called last when it stops.
+    """The whole proxy, for a store and a publisher; ``closers`` are called last when it stops;
+    ``resumables`` is the store as resumable uploads need it, None where they are off.
 
     ``privilegedStartService`` raises SettingError, one line that names the setting, where a port cannot be
     bound; then nothing is left open.
@@ -60,6 +62,7 @@ class LfsProxy(Service):
         publisher: IEnvelopePublisher,
         metrics: PrometheusMetrics,
         closers: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+        resumables: IResumableStore | None = None,
     ) -> None:
         settings = loaded.settings
         self.reactor = reactor
@@ -85,7 +88,14 @@ class LfsProxy(Service):
         self.readiness = Readiness(
             reactor, {"S3": store.check, "Kafka": self._check_kafka}, notes=self.relay.notes()
         )
-        self.site = make_site(reactor, settings, claims, publisher, self.budget, metrics, self.readiness)
+        self.uploads = (
+            ResumableUploads(resumables, claims, publisher, self.budget, settings.tus_expiry)
+            if resumables is not None
+            else None
+        )
+        self.site = make_site(
+            reactor, settings, claims, publisher, self.budget, metrics, self.readiness, self.uploads
+        )
         self._http: IListeningPort | None = None
         self._metrics: IListeningPort | None = None
         self._drained: Deferred[str] | None = None
@@ -137,6 +147,8 @@ class LfsProxy(Service):
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         self.relay.startService()
         self.readiness.start()
+        if self.uploads is not None:
+            self.uploads.start()
 
     async def stopService(self) -> None:
         """Drain, then close everything. A second signal meanwhile ends the draining: see ``hurry``."""
@@ -147,6 +159,8 @@ class LfsProxy(Service):
         self.site.abort(await self._drain(drained))
         await self._within(DeferredList([maybeDeferred(self.relay.stopService), self.site.drain()]))
         self.readiness.stop()
+        if self.uploads is not None:
+            self.uploads.stop()
         for close in self._closers:
             await self._within(Deferred.fromCoroutine(close()))
         await self._close_port(self._metrics)
@@ -214,7 +228,8 @@ def make_service(reactor: Any, loaded: LoadedSettings, environment: Mapping[str,
     metrics = PrometheusMetrics(version("lfsproxy"))
     store = _make_store(reactor, settings, metrics, environment.get("AWS_CA_BUNDLE"))
     publisher = kafka_publisher(reactor, settings) if settings.has_identity else NoPublisher()
-    return LfsProxy(reactor, loaded, store, publisher, metrics, (publisher.stop, store.close))
+    closers = (publisher.stop, store.close)
+    return LfsProxy(reactor, loaded, store, publisher, metrics, closers, store.resumable())
 
 
 def _make_store(

@@ -240,6 +240,9 @@ class Settings:
     max_decompressed_size: int = _setting(
         "2147483647", _whole(1024), "Largest compressed record batch in bytes, once decompressed."
     )
+    tus_expiry: float = _setting(
+        "86400", _seconds, "Seconds without new bytes that a resumable upload lives."
+    )
     stall_timeout: float = _setting("30", _seconds, "Seconds without progress after which a client is cut.")
     drain_timeout: float = _setting("30", _seconds, "Seconds that a stop waits for work in flight.")
 
@@ -250,7 +253,6 @@ class Settings:
                 f"LFS_UPLOAD_MEMORY is {self.upload_memory}: at least 2 x (LFS_S3_PART_SIZE + "
                 f"LFS_MAX_PASSTHROUGH_SIZE) = {least} is needed"
             )
-
         self._check_pairs()
 
     def _check_pairs(self) -> None:

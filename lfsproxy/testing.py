@@ -1,6 +1,7 @@
 """In-memory doubles of the store, the publisher and the metrics, for tests of code that uses them.
 
-They keep the same contracts as the real ones: tests/store_contract.py holds MemoryBlobStore and the S3 store
+That of resumable uploads is in lfsproxy.testing_resumable. They keep the same contracts as the real ones:
+tests/store_contract.py holds MemoryBlobStore and the S3 store
 to one suite. Nothing here needs a reactor, and every call is done at once unless a fault says otherwise.
 """
 
@@ -36,7 +37,7 @@ class MemoryBlob:
     metadata: Mapping[str, str]
 
 
-class _Faults:
+class Faults:
     """Errors to come and calls held back, by the name of the call."""
 
     def __init__(self) -> None:
@@ -81,7 +82,7 @@ class _Faults:
 
 
 @implementer(IBlobStore)
-class MemoryBlobStore(_Faults):
+class MemoryBlobStore(Faults):
     """A store in a dictionary. Calls that can be failed or held: write, seal, commit, delete, check.
 
     ``blobs`` are the visible ones; ``open_uploads`` counts uploads that were begun and neither committed nor
@@ -209,12 +210,14 @@ class MemoryRecord:
 
 
 @implementer(IEnvelopePublisher)
-class MemoryPublisher(_Faults):
-    """A cluster in a list. Calls that can be failed or held: choose_partition, publish, check.
+class MemoryPublisher(Faults):
+    """A cluster in a list. Calls that can be failed or held: choose_partition, publish, log_end, find, check.
 
     ``topics`` maps a topic to its number of partitions. A record without a partition goes to partition 0,
     one with a key to the sum of the key's bytes modulo the partitions.
     """
+
+    publish_seconds = 45.0
 
     def __init__(self, topics: Mapping[str, int] | None = None, now: Callable[[], int] = lambda: 0) -> None:
         super().__init__()
@@ -250,6 +253,18 @@ class MemoryPublisher(_Faults):
         when = self._now() if timestamp is None else timestamp
         self.records.append(MemoryRecord(topic, partition, offset, key, value, tuple(headers), when))
         return Published(topic, partition, offset, when)
+
+    async def log_end(self, topic: str, partition: int) -> int:
+        await self._pass("log_end")
+        return await self.next_offset(topic, partition)
+
+    async def find(self, topic: str, partition: int, value: bytes, first: int) -> Published | None:
+        await self._pass("find")
+        for record in self.records:
+            place = (record.topic, record.partition) == (topic, partition) and record.offset >= first
+            if place and record.value == value:
+                return Published(topic, partition, record.offset, record.timestamp)
+        return None
 
     async def check(self) -> None:
         await self._pass("check")

@@ -71,6 +71,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "s3_retry_timeout": ("1.5", 1.5),
     "s3_checksum": ("none", "none"),
     "max_decompressed_size": ("4096", 4096),
+    "tus_expiry": ("60", 60.0),
     "stall_timeout": ("7", 7.0),
     "drain_timeout": ("0.5", 0.5),
 }
@@ -124,6 +125,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "s3_retry_timeout": ("0", "-1", "inf", "nan"),
     "s3_checksum": ("sha256",),
     "max_decompressed_size": ("0",),
+    "tus_expiry": ("0", "soon"),
     "stall_timeout": ("0",),
     "drain_timeout": ("x",),
 }

@@ -14,6 +14,8 @@ from lfsproxy.interfaces import Header, IEnvelopePublisher, Published
 class NoPublisher:
     """Stands where the brokers demand a sign-in and the proxy has none: nothing can be published."""
 
+    publish_seconds = 0.0
+
     async def choose_partition(self, topic: str, key: bytes | None, partition: int | None) -> int:
         raise self._error()
 
@@ -29,6 +31,12 @@ class NoPublisher:
         headers: Sequence[Header],
         timestamp: int | None,
     ) -> Published:
+        raise self._error()
+
+    async def log_end(self, topic: str, partition: int) -> int:
+        raise self._error()
+
+    async def find(self, topic: str, partition: int, value: bytes, first: int) -> Published | None:
         raise self._error()
 
     async def check(self) -> None:

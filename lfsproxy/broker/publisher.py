@@ -41,6 +41,9 @@ KNOWN_OFFSETS = 10_000
 class KafkaPublisher:
     """Made by ``kafka_publisher``; ``stop`` ends it. ``reactor`` also brings results back from threads."""
 
+    publish_seconds = PUBLISH_SECONDS + 2 * METADATA_SECONDS
+    """The record itself has PUBLISH_SECONDS; before that the cluster is asked about its topic."""
+
     _log = Logger()
 
     def __init__(
@@ -87,6 +90,19 @@ class KafkaPublisher:
             return 0
         self._remember(topic, partition, offset)
         return offset
+
+    async def log_end(self, topic: str, partition: int) -> int:
+        return await self._cluster.end_offset(topic, partition)
+
+    async def find(self, topic: str, partition: int, value: bytes, first: int) -> Published | None:
+        if self._stopped is not None:
+            raise Draining("the proxy is shutting down")
+        wanted = Record(topic, partition, None, value, (), None)
+        try:
+            found = await self._threads.run(self._find, wanted, first)
+        except kafka_errors.KafkaError as error:
+            raise BrokerUnavailable(f"looking into {topic}, partition {partition} failed: {error}") from None
+        return None if found is None else Published(topic, partition, *found)
 
     async def check(self) -> None:
         await self._cluster.ping()

@@ -12,7 +12,6 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from lfsproxy.checksums import Checksum
-from lfsproxy.envelope import DEFAULT_CONTENT_TYPE
 from lfsproxy.errors import StoreUnavailable, TooLarge
 from lfsproxy.interfaces import IBlobStore, IBlobUpload, IMetrics, IPartMemory
 from lfsproxy.s3.cleanup import FIRST_DELAY, Cleanup, Leftover
@@ -20,11 +19,11 @@ from lfsproxy.s3.client import S3Client
 from lfsproxy.s3.connection import tls_policy
 from lfsproxy.s3.credentials import CredentialSource
 from lfsproxy.s3.exchange import Exchanges
+from lfsproxy.s3.resumable import S3ResumableStore
 from lfsproxy.s3.signing import S3Location
-from lfsproxy.s3.upload import MAX_PARTS, S3Upload, UploadPlan, meta
+from lfsproxy.s3.upload import MAX_PARTS, S3Upload, UploadPlan, meta, object_headers
 
 MIB = 1024 * 1024
-FORM = "application/x-www-form-urlencoded"
 IDLE_CONNECTIONS_PER_PART = 8
 CHECK_SECONDS = 5.0
 """How long trouble may last before ``check`` says what it is: sooner than whoever asks gives up."""
@@ -84,12 +83,7 @@ class S3Store:
         length: int | None,
         memory: IPartMemory,
     ) -> IBlobUpload:
-        # S3 signs and stores what a header can carry; the envelope has the content type as it came. Some
-        # stores (S3Proxy) take a body of FORM for a form of theirs.
-        plain = content_type.isascii() and content_type.isprintable() and content_type.strip()
-        if content_type.partition(";")[0].strip().lower() == FORM:
-            plain = False
-        headers = {"content-type": content_type.strip() if plain else DEFAULT_CONTENT_TYPE, **meta(metadata)}
+        headers = {**object_headers(content_type), **meta(metadata)}
         plan = self.plan(length)
         return S3Upload(
             self._client, self._cleanup, self.reactor, key, headers, checksum, length, memory, plan
@@ -112,6 +106,16 @@ class S3Store:
                 f"({self.upload_memory} bytes)"
             )
         return UploadPlan(part, max(1, min(self.concurrency, self.upload_memory // 2 // part)))
+
+    def resumable(self) -> S3ResumableStore:
+        """The same bucket, for uploads that outlive a process."""
+        return S3ResumableStore(
+            self._client,
+            self._cleanup,
+            self.reactor,
+            self.concurrency,
+            lambda length: self.plan(length).part_size,
+        )
 
     async def delete(self, key: str) -> None:
         """Delete an object; where that fails or is cancelled, it is tried again in the background."""

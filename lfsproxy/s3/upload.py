@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lfsproxy.checksums import Buffer, Checksum
+from lfsproxy.envelope import DEFAULT_CONTENT_TYPE
 from lfsproxy.errors import LfsError, TooLarge
 from lfsproxy.interfaces import IBlobUpload, IPartMemory, StoredBlob
 from lfsproxy.s3.answers import Answer
@@ -28,6 +29,7 @@ from lfsproxy.s3.cleanup import Cleanup, Leftover
 from lfsproxy.s3.client import S3Client, S3Refused, S3Unavailable, composite_crc, encode_crc
 from lfsproxy.s3.parts import Gate, PartSender
 
+FORM = "application/x-www-form-urlencoded"
 MAX_PARTS = 10_000
 """Parts of one multipart upload, at most ("Amazon S3 multipart upload limits")."""
 
@@ -272,7 +274,7 @@ class S3Upload:
             return
         if answer.attempts > 1 and (answer.status == 412 or answer.code == "NoSuchUpload"):
             head = await self._client.head_object(self._key)
-            if head is not None and _is_same(head, self._received, checksum):
+            if head is not None and is_same(head, self._received, checksum):
                 return
         if answer.status == 412:
             raise S3Refused(f"there is another object at {self._client.location.bucket}/{self._key}")
@@ -295,6 +297,15 @@ class S3Upload:
             await self._cleanup.remove(leftover)
 
 
+def object_headers(content_type: str) -> dict[str, str]:
+    """The object's content type as S3 signs and stores it; the envelope has it as it came. Some stores
+    (S3Proxy) take a body of FORM for a form of theirs."""
+    plain = content_type.isascii() and content_type.isprintable() and content_type.strip()
+    if content_type.partition(";")[0].strip().lower() == FORM:
+        plain = ""
+    return {"content-type": content_type.strip() if plain else DEFAULT_CONTENT_TYPE}
+
+
 def meta(metadata: Mapping[str, str]) -> dict[str, str]:
     """User metadata as headers."""
     return {f"x-amz-meta-{name}": value for name, value in metadata.items()}
@@ -309,7 +320,7 @@ def _digest(checksum: Checksum, buffers: Sequence[Buffer], with_crc: bool) -> in
     return crc if with_crc else None
 
 
-def _is_same(head: Answer, length: int, checksum: str | None) -> bool:
+def is_same(head: Answer, length: int, checksum: str | None) -> bool:
     """Whether an object has the length, and the checksum where S3 tells it."""
     stored = head.headers.get("x-amz-checksum-crc32c")
     return head.headers.get("content-length") == str(length) and (

@@ -21,7 +21,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from lfsproxy.errors import ClientGone, Draining, LfsError
 from lfsproxy.readiness import Readiness
-from lfsproxy.web import declared
+from lfsproxy.web import declared, tus_declared
 from lfsproxy.web.assets import Document, asset, docs_page, page
 from lfsproxy.web.cors import Cors
 from lfsproxy.web.ingest import Ingest, Ingested
@@ -36,6 +36,7 @@ from lfsproxy.web.problems import (
     render_problem,
 )
 from lfsproxy.web.request import StreamingRequest
+from lfsproxy.web.tus import TusApi
 
 _log = Logger()
 
@@ -50,10 +51,11 @@ class HttpApi:
     # An empty segment is somebody's mistake, not a second way to write a path.
     app.url_map.merge_slashes = False
 
-    def __init__(self, begin: BeginIngest, readiness: Readiness, cors: Cors) -> None:
+    def __init__(self, begin: BeginIngest, readiness: Readiness, cors: Cors, tus: TusApi) -> None:
         self._begin = begin
         self._readiness = readiness
         self._cors = cors
+        self._tus = tus
 
     @operation(app, declared.PAGE)
     def page(self, request: IRequest) -> bytes:
@@ -94,6 +96,34 @@ class HttpApi:
         running = ingest.start()
         request.lfs_site.track(request, running)
         return _answer(request, running, lambda done: _created(request, done), ingest.stop)
+
+    @operation(app, tus_declared.OPTIONS_UPLOADS)
+    def uploads_options(self, request: IRequest, topic: str) -> bytes:
+        return self._tus.options(request, "OPTIONS, POST")
+
+    @operation(app, tus_declared.POST_UPLOAD)
+    def create_upload(self, request: StreamingRequest, topic: str) -> Deferred[bytes]:
+        return self._tus.create(request, topic)
+
+    @operation(app, tus_declared.OPTIONS_UPLOAD)
+    def upload_options(self, request: IRequest, topic: str, id: str) -> bytes:
+        return self._tus.options(request, "DELETE, HEAD, OPTIONS, PATCH, POST")
+
+    @operation(app, tus_declared.HEAD_UPLOAD)
+    def head_upload(self, request: StreamingRequest, topic: str, id: str) -> Deferred[bytes]:
+        return self._tus.head(request, topic, id)
+
+    @operation(app, tus_declared.PATCH_UPLOAD)
+    def patch_upload(self, request: StreamingRequest, topic: str, id: str) -> Deferred[bytes]:
+        return self._tus.patch(request, topic, id)
+
+    @operation(app, tus_declared.DELETE_UPLOAD)
+    def delete_upload(self, request: StreamingRequest, topic: str, id: str) -> Deferred[bytes]:
+        return self._tus.delete(request, topic, id)
+
+    @operation(app, tus_declared.OVERRIDE_UPLOAD)
+    def override_upload(self, request: StreamingRequest, topic: str, id: str) -> Deferred[bytes]:
+        return self._tus.post(request, topic, id)
 
     @app.handle_errors(Exception)
     def failed(self, request: IRequest, failure: Failure) -> bytes:

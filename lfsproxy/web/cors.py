@@ -13,7 +13,11 @@ EXPOSED = (
     "Location, ETag, Lfs-Record, Upload-Offset, Upload-Length, Upload-Metadata, Upload-Expires, "
     "Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Retry-After"
 )
-REQUEST_HEADERS = "Authorization, Content-Type, Content-Digest, Repr-Digest, Content-MD5, Range"
+REQUEST_HEADERS = (
+    "Authorization, Content-Type, Content-Digest, Repr-Digest, Content-MD5, Range, Tus-Resumable, "
+    "Upload-Length, Upload-Defer-Length, Upload-Offset, Upload-Metadata, Upload-Checksum, "
+    "X-HTTP-Method-Override, X-Requested-With, X-Request-ID"
+)
 MAX_AGE_SECONDS = 7200
 
 

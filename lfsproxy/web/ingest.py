@@ -14,24 +14,14 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.logger import Logger
 
 from lfsproxy.budget import Lease, MemoryBudget
-from lfsproxy.claimcheck import Claim, ClaimCheck, Payload
+from lfsproxy.claimcheck import SURELY_NOT_PUBLISHED, Claim, ClaimCheck, Payload
 from lfsproxy.envelope import Envelope
-from lfsproxy.errors import (
-    BadRequest,
-    BrokerRefused,
-    BrokerUnavailable,
-    ClientGone,
-    Draining,
-    LfsError,
-    OutcomeUnknown,
-    Stalled,
-)
+from lfsproxy.errors import ClientGone, LfsError, OutcomeUnknown, Stalled
 from lfsproxy.interfaces import Header, IEnvelopePublisher, Published
 from lfsproxy.web.body import RequestBody
 from lfsproxy.web.content import ContentHead, UploadContent
 from lfsproxy.web.problems import problem_of
 
-SURELY_NOT_PUBLISHED = (BrokerRefused, BrokerUnavailable, BadRequest, Draining)
 READ_BYTES = 256 * 1024
 FILENAME_HEADER = b"lfs-filename"
 

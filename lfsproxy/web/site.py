@@ -17,13 +17,15 @@ from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.errors import Draining, LfsError
 from lfsproxy.interfaces import IEnvelopePublisher, IMetrics
 from lfsproxy.readiness import Readiness
+from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.settings import Settings
 from lfsproxy.web.api import HttpApi, route_of
 from lfsproxy.web.channel import StreamingChannel
 from lfsproxy.web.content import UploadContent
 from lfsproxy.web.cors import Cors
-from lfsproxy.web.ingest import Ingest, Ingested
+from lfsproxy.web.ingest import Ingest
 from lfsproxy.web.request import StreamingRequest
+from lfsproxy.web.tus import TusApi
 
 POLLED = frozenset({"/healthz", "/readyz"})
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
@@ -86,7 +88,7 @@ class LfsSite(Site):
         for channel in list(self._channels):
             channel.abort()
 
-    def track(self, request: StreamingRequest, ingest: Deferred[Ingested]) -> None:
+    def track(self, request: StreamingRequest, ingest: Deferred[Any]) -> None:
         """Count a request as in flight until its upload is done, whether its client stays or not."""
         self._ingesting.add(request)
 
@@ -157,9 +159,11 @@ def make_site(
     budget: MemoryBudget,
     metrics: IMetrics,
     readiness: Readiness,
+    uploads: ResumableUploads | None = None,
 ) -> LfsSite:
     """The HTTP door: a factory to listen with at LFS_HTTP_ADDR.
 
+    ``uploads`` are the resumable ones, None where they are off.
     To stop: ``readiness.drain()``, then wait for ``site.drain()`` (up to LFS_DRAIN_TIMEOUT), then
     ``site.abort()``.
     """
@@ -169,5 +173,5 @@ def make_site(
         return Ingest(claims, publisher, budget, topic, request.body, content)
 
     cors = Cors(settings.cors_origins)
-    api = HttpApi(begin, readiness, cors)
+    api = HttpApi(begin, readiness, cors, TusApi(uploads, readiness, cors))
     return LfsSite(reactor, api, cors, readiness, metrics, settings.stall_timeout)

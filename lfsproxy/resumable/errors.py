@@ -1,0 +1,64 @@
+"""What can be wrong with a resumable upload, besides what can be wrong with any."""
+
+from __future__ import annotations
+
+from lfsproxy.errors import LfsError, OutcomeUnknown
+
+
+class ResumableOff(LfsError):
+    """The store has no conditional PUT, without which an envelope might be published twice."""
+
+    http_status = 501
+    problem = "resumable-uploads-off"
+    title = "Resumable uploads are off"
+
+
+class UploadNotFound(LfsError):
+    """No upload of that id, to that topic."""
+
+    http_status = 404
+    problem = "upload-not-found"
+    title = "There is no such upload"
+    result = "client_error"
+
+
+class UploadGone(LfsError):
+    """The upload was given up: it expired, was terminated, or its checksum did not match."""
+
+    http_status = 410
+    problem = "upload-gone"
+    title = "The upload is gone"
+    result = "client_error"
+
+
+class UploadBusy(LfsError):
+    """Another request is at work on the upload in this process."""
+
+    http_status = 423
+    problem = "upload-busy"
+    title = "Another request is at work on the upload"
+    retriable = True
+    result = "client_error"
+
+
+class WrongOffset(LfsError):
+    """The bytes that a client wants to add do not begin where the stored ones end."""
+
+    http_status = 409
+    problem = "wrong-offset"
+    title = "The offset is not that of the upload"
+    result = "client_error"
+
+
+class UploadMoved(WrongOffset):
+    """Another request, through another process, has changed the upload meanwhile: ask for its offset."""
+
+    problem = "upload-moved"
+    title = "Another request has changed the upload"
+    retriable = True
+
+
+class OutcomeStaysUnknown(OutcomeUnknown):
+    """Whoever was publishing died, and the log does not show the envelope: it is not published again."""
+
+    http_status = 409

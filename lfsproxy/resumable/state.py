@@ -1,0 +1,192 @@
+"""What lies in the store for one resumable upload, and how it is read and written.
+
+    lfs-uploads/{id}/info           what the upload is; written once, first
+    lfs-uploads/{id}/mark-00000007  how far it is: parts, length, and which tail goes behind the parts
+    lfs-uploads/{id}/tail-{nonce}   bytes behind the last part that do not fill one
+    lfs-uploads/{id}/publishing     who may publish, and what; or that nobody may any more
+    lfs-uploads/{id}/result         the published record
+    lfs-uploads/{id}/unknown        it is not known whether there is one
+
+Every object is created (If-None-Match: *) and never changed. The mark with the highest number holds; the
+next one is created by whoever worked from it, and only one of several can, so that what a client was told
+is stored is never undone by another replica. The parts themselves are those of an S3 multipart upload to
+the blob's own key.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+
+from lfsproxy.interfaces import Header, IResumableStore, StateObject, StoredPart
+from lfsproxy.resumable.errors import UploadGone, UploadNotFound
+
+ROOT = "lfs-uploads/"
+KEPT_MARKS = 16
+"""Old marks that stay: who works from one of them, for however long, finds its next number taken."""
+
+
+@attrs.frozen
+class UploadOptions:
+    """What becomes of the upload: the record's options, as RecordOptions has them."""
+
+    key: bytes | None = None
+    partition: int | None = None
+    headers: tuple[Header, ...] = ()
+    content_type: str = "application/octet-stream"
+    timestamp: int | None = None
+    checksum: str | None = None
+    algorithm: str = "sha256"
+
+
+@attrs.frozen
+class Info:
+    """What an upload is, from its creation on. Sizes in bytes; ``metadata`` is the client's own text,
+    ``created`` in seconds since the epoch."""
+
+    id: str
+    topic: str
+    partition: int
+    blob_key: str
+    part_size: int
+    metadata: str
+    options: UploadOptions
+    created: float
+
+    def to_bytes(self) -> bytes:
+        options = self.options
+        document = attrs.asdict(self, recurse=False)
+        document["options"] = {
+            **attrs.asdict(options, recurse=False),
+            "key": _encode(options.key),
+            "headers": [[_encode(name), _encode(value)] for name, value in options.headers],
+        }
+        return _dump(document)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Info:
+        document = json.loads(data)
+        options = document["options"]
+        headers = tuple((_decode(name) or b"", _decode(value)) for name, value in options["headers"])
+        options = UploadOptions(**{**options, "key": _decode(options["key"]), "headers": headers})
+        return cls(**{**document, "options": options})
+
+
+@attrs.frozen
+class Mark:
+    """How far an upload is. ``nonce`` tells its writer's from another's; ``checksum`` is that of all bytes,
+    in hex, where its writer has seen them all; ``length`` is None until the client tells it."""
+
+    number: int
+    nonce: str
+    length: int | None
+    offset: int = 0
+    multipart: str | None = None
+    parts: tuple[StoredPart, ...] = ()
+    tail: str | None = None
+    checksum: str | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every byte is stored."""
+        return self.offset == self.length
+
+    def to_bytes(self) -> bytes:
+        parts = [[part.number, part.etag, part.crc] for part in self.parts]
+        return _dump({**attrs.asdict(self, recurse=False), "parts": parts})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Mark:
+        document = json.loads(data)
+        return cls(**{**document, "parts": tuple(StoredPart(*part) for part in document["parts"])})
+
+
+@attrs.frozen
+class Found:
+    """An upload as it is in the store. ``idle`` is how many seconds ago it was last written to."""
+
+    info: Info
+    mark: Mark
+    objects: frozenset[str]
+    idle: float
+
+    def has(self, name: str) -> bool:
+        """Whether there is an object of that name."""
+        return name in self.objects
+
+
+class UploadState:
+    """Reads and writes the state of the upload with that id."""
+
+    def __init__(self, store: IResumableStore, id: str) -> None:
+        self.id = id
+        self.store = store
+
+    def key(self, name: str) -> str:
+        """Where the object ``name`` is."""
+        return f"{ROOT}{self.id}/{name}"
+
+    async def create(self, info: Info, mark: Mark) -> None:
+        """The mark comes first, so that there is none without one once there is an ``info``."""
+        await self.write_mark(mark)
+        if not await self.store.create_object(self.key("info"), [info.to_bytes()]):
+            raise UploadNotFound(f"the id {self.id} is taken")
+
+    async def find(self, topic: str | None = None) -> Found:
+        """The upload as it is now. Raises UploadNotFound, also where it belongs to another topic."""
+        listed = await self.store.list_objects(self.key(""))
+        names = {one.key.rpartition("/")[2]: one for one in listed}
+        marks = sorted(name for name in names if name.startswith("mark-"))
+        data = await self.store.read_object(self.key("info")) if "info" in names and marks else None
+        mark = await self.store.read_object(self.key(marks[-1])) if data is not None else None
+        if data is None or mark is None:
+            raise UploadNotFound(f"there is no upload {self.id}")
+        info = Info.from_bytes(data)
+        if topic is not None and topic != info.topic:
+            raise UploadNotFound(f"there is no upload {self.id} to {topic}")
+        return Found(info, Mark.from_bytes(mark), frozenset(names), idle_seconds(listed))
+
+    async def write_mark(self, mark: Mark) -> bool:
+        """Write the next mark; False where another has written one of that number."""
+        return await self.store.create_object(self.key(f"mark-{mark.number:08d}"), [mark.to_bytes()])
+
+    async def read(self, name: str) -> dict[str, Any] | None:
+        """A JSON object of the upload, None where there is none."""
+        data = await self.store.read_object(self.key(name))
+        return None if data is None else json.loads(data)
+
+    async def create_json(self, name: str, document: dict[str, Any]) -> bool:
+        """Write a JSON object that is not there yet; False where there is one, with other content."""
+        return await self.store.create_object(self.key(name), [_dump(document)])
+
+    async def delete(self, name: str) -> None:
+        """Delete an object of the upload."""
+        await self.store.delete_object(self.key(name))
+
+    async def must_be_alive(self, found: Found) -> dict[str, Any] | None:
+        """What ``publishing`` says, None where there is none. Raises UploadGone where nobody may publish."""
+        intent = await self.read("publishing") if found.has("publishing") else None
+        if intent is not None and intent.get("given_up"):
+            raise UploadGone(f"the upload {self.id} is gone: {intent['given_up']}")
+        return intent
+
+
+def idle_seconds(objects: Iterable[StateObject]) -> float:
+    """Seconds since the newest of the objects was written; 0 where there is none."""
+    return max(0.0, min((one.age for one in objects), default=0.0))
+
+
+def _dump(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode("utf-8")
+
+
+def _encode(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode("ascii")
+
+
+def _decode(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text)

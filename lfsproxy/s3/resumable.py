@@ -1,0 +1,199 @@
+"""What uploads that outlive a process need of S3: small objects of state, and parts one by one.
+
+Operations are those of the Amazon S3 API reference, by their names there. Every state object is created with
+If-None-Match: *, which has to be known to the store: see "Conditional writes" in the Amazon S3 user guide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from crc32c import crc32c
+from twisted.internet.base import ReactorBase
+from twisted.internet.defer import CancelledError
+from twisted.internet.threads import deferToThreadPool
+from zope.interface import implementer
+
+from lfsproxy.checksums import Buffer, Checksum
+from lfsproxy.errors import StoreRefused, StoreUnavailable
+from lfsproxy.interfaces import IResumableStore, NotConditional, StateObject, StoredPart
+from lfsproxy.s3.answers import MAX_ANSWER, Answer, UnreadableAnswer, children, parse_xml, text_of
+from lfsproxy.s3.cleanup import FIRST_DELAY, Cleanup, Leftover
+from lfsproxy.s3.client import Part, S3Client, composite_crc, encode_crc
+from lfsproxy.s3.upload import INLINE_BYTES, MAX_PARTS, is_same, meta, object_headers
+
+CONFLICT_TRIES = 5
+"""S3 answers 409 to one of two conditional writes at the same moment: asked again, it says who was first."""
+
+LISTED = 1000
+
+
+@implementer(IResumableStore)
+class S3ResumableStore:
+    """Made by ``S3Store.resumable``; shares the store's client, clean-up and limits."""
+
+    def __init__(
+        self,
+        client: S3Client,
+        cleanup: Cleanup,
+        reactor: ReactorBase,
+        concurrency: int,
+        part_size: Callable[[int | None], int],
+    ) -> None:
+        self.bucket = client.location.bucket
+        self.concurrency = concurrency
+        self.most_parts = MAX_PARTS
+        self._client = client
+        self._cleanup = cleanup
+        self._reactor = reactor
+        self._part_size = part_size
+
+    def part_size(self, length: int | None) -> int:
+        return self._part_size(length)
+
+    async def create_object(self, key: str, buffers: Sequence[Buffer]) -> bool:
+        crc = await self._crc(buffers)
+        headers = {"content-type": "application/octet-stream", "if-none-match": "*"}
+        if crc is not None:
+            headers["x-amz-checksum-crc32c"] = encode_crc(crc)
+        for _ in range(CONFLICT_TRIES):
+            answer = await self._client.request(
+                "put_object", "PUT", key, headers=headers, body=buffers, accept={409, 412, 501}
+            )
+            if answer.status != 409:
+                break
+        if answer.status == 501:
+            raise NotConditional(f"the store does not know If-None-Match: {answer}")
+        if answer.status == 409:
+            raise StoreUnavailable(f"{self.bucket}/{key} is being written by another: {answer}")
+        if answer.status == 412:
+            # It may be what an earlier try of ours wrote.
+            return answer.attempts > 1 and await self._has(key, buffers)
+        if answer.is_error:
+            raise StoreRefused(f"{self.bucket}/{key} cannot be created: {answer}")
+        return True
+
+    async def _has(self, key: str, buffers: Sequence[Buffer]) -> bool:
+        wanted = memoryview(b"".join(buffers))
+        for at in range(0, len(wanted) + 1, MAX_ANSWER):
+            piece = await self.read_object(key, at, MAX_ANSWER)
+            if piece is None or wanted[at : at + MAX_ANSWER] != piece:
+                return False
+        return True
+
+    async def read_object(self, key: str, start: int = 0, size: int | None = None) -> bytes | None:
+        end = "" if size is None else str(start + size - 1)
+        headers = {} if size is None and not start else {"range": f"bytes={start}-{end}"}
+        answer = await self._client.request("get_object", "GET", key, headers=headers, accept={404, 416})
+        if answer.status == 416:
+            return b""
+        if answer.status == 404:
+            if answer.code == "NoSuchBucket":
+                raise StoreRefused(f"the bucket {self.bucket} does not exist (LFS_S3_BUCKET)")
+            return None
+        return answer.body
+
+    async def list_objects(self, prefix: str) -> Sequence[StateObject]:
+        found: list[StateObject] = []
+        token = ""
+        while True:
+            query = {"list-type": "2", "prefix": prefix, "max-keys": str(LISTED)}
+            if token:
+                query["continuation-token"] = token
+            answer = await self._client.request("list_objects", "GET", query=query)
+            token = self._add_listed(answer, found)
+            if not token:
+                return found
+
+    def _add_listed(self, answer: Answer, found: list[StateObject]) -> str:
+        """Take one page; the next one's token, empty at the end."""
+        try:
+            root = parse_xml(answer.body)
+            now = parsedate_to_datetime(answer.headers["date"]) if "date" in answer.headers else _now()
+            for one in children(root, "Contents"):
+                modified = datetime.fromisoformat(text_of(one, "LastModified"))
+                age = (now - modified).total_seconds()
+                found.append(StateObject(text_of(one, "Key"), int(text_of(one, "Size")), age))
+        except (UnreadableAnswer, ValueError) as error:
+            raise StoreRefused(f"S3's list of objects cannot be read: {error}") from error
+        return text_of(root, "NextContinuationToken") if text_of(root, "IsTruncated") == "true" else ""
+
+    async def delete_object(self, key: str) -> None:
+        try:
+            await self._client.delete_object(key)
+        except (StoreUnavailable, CancelledError):
+            self._cleanup.remove_later(Leftover(key, object=True), FIRST_DELAY, counted=True)
+            raise
+
+    async def digest(self, checksums: Sequence[Checksum], data: Buffer) -> None:
+        def update() -> None:
+            for checksum in checksums:
+                checksum.update(data)
+
+        if len(data) < INLINE_BYTES:
+            update()
+        else:
+            await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), update)
+
+    async def put_blob(
+        self, key: str, content_type: str, metadata: Mapping[str, str], buffers: Sequence[Buffer]
+    ) -> None:
+        crc = await self._crc(buffers)
+        headers = {**object_headers(content_type), **meta(metadata)}
+        answer = await self._client.put_object(key, headers, buffers, crc)
+        if answer.is_error:
+            checksum = None if crc is None else encode_crc(crc)
+            await self._must_be_there(key, sum(map(len, buffers)), checksum, answer)
+
+    async def begin_parts(self, key: str, content_type: str, metadata: Mapping[str, str]) -> str:
+        headers = {**object_headers(content_type), **meta(metadata)}
+        # One that an unanswered try began is aborted with the upload's end, by its key.
+        upload_id, _ = await self._client.create_multipart_upload(key, headers)
+        return upload_id
+
+    async def put_part(self, key: str, upload_id: str, number: int, buffers: Sequence[Buffer]) -> StoredPart:
+        crc = await self._crc(buffers)
+        part = await self._client.upload_part(key, upload_id, number, buffers, crc)
+        return StoredPart(part.number, part.etag, part.crc)
+
+    async def complete_parts(
+        self, key: str, upload_id: str, parts: Sequence[StoredPart], length: int
+    ) -> None:
+        listed = [Part(part.number, part.etag, part.crc) for part in parts]
+        answer = await self._client.complete_multipart_upload(key, upload_id, listed)
+        if answer.is_error:
+            checksum = composite_crc(listed) if all(part.crc is not None for part in parts) else None
+            await self._must_be_there(key, length, checksum, answer)
+
+    async def _must_be_there(self, key: str, length: int, checksum: str | None, answer: Answer) -> None:
+        """An answer that it is there already, or that its upload is gone, mostly means that it was done."""
+        if answer.status == 412 or answer.code == "NoSuchUpload":
+            head = await self._client.head_object(key)
+            if head is not None and is_same(head, length, checksum):
+                return
+        if answer.status == 409:
+            raise StoreUnavailable(f"the blob {key} has to be stored again: {answer}")
+        raise StoreRefused(f"the blob {key} cannot be stored: {answer}")
+
+    async def remove_parts(self, key: str, blob: bool) -> None:
+        await self._cleanup.remove(Leftover(key, cut_parts=True, unknown_uploads=True, object=blob))
+
+    async def _crc(self, buffers: Sequence[Buffer]) -> int | None:
+        if not self._client.checksums:
+            return None
+        if sum(map(len, buffers)) < INLINE_BYTES:
+            return _crc_of(buffers)
+        return await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), _crc_of, buffers)
+
+
+def _crc_of(buffers: Sequence[Buffer]) -> int:
+    crc = 0
+    for buffer in buffers:
+        crc = crc32c(buffer, crc)
+    return crc
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

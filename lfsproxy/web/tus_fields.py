@@ -1,0 +1,182 @@
+"""tus 1.0.0's header fields (https://tus.io/protocols/resumable-upload): read, or refused by name."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+
+import attrs
+from twisted.web.iweb import IRequest
+
+from lfsproxy.checksums import Checksum, new_checksum
+from lfsproxy.envelope import DEFAULT_CONTENT_TYPE
+from lfsproxy.errors import BadRequest, InvalidChecksum, LfsError
+from lfsproxy.resumable.state import UploadOptions
+from lfsproxy.web.ingest import FILENAME_HEADER
+from lfsproxy.web.options import OptionReader
+from lfsproxy.web.schemas import MAX_FIELDS
+
+VERSION = "1.0.0"
+EXTENSIONS = "creation,creation-with-upload,creation-defer-length,checksum,termination,expiration"
+OFFSET_TYPE = "application/offset+octet-stream"
+
+CHECKSUMS: dict[str, Callable[[], Checksum]] = {
+    "sha1": lambda: hashlib.sha1(usedforsecurity=False),
+    "sha256": hashlib.sha256,
+    "md5": lambda: hashlib.md5(usedforsecurity=False),
+}
+
+_WHOLE = re.compile(r"[0-9]{1,18}")
+_NAME = re.compile(r"[!-+\--~]{1,80}")
+
+
+class TusVersionUnsupported(LfsError):
+    """Tus-Resumable is missing, or names another version."""
+
+    http_status = 412
+    problem = "tus-version"
+    title = "This version of tus is not spoken here"
+    result = "client_error"
+
+
+class NotOffsetBytes(LfsError):
+    """The body's Content-Type is not tus's."""
+
+    http_status = 415
+    problem = "content-type"
+    title = "The content type is not that of upload bytes"
+    result = "client_error"
+
+
+class BytesMismatch(LfsError):
+    """The request's bytes do not have the checksum of Upload-Checksum; none of them is kept."""
+
+    http_status = 460
+    problem = "upload-checksum-mismatch"
+    title = "The checksum does not match"
+    result = "client_error"
+
+
+@attrs.frozen
+class ExpectedBytes:
+    """What Upload-Checksum says of a request's bytes."""
+
+    algorithm: str
+    digest: str
+    running: Checksum
+
+    def verify(self) -> None:
+        """All bytes went through ``running``. Raises BytesMismatch."""
+        actual = self.running.hexdigest()
+        if actual != self.digest:
+            raise BytesMismatch(f"the {self.algorithm} of the bytes is {actual}, expected {self.digest}")
+
+
+def field(request: IRequest, name: str) -> str | None:
+    """A request's header, None where it is not there. Raises BadRequest where it comes twice."""
+    values = request.requestHeaders.getRawHeaders(name.encode("ascii"), [])
+    if len(values) > 1:
+        raise BadRequest(f"{name} is given {len(values)} times")
+    return str(values[0].decode("latin-1")).strip() if values else None
+
+
+def check_version(request: IRequest) -> None:
+    """Raises TusVersionUnsupported, having set Tus-Version."""
+    given = field(request, "Tus-Resumable")
+    if given != VERSION:
+        request.setHeader(b"Tus-Version", VERSION.encode("ascii"))
+        raise TusVersionUnsupported(f"Tus-Resumable is {given!r}: {VERSION} is needed")
+
+
+def whole_number(request: IRequest, name: str) -> int | None:
+    """A header that is a whole number of bytes."""
+    text = field(request, name)
+    if text is None:
+        return None
+    if not _WHOLE.fullmatch(text):
+        raise BadRequest(f"{name} is {text[:80]!r}: a whole number of up to 18 digits is needed")
+    return int(text)
+
+
+def new_upload_length(request: IRequest) -> int | None:
+    """Upload-Length of a creation; None where Upload-Defer-Length says that it comes later."""
+    length, deferred = whole_number(request, "Upload-Length"), field(request, "Upload-Defer-Length")
+    if deferred is not None and deferred != "1":
+        raise BadRequest(f"Upload-Defer-Length is {deferred[:80]!r}: only 1 is allowed")
+    if (length is None) == (deferred is None):
+        raise BadRequest("one of Upload-Length and Upload-Defer-Length: 1 is needed")
+    if field(request, "Upload-Concat") is not None:
+        raise BadRequest("Upload-Concat is given, but uploads are not concatenated here")
+    return length
+
+
+def expected_bytes(request: IRequest) -> ExpectedBytes | None:
+    """Upload-Checksum: an algorithm and a base64 digest. Raises InvalidChecksum."""
+    text = field(request, "Upload-Checksum")
+    if text is None:
+        return None
+    algorithm, _, encoded = text.partition(" ")
+    if algorithm not in CHECKSUMS:
+        raise InvalidChecksum(
+            f"Upload-Checksum's algorithm is {algorithm[:80]!r}; one of {', '.join(CHECKSUMS)} is needed"
+        )
+    running = CHECKSUMS[algorithm]()
+    try:
+        digest = base64.b64decode(encoded.strip(), validate=True).hex()
+    except ValueError:
+        raise InvalidChecksum(f"Upload-Checksum is not base64: {encoded[:80]!r}") from None
+    if len(digest) != len(running.hexdigest()):
+        raise InvalidChecksum(
+            f"Upload-Checksum's {algorithm} is {len(digest) // 2} bytes long: {encoded[:80]!r}"
+        )
+    return ExpectedBytes(algorithm, digest, running)
+
+
+def read_metadata(text: str, default_algorithm: str) -> UploadOptions:
+    """Upload-Metadata: the record's options by their names, besides ``filename``, and ``filetype`` for
+    content_type. ``header`` may hold several, one a line. Raises BadRequest or InvalidChecksum."""
+    reader = OptionReader()
+    filename: bytes | None = None
+    pairs = [pair.strip(" ") for pair in text.split(",")] if text else []
+    if len(pairs) > MAX_FIELDS:
+        raise BadRequest(f"Upload-Metadata has more than {MAX_FIELDS} fields")
+    for pair in pairs:
+        name, _, encoded = pair.partition(" ")
+        if not _NAME.fullmatch(name):
+            raise BadRequest(f"Upload-Metadata has no name at {pair[:80]!r}")
+        try:
+            value = base64.b64decode(encoded.strip(" "), validate=True)
+        except ValueError:
+            raise BadRequest(f"Upload-Metadata's {name} is not base64: {encoded[:80]!r}") from None
+        if name == "filename":
+            if filename is not None:
+                raise BadRequest("filename is given more than once")
+            filename = _utf8(name, value)
+        elif name == "header":
+            for line in value.split(b"\n"):
+                reader.add(name, line)
+        else:
+            reader.add("content_type" if name == "filetype" else name, value)
+    options = reader.options(default_algorithm)
+    algorithm = options.checksum_algo or default_algorithm
+    new_checksum(algorithm)
+    headers = options.headers if not filename else (*options.headers, (FILENAME_HEADER, filename))
+    return UploadOptions(
+        key=options.key,
+        partition=options.partition,
+        headers=headers,
+        content_type=options.content_type or DEFAULT_CONTENT_TYPE,
+        timestamp=options.timestamp,
+        checksum=options.checksum,
+        algorithm=algorithm,
+    )
+
+
+def _utf8(name: str, value: bytes) -> bytes:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadRequest(f"{name} is not UTF-8: {value[:80]!r}") from None
+    return value
