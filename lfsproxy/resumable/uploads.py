@@ -42,6 +42,12 @@ LONGEST_SWEEP_SECONDS = 600.0
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
+def check_id(id: str) -> None:
+    """Raise UploadNotFound for what can be no upload's id."""
+    if not _ID.fullmatch(id):
+        raise UploadNotFound(f"there is no upload {id[:80]!r}")
+
+
 def _nonce() -> str:
     return uuid4().hex
 
@@ -188,8 +194,7 @@ class ResumableUploads:
 
     async def find(self, topic: str, id: str) -> tuple[UploadState, Found]:
         """An upload as it is. Raises UploadNotFound, or UploadGone where it was given up or has expired."""
-        if not _ID.fullmatch(id):
-            raise UploadNotFound(f"there is no upload {id[:80]!r}")
+        check_id(id)
         state = UploadState(self._store, id)
         found = await state.find(topic)
         await state.must_be_alive(found)

@@ -7,6 +7,7 @@ in one that is in flight, so that an upload never holds more than its slots and 
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -29,6 +30,10 @@ from lfsproxy.s3.cleanup import Cleanup, Leftover
 from lfsproxy.s3.client import S3Client, S3Refused, S3Unavailable, composite_crc, encode_crc
 from lfsproxy.s3.parts import Gate, PartSender
 
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = r'"(?:[ !#-\[\]-~]|\\[ -~])*"'
+_MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(?: *; *{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))*")
+"""RFC 9110, section 8.3.1."""
 FORM = "application/x-www-form-urlencoded"
 MAX_PARTS = 10_000
 """Parts of one multipart upload, at most ("Amazon S3 multipart upload limits")."""
@@ -299,11 +304,10 @@ class S3Upload:
 
 def object_headers(content_type: str) -> dict[str, str]:
     """The object's content type as S3 signs and stores it; the envelope has it as it came. Some stores
-    (S3Proxy) take a body of FORM for a form of theirs."""
-    plain = content_type.isascii() and content_type.isprintable() and content_type.strip()
-    if content_type.partition(";")[0].strip().lower() == FORM:
-        plain = ""
-    return {"content-type": content_type.strip() if plain else DEFAULT_CONTENT_TYPE}
+    (S3Proxy) refuse what is no media type, and take a body of FORM for a form of theirs."""
+    given = content_type.strip()
+    is_form = given.partition(";")[0].strip().lower() == FORM
+    return {"content-type": given if _MEDIA_TYPE.fullmatch(given) and not is_form else DEFAULT_CONTENT_TYPE}
 
 
 def meta(metadata: Mapping[str, str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from lfsproxy.errors import ClientGone, Draining, LfsError
 from lfsproxy.readiness import Readiness
+from lfsproxy.resumable.uploads import check_id
 from lfsproxy.web import declared, tus_declared
 from lfsproxy.web.assets import Document, asset, docs_page, page
 from lfsproxy.web.cors import Cors
@@ -99,6 +100,7 @@ class HttpApi:
 
     @operation(app, tus_declared.OPTIONS_UPLOADS)
     def uploads_options(self, request: IRequest, topic: str) -> bytes:
+        parse_topic(topic)
         return self._tus.options(request, "OPTIONS, POST")
 
     @operation(app, tus_declared.POST_UPLOAD)
@@ -107,6 +109,8 @@ class HttpApi:
 
     @operation(app, tus_declared.OPTIONS_UPLOAD)
     def upload_options(self, request: IRequest, topic: str, id: str) -> bytes:
+        parse_topic(topic)
+        check_id(id)
         return self._tus.options(request, "DELETE, HEAD, OPTIONS, PATCH, POST")
 
     @operation(app, tus_declared.HEAD_UPLOAD)

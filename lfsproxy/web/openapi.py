@@ -95,7 +95,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         described["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
     if operation.body is not None:
         content = {media_type: {"schema": dict(schema)} for media_type, schema in operation.body.items()}
-        described["requestBody"] = {"required": True, "content": content}
+        described["requestBody"] = {"required": operation.body_required, "content": content}
     described["responses"] = _responses(operation)
     return described
 

@@ -58,6 +58,7 @@ class Operation:
     description: str = ""
     parameters: tuple[Parameter, ...] = ()
     body: Mapping[str, Schema] | None = None
+    body_required: bool = True
     errors: tuple[type[LfsError], ...] = ()
 
     @property

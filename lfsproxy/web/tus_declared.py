@@ -121,6 +121,7 @@ OPTIONS_UPLOAD = Operation(
     "What tus 1.0.0 offers here",
     answers=OPTIONS_UPLOADS.answers,
     parameters=(TOPIC, ID),
+    errors=(UploadNotFound,),
 )
 
 POST_UPLOAD = Operation(
@@ -140,6 +141,7 @@ POST_UPLOAD = Operation(
         CHECKSUM,
     ),
     body={OFFSET_TYPE: BYTES},
+    body_required=False,
     errors=(*ANY, *RECEIVING, *PUBLISHING),
 )
 
@@ -180,6 +182,7 @@ PATCH_UPLOAD = Operation(
         CHECKSUM,
     ),
     body={OFFSET_TYPE: BYTES},
+    body_required=False,
     errors=(*ANY, *FOUND, *RECEIVING, WrongOffset, *PUBLISHING),
 )
 
@@ -218,5 +221,6 @@ OVERRIDE_UPLOAD = Operation(
         CHECKSUM,
     ),
     body={OFFSET_TYPE: BYTES},
+    body_required=False,
     errors=(*ANY, *FOUND, *RECEIVING, WrongOffset, *PUBLISHING, MethodUnsupported),
 )

@@ -22,6 +22,7 @@ ANY_TIME = {"message.timestamp.after.max.ms": str(2**63 - 1), "retention.ms": "-
 REQUESTS = "lfsproxy_http_requests_total{"
 UPLOADS = 'route="/v1/topics/{topic}/records"'
 HOOKS = "tests.integration.openapi_hooks"
+CONFIG = str(Path(__file__).with_name("schemathesis.toml"))
 RUN = "from schemathesis.cli import schemathesis; schemathesis()"
 
 
@@ -36,8 +37,9 @@ class SchemathesisTests(TestCase):
         out, err, code = await getProcessOutputAndValue(
             sys.executable,
             [
-                "-c", RUN, "run", f"{proxy.http}/openapi.json", "--url", proxy.http, "--checks", "all",
-                "--max-examples", str(EXAMPLES), "--workers", "2", "--continue-on-failure", "--no-color",
+                "-c", RUN, "--config-file", CONFIG,
+                "run", f"{proxy.http}/openapi.json", "--url", proxy.http, "--checks", "all",
+                "--max-examples", str(EXAMPLES), "--workers", "1", "--continue-on-failure", "--no-color",
                 "--phases", "examples,coverage,fuzzing", "--seed", "1", "--warnings", "off",
                 "--generation-database", "none", "--report", "json", "--report-json-path", report,
             ],
