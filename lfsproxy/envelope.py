@@ -81,7 +81,7 @@ def check_field(name: str, value: Any, wanted: type) -> None:
     """Raise InvalidEnvelope for a field of another type, or for text that has no UTF-8 (a lone surrogate)."""
     if type(value) is not wanted:
         raise InvalidEnvelope(f"the envelope's {name} is {value!r:.80}, {wanted.__name__} is needed")
-    if wanted is str and any("\ud800" <= letter <= "\udfff" for letter in value):
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
         raise InvalidEnvelope(f"the envelope's {name} is {value!r:.80}, which is half of a character")
 
 
