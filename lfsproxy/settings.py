@@ -216,6 +216,9 @@ class Settings:
     kafka_listener_tls_client_ca: str = _setting(
         "", _text, "PEM file of the authorities whose certificates Kafka clients must have. Empty: none."
     )
+    http_api_keys_file: str = _setting(
+        "", _text, "File of the API keys that the HTTP API asks for (lfsproxy keys). Empty: it asks for none."
+    )
     namespace: str = _setting("default", _namespace, "Second part of every object key.")
     offload_threshold: int = _setting(
         "0", _whole(0), "Offload every record value of at least this many bytes, header or not. 0: off."

@@ -61,6 +61,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "kafka_listener_tls_cert": ("cert.pem", "cert.pem"),
     "kafka_listener_tls_key": ("key.pem", "key.pem"),
     "kafka_listener_tls_client_ca": ("ca.pem", "ca.pem"),
+    "http_api_keys_file": ("keys.json", "keys.json"),
     "namespace": ("team", "team"),
     "offload_threshold": ("1000", 1000),
     "topics": ("a*,b", ("a*", "b")),

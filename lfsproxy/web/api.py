@@ -25,6 +25,7 @@ from lfsproxy.resumable.uploads import check_id
 from lfsproxy.web import declared, tus_declared
 from lfsproxy.web.assets import Document, asset, docs_page, page
 from lfsproxy.web.cors import Cors
+from lfsproxy.web.gate import Gate
 from lfsproxy.web.ingest import Ingest, Ingested
 from lfsproxy.web.openapi import openapi_json
 from lfsproxy.web.operations import OPERATIONS, operation
@@ -52,11 +53,12 @@ class HttpApi:
     # An empty segment is somebody's mistake, not a second way to write a path.
     app.url_map.merge_slashes = False
 
-    def __init__(self, begin: BeginIngest, readiness: Readiness, cors: Cors, tus: TusApi) -> None:
+    def __init__(self, begin: BeginIngest, readiness: Readiness, cors: Cors, tus: TusApi, gate: Gate) -> None:
         self._begin = begin
         self._readiness = readiness
         self._cors = cors
         self._tus = tus
+        self.gate = gate
 
     @operation(app, declared.PAGE)
     def page(self, request: IRequest) -> bytes:
@@ -75,7 +77,7 @@ class HttpApi:
 
     @operation(app, declared.OPENAPI)
     def openapi(self, request: IRequest) -> bytes:
-        return _openapi().answer(request)
+        return _openapi(self.gate.asks_for_keys).answer(request)
 
     @operation(app, declared.HEALTHZ)
     def healthz(self, request: IRequest) -> bytes:
@@ -150,9 +152,9 @@ class HttpApi:
 
 
 @cache
-def _openapi() -> Document:
+def _openapi(keys: bool) -> Document:
     # On the first request: by then every operation is declared.
-    return Document(openapi_json(OPERATIONS), "application/json")
+    return Document(openapi_json(OPERATIONS, keys), "application/json")
 
 
 def _answer(

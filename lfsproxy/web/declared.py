@@ -19,6 +19,7 @@ from lfsproxy.errors import (
     TooLarge,
     UnknownTopic,
 )
+from lfsproxy.keys import WRITE
 from lfsproxy.web import schemas
 from lfsproxy.web.assets import ASSETS
 from lfsproxy.web.content import LengthRequired
@@ -213,4 +214,5 @@ POST_RECORD = Operation(
         StoreUnavailable,
         Draining,
     ),
+    action=WRITE,
 )

@@ -39,6 +39,8 @@ class StreamingRequest(server.Request):
         self.expects_continue = False
         self.body_paused = False
         self.answered_early = False
+        self.key_id: str | None = None
+        """The id of the API key that the request came with, once it was found."""
         self._ends = False
 
     def gotLength(self, length: int | None) -> None:

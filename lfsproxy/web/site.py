@@ -23,6 +23,7 @@ from lfsproxy.web.api import HttpApi, route_of
 from lfsproxy.web.channel import StreamingChannel
 from lfsproxy.web.content import UploadContent
 from lfsproxy.web.cors import Cors
+from lfsproxy.web.gate import Gate, KeysFile
 from lfsproxy.web.ingest import Ingest
 from lfsproxy.web.request import StreamingRequest
 from lfsproxy.web.tus import TusApi
@@ -120,8 +121,9 @@ class LfsSite(Site):
         self._metrics.http_request(route, method, request.code)
         self._log.emit(
             LogLevel.debug if route in POLLED else LogLevel.info,
-            "{client} {method} {path} {status}",
+            "{client}{key} {method} {path} {status}",
             client=request.client.host,
+            key=f" (key {request.key_id})" if request.key_id is not None else "",
             method=method,
             path=request.path[:300].decode("latin-1"),
             status=request.code,
@@ -163,7 +165,8 @@ def make_site(
 ) -> LfsSite:
     """The HTTP door: a factory to listen with at LFS_HTTP_ADDR.
 
-    ``uploads`` are the resumable ones, None where they are off.
+    ``uploads`` are the resumable ones, None where they are off. Raises SettingError where the file of API
+    keys cannot be used.
     To stop: ``readiness.drain()``, then wait for ``site.drain()`` (up to LFS_DRAIN_TIMEOUT), then
     ``site.abort()``.
     """
@@ -173,5 +176,8 @@ def make_site(
         return Ingest(claims, publisher, budget, topic, request.body, content)
 
     cors = Cors(settings.cors_origins)
-    api = HttpApi(begin, readiness, cors, TusApi(uploads, readiness, cors))
+    keys = KeysFile(settings.http_api_keys_file) if settings.http_api_keys_file else None
+    if keys is not None:
+        keys.current()
+    api = HttpApi(begin, readiness, cors, TusApi(uploads, readiness, cors), Gate(reactor, keys))
     return LfsSite(reactor, api, cors, readiness, metrics, settings.stall_timeout)
