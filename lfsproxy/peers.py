@@ -18,10 +18,16 @@ CHECK_SECONDS = 1.0
 _ESTABLISHED = 1
 
 
-def peer_is_gone(transport: Any) -> bool:
-    """Whether the peer has closed or reset its end. ``transport`` may be TCP, or TLS over it."""
+def beneath(transport: Any) -> Any:
+    """The transport that has the socket: ``transport`` itself, or what TLS goes over."""
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
+    return transport
+
+
+def peer_is_gone(transport: Any) -> bool:
+    """Whether the peer has closed or reset its end. ``transport`` may be TCP, or TLS over it."""
+    transport = beneath(transport)
     handle = transport.getHandle() if hasattr(transport, "getHandle") else None
     if not isinstance(handle, socket.socket) or not hasattr(socket, "TCP_INFO"):
         return False

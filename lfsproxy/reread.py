@@ -70,9 +70,8 @@ class Reread(Generic[T]):
         if self._made is None:
             raise SettingError(f"{names}: not usable as {self.needed} ({why})")
         _log.error(
-            "{names}: not usable now, the {what} read before stay ({why})",
+            "{names}: not usable now, the ones read before stay ({why})",
             names=names,
-            what=self.what,
             why=why,
         )
 

@@ -5,6 +5,7 @@ What becomes of files that turn bad is in lfsproxy.reread.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from OpenSSL import SSL, crypto
@@ -95,9 +96,12 @@ class ClientTls:
 
 
 class _ServerFiles(_Files):
-    def __init__(self, settings: dict[str, str], cert: str, key: str, client_ca: str) -> None:
+    def __init__(
+        self, settings: dict[str, str], cert: str, key: str, client_ca: str, protocols: Sequence[bytes]
+    ) -> None:
         super().__init__(settings)
         self._cert, self._key, self._client_ca = cert, key, client_ca
+        self._protocols = protocols
 
     def make(self) -> SSL.Context:
         first, *chain = _certificates(self._cert)
@@ -108,17 +112,23 @@ class _ServerFiles(_Files):
             extraCertChain=[cast(Any, each).original for each in chain],
             trustRoot=trust,
             raiseMinimumTo=TLSVersion.TLSv1_2,
+            acceptableProtocols=list(self._protocols) or None,
         )
         return options.getContext()
 
 
 @implementer(IOpenSSLServerConnectionCreator)
 class ServerTls:
-    """TLS of a listening port. With ``client_ca`` clients need a certificate that it signed."""
+    """TLS of a listening port. With ``client_ca`` clients need a certificate that it signed.
 
-    def __init__(self, prefix: str, cert: str, key: str, client_ca: str) -> None:
+    ``protocols`` are offered by ALPN; a client that does not ask for one is served as well.
+    """
+
+    def __init__(
+        self, prefix: str, cert: str, key: str, client_ca: str, protocols: Sequence[bytes] = ()
+    ) -> None:
         settings = {f"{prefix}_CERT": cert, f"{prefix}_KEY": key, f"{prefix}_CLIENT_CA": client_ca}
-        self._files = _ServerFiles(settings, cert, key, client_ca)
+        self._files = _ServerFiles(settings, cert, key, client_ca, protocols)
 
     def check(self) -> None:
         """Raise SettingError where the files cannot be used."""
