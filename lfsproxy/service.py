@@ -22,12 +22,20 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
-from lfsproxy.broker.no_publisher import NoPublisher
+from lfsproxy.broker.log import kafka_log
+from lfsproxy.broker.no_publisher import NoLog, NoPublisher
 from lfsproxy.broker.publisher import kafka_publisher
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
+from lfsproxy.downloads import Downloads
 from lfsproxy.errors import SettingError
-from lfsproxy.interfaces import IBlobStore, IEnvelopePublisher, IResumableStore
+from lfsproxy.interfaces import (
+    IBlobSource,
+    IBlobStore,
+    IEnvelopePublisher,
+    IRecordLog,
+    IResumableStore,
+)
 from lfsproxy.listening import listen
 from lfsproxy.metrics import MetricsSite, PrometheusMetrics
 from lfsproxy.readiness import Readiness
@@ -66,6 +74,9 @@ class LfsProxy(Service):
         metrics: PrometheusMetrics,
         closers: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
         resumables: IResumableStore | None = None,
+        *,
+        log: IRecordLog,
+        source: IBlobSource,
     ) -> None:
         settings = loaded.settings
         self.reactor = reactor
@@ -96,8 +107,19 @@ class LfsProxy(Service):
             if resumables is not None
             else None
         )
+        downloads = Downloads(
+            log, source, self.budget, metrics, reactor, settings.namespace, settings.download_prefixes
+        )
         self.site = make_site(
-            reactor, settings, claims, publisher, self.budget, metrics, self.readiness, self.uploads
+            reactor,
+            settings,
+            claims,
+            publisher,
+            self.budget,
+            metrics,
+            self.readiness,
+            downloads,
+            self.uploads,
         )
         self._http_factory = self._secured(self.site, settings.http_tls_client_ca)
         metrics_site = MetricsSite(metrics.registry)
@@ -151,7 +173,8 @@ class LfsProxy(Service):
             self.relay.stop_listening()
             raise
         self._log.info(
-            "listening: {scheme} at {http}, Kafka at {kafka} (broker N at port {base} + N), metrics at {metrics}",
+            "listening: {scheme} at {http}, Kafka at {kafka} (broker N at port {base} + N), "
+            "metrics at {metrics}",
             scheme="HTTPS" if settings.http_tls_cert else "HTTP",
             http=Address(settings.http_addr.host, self.http_port),
             kafka=Address(settings.kafka_addr.host, self.relay.bootstrap_port),
@@ -244,8 +267,11 @@ def make_service(reactor: Any, loaded: LoadedSettings, environment: Mapping[str,
     metrics = PrometheusMetrics(version("lfsproxy"))
     store = _make_store(reactor, settings, metrics, environment.get("AWS_CA_BUNDLE"))
     publisher = kafka_publisher(reactor, settings) if settings.has_identity else NoPublisher()
-    closers = (publisher.stop, store.close)
-    return LfsProxy(reactor, loaded, store, publisher, metrics, closers, store.resumable())
+    log = kafka_log(reactor, settings) if settings.has_identity else NoLog()
+    closers = (publisher.stop, log.stop, store.close)
+    return LfsProxy(
+        reactor, loaded, store, publisher, metrics, closers, store.resumable(), log=log, source=store.source()
+    )
 
 
 def _make_store(

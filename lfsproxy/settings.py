@@ -76,7 +76,9 @@ def _base_path(text: str) -> str:
     segments = text.strip("/").split("/")
     allowed = all(re.fullmatch(r"[A-Za-z0-9._~-]+", each) and each.strip(".") for each in segments)
     if text.strip("/") and not (text.startswith("/") and allowed):
-        raise ValueError("a path such as /lfs is needed: letters, digits, '.', '_', '~' and '-' between slashes")
+        raise ValueError(
+            "a path such as /lfs is needed: letters, digits, '.', '_', '~' and '-' between slashes"
+        )
     if segments[0] in _OWN_SEGMENTS:
         raise ValueError(f"a path is needed that does not begin with the API's own /{segments[0]}")
     return text.rstrip("/")
@@ -139,6 +141,10 @@ def _globs(text: str) -> tuple[str, ...]:
     if not globs:
         raise ValueError("topic names or globs are needed, with commas between them")
     return globs
+
+
+def _prefixes(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _origins(text: str) -> tuple[str, ...]:
@@ -253,6 +259,11 @@ class Settings:
     topics: tuple[str, ...] = _setting("*", _globs, "Topics to look for LFS records in (globs).")
     max_passthrough_size: int = _setting(
         "16777216", _whole(1024), "Largest record batch in bytes, after rewriting, that is sent to a broker."
+    )
+    download_prefixes: tuple[str, ...] = _setting(
+        "",
+        _prefixes,
+        "Key prefixes that downloads may follow besides their topic's own, commas between them.",
     )
     upload_memory: int = _setting("134217728", _whole(MIB), "Bytes of memory that all uploads share.")
     s3_part_size: int = _setting(

@@ -25,6 +25,7 @@ from lfsproxy.resumable.uploads import check_id
 from lfsproxy.web import declared, tus_declared
 from lfsproxy.web.assets import Document, asset, docs_page, page
 from lfsproxy.web.cors import Cors
+from lfsproxy.web.download import DownloadApi
 from lfsproxy.web.gate import Gate
 from lfsproxy.web.ingest import Ingest, Ingested
 from lfsproxy.web.openapi import openapi_json
@@ -53,11 +54,20 @@ class HttpApi:
     # An empty segment is somebody's mistake, not a second way to write a path.
     app.url_map.merge_slashes = False
 
-    def __init__(self, begin: BeginIngest, readiness: Readiness, cors: Cors, tus: TusApi, gate: Gate) -> None:
+    def __init__(
+        self,
+        begin: BeginIngest,
+        readiness: Readiness,
+        cors: Cors,
+        tus: TusApi,
+        downloads: DownloadApi,
+        gate: Gate,
+    ) -> None:
         self._begin = begin
         self._readiness = readiness
         self._cors = cors
         self._tus = tus
+        self._downloads = downloads
         self.gate = gate
 
     @operation(app, declared.PAGE)
@@ -99,6 +109,14 @@ class HttpApi:
         running = ingest.start()
         request.lfs_site.track(request, running)
         return _answer(request, running, lambda done: _created(request, done), ingest.stop)
+
+    @operation(app, declared.GET_RECORD)
+    def record(self, request: StreamingRequest, topic: str, partition: str, offset: str) -> Deferred[bytes]:
+        return self._downloads.payload(request, topic, partition, offset)
+
+    @operation(app, declared.GET_ENVELOPE)
+    def envelope(self, request: StreamingRequest, topic: str, partition: str, offset: str) -> Deferred[bytes]:
+        return self._downloads.envelope(request, topic, partition, offset)
 
     @operation(app, tus_declared.OPTIONS_UPLOADS)
     def uploads_options(self, request: IRequest, topic: str) -> bytes:
@@ -188,10 +206,11 @@ def _answer(
     return answer
 
 
-def _created(request: IRequest, done: Ingested) -> bytes:
+def _created(request: StreamingRequest, done: Ingested) -> bytes:
     record = done.record
-    location = f"/v1/topics/{record.topic}/partitions/{record.partition}/records/{record.offset}"
-    request.setHeader(b"Location", location.encode("ascii"))
+    request.set_location(
+        b"Location", f"/v1/topics/{record.topic}/partitions/{record.partition}/records/{record.offset}"
+    )
     return render_json(
         request,
         CREATED,

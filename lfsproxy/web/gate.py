@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from lfsproxy.keys import ApiKey, ApiKeys, read_keys
 from lfsproxy.reread import Reread
 from lfsproxy.web.operations import Operation
-from lfsproxy.web.problems import KeyInvalid, KeyNotAllowed, KeyRequired
+from lfsproxy.web.problems import KeyInvalid, KeyNotAllowed, KeyRequired, TooManyUploads
 from lfsproxy.web.request import StreamingRequest
 
 MAX_FILE = 16 * 1024 * 1024
@@ -39,11 +39,15 @@ class KeysFile(Reread[ApiKeys]):
 
 
 class Gate:
-    """Lets requests through to their handlers. ``keys`` None: nobody needs one."""
+    """Lets requests through to their handlers.
 
-    def __init__(self, clock: IReactorTime, keys: KeysFile | None) -> None:
+    ``keys`` None: nobody needs one. ``max_uploads`` run at once, 0 for any number.
+    """
+
+    def __init__(self, clock: IReactorTime, keys: KeysFile | None, max_uploads: int) -> None:
         self._clock = clock
         self._keys = keys
+        self._max_uploads = max_uploads
 
     @property
     def asks_for_keys(self) -> bool:
@@ -56,6 +60,10 @@ class Gate:
             request.key_id = key.id
             if not key.allows(operation.action, topic or ""):
                 raise KeyNotAllowed(f"the key {key.id} does not allow to {operation.action} {topic!r:.300}")
+
+        uploads = request.lfs_site.uploads
+        if operation.body is not None and 0 < self._max_uploads <= uploads:
+            raise TooManyUploads(f"{uploads} uploads run already (LFS_HTTP_MAX_UPLOADS)")
 
     def _key(self, request: StreamingRequest, keys: KeysFile) -> ApiKey:
         values = request.requestHeaders.getRawHeaders(b"Authorization", [])

@@ -19,6 +19,7 @@ from lfsproxy.web.problems import (
     KeyRefused,
     KeyRequired,
     NotFound,
+    TooManyUploads,
 )
 from lfsproxy.web.schemas import MAX_HEADERS
 
@@ -86,6 +87,8 @@ def openapi_json(operations: Iterable[Operation], keys: bool = False) -> bytes:
 def errors_of(operation: Operation, keys: bool = False) -> dict[int, list[type[LfsError]]]:
     """What an operation may fail with, by status: what it declares, and what any path or key can bring."""
     errors: list[type[LfsError]] = [*operation.errors, LfsError]
+    if operation.body is not None:
+        errors.append(TooManyUploads)
     if keys and operation.action is not None:
         errors += [KeyRequired, KeyInvalid, KeyNotAllowed]
     if any(parameter.where == "path" for parameter in operation.parameters):

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 
 from lfsproxy.errors import BrokerRefused, ChecksumMismatch, LfsError
+from lfsproxy.web.ranges import RangeNotSatisfiable
 
 RETRY_AFTER_SECONDS = 5
 
@@ -71,6 +72,16 @@ class KeyNotAllowed(KeyRefused):
     challenge = f'{KeyRefused.challenge}, error="insufficient_scope"'
 
 
+class TooManyUploads(LfsError):
+    """As many uploads run as the proxy takes at once."""
+
+    http_status = 503
+    problem = "too-many-uploads"
+    title = "Too many uploads run at once"
+    retriable = True
+    result = "client_error"
+
+
 def problem_of(error: BaseException) -> LfsError:
     """The error that a client may see in place of any exception; what nobody foresaw is logged."""
     if isinstance(error, LfsError):
@@ -92,6 +103,8 @@ def render_problem(request: IRequest, error: LfsError) -> bytes:
         document.update(algorithm=error.algorithm, expected=error.expected, actual=error.actual)
     elif isinstance(error, BrokerRefused):
         document["kafka_error_code"] = error.code
+    elif isinstance(error, RangeNotSatisfiable):
+        request.setHeader(b"Content-Range", b"bytes */%d" % error.size)
     elif isinstance(error, MethodUnsupported):
         request.setHeader(b"Allow", error.allowed.encode("ascii"))
     elif isinstance(error, KeyRefused):

@@ -139,12 +139,12 @@ class KeysTests(SynchronousTestCase):
                 "is not a file of API keys",
             ),
         ):
-            spoil()  # type: ignore[no-untyped-call]
+            spoil()
             before = self.path.read_text()
             for command, options in (("add", ("--name", "b", *ADD[2:])), ("revoke", ("camera",))):
                 self.assertRefused(self.run_keys(command, *options), why)
                 self.assertEqual(self.path.read_text(), before)
-            repair()  # type: ignore[no-untyped-call]
+            repair()
         with mock.patch("os.geteuid", lambda: os.getuid() + 1):
             self.assertRefused(self.run_keys("revoke", "camera"), "belongs to another user")
 
