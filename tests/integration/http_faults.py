@@ -80,7 +80,7 @@ class Case:
 
 @attrs.frozen
 class Held:
-    """What the store has below a topic's prefix. ``temporary``: files of S3Proxy's own, as a kill leaves."""
+    """What the store has below a topic's prefix. ``temporary``: S3Proxy's own files, left by its kill."""
 
     blobs: tuple[str, ...] = ()
     unfinished: int = 0
@@ -92,8 +92,9 @@ class Observed:
     """What became of a case.
 
     ``answer`` is what the client saw: a status with its problem's type, ``closed``, or ``left``. ``records``
-    are the envelopes in the topic, ``damaged`` those whose blob is not what was sent; ``orphans`` how many
-    blobs and uploads the proxy counts as such, ``said`` how many lines of its log name this topic's keys.
+    are the envelopes in the topic, ``damaged`` those whose blob is not what was sent, ``unnamed`` the blobs
+    without an envelope, ``unfinished`` the multipart uploads, ``temporary`` what a killed S3Proxy left of its
+    own, ``orphans`` how many blobs and uploads the proxy counts as left.
     """
 
     answer: str
@@ -104,7 +105,6 @@ class Observed:
     unfinished: int
     temporary: int
     orphans: int
-    said: int
 
 
 class Client:
@@ -223,6 +223,10 @@ class Scene:
             _wait(settled, "not settled", seconds=SECONDS / 2)
         records = self._records(topic)
         held = self._held(topic, before)
+        s3 = self.servers.s3
+        left = unfinished(s3) - before
+        if s3.kind == "S3Proxy":
+            left = {(key, upload_id) for key, upload_id in left if abort(s3, key, upload_id)}
         named = {json.loads(record.value)["s3_key"] for record in records}
         return Observed(
             answer,
@@ -230,10 +234,9 @@ class Scene:
             len(records),
             sum(not self._is_whole(json.loads(record.value), case) for record in records),
             len(set(held.blobs) - named),
-            held.unfinished,
-            held.temporary,
+            len(left),
+            held.temporary + held.unfinished - len(left),
             _orphans(self.proxy) - (0 if killed else counted),
-            sum(f"/{topic}/0/" in line for line in self.proxy.log.splitlines()),
         )
 
     def _upload(self, case: Case, topic: str) -> str:
@@ -293,7 +296,7 @@ class Scene:
     def _records(self, topic: str) -> list[Any]:
         return read_records(self.servers, topic)
 
-    def _held(self, topic: str, before: set[str]) -> Held:
+    def _held(self, topic: str, before: set[tuple[str, str]]) -> Held:
         prefix = f"lfs/default/{topic}/"
         listed = self.servers.s3_client().list_objects_v2(Bucket=self.servers.bucket, Prefix=prefix)
         keys = [item["Key"] for item in listed.get("Contents", [])]
@@ -312,16 +315,29 @@ class Scene:
         return envelope["checksum"] == found.hexdigest() == expected.hexdigest()
 
 
-def unfinished(server: S3Server) -> set[str]:
-    """The ids of all unfinished multipart uploads.
+def unfinished(server: S3Server) -> set[tuple[str, str]]:
+    """Key and id of each unfinished multipart upload.
 
-    MinIO lists them only by the whole key, which nobody knows here: its folder has them.
+    MinIO lists them only by the whole key, which nobody knows here: its folder has their ids.
     """
     if server.kind == "MinIO":
-        return {path.name for path in (server.data_dir / "objects/.minio.sys/multipart").glob("*/*")}
-    return {
-        one["UploadId"] for one in s3_client(server).list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
-    }
+        return {("", path.name) for path in (server.data_dir / "objects/.minio.sys/multipart").glob("*/*")}
+    listed = s3_client(server).list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+    return {(one["Key"], one["UploadId"]) for one in listed}
+
+
+def abort(server: S3Server, key: str, upload_id: str) -> bool:
+    """Whether there is such an upload, and then it is ended.
+
+    An S3Proxy that is killed while it creates one may list it ever after, and say NoSuchUpload when it is
+    asked to end it: that is its own damage, and nobody can remove it through the API.
+    """
+    client = s3_client(server)
+    try:
+        client.abort_multipart_upload(Bucket=BUCKET, Key=key, UploadId=upload_id)
+    except client.exceptions.NoSuchUpload:
+        return False
+    return True
 
 
 def _orphans(proxy: ProxyProcess) -> int:
