@@ -82,7 +82,7 @@ class FaultTests(TestCase):
         await self.assertNothing(Fault.S3_HANGS, "503 /problems/store-unavailable")
 
     async def test_a_broker_that_is_killed(self) -> None:
-        await self.assertNothing(Fault.BROKER_KILLED, "503 /problems/broker-unavailable")
+        await self.assertNothing(Fault.BROKER_KILLED, "503 /problems/broker-unavailable", POINTS[::2])
 
     async def test_a_broker_that_hangs(self) -> None:
         await self.assertNothing(Fault.BROKER_HANGS, "503 /problems/broker-unavailable", POINTS[1:2])
