@@ -1,5 +1,9 @@
 package io.github.lfsproxy.client;
 
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.regex.Pattern;
@@ -40,6 +44,18 @@ public enum ChecksumAlgorithm {
   public String hex(byte[] data) {
     Checksum checksum = new Checksum(this);
     checksum.update(data, 0, data.length);
+    return checksum.hex();
+  }
+
+  /** The checksum of a file's bytes, lower-case hex. Reads the file. */
+  public String hex(Path file) throws IOException {
+    Checksum checksum = new Checksum(this);
+    byte[] chunk = new byte[64 * 1024];
+    try (InputStream in = Files.newInputStream(file)) {
+      for (int count = in.read(chunk); count >= 0; count = in.read(chunk)) {
+        checksum.update(chunk, 0, count);
+      }
+    }
     return checksum.hex();
   }
 

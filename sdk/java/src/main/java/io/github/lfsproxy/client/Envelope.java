@@ -28,7 +28,8 @@ public final class Envelope {
   private final ChecksumAlgorithm checksumAlgorithm;
   private final String checksum;
 
-  private Envelope(Map<String, Object> fields) {
+  /** Throws InvalidEnvelopeException for a field that is missing or of the wrong type. */
+  Envelope(Map<String, Object> fields) {
     bucket = text(fields, "s3_bucket");
     key = text(fields, "s3_key");
     contentType = text(fields, "content_type");

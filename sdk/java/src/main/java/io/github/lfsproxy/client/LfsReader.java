@@ -72,7 +72,7 @@ public final class LfsReader implements AutoCloseable {
   public Resolved resolve(byte[] value) {
     Optional<Envelope> envelope = Envelope.parse(value);
     if (envelope.isEmpty()) {
-      return new Resolved(value, null, false);
+      return Resolved.ordinary(value);
     }
     long limit = maxSize > 0 ? Math.min(maxSize, LARGEST_ARRAY) : LARGEST_ARRAY;
     try (BlobStream stream = stream(envelope.get(), limit)) {

@@ -14,6 +14,11 @@ public final class Resolved {
     this.missing = missing;
   }
 
+  /** An ordinary value, which stays as it is. */
+  public static Resolved ordinary(byte[] value) {
+    return new Resolved(value, null, false);
+  }
+
   /**
    * The blob's bytes, or the very array that was given where it was an ordinary value.
    *
