@@ -65,7 +65,7 @@ public final class LfsUploader {
    */
   public UploadedRecord upload(String topic, InputStream in, long length, UploadOptions options)
       throws IOException {
-    UploadBody body = new UploadBody(in);
+    UploadBody body = new UploadBody(in, length == 0);
     HttpRequest request = request(topic, options, publisher(body, length));
     return published(send(request, body));
   }

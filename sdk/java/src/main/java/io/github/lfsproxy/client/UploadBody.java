@@ -11,8 +11,10 @@ final class UploadBody extends FilterInputStream {
   private volatile boolean cancelled;
   private volatile IOException failure;
 
-  UploadBody(InputStream in) {
+  /** {@code empty}: there is nothing to be read, so that all was sent from the start. */
+  UploadBody(InputStream in, boolean empty) {
     super(in);
+    ended = empty;
   }
 
   /** Nanoseconds since bytes were last asked for. */

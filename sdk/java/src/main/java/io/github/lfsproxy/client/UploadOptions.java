@@ -5,19 +5,20 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
 
 /** What is asked of the record that an upload becomes. Each method returns a changed copy. */
 public final class UploadOptions {
-  private static final UploadOptions NONE = new UploadOptions(List.of(), null, false);
+  private static final UploadOptions NONE = new UploadOptions(Map.of(), List.of());
+  private static final String FILENAME = "lfs-filename:";
 
-  private final List<String> query;
-  private final String contentType;
-  private final boolean named;
+  private final Map<String, String> options;
+  private final List<String> headers;
 
-  private UploadOptions(List<String> query, String contentType, boolean named) {
-    this.query = query;
-    this.contentType = contentType;
-    this.named = named;
+  private UploadOptions(Map<String, String> options, List<String> headers) {
+    this.options = options;
+    this.headers = headers;
   }
 
   /** Nothing in particular. */
@@ -26,9 +27,9 @@ public final class UploadOptions {
   }
 
   private UploadOptions with(String name, String value) {
-    List<String> more = new ArrayList<>(query);
-    more.add(name + "=" + encode(value));
-    return new UploadOptions(List.copyOf(more), contentType, named);
+    Map<String, String> more = new TreeMap<>(options);
+    more.put(name, value);
+    return new UploadOptions(more, headers);
   }
 
   static String encode(String text) {
@@ -52,7 +53,9 @@ public final class UploadOptions {
 
   /** One more record header. */
   public UploadOptions header(String name, String value) {
-    return with("header", name + ":" + value);
+    List<String> more = new ArrayList<>(headers);
+    more.add(name + ":" + value);
+    return new UploadOptions(options, more);
   }
 
   /** The record's timestamp in milliseconds since 1970. */
@@ -62,30 +65,38 @@ public final class UploadOptions {
 
   /** The algorithm of the envelope's checksum, with no expectation. */
   public UploadOptions checksumAlgorithm(ChecksumAlgorithm algorithm) {
-    return with("checksum_algo", algorithm.id());
+    UploadOptions changed = with("checksum_algo", algorithm.id());
+    changed.options.remove("checksum");
+    return changed;
   }
 
   /** The checksum that the bytes must have, in hex; the proxy publishes nothing else. */
   public UploadOptions checksum(ChecksumAlgorithm algorithm, String hex) {
-    return checksumAlgorithm(algorithm).with("checksum", hex);
+    return with("checksum_algo", algorithm.id()).with("checksum", hex);
   }
 
   /** The media type. Default application/octet-stream. */
   public UploadOptions contentType(String type) {
-    return new UploadOptions(query, type, named).with("content_type", type);
+    return with("content_type", type);
   }
 
   /** The file's name, which becomes the record header lfs-filename; a file's own is the default. */
   public UploadOptions filename(String name) {
-    UploadOptions header = header("lfs-filename", name);
-    return new UploadOptions(header.query, contentType, true);
+    List<String> others = new ArrayList<>(headers);
+    others.removeIf(header -> header.startsWith(FILENAME));
+    others.add(FILENAME + name);
+    return new UploadOptions(options, others);
   }
 
   boolean hasFilename() {
-    return named;
+    return headers.stream().anyMatch(header -> header.startsWith(FILENAME));
   }
 
+  /** The options as a URL's query, with its question mark; empty where there are none. */
   String query() {
+    List<String> query = new ArrayList<>();
+    options.forEach((name, value) -> query.add(name + "=" + encode(value)));
+    headers.forEach(header -> query.add("header=" + encode(header)));
     return query.isEmpty() ? "" : "?" + String.join("&", query);
   }
 }

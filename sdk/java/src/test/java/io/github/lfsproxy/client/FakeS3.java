@@ -30,10 +30,12 @@ public final class FakeS3 implements Closeable {
   public static final class Request {
     final String target;
     final Map<String, String> headers;
+    final InputStream body;
 
-    Request(String target, Map<String, String> headers) {
+    Request(String target, Map<String, String> headers, InputStream body) {
       this.target = target;
       this.headers = headers;
+      this.body = body;
     }
 
     String header(String name) {
@@ -122,7 +124,7 @@ public final class FakeS3 implements Closeable {
       headers.put(
           line.substring(0, colon).toLowerCase(Locale.ROOT), line.substring(colon + 1).strip());
     }
-    return new Request(first.split(" ")[1], headers);
+    return new Request(first.split(" ")[1], headers, in);
   }
 
   private static String line(InputStream in) throws IOException {
