@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -30,9 +31,14 @@ type fakeStore struct {
 }
 
 func newFakeStore(t testing.TB) *fakeStore {
+	store := startFakeStore()
+	t.Cleanup(store.Close)
+	return store
+}
+
+func startFakeStore() *fakeStore {
 	store := &fakeStore{objects: map[string]string{}}
 	store.Server = httptest.NewServer(store)
-	t.Cleanup(store.Close)
 	return store
 }
 
@@ -123,8 +129,14 @@ func sha256Of(blob string) string {
 }
 
 func envelopeOf(key, blob string) []byte {
-	return fmt.Appendf(nil, `{"lfs_version":1,"s3_bucket":%q,"s3_key":%q,"content_type":"text/plain",`+
-		`"content_length":%d,"checksum_algo":"sha256","checksum":%q}`, bucket, key, len(blob), sha256Of(blob))
+	value, err := json.Marshal(struct {
+		Version int `json:"lfs_version"`
+		Envelope
+	}{Version, Envelope{bucket, key, "text/plain", int64(len(blob)), SHA256, sha256Of(blob)}})
+	if err != nil {
+		panic(err)
+	}
+	return value
 }
 
 // escaped is a key as RFC 3986 has it in a path: all but unreserved characters and slashes in percents.

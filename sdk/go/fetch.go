@@ -151,7 +151,7 @@ func (s *source) refusal(err error) error {
 		return s.failure(ErrStoreRefused, err, "no S3 credentials can be had for the blob %s: %s", s.name(), missing)
 	}
 	var response *smithyhttp.ResponseError
-	if errors.As(err, &response) && response.Response != nil {
+	if errors.As(err, &response) && response.Response != nil && response.HTTPStatusCode() > 0 { // 0: none has come
 		var api smithy.APIError
 		code := ""
 		if errors.As(err, &api) {
