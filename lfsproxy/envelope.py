@@ -9,13 +9,14 @@ An envelope of version 1 is UTF-8 JSON without spaces, its fields in the order o
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
 import attrs
 
 from lfsproxy.checksums import ALGORITHMS, parse_checksum
-from lfsproxy.errors import InvalidChecksum, InvalidEnvelope, UnsupportedEnvelope
+from lfsproxy.errors import EnvelopeNotAllowed, InvalidChecksum, InvalidEnvelope, UnsupportedEnvelope
 
 VERSION = 1
 MAX_ENVELOPE_BYTES = 64 * 1024
@@ -91,6 +92,20 @@ def _envelope_fields(value: bytes | None) -> dict[str, Any] | None:
     if "s3_bucket" not in fields or "s3_key" not in fields:
         return None
     return fields
+
+
+def check_place(envelope: Envelope, buckets: Collection[str], prefixes: Collection[str]) -> None:
+    """Raise EnvelopeNotAllowed for a blob outside ``buckets`` and key ``prefixes``.
+
+    Whoever may produce to a topic decides what an envelope says: it must not make a reader fetch anything
+    else that the reader's credentials can see. A key with a ``.`` or ``..`` between slashes is refused
+    too, as HTTP clients and stores may resolve it.
+    """
+    if envelope.s3_bucket not in buckets:
+        raise EnvelopeNotAllowed(f"the envelope points to the bucket {envelope.s3_bucket!r:.80}, not allowed")
+    dotted = {".", ".."} & set(envelope.s3_key.split("/"))
+    if dotted or not envelope.s3_key.startswith(tuple(prefixes)):
+        raise EnvelopeNotAllowed(f"the envelope points to the key {envelope.s3_key!r:.200}, not allowed")
 
 
 def object_key(namespace: str, topic: str, partition: int, offset_hint: int, uuid: UUID) -> str:

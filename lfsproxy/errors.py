@@ -249,6 +249,24 @@ class OutcomeUnknown(LfsError):
     result = "broker_error"
 
 
+class NoSuchRecord(LfsError):
+    """Nothing that may be read is at that place of the log: never there, not there yet, or gone."""
+
+    http_status = 404
+    problem = "no-such-record"
+    title = "There is no such record"
+    result = "client_error"
+
+
+class UnreadableRecord(LfsError):
+    """A record that is there, but cannot be taken out of its batch."""
+
+    http_status = 502
+    problem = "unreadable-record"
+    title = "The record cannot be read"
+    result = "broker_error"
+
+
 class InvalidEnvelope(LfsError):
     """A value that is meant as an envelope but lacks a field, or has one of the wrong type."""
 

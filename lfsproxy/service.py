@@ -21,12 +21,20 @@ from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeD
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
-from lfsproxy.broker.no_publisher import NoPublisher
+from lfsproxy.broker.log import kafka_log
+from lfsproxy.broker.no_publisher import NoLog, NoPublisher
 from lfsproxy.broker.publisher import kafka_publisher
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
+from lfsproxy.downloads import Downloads
 from lfsproxy.errors import SettingError
-from lfsproxy.interfaces import IBlobStore, IEnvelopePublisher, IResumableStore
+from lfsproxy.interfaces import (
+    IBlobSource,
+    IBlobStore,
+    IEnvelopePublisher,
+    IRecordLog,
+    IResumableStore,
+)
 from lfsproxy.listening import listen
 from lfsproxy.metrics import MetricsSite, PrometheusMetrics
 from lfsproxy.readiness import Readiness
@@ -63,6 +71,9 @@ class LfsProxy(Service):
         metrics: PrometheusMetrics,
         closers: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
         resumables: IResumableStore | None = None,
+        *,
+        log: IRecordLog,
+        source: IBlobSource,
     ) -> None:
         settings = loaded.settings
         self.reactor = reactor
@@ -93,8 +104,19 @@ class LfsProxy(Service):
             if resumables is not None
             else None
         )
+        downloads = Downloads(
+            log, source, self.budget, metrics, reactor, settings.namespace, settings.download_prefixes
+        )
         self.site = make_site(
-            reactor, settings, claims, publisher, self.budget, metrics, self.readiness, self.uploads
+            reactor,
+            settings,
+            claims,
+            publisher,
+            self.budget,
+            metrics,
+            self.readiness,
+            downloads,
+            self.uploads,
         )
         self._http: IListeningPort | None = None
         self._metrics: IListeningPort | None = None
@@ -228,8 +250,11 @@ def make_service(reactor: Any, loaded: LoadedSettings, environment: Mapping[str,
     metrics = PrometheusMetrics(version("lfsproxy"))
     store = _make_store(reactor, settings, metrics, environment.get("AWS_CA_BUNDLE"))
     publisher = kafka_publisher(reactor, settings) if settings.has_identity else NoPublisher()
-    closers = (publisher.stop, store.close)
-    return LfsProxy(reactor, loaded, store, publisher, metrics, closers, store.resumable())
+    log = kafka_log(reactor, settings) if settings.has_identity else NoLog()
+    closers = (publisher.stop, log.stop, store.close)
+    return LfsProxy(
+        reactor, loaded, store, publisher, metrics, closers, store.resumable(), log=log, source=store.source()
+    )
 
 
 def _make_store(

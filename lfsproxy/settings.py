@@ -130,6 +130,10 @@ def _globs(text: str) -> tuple[str, ...]:
     return globs
 
 
+def _prefixes(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def _origins(text: str) -> tuple[str, ...]:
     origins = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
     for origin in origins:
@@ -223,6 +227,11 @@ class Settings:
     topics: tuple[str, ...] = _setting("*", _globs, "Topics to look for LFS records in (globs).")
     max_passthrough_size: int = _setting(
         "16777216", _whole(1024), "Largest record batch in bytes, after rewriting, that is sent to a broker."
+    )
+    download_prefixes: tuple[str, ...] = _setting(
+        "",
+        _prefixes,
+        "Key prefixes that downloads may follow besides their topic's own, commas between them.",
     )
     upload_memory: int = _setting("134217728", _whole(MIB), "Bytes of memory that all uploads share.")
     s3_part_size: int = _setting(

@@ -35,6 +35,7 @@ SPECIFIED = {
 }
 
 EXAMPLES: dict[str, tuple[str, Any]] = {
+    "download_prefixes": ("lfs/east/, lfs/west/", ("lfs/east/", "lfs/west/")),
     "s3_bucket": ("blobs", "blobs"),
     "s3_region": ("eu-west-1", "eu-west-1"),
     "s3_endpoint": ("http://localhost:9000/", "http://localhost:9000"),

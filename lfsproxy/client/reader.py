@@ -19,9 +19,9 @@ from botocore.credentials import Credentials as StaticCredentials
 from botocore.session import Session
 
 from lfsproxy.client.fetch import BlobBytes, Credentials, Transport
-from lfsproxy.client.recognise import check_place, check_size, recognise
+from lfsproxy.client.recognise import check_size, recognise
 from lfsproxy.client.stream import BlobStream
-from lfsproxy.envelope import Envelope
+from lfsproxy.envelope import Envelope, check_place
 from lfsproxy.errors import BlobMissing, LfsError, SettingError, StoreRefused
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.settings import setting_table, variable

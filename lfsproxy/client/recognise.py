@@ -11,13 +11,11 @@ of which ``checksum`` and ``checksum_alg`` (sha256, md5, crc32, none) may be abs
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from typing import Any
 
 from lfsproxy.checksums import ALGORITHMS, parse_checksum
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, MAX_ENVELOPE_BYTES, Envelope, parse_envelope
 from lfsproxy.errors import (
-    EnvelopeNotAllowed,
     InvalidChecksum,
     InvalidEnvelope,
     TooLarge,
@@ -88,17 +86,3 @@ def check_size(envelope: Envelope, max_size: int) -> None:
         raise TooLarge(
             f"the blob has {envelope.content_length} bytes, more than max_size allows ({max_size} bytes)"
         )
-
-
-def check_place(envelope: Envelope, buckets: Collection[str], prefixes: Collection[str]) -> None:
-    """Raise EnvelopeNotAllowed for a blob outside ``buckets`` and key ``prefixes``.
-
-    Whoever may produce to a topic decides what an envelope says: it must not make a reader fetch anything
-    else that the reader's credentials can see. A key with a ``.`` or ``..`` between slashes is refused
-    too, as HTTP clients and stores may resolve it.
-    """
-    if envelope.s3_bucket not in buckets:
-        raise EnvelopeNotAllowed(f"the envelope points to the bucket {envelope.s3_bucket!r:.80}, not allowed")
-    dotted = {".", ".."} & set(envelope.s3_key.split("/"))
-    if dotted or not envelope.s3_key.startswith(tuple(prefixes)):
-        raise EnvelopeNotAllowed(f"the envelope points to the key {envelope.s3_key!r:.200}, not allowed")

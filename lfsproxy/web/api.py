@@ -25,6 +25,7 @@ from lfsproxy.resumable.uploads import check_id
 from lfsproxy.web import declared, tus_declared
 from lfsproxy.web.assets import Document, asset, docs_page, page
 from lfsproxy.web.cors import Cors
+from lfsproxy.web.download import DownloadApi
 from lfsproxy.web.ingest import Ingest, Ingested
 from lfsproxy.web.openapi import openapi_json
 from lfsproxy.web.operations import OPERATIONS, operation
@@ -52,11 +53,19 @@ class HttpApi:
     # An empty segment is somebody's mistake, not a second way to write a path.
     app.url_map.merge_slashes = False
 
-    def __init__(self, begin: BeginIngest, readiness: Readiness, cors: Cors, tus: TusApi) -> None:
+    def __init__(
+        self,
+        begin: BeginIngest,
+        readiness: Readiness,
+        cors: Cors,
+        tus: TusApi,
+        downloads: DownloadApi,
+    ) -> None:
         self._begin = begin
         self._readiness = readiness
         self._cors = cors
         self._tus = tus
+        self._downloads = downloads
 
     @operation(app, declared.PAGE)
     def page(self, request: IRequest) -> bytes:
@@ -97,6 +106,14 @@ class HttpApi:
         running = ingest.start()
         request.lfs_site.track(request, running)
         return _answer(request, running, lambda done: _created(request, done), ingest.stop)
+
+    @operation(app, declared.GET_RECORD)
+    def record(self, request: StreamingRequest, topic: str, partition: str, offset: str) -> Deferred[bytes]:
+        return self._downloads.payload(request, topic, partition, offset)
+
+    @operation(app, declared.GET_ENVELOPE)
+    def envelope(self, request: StreamingRequest, topic: str, partition: str, offset: str) -> Deferred[bytes]:
+        return self._downloads.envelope(request, topic, partition, offset)
 
     @operation(app, tus_declared.OPTIONS_UPLOADS)
     def uploads_options(self, request: IRequest, topic: str) -> bytes:

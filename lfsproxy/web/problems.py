@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 
 from lfsproxy.errors import BrokerRefused, ChecksumMismatch, LfsError
+from lfsproxy.web.ranges import RangeNotSatisfiable
 
 RETRY_AFTER_SECONDS = 5
 
@@ -60,6 +61,8 @@ def render_problem(request: IRequest, error: LfsError) -> bytes:
         document.update(algorithm=error.algorithm, expected=error.expected, actual=error.actual)
     elif isinstance(error, BrokerRefused):
         document["kafka_error_code"] = error.code
+    elif isinstance(error, RangeNotSatisfiable):
+        request.setHeader(b"Content-Range", b"bytes */%d" % error.size)
     elif isinstance(error, MethodUnsupported):
         request.setHeader(b"Allow", error.allowed.encode("ascii"))
     if error.http_status == 503:

@@ -14,6 +14,7 @@ from twisted.web.server import Site
 
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
+from lfsproxy.downloads import Downloads
 from lfsproxy.errors import Draining, LfsError
 from lfsproxy.interfaces import IEnvelopePublisher, IMetrics
 from lfsproxy.readiness import Readiness
@@ -23,6 +24,7 @@ from lfsproxy.web.api import HttpApi, route_of
 from lfsproxy.web.channel import StreamingChannel
 from lfsproxy.web.content import UploadContent
 from lfsproxy.web.cors import Cors
+from lfsproxy.web.download import DownloadApi
 from lfsproxy.web.ingest import Ingest
 from lfsproxy.web.request import StreamingRequest
 from lfsproxy.web.tus import TusApi
@@ -159,6 +161,7 @@ def make_site(
     budget: MemoryBudget,
     metrics: IMetrics,
     readiness: Readiness,
+    downloads: Downloads,
     uploads: ResumableUploads | None = None,
 ) -> LfsSite:
     """The HTTP door: a factory to listen with at LFS_HTTP_ADDR.
@@ -173,5 +176,11 @@ def make_site(
         return Ingest(claims, publisher, budget, topic, request.body, content)
 
     cors = Cors(settings.cors_origins)
-    api = HttpApi(begin, readiness, cors, TusApi(uploads, readiness, cors))
+    api = HttpApi(
+        begin,
+        readiness,
+        cors,
+        TusApi(uploads, readiness, cors),
+        DownloadApi(downloads, readiness, settings.stall_timeout),
+    )
     return LfsSite(reactor, api, cors, readiness, metrics, settings.stall_timeout)
