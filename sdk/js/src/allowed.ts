@@ -18,7 +18,7 @@ export function checkSize(envelope: Envelope, maxSize: number): void {
  *
  * Whoever may produce to a topic decides what an envelope says: it must not make a reader fetch anything else
  * that the reader's credentials can see. A key with a `.` or `..` between slashes is refused too, as URLs
- * resolve it, and so is one with half a surrogate pair, which is no text.
+ * resolve it.
  */
 export function checkPlace(envelope: Envelope, buckets: ReadonlySet<string>, prefixes: readonly string[]): void {
   const { s3_bucket, s3_key } = envelope;
@@ -26,11 +26,7 @@ export function checkPlace(envelope: Envelope, buckets: ReadonlySet<string>, pre
     throw new EnvelopeNotAllowedError(`the envelope points to the bucket ${quoted(s3_bucket)}, not allowed`);
   }
   const dotted = s3_key.split("/").some((part) => part === "." || part === "..");
-  if (dotted || isBroken(s3_key) || !prefixes.some((prefix) => s3_key.startsWith(prefix))) {
+  if (dotted || !prefixes.some((prefix) => s3_key.startsWith(prefix))) {
     throw new EnvelopeNotAllowedError(`the envelope points to the key ${quoted(s3_key)}, not allowed`);
   }
-}
-
-function isBroken(text: string): boolean {
-  return /\p{Surrogate}/u.test(text);
 }

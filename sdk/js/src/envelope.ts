@@ -24,6 +24,9 @@ export interface Envelope {
 const VERSION = 1;
 const MAX_ENVELOPE_BYTES = 64 * 1024;
 const OPENING_BRACE = 0x7b;
+/** Levels of objects and arrays: a parser's own limit differs from language to language. */
+const MAX_NESTING = 100;
+const NESTING = /"(?:[^"\\]|\\.)*"?|[[{]|[\]}]/gs;
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 type Fields = Record<string, unknown>;
@@ -71,13 +74,13 @@ function envelopeFields(value: Uint8Array | null): Fields | null {
   let fields: unknown;
   try {
     const json = decoder.decode(value);
-    if (!json.includes('"lfs_version"')) {
+    if (!json.includes('"lfs_version"') || isNestedTooDeep(json)) {
       return null;
     }
     fields = parse(json, undefined, { onDuplicateKey: ({ newValue }) => newValue });
   } catch (error) {
-    if (error instanceof SyntaxError || error instanceof TypeError || error instanceof RangeError) {
-      return null; // not UTF-8, not JSON, or nested too deeply
+    if (error instanceof SyntaxError || error instanceof TypeError) {
+      return null; // not JSON, or not UTF-8
     }
     throw error;
   }
@@ -88,21 +91,35 @@ function envelopeFields(value: Uint8Array | null): Fields | null {
   return object;
 }
 
+function isNestedTooDeep(json: string): boolean {
+  let depth = 0;
+  for (const [token] of json.matchAll(NESTING)) {
+    depth += token === "[" || token === "{" ? 1 : token === "]" || token === "}" ? -1 : 0;
+    if (depth > MAX_NESTING) {
+      return true;
+    }
+  }
+  return false;
+}
+
 /** An own field only: the parser makes `__proto__` of the JSON the object's prototype. */
 function has(fields: Fields, name: string): boolean {
   return Object.hasOwn(fields, name);
 }
 
-/** A number that is written as an integer: 5.0 and 1e3 are none. Beyond 2^53 the nearest number. */
+/** A number that is written as an integer: 5.0 and 1e3 are none. Beyond 2^53 the nearest number; -0 is 0. */
 function integer(fields: Fields, name: string): number | undefined {
   const found = has(fields, name) ? fields[name] : undefined;
-  return isLosslessNumber(found) && /^-?\d+$/.test(found.value) ? Number(found.value) : undefined;
+  return isLosslessNumber(found) && /^-?\d+$/.test(found.value) ? Number(found.value) + 0 : undefined;
 }
 
 function text(fields: Fields, name: string): string {
   const found = has(fields, name) ? fields[name] : undefined;
   if (typeof found !== "string") {
     throw new InvalidEnvelopeError(`the envelope's ${name} is ${quoted(found)}, a string is needed`);
+  }
+  if (/\p{Surrogate}/u.test(found)) {
+    throw new InvalidEnvelopeError(`the envelope's ${name} is ${quoted(found)}, which is half of a character`);
   }
   return found;
 }

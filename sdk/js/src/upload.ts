@@ -57,11 +57,11 @@ export async function upload(
   options: UploadOptions = {},
 ): Promise<Uploaded> {
   const body = await bodyOf(source);
-  const target = `${String(url).replace(/\/+$/, "")}/v1/topics/${encodeURIComponent(topic)}/records`;
+  const target = `${String(url).replace(/\/+$/, "")}/v1/topics/${encodeURIComponent(topic)}/records?${query(body, options)}`;
   const progress = new Progress(body, options.onProgress);
   let response: Response;
   try {
-    response = await (options.fetch ?? fetch)(`${target}?${query(body, options)}`, {
+    response = await (options.fetch ?? fetch)(target, {
       method: "POST",
       headers: requestHeaders(progress, options),
       body: progress.body,
@@ -70,8 +70,12 @@ export async function upload(
       ...(progress.streams ? { duplex: "half" } : {}),
     });
   } catch (error) {
+    progress.stop(error);
     options.signal?.throwIfAborted();
     throw progress.failure(error);
+  }
+  if (response.status !== 201) {
+    progress.stop(new Error(`the proxy answers ${response.status}`));
   }
   return answered(response, options.signal);
 }
@@ -161,6 +165,9 @@ class Progress {
   readonly streams: boolean;
   readonly size: number | undefined;
   #failed: { error: unknown } | undefined;
+  #stopped: unknown;
+  #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   #sent = 0;
   #ended = false;
 
@@ -172,12 +179,17 @@ class Progress {
       return;
     }
     this.streams = true;
-    let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
     this.body = new ReadableStream<Uint8Array>(
       {
+        start: (controller) => {
+          this.#controller = controller;
+        },
         pull: async (controller) => {
-          reader ??= body.stream().getReader();
-          const { done, value } = await this.#read(reader);
+          this.#reader ??= body.stream().getReader();
+          const { done, value } = await this.#read(this.#reader);
+          if (this.#stopped !== undefined) {
+            return;
+          }
           if (done) {
             this.#ended = true;
             controller.close();
@@ -188,10 +200,20 @@ class Progress {
           this.#ended = this.#sent === this.size;
           onProgress?.(this.#sent, this.size);
         },
-        cancel: (reason) => reader?.cancel(reason),
+        cancel: (reason) => this.#reader?.cancel(reason),
       },
       { highWaterMark: 0 },
     );
+  }
+
+  /** No more of the body is wanted. Node's `fetch` would read it to its end, even where its connection is gone. */
+  stop(reason: unknown): void {
+    if (this.streams && !this.#ended && this.#stopped === undefined) {
+      this.#stopped = reason;
+      this.#controller?.error(reason);
+      // The upload has failed already: what the body says to that is no news.
+      this.#reader?.cancel(reason).catch(() => undefined);
+    }
   }
 
   /** What to throw where `fetch` failed. */

@@ -58,17 +58,19 @@ export function etagOf(body) {
   return `"${createHash("md5").update(body).digest("hex")}"`;
 }
 
-/** Answers as S3 does. */
+/** Answers as S3 does; true, for `spoil`. */
 export function fail(response, status, code) {
   const text = `<?xml version="1.0"?><Error><Code>${code}</Code></Error>`;
   response.writeHead(status, { "content-type": "application/xml", "content-length": text.length });
   response.end(text);
+  return true;
 }
 
-/** Sends `size` bytes of what was promised, then drops the connection. */
+/** Sends `size` bytes of what was promised, then drops the connection; true, for `spoil`. */
 export function cut(response, body, first, size) {
   response.writeHead(first > 0 ? 206 : 200, { etag: etagOf(body), "content-length": body.length - first });
   response.write(body.subarray(first, first + size), () => response.destroy());
+  return true;
 }
 
 export const KEY = "lfs/default/demo-topic/0/42-6f1c2a04-9f1e-4c1b-8a53-0d7c5c1f9b7e.bin";
@@ -103,4 +105,10 @@ export async function drained(body) {
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
+}
+
+/** Drops the connection without an answer; true, for `spoil`. */
+export function drop(response) {
+  response.destroy();
+  return true;
 }

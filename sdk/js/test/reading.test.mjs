@@ -71,11 +71,6 @@ test("keys reach the store byte for byte", async () => {
   }
 });
 
-test("a key with half a surrogate pair is not followed", async () => {
-  const value = Buffer.from(envelopeOf(BODY).toString().replace(KEY, "lfs/\\ud800"));
-  await assert.rejects(new LfsReader(optionsFor(store)).resolve(value), { code: "envelope-not-allowed" });
-});
-
 test("a wrong last byte errors the stream, and the last bytes are not handed out", async () => {
   const wrong = Buffer.from(BODY);
   wrong[wrong.length - 1] ^= 1;
@@ -171,10 +166,10 @@ test("a missing blob is an error, null, or the envelope", async () => {
 });
 
 test("onMissing does not hide other failures", async () => {
-  spoil = (_request, response) => fail(response, 403, "AccessDenied") ?? true;
+  spoil = (_request, response) => fail(response, 403, "AccessDenied");
   const reader = new LfsReader(optionsFor(store, { onMissing: "skip" }));
   await assert.rejects(reader.resolve(envelopeOf(BODY)), { code: "store-refused", message: /403 AccessDenied/ });
-  spoil = (_request, response) => fail(response, 404, "NoSuchBucket") ?? true;
+  spoil = (_request, response) => fail(response, 404, "NoSuchBucket");
   await assert.rejects(reader.resolve(envelopeOf(BODY)), { code: "store-refused" });
 });
 

@@ -68,6 +68,17 @@ test("what is not UTF-8 or not JSON is ordinary", () => {
   }
 });
 
+test("what is nested in more than 100 levels is ordinary, brackets in text do not count", () => {
+  const nested = (levels) => parsed(good.replace("}", `,"a":${"[".repeat(levels)}${"]".repeat(levels)}}`));
+  assert.equal(nested(99).content_length, 5);
+  assert.equal(nested(100), null);
+  assert.equal(parsed(good.replace("}", `,"a":"\\"${"[".repeat(200)}"}`)).content_length, 5);
+});
+
+test("half of a character in a field is invalid", () => {
+  assert.throws(() => parsed(good.replace("lfs/", "lfs/\\ud800")), invalid);
+});
+
 test("the JSON that is read is that of JSON.parse", () => {
   const pieces = [
     "{",

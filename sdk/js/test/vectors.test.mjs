@@ -37,6 +37,7 @@ after(() => store.close());
 
 async function check(library, vector) {
   current = vector;
+  store.requests.length = 0;
   const told = [];
   const { buckets, prefixes, max_size: maxSize } = document.reader;
   const reader = new library.LfsReader(
@@ -53,6 +54,12 @@ async function check(library, vector) {
     assert.deepEqual(resolved.envelope, vector.envelope ?? null);
     assert.deepEqual(opened.envelope, vector.envelope ?? null);
     assert.equal(resolved.missing, false);
+    const place = vector.envelope && `/${vector.envelope.s3_bucket}/${vector.envelope.s3_key}`;
+    assert.deepEqual(
+      store.requests.map(({ path }) => decodeURIComponent(path)),
+      place ? [place, place] : [],
+    );
+    assert.ok(store.requests.every(({ path }) => /^[A-Za-z0-9\-._~/%]*$/.test(path)));
     assert.deepEqual(
       told.map((one) => one.result),
       vector.outcome === "blob" ? ["ok", "ok"] : [],
