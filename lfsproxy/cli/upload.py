@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any
 
 import attrs
@@ -22,9 +23,15 @@ from lfsproxy.client.upload import Uploader, length_of
 @click.option(
     "--url", default="http://localhost:8080", show_default=True, help="URL of the proxy's HTTP API."
 )
+@click.option(
+    "--api-key",
+    envvar="LFS_API_KEY",
+    show_envvar=True,
+    help="API key, where the proxy asks for one; better in the variable, as other users see options.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the proxy's whole answer.")
 @quiet_option
-def upload(file: str, url: str, as_json: bool, quiet: bool, **options: Any) -> None:
+def upload(file: str, url: str, api_key: str | None, as_json: bool, quiet: bool, **options: Any) -> None:
     """Upload FILE (- is standard input) to the proxy over HTTP, and publish its envelope.
 
     Prints topic:partition:offset of the record, which ``lfsproxy download`` takes.
@@ -32,8 +39,10 @@ def upload(file: str, url: str, as_json: bool, quiet: bool, **options: Any) -> N
     topic, headers = options.pop("topic"), list(options.pop("headers"))
     if file != "-" and all(name != "lfs-filename" for name, _ in headers):
         headers.append(("lfs-filename", os.path.basename(file).encode("utf-8", "surrogateescape")))
+    if api_key and not re.fullmatch(r"[!-~]+", api_key):
+        raise click.UsageError("the API key (LFS_API_KEY) has characters that no key has")
     try:
-        proxy = Uploader(url)
+        proxy = Uploader(url, api_key or None)
     except ValueError as error:
         raise click.UsageError(f"--url: {error}") from None
     with proxy, open_payload(file) as payload:
