@@ -42,13 +42,14 @@ class Wire:
     def __init__(self, door: Door, server: ServerTls, tls: Any = None) -> None:
         self.door = door
         self.end = End()
-        factory: Any = Factory.forProtocol(lambda: self.end)  # type: ignore[arg-type]
+        factory: Any = Factory.forProtocol(lambda: self.end)
         if tls is not None:
             factory = TLSMemoryBIOFactory(tls, True, factory, door.clock)
         self.client: Any = factory.buildProtocol(None)
-        self.served: Any = over_tls(cast(Any, door.site), server, door.clock).buildProtocol(cast(Any, None))
+        factory = over_tls(cast(Any, door.site), server, door.clock)
+        self.served: Any = factory.buildProtocol(None)
         peer = IPv4Address("TCP", "127.0.0.1", 40000)
-        self.ends = (
+        self.ends: tuple[Any, Any] = (
             FakeTransport(self.client, isServer=False),
             FakeTransport(self.served, isServer=True, peerAddress=peer),
         )
@@ -64,7 +65,7 @@ class Wire:
             self.pump.flush()
 
     def send(self, data: bytes) -> None:
-        self.client.transport.write(data) if self.client is self.end else self.client.write(data)
+        (self.ends[0] if self.client is self.end else self.client).write(data)
         self.flow()
 
     def pass_seconds(self, seconds: float) -> None:
