@@ -33,10 +33,8 @@ class SchemathesisTests(TestCase):
 
     async def test_it_finds_nothing(self) -> None:
         servers = await stack()
-        keys = self.mktemp()
-        key, token = new_key("schemathesis", ["*"], ACTIONS, datetime.now(UTC))
-        await in_thread(Path(keys).write_text, write_keys([key]))
-        proxy = await own_proxy(self, servers, LFS_HTTP_API_KEYS_FILE=os.path.abspath(keys))
+        keys, token = file_of_keys(self.mktemp())
+        proxy = await own_proxy(self, servers, LFS_HTTP_API_KEYS_FILE=keys)
         topic = await servers.new_topic("schemathesis", partitions=PARTITIONS, config=ANY_TIME)
         report = self.mktemp()
         out, err, code = await getProcessOutputAndValue(
@@ -77,6 +75,13 @@ class SchemathesisTests(TestCase):
         self.assertGreater(taken, EXAMPLES / 4, uploads)
         self.assertGreater(refused, EXAMPLES / 4, uploads)
         self.assertGreater(taken + refused, EXAMPLES, uploads)
+
+
+def file_of_keys(path: str) -> tuple[str, str]:
+    """Write a file with one key that may do everything; where it is, and the key."""
+    key, token = new_key("schemathesis", ["*"], ACTIONS, datetime.now(UTC))
+    Path(path).write_text(write_keys([key]))
+    return os.path.abspath(path), token
 
 
 def read_report(path: str) -> Any:
