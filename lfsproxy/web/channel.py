@@ -158,10 +158,11 @@ class StreamingChannel(HTTPChannel):
             self._respondToBadRequestAndDisconnect()
             return
         request.gotLength(self.length)
-        expects = [value.lower() for value in headers.getRawHeaders(b"Expect", [])]
-        request.expects_continue = (
-            b"100-continue" in expects and self._version == b"HTTP/1.1" and self.length != 0
-        )
+        if self._version == b"HTTP/1.1":
+            expects = b",".join(headers.getRawHeaders(b"Expect", [])).lower().split(b",")
+            members = {member.strip() for member in expects} - {b""}
+            request.expects_continue = b"100-continue" in members and self.length != 0
+            request.unmet_expectation = min(members - {b"100-continue"}, default=None)
         request.dispatch(self._command, self._path, self._version)
 
     def _is_ambiguous(self, request: StreamingRequest) -> bool:

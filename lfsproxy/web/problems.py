@@ -82,6 +82,15 @@ class TooManyUploads(LfsError):
     result = "client_error"
 
 
+class ExpectationFailed(LfsError):
+    """An expectation that is not 100-continue (RFC 9110, section 10.1.1)."""
+
+    http_status = 417
+    problem = "expectation-failed"
+    title = "The expectation cannot be met"
+    result = "client_error"
+
+
 def problem_of(error: BaseException) -> LfsError:
     """The error that a client may see in place of any exception; what nobody foresaw is logged."""
     if isinstance(error, LfsError):

@@ -148,8 +148,9 @@ class OrderTests(SynchronousTestCase):
             self.assertEqual(client.answer().status, 411)
 
     def test_an_absolute_target(self) -> None:
-        self.client.send(request("GET", "http://elsewhere/healthz?x"))
-        self.assertEqual(self.client.answer().status, 200)
+        for scheme in ("http", "HTTPS"):
+            self.client.send(request("GET", f"{scheme}://elsewhere/healthz?x"))
+            self.assertEqual(self.client.answer().status, 200)
 
     def test_a_blank_line_between_requests_is_skipped(self) -> None:
         self.client.send(request(body=b"one") + b"\r\n" + request("GET", "/healthz"))
@@ -195,6 +196,23 @@ class ContinueTests(SynchronousTestCase):
     def test_no_continue_for_http_1_0(self) -> None:
         self.client.send(request(body=b"x", headers=[EXPECT], version="1.0"))
         self.assertNotIn(CONTINUE, self.client.received)
+
+    def test_in_a_list(self) -> None:
+        self.client.send(request(body=b"x", headers=["Expect: 100-Continue,", "Expect: 100-continue"])[:-1])
+        self.assertEqual(self.client.received, CONTINUE)
+
+    def test_other_expectations_are_417_and_nothing_is_read(self) -> None:
+        for expect in ("200-ok", "100-continue, 200-ok", "100-continue\r\nExpect: 200-ok"):
+            client = self.door.client()
+            client.send(request(body=b"x", headers=[f"Expect: {expect}"])[:-1])
+            self.assertNotIn(CONTINUE, client.received)
+            answer = client.answer()
+            self.assertEqual((answer.status, answer.json["type"]), (417, "/problems/expectation-failed"))
+            self.assertIn("200-ok", answer.json["detail"])
+        self.assertEqual(self.door.publisher.records, [])
+        # HTTP/1.0 has no expectations (RFC 9110, section 10.1.1).
+        answer = self.door.ask(request(body=b"x", headers=["Expect: 200-ok"], version="1.0"))
+        self.assertEqual(answer.status, 201)
 
     def test_a_form_gets_it_too(self) -> None:
         headers = [EXPECT, "Content-Type: multipart/form-data; boundary=b", "Content-Length: 99"]
