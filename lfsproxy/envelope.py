@@ -62,6 +62,10 @@ def parse_envelope(value: bytes | None) -> Envelope | None:
             raise InvalidEnvelope(
                 f"the envelope's {field.name} is {fields.get(field.name)!r:.80}, {wanted.__name__} is needed"
             )
+        if wanted is str and not _is_text(fields[field.name]):
+            raise InvalidEnvelope(
+                f"the envelope's {field.name} is {fields[field.name]!r:.80}, which is no text"
+            )
     envelope = Envelope(**{field.name: fields[field.name] for field in attrs.fields(Envelope)})
     if envelope.content_length < 0:
         raise InvalidEnvelope(f"the envelope's content_length is {envelope.content_length}")
@@ -72,6 +76,15 @@ def parse_envelope(value: bytes | None) -> Envelope | None:
     except InvalidChecksum as error:
         raise InvalidEnvelope(f"the envelope's checksum is not usable: {error}") from None
     return attrs.evolve(envelope, checksum=checksum)
+
+
+def _is_text(text: str) -> bool:
+    """JSON can escape half a surrogate pair, which nothing can be made of: no key, no header, no JSON."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _envelope_fields(value: bytes | None) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from lfsproxy.checksums import Buffer, Checksum
-from lfsproxy.errors import BlobMissing, BlobTruncated, StoreUnavailable
+from lfsproxy.errors import BlobMissing, BlobTruncated, StoreRefused, StoreUnavailable
 from lfsproxy.interfaces import IBlobDownload, IBlobSource
 from lfsproxy.s3.answers import Answer
 from lfsproxy.s3.client import S3Client
@@ -99,6 +99,8 @@ class S3Download:
         """Ask for the bytes, and take the head of the answer."""
         last = None if self._whole else self._end - 1
         answer = await self._client.get_object(self._key, self._position, last, self._etag)
+        if answer.code == "NoSuchBucket":
+            raise StoreRefused(f"the bucket {self._client.location.bucket} does not exist (LFS_S3_BUCKET)")
         if answer.status == 404:
             raise BlobMissing(f"the blob {self._name} is missing")
         if answer.stream is None:

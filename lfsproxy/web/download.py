@@ -146,7 +146,10 @@ class DownloadApi:
             offset=found.offset,
             error=error,
         )
-        request.channel.abort()
+        if isinstance(error, Stalled):
+            request.channel.abort()
+        else:
+            request.channel.end()
         await Deferred[None]()
 
 
