@@ -106,7 +106,7 @@ class DownloadTests(HttpDoorTests):
     async def upload(self, data: bytes, query: str = "partition=0", *form: str) -> Any:
         """Upload through the door; what it answers."""
         name = self.mktemp()
-        Path(name).write_bytes(data)
+        await in_thread(Path(name).write_bytes, data)
         arguments = ["-F", f"file=@{name}{form[0]}"] if form else ["-X", "POST", "-T", name]
         status, answer, _ = await self.curl(*arguments, query=query)
         self.assertEqual(status, 201, answer)

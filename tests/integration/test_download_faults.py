@@ -208,7 +208,7 @@ class SlowClientTests(TestCase):
         name = self.mktemp()
         data = os.urandom(MIB) * (STALLED_SIZE // MIB)
         digest = hashlib.sha256(data).hexdigest()
-        Path(name).write_bytes(data)
+        await in_thread(Path(name).write_bytes, data)
         url = f"{proxy.http}/v1/topics/{topic}/records"
         out, _, _ = await getProcessOutputAndValue(
             "curl", ["-sS", "-w", "%{http_code}", "-o", os.devnull, "-X", "POST", "-T", name, url]

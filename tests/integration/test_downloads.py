@@ -170,9 +170,9 @@ class ConditionTests(DownloadTests):
         data = os.urandom(SIZE)
         offset = (await self.upload(data))["offset"]
         name = self.mktemp()
-        Path(name).write_bytes(data[: 3 * MIB])
+        await in_thread(Path(name).write_bytes, data[: 3 * MIB])
         await self.get(offset, "-C", "-", "-o", name)
-        self.assertTrue(Path(name).read_bytes() == data)
+        self.assertTrue(await in_thread(Path(name).read_bytes) == data)
 
 
 class OrdinaryTests(DownloadTests):
