@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode, urlsplit
@@ -29,9 +30,15 @@ ANSWER_SECONDS = 900
 @click.option(
     "--url", default="http://localhost:8080", show_default=True, help="URL of the proxy's HTTP API."
 )
+@click.option(
+    "--api-key",
+    envvar="LFS_API_KEY",
+    show_envvar=True,
+    help="API key, where the proxy asks for one; better in the variable, as other users see options.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the proxy's whole answer.")
 @quiet_option
-def upload(file: str, url: str, as_json: bool, quiet: bool, **options: Any) -> None:
+def upload(file: str, url: str, api_key: str | None, as_json: bool, quiet: bool, **options: Any) -> None:
     """Upload FILE (- is standard input) to the proxy over HTTP, and publish its envelope.
 
     Prints topic:partition:offset of the record, which ``lfsproxy download`` takes.
@@ -42,7 +49,8 @@ def upload(file: str, url: str, as_json: bool, quiet: bool, **options: Any) -> N
         checksum = new_checksum(options["checksum_algo"] or "sha256")
         with transfer(f"Uploading {name_of(file)}", length, quiet) as advance:
             body = _read(payload, checksum, advance)
-            answer = send(url, f"/v1/topics/{quote(topic, safe='')}/records?{query}", body, length)
+            path = f"/v1/topics/{quote(topic, safe='')}/records?{query}"
+            answer = send(url, path, body, length, api_key)
     envelope = answer["envelope"]
     if envelope["checksum_algo"] == checksum.name and envelope["checksum"] != checksum.hexdigest():
         raise ChecksumMismatch(checksum.name, checksum.hexdigest(), envelope["checksum"])
@@ -77,7 +85,7 @@ def _read(payload: BinaryIO, checksum: Checksum, advance: Any) -> Iterator[bytes
         advance(len(data))
 
 
-def send(url: str, path: str, body: Iterator[bytes], length: int | None) -> Any:
+def send(url: str, path: str, body: Iterator[bytes], length: int | None, api_key: str | None = None) -> Any:
     """POST a body, chunked where its length is not known; returns the JSON of a 201.
 
     Raises ClickException with the proxy's own words for anything else.
@@ -88,6 +96,10 @@ def send(url: str, path: str, body: Iterator[bytes], length: int | None) -> Any:
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname, parts.port, timeout=ANSWER_SECONDS)
     headers = {"Content-Type": "application/octet-stream"}
+    if api_key:
+        if not re.fullmatch(r"[!-~]+", api_key):
+            raise click.UsageError("the API key (LFS_API_KEY) has characters that no key has")
+        headers["Authorization"] = f"Bearer {api_key}"
     if length is not None:
         headers["Content-Length"] = str(length)
     try:

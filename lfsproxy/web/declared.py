@@ -27,6 +27,7 @@ from lfsproxy.errors import (
     UnreadableRecord,
     UnsupportedEnvelope,
 )
+from lfsproxy.keys import READ, WRITE
 from lfsproxy.web import schemas
 from lfsproxy.web.assets import ASSETS
 from lfsproxy.web.content import LengthRequired
@@ -222,6 +223,7 @@ POST_RECORD = Operation(
         StoreUnavailable,
         Draining,
     ),
+    action=WRITE,
 )
 
 RECORD_PLACE = (
@@ -288,6 +290,7 @@ GET_RECORD = Operation(
         StoreRefused,
         StoreUnavailable,
     ),
+    action=READ,
 )
 
 GET_ENVELOPE = Operation(
@@ -298,4 +301,5 @@ GET_ENVELOPE = Operation(
     answers=(Answer(200, "The envelope", {"application/json": ENVELOPE}),),
     parameters=RECORD_PLACE,
     errors=READ_ERRORS,
+    action=READ,
 )

@@ -97,6 +97,13 @@ class UploadTests(SynchronousTestCase):
         name = self.file.name
         self.assertEqual(self.sent(), ("/v1/topics/demo/records", [("header", f"lfs-filename:{name}")]))
 
+    def test_sends_an_api_key(self) -> None:
+        for options, variables in ((("--api-key", "k1"), {}), ((), {"LFS_API_KEY": "k1"})):
+            self.assertEqual(self.upload(None, *options, env=variables).exit_code, 0)
+            self.assertEqual(self.proxy.headers.pop()["Authorization"], "Bearer k1")
+        result = self.upload(None, "--api-key", "k\n1")
+        self.assertEqual((result.exit_code, self.proxy.headers), (2, []))
+
     def test_sends_options(self) -> None:
         result = self.upload(
             None,
