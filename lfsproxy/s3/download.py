@@ -121,6 +121,8 @@ class S3Download:
         return Deferred.fromCoroutine(self._read())
 
     async def _read(self) -> bytes:
+        # However long ago the last bytes were asked for: a slow reader is no trouble of the store's.
+        self._progress = self._clock.seconds()
         while self._position < self._end:
             if self._stream is None:
                 await self.start()
@@ -133,7 +135,6 @@ class S3Download:
             if not data:
                 await self._broke("the store ended the body too early")
                 continue
-            self._progress = self._clock.seconds()
             self._position += len(data)
             if self._position > self._end:
                 raise BlobTruncated(f"the store gives more of the blob {self._name} than was asked for")

@@ -84,7 +84,7 @@ class BodyStream(Protocol):
         if reason.check(ResponseDone):
             self._ended = True
         else:
-            self._error = BodyBroken(reason.getErrorMessage())
+            self._error = BodyBroken(_text(reason))
         reader, self._reader = self._reader, None
         if reader is not None and self._ended:
             reader.callback(b"")
@@ -117,3 +117,9 @@ class BodyStream(Protocol):
         if self._silence is not None:
             self._silence.cancel()
             self._silence = None
+
+
+def _text(failure: Failure) -> str:
+    """Why a body ended, of what Agent wraps into one failure of several."""
+    failures = getattr(failure.value, "reasons", None) or [failure]
+    return "; ".join(str(each.value) or type(each.value).__name__ for each in failures)

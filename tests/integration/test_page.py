@@ -140,8 +140,17 @@ class PageTests(TestCase):
             self.dark()
             self.shot("upload-page-dark")
             self.check_log()
+            link = self.browser.find_element(By.XPATH, "//li[h3[text()='large.bin']]//a[@class='download']")
+            folder = Path(downloads)
+            folder.mkdir()
+            behavior = {"behavior": "allow", "downloadPath": str(folder.resolve())}
+            self.browser.execute_cdp_cmd("Browser.setDownloadBehavior", behavior)
+            link.click()
+            WebDriverWait(self.browser, SECONDS).until(lambda _: (folder / "large.bin").exists())
+            self.assertTrue((folder / "large.bin").read_bytes() == data["large.bin"])
             return results
 
+        downloads = self.mktemp()
         results = await in_thread(use)
         records = {record.offset: record for record in await in_thread(read_records, self.servers, topic)}
         self.assertEqual(len(records), len(data))
