@@ -9,6 +9,7 @@ An envelope of version 1 is UTF-8 JSON without spaces, its fields in the order o
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,12 @@ from lfsproxy.errors import EnvelopeNotAllowed, InvalidChecksum, InvalidEnvelope
 VERSION = 1
 MAX_ENVELOPE_BYTES = 64 * 1024
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
+
+
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = r'"(?:[ !#-\[\]-~]|\\[ -~])*"'
+_MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(?: *; *{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))*")
+"""RFC 9110, section 8.3.1."""
 
 
 @attrs.frozen
@@ -105,6 +112,11 @@ def _envelope_fields(value: bytes | None) -> dict[str, Any] | None:
     if "s3_bucket" not in fields or "s3_key" not in fields:
         return None
     return fields
+
+
+def is_media_type(text: str) -> bool:
+    """Whether a content type is one. An envelope has whatever its producer wrote there."""
+    return _MEDIA_TYPE.fullmatch(text) is not None
 
 
 def check_place(envelope: Envelope, buckets: Collection[str], prefixes: Collection[str]) -> None:

@@ -1,8 +1,8 @@
 """What schemathesis has to know of the world that the OpenAPI document cannot say (its SCHEMATHESIS_HOOKS).
 
-The parts of a request that are meant to be right name the topic LFS_TEST_TOPIC, partitions and records that exist,
-checksums that are those of the bytes, and one of the options that exclude each other. A part that is meant to
-be wrong is sent as it was made.
+The parts of a request that are meant to be right name the topic LFS_TEST_TOPIC, partitions and records that
+exist, checksums that are those of the bytes, and one of the options that exclude each other. A part that is
+meant to be wrong is sent as it was made.
 """
 
 from __future__ import annotations
@@ -103,10 +103,10 @@ def make_upload_true(case: Any) -> None:
 
 
 def make_found(case: Any) -> None:
-    """Let a download be of one of the records that were put into partition 0 before, mostly."""
+    """Let a download be of one of the records that were put into partition 0 before."""
     offset = int(case.path_parameters["offset"])
     case.path_parameters["partition"] = 0
-    case.path_parameters["offset"] = offset % (RECORDS_THERE + 1)
+    case.path_parameters["offset"] = offset % RECORDS_THERE
 
 
 def exclusive(name: str) -> str:

@@ -372,7 +372,7 @@ class ForgedTests(DownloadTests):
         key = f"lfs/default/{self.topic}/0/0-x.bin"
         client = self.servers.s3_client()
         await in_thread(client.put_object, Bucket=self.servers.bucket, Key=key, Body=b"secret")
-        for content_type in ("text/html\r\nX-Evil: 1", "a\nb", "\u00e9", "", "x" * 5000):
+        for content_type in ("text/html\r\nX-Evil: 1", "a\nb", "\u00e9", "", "html", "a/" + "x" * 5000):
             value = envelope_of(self.servers, key, content_type=content_type)
             name = b'a\r\nX-Evil: 1"; filename="b\x00\xff'
             headers = [("lfs-filename", name)]

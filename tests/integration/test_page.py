@@ -158,9 +158,9 @@ class PageTests(TestCase):
             path, _, offset = result["link"].rpartition("/")
             self.assertEqual(path, f"{self.proxy.http}/v1/topics/{topic}/partitions/0/records")
             record = records[int(offset)]
-            # An upload by tus is answered with where its record is, not with the envelope.
-            self.assertIsNone(result["envelope"])
-            self.assertEqual(json.loads(record.value)["checksum"], hashlib.sha256(content).hexdigest())
+            # An upload by tus is answered with where its record is; the page asks for the envelope.
+            self.assertEqual(result["envelope"], json.loads(record.value))
+            self.assertEqual(result["envelope"]["checksum"], hashlib.sha256(content).hexdigest())
             self.assertEqual((record.key, dict(record.headers)), (b"user-1", {"lfs-filename": name.encode()}))
 
     async def test_files_can_be_dropped(self) -> None:
