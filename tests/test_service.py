@@ -22,6 +22,7 @@ from lfsproxy.metrics import PrometheusMetrics
 from lfsproxy.service import LfsProxy, make_service
 from lfsproxy.settings import load_settings
 from lfsproxy.testing import MemoryBlobStore, MemoryPublisher
+from lfsproxy.testing_downloads import MemoryBlobSource, MemoryLog
 
 RECORDS = "/v1/topics/demo-topic/records"
 ANY_PORT = {
@@ -94,7 +95,16 @@ class ProxyTestCase(TestCase):
         """The proxy with doubles for S3 and Kafka; no broker answers."""
         nowhere = {"LFS_KAFKA_BROKERS": f"127.0.0.1:{unused_port()}"}
         loaded = load_settings({**ANY_PORT, **nowhere, **environment}, {})
-        return LfsProxy(reactor, loaded, self.store, self.publisher, PrometheusMetrics("1.2.3"), [self.close])
+        return LfsProxy(
+            reactor,
+            loaded,
+            self.store,
+            self.publisher,
+            PrometheusMetrics("1.2.3"),
+            [self.close],
+            log=MemoryLog(self.publisher),
+            source=MemoryBlobSource(self.store),
+        )
 
     def start(self, proxy: LfsProxy) -> LfsProxy:
         proxy.privilegedStartService()

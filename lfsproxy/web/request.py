@@ -40,6 +40,8 @@ class StreamingRequest(server.Request):
         self.unmet_expectation: bytes | None = None
         self.body_paused = False
         self.answered_early = False
+        self.key_id: str | None = None
+        """The id of the API key that the request came with, once it was found."""
         self._ends = False
 
     def gotLength(self, length: int | None) -> None:
@@ -53,12 +55,20 @@ class StreamingRequest(server.Request):
         path, _, query = uri.partition(b"?")
         if path.lower().startswith((b"http://", b"https://")):
             path = b"/" + path.split(b"://", 1)[1].partition(b"/")[2]
-        self.path, self.query = path, query
+        base = self.lfs_site.base_path.encode("ascii")
+        # A reverse proxy may have taken the base path away, and probes come without it.
+        self.path, self.query = (path[len(base) :] if path.startswith(base + b"/") else path), query
         self.args = http.parse_qs(query, True)
         self.lfs_site.prepare(self)
         refusal = self._refusal()
         if refusal is not None:
             self.answer(render_problem(self, refusal))
+        elif base and path == base:
+            # The page's own links are relative to the slash.
+            self.setResponseCode(http.PERMANENT_REDIRECT)
+            self.setHeader(b"Location", base + b"/")
+            self.setHeader(b"Content-Length", b"0")
+            self.answer(b"")
         else:
             self.process()
 
@@ -75,6 +85,10 @@ class StreamingRequest(server.Request):
         if self.path.startswith(b"//"):
             return NotFound(f"nothing is at {self.path[:200].decode('latin-1')}")
         return None
+
+    def set_location(self, header: bytes, path: str) -> None:
+        """Name a path of this API in a header, as clients have to ask for it."""
+        self.setHeader(header, f"{self.lfs_site.base_path}{path}".encode("ascii"))
 
     def answer(self, body: bytes) -> None:
         """Write a whole response and be done."""

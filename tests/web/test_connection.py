@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.web import channel
@@ -77,17 +78,27 @@ class FramingTests(SynchronousTestCase):
         ):
             self.assertRefused(wire)
 
+    def test_tls_is_told_apart(self) -> None:
+        with capturedLogs() as events:
+            self.assertRefused(b"\x16\x03\x01\x02\x00\x01")
+        self.assertIn("it speaks TLS, and LFS_HTTP_TLS_CERT is not set", formatEvent(events[-1]))
+
     def test_a_header_without_a_colon(self) -> None:
         self.assertRefused(request("GET", "/healthz", headers=["nonsense"]))
         self.assertRefused(request("GET", "/healthz", headers=["non sense: x"]))
 
     def test_long_lines(self) -> None:
-        self.assertRefused(b"GET /" + b"x" * 70_000, status=431)
-        self.assertRefused(request("GET", "/" + "x" * 33_000), status=431)
+        self.assertRefused(b"GET /" + b"x" * 70_000, status=414)
+        self.assertRefused(request("GET", "/" + "x" * 33_000), status=414)
+        self.assertRefused(request("GET", "/healthz", headers=["X: " + "y" * 70_000]), status=431)
 
     def test_many_headers(self) -> None:
-        self.assertRefused(request("GET", "/healthz", headers=[f"X-{n}: y" for n in range(300)]))
-        self.assertRefused(request("GET", "/healthz", headers=[f"X-{n}: {'y' * 8000}" for n in range(5)]))
+        few = [f"X-{n}: y" for n in range(channel.StreamingChannel.maxHeaders - 2)]
+        self.assertEqual(Door().ask(request("GET", "/healthz", headers=few)).status, 200)
+        self.assertRefused(request("GET", "/healthz", headers=[*few, "One: more"]), status=431)
+        large = [f"X-{n}: {'y' * 8000}" for n in range(5)]
+        self.assertRefused(request("GET", "/healthz", headers=large), status=431)
+        self.assertRefused(request("GET", "/" + "x" * 30_000, headers=large[:1]), status=431)
 
 
 class OrderTests(SynchronousTestCase):

@@ -15,10 +15,12 @@ from twisted.trial.unittest import TestCase
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.checksums import Buffer
 from lfsproxy.claimcheck import ClaimCheck
+from lfsproxy.downloads import Downloads
 from lfsproxy.interfaces import IBlobUpload
 from lfsproxy.readiness import Readiness
 from lfsproxy.settings import Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics, MemoryPublisher
+from lfsproxy.testing_downloads import MemoryBlobSource, MemoryLog
 from lfsproxy.web.ingest import READ_BYTES
 from lfsproxy.web.request import StreamingRequest
 from lfsproxy.web.site import make_site
@@ -105,14 +107,10 @@ class LoopbackTests(TestCase):
         store, settings = SlowStore(), Settings()
         budget = MemoryBudget(reactor, settings.upload_memory, settings.s3_part_size, 30)
         claims = ClaimCheck(store, MemoryMetrics(), reactor)
+        publisher, metrics = MemoryPublisher({"t": 1}), MemoryMetrics()
+        downloads = Downloads(MemoryLog(publisher), MemoryBlobSource(store), budget, metrics, reactor)
         site = make_site(
-            reactor,
-            settings,
-            claims,
-            MemoryPublisher({"t": 1}),
-            budget,
-            MemoryMetrics(),
-            Readiness(reactor, {}),
+            reactor, settings, claims, publisher, budget, metrics, Readiness(reactor, {}), downloads
         )
         prepare = site.prepare
 
