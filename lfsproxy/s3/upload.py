@@ -28,6 +28,7 @@ from lfsproxy.interfaces import IBlobUpload, IPartMemory, StoredBlob
 from lfsproxy.s3.answers import Answer
 from lfsproxy.s3.cleanup import Cleanup, Leftover
 from lfsproxy.s3.client import S3Client, S3Refused, S3Unavailable, composite_crc, encode_crc
+from lfsproxy.s3.digest import INLINE_BYTES
 from lfsproxy.s3.parts import Gate, PartSender
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -37,9 +38,6 @@ _MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(?: *; *{_TOKEN}=(?:{_TOKEN}|{_QUOT
 FORM = "application/x-www-form-urlencoded"
 MAX_PARTS = 10_000
 """Parts of one multipart upload, at most ("Amazon S3 multipart upload limits")."""
-
-INLINE_BYTES = 64 * 1024
-"""Below this, hashing takes less time than going to a thread."""
 
 
 class State(Enum):

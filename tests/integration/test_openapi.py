@@ -6,12 +6,14 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
+from lfsproxy.keys import ACTIONS, new_key, write_keys
 from lfsproxy.web.api import HttpApi
 from tests.integration.proxy import own_proxy
 from tests.integration.stack import in_thread, stack
@@ -31,7 +33,8 @@ class SchemathesisTests(TestCase):
 
     async def test_it_finds_nothing(self) -> None:
         servers = await stack()
-        proxy = await own_proxy(self, servers)
+        keys, token = file_of_keys(self.mktemp())
+        proxy = await own_proxy(self, servers, LFS_HTTP_API_KEYS_FILE=keys)
         topic = await servers.new_topic("schemathesis", partitions=PARTITIONS, config=ANY_TIME)
         report = self.mktemp()
         out, err, code = await getProcessOutputAndValue(
@@ -39,6 +42,7 @@ class SchemathesisTests(TestCase):
             [
                 "-c", RUN, "--config-file", CONFIG,
                 "run", f"{proxy.http}/openapi.json", "--url", proxy.http, "--checks", "all",
+                "--header", f"Authorization: Bearer {token}",
                 "--max-examples", str(EXAMPLES), "--workers", "1", "--continue-on-failure", "--no-color",
                 "--phases", "examples,coverage,fuzzing", "--seed", "1", "--warnings", "off",
                 "--generation-database", "none", "--report", "json", "--report-json-path", report,
@@ -71,6 +75,13 @@ class SchemathesisTests(TestCase):
         self.assertGreater(taken, EXAMPLES / 4, uploads)
         self.assertGreater(refused, EXAMPLES / 4, uploads)
         self.assertGreater(taken + refused, EXAMPLES, uploads)
+
+
+def file_of_keys(path: str) -> tuple[str, str]:
+    """Write a file with one key that may do everything; where it is, and the key."""
+    key, token = new_key("schemathesis", ["*"], ACTIONS, datetime.now(UTC))
+    Path(path).write_text(write_keys([key]))
+    return os.path.abspath(path), token
 
 
 def read_report(path: str) -> Any:
