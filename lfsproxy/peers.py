@@ -18,10 +18,15 @@ CHECK_SECONDS = 1.0
 # linux/tcp.h and net/tcp_states.h: the first byte of struct tcp_info is the state; since Linux 4.2 it has
 # tcpi_bytes_acked.
 _ESTABLISHED = 1
-
-
 _BYTES_ACKED = 120
 _INFO_SIZE = 128
+
+
+def beneath(transport: Any) -> Any:
+    """The transport that has the socket: ``transport`` itself, or what TLS goes over."""
+    while isinstance(transport, ProtocolWrapper):
+        transport = transport.transport
+    return transport
 
 
 def peer_is_gone(transport: Any) -> bool:
@@ -40,8 +45,7 @@ def bytes_acknowledged(transport: Any) -> int | None:
 
 def _tcp_info(transport: Any, size: int) -> bytes | None:
     """The first bytes of the kernel's tcp_info: none of a socket that is closed, None where it has none."""
-    while isinstance(transport, ProtocolWrapper):
-        transport = transport.transport
+    transport = beneath(transport)
     handle = transport.getHandle() if hasattr(transport, "getHandle") else None
     if not isinstance(handle, socket.socket) or not hasattr(socket, "TCP_INFO"):
         return None

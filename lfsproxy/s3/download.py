@@ -7,6 +7,7 @@ long that is tried counts from the last progress, so that a long download may be
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
@@ -113,7 +114,6 @@ class S3Download:
             self.close()
             raise BlobTruncated(f"the blob {self._name} has {size} bytes, its envelope says {self._size}")
         self._etag = answer.headers.get("etag")
-        self._progress = self._clock.seconds()
 
     def read(self) -> Deferred[bytes]:
         return Deferred.fromCoroutine(self._read())
@@ -136,8 +136,15 @@ class S3Download:
             if self._position > self._end:
                 raise BlobTruncated(f"the store gives more of the blob {self._name} than was asked for")
             return data
-        self.close()
+        await self._end_body()
         return b""
+
+    async def _end_body(self) -> None:
+        """Read the body's end, so that its connection serves the next request."""
+        if self._stream is not None:
+            with suppress(BodyBroken):
+                await self._stream.read()
+        self.close()
 
     async def _broke(self, why: str) -> None:
         """Wait before the body is taken up again, or raise when that has been tried for long enough."""

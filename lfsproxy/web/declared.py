@@ -26,6 +26,7 @@ from lfsproxy.errors import (
     UnreadableRecord,
     UnsupportedEnvelope,
 )
+from lfsproxy.keys import READ, WRITE
 from lfsproxy.web import schemas
 from lfsproxy.web.assets import ASSETS
 from lfsproxy.web.content import LengthRequired
@@ -221,6 +222,7 @@ POST_RECORD = Operation(
         StoreUnavailable,
         Draining,
     ),
+    action=WRITE,
 )
 
 RECORD_PLACE = (
@@ -287,6 +289,7 @@ GET_RECORD = Operation(
         StoreRefused,
         StoreUnavailable,
     ),
+    action=READ,
 )
 
 GET_ENVELOPE = Operation(
@@ -297,4 +300,5 @@ GET_ENVELOPE = Operation(
     answers=(Answer(200, "The envelope", {"application/json": ENVELOPE}),),
     parameters=RECORD_PLACE,
     errors=READ_ERRORS,
+    action=READ,
 )

@@ -102,6 +102,7 @@ class DownloadApi:
         request.setResponseCode(TEMPORARY_REDIRECT)
         request.setHeader(b"Location", url.encode("ascii"))
         request.setHeader(b"Cache-Control", b"no-store")
+        request.setHeader(b"Content-Length", b"0")
         return b""
 
     async def _send(

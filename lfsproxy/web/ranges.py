@@ -45,9 +45,6 @@ def asked_range(request: IRequest, etag: str, size: int) -> tuple[int, int] | No
     first, end = asked.ranges[0]
     if first < 0:
         first = max(0, size + first)
-    elif text.partition("=")[2].strip().startswith("-"):
-        # The last 0 bytes: there is no such range.
-        raise RangeNotSatisfiable(text, size)
     end = size if end is None else min(end, size)
     if first >= end:
         raise RangeNotSatisfiable(text, size)

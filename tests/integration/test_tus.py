@@ -8,7 +8,6 @@ import hashlib
 import http.client
 import io
 import json
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,6 +17,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from tests.integration.holding_link import HoldingLink
 from tests.integration.http_door import keys_below, read_records
 from tests.integration.proxy import ProxyProcess, own_proxy
 from tests.integration.stack import Stack, in_thread, own_kafka, stack
@@ -209,38 +209,49 @@ class TusTests(TestCase):
         self.assertEqual(reply.status, 204)
         await self.assertPublishedOnce(hashlib.sha256(data).hexdigest(), len(data), reply, path)
 
-    async def test_a_kill_while_publishing_publishes_at_most_once(self) -> None:
-        kafka = await own_kafka(self)
-        self.servers = attrs.evolve(self.servers, kafka=kafka)
-        await in_thread(kafka.create_topic, self.topic)
-        first, second = await self.proxy(), await self.proxy()
+    async def killed_at(self, marker: str, *, answer: bool) -> tuple[ProxyProcess, str, bytes]:
+        """An upload whose replica is killed while it asks S3 for ``marker``; another replica, path, bytes."""
         data = pattern(9 * MIB)
+        link = HoldingLink(self.servers.s3.endpoint, marker.encode(), answer=answer)
+        self.enterContext(link)
+        first, second = await self.proxy(LFS_S3_ENDPOINT=link.endpoint), await self.proxy()
         path = await in_thread(create, first, self.topic, len(data))
-        id = path.rpartition("/")[2]
-        reply = await in_thread(patch, first, path, 0, data[:-1])
-        self.assertEqual(reply.status, 204)
-        # The broker is stopped when the intent is there: the record is on its way, or will never be.
-        last = in_thread(patch_and_lose, first, path, len(data) - 1, data[-1:])
-        client = self.servers.s3_client()
-        key = f"lfs-uploads/{id}/publishing"
-        await in_thread(spin_until, lambda: exists(client, self.servers.bucket, key))
-        await in_thread(kafka.pause)
+        last = in_thread(patch_and_lose, first, path, 0, data)
+        self.assertTrue(await in_thread(link.held.wait, 60))
         await in_thread(first.kill)
         await last
-        await in_thread(kafka.resume)
-        reply = await in_thread(head, second, path)
-        records = await in_thread(read_records, self.servers, self.topic)
-        self.assertLessEqual(len(records), 1)
-        if records:
-            self.assertEqual(reply.status, 200)
+        return second, path, data
+
+    async def test_a_kill_behind_the_produce_is_found_in_the_log_and_published_once(self) -> None:
+        second, path, data = await self.killed_at("/result HTTP/1.1", answer=False)
+        keys = await in_thread(state_keys, self.servers)
+        self.assertIn(f"lfs-uploads/{path[-32:]}/publishing", keys)
+        self.assertNotIn(f"lfs-uploads/{path[-32:]}/result", keys)
+        self.assertEqual(len(await in_thread(read_records, self.servers, self.topic)), 1)
+        for reply in (
+            await in_thread(patch, second, path, len(data), b""),
+            await in_thread(head, second, path),
+        ):
+            self.assertIn(reply.status, (200, 204))
             await self.assertPublishedOnce(hashlib.sha256(data).hexdigest(), len(data), reply, path)
-        else:
-            self.assertEqual(reply.status, 409)
-            self.assertEqual((await in_thread(patch, second, path, len(data), b"")).status, 409)
-            metrics = await in_thread(second.metrics)
-            self.assertEqual(metrics['lfsproxy_orphans_total{reason="unknown_outcome"}'], 1)
-            self.assertEqual(await in_thread(read_records, self.servers, self.topic), [])
-            self.assertEqual(len(await in_thread(keys_below, self.servers, self.topic)), 1)
+        metrics = await in_thread(second.metrics)
+        self.assertEqual(metrics['lfsproxy_orphans_total{reason="unknown_outcome"}'], 0)
+
+    async def test_a_kill_before_the_produce_stays_unknown_and_is_never_published(self) -> None:
+        second, path, data = await self.killed_at("/publishing HTTP/1.1", answer=True)
+        # The intent is in the store, and nobody ever produced.
+        self.assertIn(f"lfs-uploads/{path[-32:]}/publishing", await in_thread(state_keys, self.servers))
+        for _ in range(2):
+            reply = await in_thread(patch, second, path, len(data), b"")
+            self.assertEqual(
+                (reply.status, json.loads(reply.body)["type"]), (409, "/problems/outcome-unknown")
+            )
+        self.assertEqual((await in_thread(head, second, path)).status, 409)
+        metrics = await in_thread(second.metrics)
+        self.assertEqual(metrics['lfsproxy_orphans_total{reason="unknown_outcome"}'], 1)
+        self.assertEqual(await in_thread(read_records, self.servers, self.topic), [])
+        (key,) = await in_thread(keys_below, self.servers, self.topic)
+        self.assertIn(key, second.log)
 
     async def test_a_process_that_is_killed_before_its_intent_publishes_by_a_later_head(self) -> None:
         kafka = await own_kafka(self)
@@ -261,19 +272,6 @@ class TusTests(TestCase):
         self.assertEqual(reply.status, 200)
         await self.assertPublishedOnce(hashlib.sha256(data).hexdigest(), len(data), reply, path)
 
-    async def test_a_record_whose_result_was_never_noted_is_found_in_the_log(self) -> None:
-        first, second = await self.proxy(), await self.proxy()
-        data = pattern(9 * MIB)
-        path = await in_thread(create, first, self.topic, len(data))
-        self.assertEqual((await in_thread(patch, first, path, 0, data)).status, 204)
-        key = f"lfs-uploads/{path[-32:]}/result"
-        # As if the first one had died right behind the broker's acknowledgement.
-        await in_thread(first.kill)
-        await in_thread(self.servers.s3_client().delete_object, Bucket=self.servers.bucket, Key=key)
-        reply = await in_thread(head, second, path)
-        self.assertEqual(reply.status, 200)
-        await self.assertPublishedOnce(hashlib.sha256(data).hexdigest(), len(data), reply, path)
-
     async def test_of_two_clients_at_once_one_goes_on(self) -> None:
         first, second = await self.proxy(), await self.proxy()
         data = pattern(20 * MIB)
@@ -290,6 +288,20 @@ class TusTests(TestCase):
         slow.close()
         reply = await in_thread(patch, first, path, 9 * MIB, data[9 * MIB :])
         self.assertEqual(reply.status, 204, reply)
+        await self.assertPublishedOnce(hashlib.sha256(data).hexdigest(), len(data), reply, path)
+
+    async def test_pieces_below_the_least_part_are_carried_over_from_replica_to_replica(self) -> None:
+        replicas = [await self.proxy(LFS_S3_PART_SIZE=str(5 * MIB)) for _ in range(2)]
+        sizes = [1, MIB - 1, 5 * MIB + 1, MIB - 1, 1, 1, 5 * MIB + 1, 5 * MIB - 1]
+        data = pattern(sum(sizes))
+        path = await in_thread(create, replicas[0], self.topic, len(data))
+        offset = 0
+        for number, size in enumerate(sizes):
+            replica = replicas[number % 2]
+            self.assertEqual((await in_thread(head, replica, path)).headers["upload-offset"], str(offset))
+            reply = await in_thread(patch, replica, path, offset, data[offset : offset + size])
+            offset += size
+            self.assertEqual((reply.status, reply.headers["upload-offset"]), (204, str(offset)))
         await self.assertPublishedOnce(hashlib.sha256(data).hexdigest(), len(data), reply, path)
 
     async def test_termination_leaves_nothing(self) -> None:
@@ -357,15 +369,3 @@ def patch_and_lose(proxy: ProxyProcess, path: str, offset: int, data: bytes) -> 
     """A PATCH whose proxy dies."""
     with contextlib.suppress(OSError, http.client.HTTPException):
         patch(proxy, path, offset, data)
-
-
-def exists(client: Any, bucket: str, key: str) -> bool:
-    return bool(client.list_objects_v2(Bucket=bucket, Prefix=key).get("KeyCount", 0))
-
-
-def spin_until(is_so: Callable[[], bool], seconds: float = 60) -> None:
-    """Ask as often as possible: the window is short."""
-    end = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > end:
-            raise TimeoutError
