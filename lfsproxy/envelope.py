@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import attrs
@@ -21,7 +21,12 @@ from lfsproxy.errors import EnvelopeNotAllowed, InvalidChecksum, InvalidEnvelope
 
 VERSION = 1
 MAX_ENVELOPE_BYTES = 64 * 1024
+MAX_NESTING = 100
+"""Levels of objects and arrays; a parser's own limit differs from language to language."""
+
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
+_NESTING = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[]}]', re.DOTALL)
+_MAX_DIGITS = 100
 
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -53,7 +58,7 @@ def parse_envelope(value: bytes | None) -> Envelope | None:
     Raises UnsupportedEnvelope for a version above VERSION, and InvalidEnvelope for a value which is an
     envelope by its lfs_version, s3_bucket and s3_key, but lacks a field or has one of the wrong type.
     """
-    fields = _envelope_fields(value)
+    fields = json_object(value, "lfs_version", "s3_bucket", "s3_key")
     if fields is None:
         return None
     version = fields["lfs_version"]
@@ -65,14 +70,7 @@ def parse_envelope(value: bytes | None) -> Envelope | None:
         raise InvalidEnvelope(f"the envelope has lfs_version {version}")
     for field in attrs.fields(Envelope):
         wanted = int if field.name == "content_length" else str
-        if type(fields.get(field.name)) is not wanted:
-            raise InvalidEnvelope(
-                f"the envelope's {field.name} is {fields.get(field.name)!r:.80}, {wanted.__name__} is needed"
-            )
-        if wanted is str and not _is_text(fields[field.name]):
-            raise InvalidEnvelope(
-                f"the envelope's {field.name} is {fields[field.name]!r:.80}, which is no text"
-            )
+        check_field(field.name, fields.get(field.name), wanted)
     envelope = Envelope(**{field.name: fields[field.name] for field in attrs.fields(Envelope)})
     if envelope.content_length < 0:
         raise InvalidEnvelope(f"the envelope's content_length is {envelope.content_length}")
@@ -85,33 +83,53 @@ def parse_envelope(value: bytes | None) -> Envelope | None:
     return attrs.evolve(envelope, checksum=checksum)
 
 
-def _is_text(text: str) -> bool:
-    """JSON can escape half a surrogate pair, which nothing can be made of: no key, no header, no JSON."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+def check_field(name: str, value: Any, wanted: type) -> None:
+    """Raise InvalidEnvelope for a field of another type, or for text that has no UTF-8 (a lone surrogate)."""
+    if type(value) is not wanted:
+        raise InvalidEnvelope(f"the envelope's {name} is {value!r:.80}, {wanted.__name__} is needed")
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise InvalidEnvelope(f"the envelope's {name} is {value!r:.80}, which is half of a character")
 
 
-def _envelope_fields(value: bytes | None) -> dict[str, Any] | None:
-    """The JSON object of a value that is an envelope of any version, else None. Cheap tests come first."""
-    if (
-        value is None
-        or len(value) >= MAX_ENVELOPE_BYTES
-        or value[:1] != b"{"
-        or b'"lfs_version"' not in value
-    ):
+def json_object(value: bytes | None, version: str, *members: str) -> dict[str, Any] | None:
+    """The JSON object in a value that is an envelope by its members, else None. Cheap tests come first.
+
+    ``version`` names its integer member. JSON is RFC 8259's: NaN is none. Of a member that is there twice the
+    last counts. Nested deeper than MAX_NESTING it is none either.
+    """
+    if value is None or len(value) >= MAX_ENVELOPE_BYTES or value[:1] != b"{":
+        return None
+    if f'"{version}"'.encode() not in value:
         return None
     try:
-        fields = json.loads(value.decode("utf-8"))
-    except (ValueError, RecursionError):
+        text = value.decode("utf-8")
+        if _is_nested_too_deep(text):
+            return None
+        fields = json.loads(text, parse_constant=_no_constant, parse_int=_parse_int)
+    except ValueError:
         return None
-    if not isinstance(fields, dict) or type(fields.get("lfs_version")) is not int:
+    if not isinstance(fields, dict) or type(fields.get(version)) is not int:
         return None
-    if "s3_bucket" not in fields or "s3_key" not in fields:
-        return None
-    return fields
+    return fields if all(member in fields for member in members) else None
+
+
+def _is_nested_too_deep(text: str) -> bool:
+    depth = 0
+    for found in _NESTING.finditer(text):
+        token = found[0]
+        depth += 1 if token in "[{" else -1 if token in "]}" else 0
+        if depth > MAX_NESTING:
+            return True
+    return False
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _parse_int(digits: str) -> int:
+    """Python refuses integers of thousands of digits; here it is enough that they stay too large."""
+    return int(digits[:_MAX_DIGITS])
 
 
 def is_media_type(text: str) -> bool:

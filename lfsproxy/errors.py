@@ -240,6 +240,31 @@ class BrokerTooLarge(BrokerRefused):
     result = "client_error"
 
 
+class ProxyUnavailable(LfsError):
+    """A client cannot reach the proxy, or lost it before the end of an upload: nothing was published."""
+
+    http_status = 503
+    problem = "proxy-unavailable"
+    title = "The proxy is unavailable"
+    retriable = True
+
+
+class UploadRefused(LfsError):
+    """The proxy answered a client with something else than the errors of this module.
+
+    ``status`` is the HTTP status, ``type`` the last part of the problem's type, empty where there is none.
+    """
+
+    http_status = 502
+    problem = "upload-refused"
+    title = "The proxy refused the upload"
+
+    def __init__(self, status: int, type: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.type = type
+
+
 class OutcomeUnknown(LfsError):
     """The record was sent and its fate is not known: a blind retry could publish it twice."""
 

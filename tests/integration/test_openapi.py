@@ -7,12 +7,14 @@ import os
 import sys
 import urllib.request
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
+from lfsproxy.keys import ACTIONS, new_key, write_keys
 from lfsproxy.web.api import HttpApi
 from tests.integration.downloads import produce
 from tests.integration.proxy import own_proxy
@@ -35,7 +37,8 @@ class SchemathesisTests(TestCase):
 
     async def test_it_finds_nothing(self) -> None:
         servers = await stack()
-        proxy = await own_proxy(self, servers)
+        keys, token = file_of_keys(self.mktemp())
+        proxy = await own_proxy(self, servers, LFS_HTTP_API_KEYS_FILE=keys)
         topic = await servers.new_topic("schemathesis", partitions=PARTITIONS, config=ANY_TIME)
         records = await in_thread(put_records, servers, proxy.http, topic)
         report = self.mktemp()
@@ -44,6 +47,7 @@ class SchemathesisTests(TestCase):
             [
                 "-c", RUN, "--config-file", CONFIG,
                 "run", f"{proxy.http}/openapi.json", "--url", proxy.http, "--checks", "all",
+                "--header", f"Authorization: Bearer {token}",
                 "--max-examples", str(EXAMPLES), "--workers", "1", "--continue-on-failure", "--no-color",
                 "--phases", "examples,coverage,fuzzing", "--seed", "1", "--warnings", "off",
                 "--generation-database", "none", "--report", "json", "--report-json-path", report,
@@ -86,6 +90,13 @@ class SchemathesisTests(TestCase):
             self.assertGreater(sum(asked.values()), EXAMPLES, asked)
             given = sum(number for name, number in asked.items() if 'status="2' in name)
             self.assertGreater(given, EXAMPLES / 8, asked)
+
+
+def file_of_keys(path: str) -> tuple[str, str]:
+    """Write a file with one key that may do everything; where it is, and the key."""
+    key, token = new_key("schemathesis", ["*"], ACTIONS, datetime.now(UTC))
+    Path(path).write_text(write_keys([key]))
+    return os.path.abspath(path), token
 
 
 def read_report(path: str) -> Any:

@@ -1,0 +1,77 @@
+package io.github.lfsproxy.client;
+
+import java.time.Duration;
+import java.util.Optional;
+
+/**
+ * An upload over HTTP that failed.
+ *
+ * <p>Its name is that of the proxy's problem (RFC 9457), the last part of its type: too-large,
+ * checksum-mismatch, unknown-topic, outcome-unknown and so on; or one of this library's own:
+ * proxy-unavailable (nothing was published), outcome-unknown (the connection was lost after the
+ * last byte was sent: the record may have been published, and a blind retry would publish it
+ * twice), unexpected-answer (what answers is not the proxy, or of a newer kind).
+ */
+public final class UploadException extends LfsException {
+  private static final long serialVersionUID = 1L;
+
+  private final int status;
+  private final Duration retryAfter;
+  private final boolean retriable;
+
+  private UploadException(
+      String name,
+      String message,
+      int status,
+      Duration retryAfter,
+      boolean retriable,
+      Throwable cause) {
+    super(name, message, cause);
+    this.status = status;
+    this.retryAfter = retryAfter;
+    this.retriable = retriable;
+  }
+
+  static UploadException problem(String name, String detail, int status, Duration retryAfter) {
+    return new UploadException(name, detail, status, retryAfter, status == 503, null);
+  }
+
+  static UploadException unexpected(int status, String message, Throwable cause) {
+    return new UploadException("unexpected-answer", message, status, null, false, cause);
+  }
+
+  static UploadException proxyUnavailable(Throwable cause) {
+    return new UploadException(
+        "proxy-unavailable",
+        "the upload did not reach the proxy, nothing was published: " + cause,
+        0,
+        null,
+        true,
+        cause);
+  }
+
+  static UploadException outcomeUnknown(Throwable cause) {
+    return new UploadException(
+        "outcome-unknown",
+        "the proxy's answer was lost, the record may have been published: " + cause,
+        0,
+        null,
+        false,
+        cause);
+  }
+
+  /** The HTTP status; 0 where there was no answer. */
+  public int status() {
+    return status;
+  }
+
+  /** How long the proxy asks to wait before the next try. */
+  public Optional<Duration> retryAfter() {
+    return Optional.ofNullable(retryAfter);
+  }
+
+  @Override
+  public boolean retriable() {
+    return retriable;
+  }
+}
