@@ -20,7 +20,9 @@ import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
-/** Does what the end-to-end tests ask of every language: JSON lines in, one JSON line out for each. */
+/**
+ * Does what the end-to-end tests ask of every language: JSON lines in, one JSON line out for each.
+ */
 public final class ConformanceDriver {
   private LfsReader reader;
 
@@ -31,8 +33,7 @@ public final class ConformanceDriver {
     BufferedReader in =
         new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
     for (String line = in.readLine(); line != null; line = in.readLine()) {
-      Map<String, Object> asked =
-          Json.object(line.getBytes(StandardCharsets.UTF_8)).orElseThrow();
+      Map<String, Object> asked = Json.object(line.getBytes(StandardCharsets.UTF_8)).orElseThrow();
       System.out.println(driver.answer(asked));
       System.out.flush();
     }
@@ -57,7 +58,8 @@ public final class ConformanceDriver {
 
   private void configure(Map<String, Object> asked) {
     List<String> prefixes =
-        ((List<?>) asked.get("prefixes")).stream().map(String.class::cast).collect(Collectors.toList());
+        ((List<?>) asked.get("prefixes"))
+            .stream().map(String.class::cast).collect(Collectors.toList());
     reader =
         LfsReader.builder()
             .bucket((String) asked.get("bucket"))
@@ -83,7 +85,8 @@ public final class ConformanceDriver {
         return outcome("skipped", ",\"length\":null,\"sha256\":null");
       }
       byte[] bytes = resolved.value() == null ? new byte[0] : resolved.value();
-      return handed(ordinary || resolved.missing(), bytes.length, ChecksumAlgorithm.SHA256.hex(bytes));
+      return handed(
+          ordinary || resolved.missing(), bytes.length, ChecksumAlgorithm.SHA256.hex(bytes));
     } catch (LfsException error) {
       return outcome(error.name(), ",\"length\":null,\"sha256\":null,\"message\":" + quoted(error));
     }
@@ -105,7 +108,8 @@ public final class ConformanceDriver {
     return handed(ordinary, length, checksum.hex());
   }
 
-  private static String produce(Map<String, Object> asked) throws IOException, InterruptedException {
+  private static String produce(Map<String, Object> asked)
+      throws IOException, InterruptedException {
     byte[] value = Files.readAllBytes(Path.of((String) asked.get("file")));
     ChecksumAlgorithm algorithm =
         ChecksumAlgorithm.of((String) asked.get("algorithm")).orElseThrow();
@@ -115,12 +119,18 @@ public final class ConformanceDriver {
             : LfsMark.blob().algorithm(algorithm);
     Map<String, Object> properties =
         Map.of(
-            "bootstrap.servers", asked.get("bootstrap"),
-            "acks", "all",
-            "max.request.size", Integer.MAX_VALUE,
-            "buffer.memory", 32L * 1024 * 1024 + 2L * value.length,
-            "key.serializer", ByteArraySerializer.class,
-            "value.serializer", ByteArraySerializer.class);
+            "bootstrap.servers",
+            asked.get("bootstrap"),
+            "acks",
+            "all",
+            "max.request.size",
+            Integer.MAX_VALUE,
+            "buffer.memory",
+            32L * 1024 * 1024 + 2L * value.length,
+            "key.serializer",
+            ByteArraySerializer.class,
+            "value.serializer",
+            ByteArraySerializer.class);
     try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(properties)) {
       ProducerRecord<byte[], byte[]> record =
           new ProducerRecord<>((String) asked.get("topic"), value);

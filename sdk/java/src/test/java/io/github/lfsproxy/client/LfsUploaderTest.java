@@ -246,7 +246,7 @@ class LfsUploaderTest {
     UploadException error =
         assertThrows(
             UploadException.class, () -> uploader.upload("t", hello(), 5, UploadOptions.none()));
-    assertEquals("proxy-unavailable", error.name());
+    assertEquals("outcome-unknown", error.name());
   }
 
   @Test

@@ -25,17 +25,29 @@ class QuickStartTest {
         Pattern.compile("```java\n(.*?)```", Pattern.DOTALL).matcher(Files.readString(PAGE));
     assertEquals(true, block.find(), "the page has no Java block");
     Path source = Files.writeString(folder.resolve("QuickStart.java"), block.group(1));
-    String classes = Path.of(LfsReader.class.getProtectionDomain().getCodeSource().getLocation().toURI()).toString();
+    String classes =
+        Path.of(LfsReader.class.getProtectionDomain().getCodeSource().getLocation().toURI())
+            .toString();
     int failed =
         ToolProvider.getSystemJavaCompiler()
-            .run(null, null, null, "-proc:none", "-cp", classes, "-d", folder.toString(), source.toString());
+            .run(
+                null,
+                null,
+                null,
+                "-proc:none",
+                "-cp",
+                classes,
+                "-d",
+                folder.toString(),
+                source.toString());
     assertEquals(0, failed);
     Blob blob = Blob.large(1_000_000);
     try (FakeS3 s3 = new FakeS3();
         LfsReader reader = TestReader.builder(s3).build();
         URLClassLoader loader = new URLClassLoader(new URL[] {folder.toUri().toURL()})) {
       s3.blobs.put("kafscale/lfs/k", blob);
-      Method length = loader.loadClass("QuickStart").getDeclaredMethod("length", LfsReader.class, byte[].class);
+      Method length =
+          loader.loadClass("QuickStart").getDeclaredMethod("length", LfsReader.class, byte[].class);
       length.setAccessible(true);
       assertEquals(1_000_000L, length.invoke(null, reader, blob.envelope("kafscale", "lfs/k")));
     }
