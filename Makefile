@@ -1,6 +1,7 @@
 # Needs only Python 3.11 or later and a POSIX shell: each target makes the virtual environment it uses.
 #   make lfs-demo     Kafka, S3 and the proxy on this machine, with a round of uploads and reads
 #   make test         lint, types, docs, unit tests and the integration tests on a real Kafka and S3 server
+#   make test-sdks    the tests of the four client libraries, for which Go, Maven, a JDK and Node.js are needed
 #   make lint | docs | clean
 # PYTHON names the Python to use, VENV where the environment goes. Behind a mirror: PIP_INDEX_URL for Python
 # packages, LFS_DEMO_MAVEN_URL (or a mirror in ~/.m2/settings.xml) for the jars of Kafka and the S3 server.
@@ -11,13 +12,17 @@ export PYTHON
 
 sources = setup.cfg pyproject.toml constraints.txt .ci/install
 
-.PHONY: lfs-demo test lint docs clean
+.PHONY: lfs-demo test test-sdks lint docs clean
 
 lfs-demo: $(VENV)/installed-demo
 	@$(VENV)/bin/lfsproxy demo
 
 test: $(VENV)/installed-test
 	@$(VENV)/bin/python -m tests.run
+
+test-sdks: $(VENV)/installed-test
+	@LFS_TEST_ALL_SDKS=1 $(VENV)/bin/python -m tests.run sdks
+	@LFS_TEST_ALL_SDKS=1 $(VENV)/bin/python -m twisted.trial tests.client tests.integration.test_sdks
 
 lint: $(VENV)/installed-test
 	@$(VENV)/bin/python -m tests.run lint types imports

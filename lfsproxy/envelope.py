@@ -9,17 +9,30 @@ An envelope of version 1 is UTF-8 JSON without spaces, its fields in the order o
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+from collections.abc import Collection
+from typing import Any, NoReturn
 from uuid import UUID
 
 import attrs
 
 from lfsproxy.checksums import ALGORITHMS, parse_checksum
-from lfsproxy.errors import InvalidChecksum, InvalidEnvelope, UnsupportedEnvelope
+from lfsproxy.errors import EnvelopeNotAllowed, InvalidChecksum, InvalidEnvelope, UnsupportedEnvelope
 
 VERSION = 1
 MAX_ENVELOPE_BYTES = 64 * 1024
+MAX_NESTING = 100
+"""Levels of objects and arrays; a parser's own limit differs from language to language."""
+
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
+_NESTING = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[]}]', re.DOTALL)
+_MAX_DIGITS = 100
+
+
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = r'"(?:[ !#-\[\]-~]|\\[ -~])*"'
+_MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(?: *; *{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))*")
+"""RFC 9110, section 8.3.1."""
 
 
 @attrs.frozen
@@ -45,7 +58,7 @@ def parse_envelope(value: bytes | None) -> Envelope | None:
     Raises UnsupportedEnvelope for a version above VERSION, and InvalidEnvelope for a value which is an
     envelope by its lfs_version, s3_bucket and s3_key, but lacks a field or has one of the wrong type.
     """
-    fields = _envelope_fields(value)
+    fields = json_object(value, "lfs_version", "s3_bucket", "s3_key")
     if fields is None:
         return None
     version = fields["lfs_version"]
@@ -57,10 +70,7 @@ def parse_envelope(value: bytes | None) -> Envelope | None:
         raise InvalidEnvelope(f"the envelope has lfs_version {version}")
     for field in attrs.fields(Envelope):
         wanted = int if field.name == "content_length" else str
-        if type(fields.get(field.name)) is not wanted:
-            raise InvalidEnvelope(
-                f"the envelope's {field.name} is {fields.get(field.name)!r:.80}, {wanted.__name__} is needed"
-            )
+        check_field(field.name, fields.get(field.name), wanted)
     envelope = Envelope(**{field.name: fields[field.name] for field in attrs.fields(Envelope)})
     if envelope.content_length < 0:
         raise InvalidEnvelope(f"the envelope's content_length is {envelope.content_length}")
@@ -73,24 +83,72 @@ def parse_envelope(value: bytes | None) -> Envelope | None:
     return attrs.evolve(envelope, checksum=checksum)
 
 
-def _envelope_fields(value: bytes | None) -> dict[str, Any] | None:
-    """The JSON object of a value that is an envelope of any version, else None. Cheap tests come first."""
-    if (
-        value is None
-        or len(value) >= MAX_ENVELOPE_BYTES
-        or value[:1] != b"{"
-        or b'"lfs_version"' not in value
-    ):
+def check_field(name: str, value: Any, wanted: type) -> None:
+    """Raise InvalidEnvelope for a field of another type, or for text that has no UTF-8 (a lone surrogate)."""
+    if type(value) is not wanted:
+        raise InvalidEnvelope(f"the envelope's {name} is {value!r:.80}, {wanted.__name__} is needed")
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise InvalidEnvelope(f"the envelope's {name} is {value!r:.80}, which is half of a character")
+
+
+def json_object(value: bytes | None, version: str, *members: str) -> dict[str, Any] | None:
+    """The JSON object in a value that is an envelope by its members, else None. Cheap tests come first.
+
+    ``version`` names its integer member. JSON is RFC 8259's: NaN is none. Of a member that is there twice the
+    last counts. Nested deeper than MAX_NESTING it is none either.
+    """
+    if value is None or len(value) >= MAX_ENVELOPE_BYTES or value[:1] != b"{":
+        return None
+    if f'"{version}"'.encode() not in value:
         return None
     try:
-        fields = json.loads(value.decode("utf-8"))
-    except (ValueError, RecursionError):
+        text = value.decode("utf-8")
+        if _is_nested_too_deep(text):
+            return None
+        fields = json.loads(text, parse_constant=_no_constant, parse_int=_parse_int)
+    except ValueError:
         return None
-    if not isinstance(fields, dict) or type(fields.get("lfs_version")) is not int:
+    if not isinstance(fields, dict) or type(fields.get(version)) is not int:
         return None
-    if "s3_bucket" not in fields or "s3_key" not in fields:
-        return None
-    return fields
+    return fields if all(member in fields for member in members) else None
+
+
+def _is_nested_too_deep(text: str) -> bool:
+    depth = 0
+    for found in _NESTING.finditer(text):
+        token = found[0]
+        depth += 1 if token in "[{" else -1 if token in "]}" else 0
+        if depth > MAX_NESTING:
+            return True
+    return False
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _parse_int(digits: str) -> int:
+    """Python refuses integers of thousands of digits; here it is enough that they stay too large."""
+    return int(digits[:_MAX_DIGITS])
+
+
+def is_media_type(text: str) -> bool:
+    """Whether a content type is one. An envelope has whatever its producer wrote there."""
+    return _MEDIA_TYPE.fullmatch(text) is not None
+
+
+def check_place(envelope: Envelope, buckets: Collection[str], prefixes: Collection[str]) -> None:
+    """Raise EnvelopeNotAllowed for a blob outside ``buckets`` and key ``prefixes``.
+
+    Whoever may produce to a topic decides what an envelope says: it must not make a reader fetch anything
+    else that the reader's credentials can see. A key with a ``.`` or ``..`` between slashes is refused
+    too, as HTTP clients and stores may resolve it.
+    """
+    if envelope.s3_bucket not in buckets:
+        raise EnvelopeNotAllowed(f"the envelope points to the bucket {envelope.s3_bucket!r:.80}, not allowed")
+    dotted = {".", ".."} & set(envelope.s3_key.split("/"))
+    if dotted or not envelope.s3_key.startswith(tuple(prefixes)):
+        raise EnvelopeNotAllowed(f"the envelope points to the key {envelope.s3_key!r:.200}, not allowed")
 
 
 def object_key(namespace: str, topic: str, partition: int, offset_hint: int, uuid: UUID) -> str:

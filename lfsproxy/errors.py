@@ -240,12 +240,55 @@ class BrokerTooLarge(BrokerRefused):
     result = "client_error"
 
 
+class ProxyUnavailable(LfsError):
+    """A client cannot reach the proxy, or lost it before the end of an upload: nothing was published."""
+
+    http_status = 503
+    problem = "proxy-unavailable"
+    title = "The proxy is unavailable"
+    retriable = True
+
+
+class UploadRefused(LfsError):
+    """The proxy answered a client with something else than the errors of this module.
+
+    ``status`` is the HTTP status, ``type`` the last part of the problem's type, empty where there is none.
+    """
+
+    http_status = 502
+    problem = "upload-refused"
+    title = "The proxy refused the upload"
+
+    def __init__(self, status: int, type: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.type = type
+
+
 class OutcomeUnknown(LfsError):
     """The record was sent and its fate is not known: a blind retry could publish it twice."""
 
     http_status = 504
     problem = "outcome-unknown"
     title = "The outcome is unknown"
+    result = "broker_error"
+
+
+class NoSuchRecord(LfsError):
+    """Nothing that may be read is at that place of the log: never there, not there yet, or gone."""
+
+    http_status = 404
+    problem = "no-such-record"
+    title = "There is no such record"
+    result = "client_error"
+
+
+class UnreadableRecord(LfsError):
+    """A record that is there, but cannot be taken out of its batch."""
+
+    http_status = 502
+    problem = "unreadable-record"
+    title = "The record cannot be read"
     result = "broker_error"
 
 
@@ -287,6 +330,14 @@ class BlobTruncated(LfsError):
     http_status = 502
     problem = "blob-truncated"
     title = "The blob has the wrong length"
+
+
+class BlobCorrupt(ChecksumMismatch):
+    """The blob's bytes do not have the checksum that its envelope names: nothing that a client did wrong."""
+
+    http_status = 502
+    title = "The blob does not have its checksum"
+    result = "store_error"
 
 
 class SettingError(LfsError):

@@ -228,12 +228,73 @@ class IEnvelopePublisher(Interface):
         """Ask the cluster for a sign of life. Raises BrokerUnavailable or NotAuthorised."""
 
 
+@attrs.frozen
+class LogRecord:
+    """A record as it is in the log. ``timestamp`` is in milliseconds since the epoch; a value may be null."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    value: bytes | None
+    headers: Sequence[Header]
+
+
+class IRecordLog(Interface):
+    """Reads single records, with the proxy's own identity."""
+
+    async def read(topic: str, partition: int, offset: int) -> LogRecord:
+        """The record at exactly that offset, as a consumer with isolation.level=read_committed sees it.
+
+        Raises NoSuchRecord (never there, not there or not committed yet, compacted, aborted, expired, a
+        control record), UnknownTopic, NotAuthorised, UnreadableRecord or BrokerUnavailable. Creates no topic.
+        """
+
+
+class IBlobDownload(Interface):
+    """Bytes of one blob on their way out of the store, not verified."""
+
+    def read() -> Deferred[bytes]:
+        """The next bytes, none at the end. One read at a time; nothing is asked of the store meanwhile.
+
+        A connection that breaks is taken up again where it stopped. Fails with StoreUnavailable,
+        StoreRefused, BlobMissing or BlobTruncated.
+        """
+
+    def close() -> None:
+        """Let go of the store, also before the end. May be called more than once."""
+
+
+class IBlobSource(Interface):
+    """Where blobs are read from. Calls raise StoreUnavailable and StoreRefused."""
+
+    bucket: str = Attribute("the bucket's name")
+
+    async def open(key: str, size: int, first: int, count: int) -> IBlobDownload:
+        """``count`` bytes from ``first`` on of a blob that has to have ``size`` bytes.
+
+        The store has answered when this returns. Raises BlobMissing, or BlobTruncated for another size.
+        """
+
+    async def size_of(key: str) -> int | None:
+        """A blob's size in bytes, None where it is not there."""
+
+    async def presign(key: str, seconds: int, content_type: str, disposition: str) -> str:
+        """A URL that gives the blob to anyone for ``seconds``, with those two headers."""
+
+    async def digest(checksums: Sequence[Checksum], data: Buffer) -> None:
+        """Bring checksums forward, off the reactor thread where it takes long."""
+
+
 class IMetrics(Interface):
     """What is counted (docs/reference/metrics.md lists it). ``result`` is ok, client_error,
     store_error, broker_error or cancelled; ``path`` is kafka, http or tus; times are in seconds."""
 
     def upload(path: str, topic: str, result: str, size: int, seconds: float) -> None:
         """An upload ended. ``size`` counts only when the result is ok: published bytes."""
+
+    def download(topic: str, result: str, size: int, seconds: float) -> None:
+        """A download ended; ``size`` is in bytes that the client was given."""
 
     def publish(seconds: float) -> None:
         """The broker answered a publish of the HTTP door."""

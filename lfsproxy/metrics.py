@@ -66,6 +66,15 @@ class PrometheusMetrics:
         self._upload_seconds = self._histogram(
             "lfsproxy_upload_seconds", "From an upload's first byte to its end.", "path"
         )
+        self._downloads = self._counter(
+            "lfsproxy_downloads_total", "Downloads through the proxy that ended.", "topic", "result"
+        )
+        self._download_bytes = self._counter(
+            "lfsproxy_download_bytes_total", "Bytes that downloads have given to clients."
+        )
+        self._download_seconds = self._histogram(
+            "lfsproxy_download_seconds", "From a download's request to its end."
+        )
         self._s3_seconds = self._histogram(
             "lfsproxy_s3_operation_seconds", "Requests to the blob store.", "operation", "result"
         )
@@ -116,6 +125,11 @@ class PrometheusMetrics:
         self._upload_seconds.labels(path).observe(seconds)
         if result == "ok":
             self._upload_bytes.labels(path, topic).inc(size)
+
+    def download(self, topic: str, result: str, size: int, seconds: float) -> None:
+        self._downloads.labels(self._topic(topic), result).inc()
+        self._download_bytes.inc(size)
+        self._download_seconds.observe(seconds)
 
     def publish(self, seconds: float) -> None:
         self._publish_seconds.observe(seconds)

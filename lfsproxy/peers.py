@@ -1,4 +1,4 @@
-"""Whether the other end of a connection is gone, also while nothing is read from it.
+"""Whether the other end of a connection is gone, also while nothing is read from it, and how far it has read.
 
 A transport whose reading is paused sees no end of the stream; the kernel does. On systems that do not tell
 (TCP_INFO is Linux's), a paused peer counts as there until it is read again.
@@ -7,6 +7,7 @@ A transport whose reading is paused sees no end of the stream; the kernel does. 
 from __future__ import annotations
 
 import socket
+import sys
 from typing import Any
 
 from twisted.protocols.policies import ProtocolWrapper
@@ -14,19 +15,41 @@ from twisted.protocols.policies import ProtocolWrapper
 CHECK_SECONDS = 1.0
 """How often a paused connection is worth a look."""
 
-# linux/tcp.h and net/tcp_states.h: the first byte of struct tcp_info is the state.
+# linux/tcp.h and net/tcp_states.h: the first byte of struct tcp_info is the state; since Linux 4.2 it has
+# tcpi_bytes_acked.
 _ESTABLISHED = 1
+_BYTES_ACKED = 120
+_INFO_SIZE = 128
+
+
+def beneath(transport: Any) -> Any:
+    """The transport that has the socket: ``transport`` itself, or what TLS goes over."""
+    while isinstance(transport, ProtocolWrapper):
+        transport = transport.transport
+    return transport
 
 
 def peer_is_gone(transport: Any) -> bool:
     """Whether the peer has closed or reset its end. ``transport`` may be TCP, or TLS over it."""
-    while isinstance(transport, ProtocolWrapper):
-        transport = transport.transport
+    info = _tcp_info(transport, 1)
+    return info is not None and (not info or info[0] != _ESTABLISHED)
+
+
+def bytes_acknowledged(transport: Any) -> int | None:
+    """How many bytes the peer's system has taken of all that were sent; None where that is not known."""
+    info = _tcp_info(transport, _INFO_SIZE)
+    if info is None or len(info) < _INFO_SIZE:
+        return None
+    return int.from_bytes(info[_BYTES_ACKED:_INFO_SIZE], sys.byteorder)
+
+
+def _tcp_info(transport: Any, size: int) -> bytes | None:
+    """The first bytes of the kernel's tcp_info: none of a socket that is closed, None where it has none."""
+    transport = beneath(transport)
     handle = transport.getHandle() if hasattr(transport, "getHandle") else None
     if not isinstance(handle, socket.socket) or not hasattr(socket, "TCP_INFO"):
-        return False
+        return None
     try:
-        state: int = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+        return handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, size)
     except OSError:
-        return False
-    return state != _ESTABLISHED
+        return b""

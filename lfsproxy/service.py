@@ -19,14 +19,23 @@ from prometheus_client import disable_created_metrics
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
-from lfsproxy.broker.no_publisher import NoPublisher
+from lfsproxy.broker.log import kafka_log
+from lfsproxy.broker.no_publisher import NoLog, NoPublisher
 from lfsproxy.broker.publisher import kafka_publisher
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
+from lfsproxy.downloads import Downloads
 from lfsproxy.errors import SettingError
-from lfsproxy.interfaces import IBlobStore, IEnvelopePublisher, IResumableStore
+from lfsproxy.interfaces import (
+    IBlobSource,
+    IBlobStore,
+    IEnvelopePublisher,
+    IRecordLog,
+    IResumableStore,
+)
 from lfsproxy.listening import listen
 from lfsproxy.metrics import MetricsSite, PrometheusMetrics
 from lfsproxy.readiness import Readiness
@@ -36,6 +45,8 @@ from lfsproxy.s3.credentials import ChainCredentials
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.s3.store import S3Store
 from lfsproxy.settings import Address, LoadedSettings, Settings, misspelt_variables
+from lfsproxy.tls import ServerTls
+from lfsproxy.web.https import over_tls
 from lfsproxy.web.site import make_site
 
 _log = Logger()
@@ -63,6 +74,9 @@ class LfsProxy(Service):
         metrics: PrometheusMetrics,
         closers: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
         resumables: IResumableStore | None = None,
+        *,
+        log: IRecordLog,
+        source: IBlobSource,
     ) -> None:
         settings = loaded.settings
         self.reactor = reactor
@@ -93,12 +107,35 @@ class LfsProxy(Service):
             if resumables is not None
             else None
         )
-        self.site = make_site(
-            reactor, settings, claims, publisher, self.budget, metrics, self.readiness, self.uploads
+        downloads = Downloads(
+            log, source, self.budget, metrics, reactor, settings.namespace, settings.download_prefixes
         )
+        self.site = make_site(
+            reactor,
+            settings,
+            claims,
+            publisher,
+            self.budget,
+            metrics,
+            self.readiness,
+            downloads,
+            self.uploads,
+        )
+        self._http_factory = self._secured(self.site, settings.http_tls_client_ca)
+        metrics_site = MetricsSite(metrics.registry)
+        self._metrics_factory = self._secured(metrics_site) if settings.metrics_tls else metrics_site
         self._http: IListeningPort | None = None
         self._metrics: IListeningPort | None = None
         self._drained: Deferred[str] | None = None
+
+    def _secured(self, site: ServerFactory[Any], client_ca: str = "") -> ServerFactory[Any]:
+        """The factory over TLS, where there is a certificate. Raises SettingError where it cannot be used."""
+        cert, key = self.settings.http_tls_cert, self.settings.http_tls_key
+        if not cert:
+            return site
+        tls = ServerTls("LFS_HTTP_TLS", cert, key, client_ca, [b"http/1.1"])
+        tls.check()
+        return over_tls(site, tls, self.reactor)
 
     async def _check_kafka(self) -> None:
         await self.relay.check()
@@ -127,16 +164,18 @@ class LfsProxy(Service):
             self._log.info("{origin} is {text}", origin=origin, text=repr(text))
         try:
             self.relay.open()
-            self._http = listen(self.reactor, settings.http_addr, self.site, "LFS_HTTP_ADDR")
+            self._http = listen(self.reactor, settings.http_addr, self._http_factory, "LFS_HTTP_ADDR")
             self._metrics = listen(
-                self.reactor, settings.metrics_addr, MetricsSite(self.metrics.registry), "LFS_METRICS_ADDR"
+                self.reactor, settings.metrics_addr, self._metrics_factory, "LFS_METRICS_ADDR"
             )
         except SettingError:
             self._close_port(self._http)
             self.relay.stop_listening()
             raise
         self._log.info(
-            "listening: HTTP at {http}, Kafka at {kafka} (broker N at port {base} + N), metrics at {metrics}",
+            "listening: {scheme} at {http}, Kafka at {kafka} (broker N at port {base} + N), "
+            "metrics at {metrics}",
+            scheme="HTTPS" if settings.http_tls_cert else "HTTP",
             http=Address(settings.http_addr.host, self.http_port),
             kafka=Address(settings.kafka_addr.host, self.relay.bootstrap_port),
             base=settings.broker_port_base,
@@ -228,8 +267,11 @@ def make_service(reactor: Any, loaded: LoadedSettings, environment: Mapping[str,
     metrics = PrometheusMetrics(version("lfsproxy"))
     store = _make_store(reactor, settings, metrics, environment.get("AWS_CA_BUNDLE"))
     publisher = kafka_publisher(reactor, settings) if settings.has_identity else NoPublisher()
-    closers = (publisher.stop, store.close)
-    return LfsProxy(reactor, loaded, store, publisher, metrics, closers, store.resumable())
+    log = kafka_log(reactor, settings) if settings.has_identity else NoLog()
+    closers = (publisher.stop, log.stop, store.close)
+    return LfsProxy(
+        reactor, loaded, store, publisher, metrics, closers, store.resumable(), log=log, source=store.source()
+    )
 
 
 def _make_store(

@@ -21,6 +21,7 @@ from lfsproxy.errors import SettingError
 MIB = 1024 * 1024
 SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM", "GSSAPI")
 MIN_PART = 5 * MIB
+_OWN_SEGMENTS = ("v1", "assets", "docs", "healthz", "openapi.json", "readyz")
 MAX_PART = 5 * 1024 * MIB
 
 
@@ -68,6 +69,18 @@ def _url(text: str) -> str:
         raise ValueError("a port from 1 to 65535 is needed")
     if text and (parts.path not in {"", "/"} or parts.query or parts.username):
         raise ValueError("a URL without a path, query or user name is needed")
+    return text.rstrip("/")
+
+
+def _base_path(text: str) -> str:
+    segments = text.strip("/").split("/")
+    allowed = all(re.fullmatch(r"[A-Za-z0-9._~-]+", each) and each.strip(".") for each in segments)
+    if text.strip("/") and not (text.startswith("/") and allowed):
+        raise ValueError(
+            "a path such as /lfs is needed: letters, digits, '.', '_', '~' and '-' between slashes"
+        )
+    if segments[0] in _OWN_SEGMENTS:
+        raise ValueError(f"a path is needed that does not begin with the API's own /{segments[0]}")
     return text.rstrip("/")
 
 
@@ -128,6 +141,10 @@ def _globs(text: str) -> tuple[str, ...]:
     if not globs:
         raise ValueError("topic names or globs are needed, with commas between them")
     return globs
+
+
+def _prefixes(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _origins(text: str) -> tuple[str, ...]:
@@ -216,6 +233,25 @@ class Settings:
     kafka_listener_tls_client_ca: str = _setting(
         "", _text, "PEM file of the authorities whose certificates Kafka clients must have. Empty: none."
     )
+    http_tls_cert: str = _setting(
+        "", _text, "PEM file of the certificate, with chain, that HTTP clients see. Empty: no TLS."
+    )
+    http_tls_key: str = _setting("", _text, "PEM file of that certificate's key.")
+    http_tls_client_ca: str = _setting(
+        "", _text, "PEM file of the authorities whose certificates HTTP clients must have. Empty: none."
+    )
+    metrics_tls: bool = _setting(
+        "false", _flag, "Serve the metrics by HTTPS, with the HTTP certificate. No client needs one there."
+    )
+    http_base_path: str = _setting(
+        "", _base_path, "Path that clients see the HTTP API below, such as /lfs, behind a reverse proxy."
+    )
+    http_max_uploads: int = _setting(
+        "1000", _whole(0), "HTTP requests with an upload that run at once; beyond it 503. 0: unlimited."
+    )
+    http_api_keys_file: str = _setting(
+        "", _text, "File of the API keys that the HTTP API asks for (lfsproxy keys). Empty: it asks for none."
+    )
     namespace: str = _setting("default", _namespace, "Second part of every object key.")
     offload_threshold: int = _setting(
         "0", _whole(0), "Offload every record value of at least this many bytes, header or not. 0: off."
@@ -223,6 +259,11 @@ class Settings:
     topics: tuple[str, ...] = _setting("*", _globs, "Topics to look for LFS records in (globs).")
     max_passthrough_size: int = _setting(
         "16777216", _whole(1024), "Largest record batch in bytes, after rewriting, that is sent to a broker."
+    )
+    download_prefixes: tuple[str, ...] = _setting(
+        "",
+        _prefixes,
+        "Key prefixes that downloads may follow besides their topic's own, commas between them.",
     )
     upload_memory: int = _setting("134217728", _whole(MIB), "Bytes of memory that all uploads share.")
     s3_part_size: int = _setting(
@@ -257,7 +298,7 @@ class Settings:
 
     def _check_pairs(self) -> None:
         """Settings that need one another."""
-        for name in ("kafka_tls", "kafka_listener_tls"):
+        for name in ("kafka_tls", "kafka_listener_tls", "http_tls"):
             if bool(getattr(self, f"{name}_cert")) != bool(getattr(self, f"{name}_key")):
                 raise SettingError(
                     f"{variable(name)}_CERT and {variable(name)}_KEY need one another: set both or none"
@@ -270,6 +311,10 @@ class Settings:
                 )
         if self.kafka_listener_tls_client_ca and not self.kafka_listener_tls_cert:
             raise SettingError("LFS_KAFKA_LISTENER_TLS_CLIENT_CA needs LFS_KAFKA_LISTENER_TLS_CERT and _KEY")
+        if self.http_tls_client_ca and not self.http_tls_cert:
+            raise SettingError("LFS_HTTP_TLS_CLIENT_CA needs LFS_HTTP_TLS_CERT and _KEY")
+        if self.metrics_tls and not self.http_tls_cert:
+            raise SettingError("LFS_METRICS_TLS is true: it needs LFS_HTTP_TLS_CERT and _KEY")
         if self.kafka_sasl_password and self.kafka_sasl_password_file:
             raise SettingError(
                 "LFS_KAFKA_SASL_PASSWORD and LFS_KAFKA_SASL_PASSWORD_FILE: set only one of them"

@@ -284,6 +284,9 @@ class MemoryMetrics:
     def upload(self, path: str, topic: str, result: str, size: int, seconds: float) -> None:
         self.calls.append(("upload", (path, topic, result, size, seconds)))
 
+    def download(self, topic: str, result: str, size: int, seconds: float) -> None:
+        self.calls.append(("download", (topic, result, size, seconds)))
+
     def publish(self, seconds: float) -> None:
         self.calls.append(("publish", (seconds,)))
 

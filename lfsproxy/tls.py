@@ -1,12 +1,11 @@
 """Certificates for TLS: read from PEM files, and read anew when the files change, without a restart.
 
-A file that cannot be read at start stops the start; one that turns bad later is logged, and the certificate
-that was read last stays in use.
+What becomes of files that turn bad is in lfsproxy.reread.
 """
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from typing import Any, cast
 
 from OpenSSL import SSL, crypto
@@ -22,63 +21,23 @@ from twisted.internet.ssl import (
     platformTrust,
     trustRootFromCertificates,
 )
-from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lfsproxy.errors import SettingError
+from lfsproxy.reread import Reread
 
-_log = Logger()
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 
-_Stamp = tuple[tuple[int, int, int], ...]
 
+class _Files(Reread[Any]):
+    """PEM files. ``make`` may raise OpenSSL's errors."""
 
-class _Files:
-    """PEM files that are read anew when one of them changes. ``settings`` name them: variable to path."""
+    what = "certificates"
+    needed = "PEM certificates and key"
 
-    def __init__(self, settings: dict[str, str]) -> None:
-        self._settings = {name: path for name, path in settings.items() if path}
-        self._seen: _Stamp | None = None
-        self._options: Any = None
-
-    def options(self) -> Any:
-        """What ``make`` made of the files as they are now, or as they last were usable."""
-        stamp = self._stamp()
-        if self._options is None or stamp != self._seen:
-            try:
-                made = self.make()
-            except (OSError, ValueError, SSL.Error, crypto.Error) as error:
-                self._complain(error)
-            else:
-                if self._options is not None:
-                    _log.info("read the certificates anew: {files}", files=", ".join(self._settings.values()))
-                self._options = made
-            self._seen = stamp
-        return self._options
-
-    def make(self) -> Any:
-        raise NotImplementedError
-
-    def _complain(self, error: Exception) -> None:
-        names = ", ".join(f"{name} is {path!r}" for name, path in self._settings.items())
-        why = _openssl_text(error) if isinstance(error, SSL.Error | crypto.Error) else str(error)
-        if self._options is None:
-            raise SettingError(f"{names}: not usable as PEM certificates and key ({why})") from None
-        _log.error("{names}: not usable now, the ones read before stay ({why})", names=names, why=why)
-
-    def _stamp(self) -> _Stamp:
-        return tuple(_identity(path) for path in self._settings.values())
-
-
-def _identity(path: str) -> tuple[int, int, int]:
-    """What changes when a file does, also where a link is set to another one."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return 0, 0, 0
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    def reason(self, error: Exception) -> str | None:
+        return _openssl_text(error) if isinstance(error, SSL.Error | crypto.Error) else super().reason(error)
 
 
 def _read(path: str) -> bytes:
@@ -129,17 +88,20 @@ class ClientTls:
 
     def check(self) -> None:
         """Raise SettingError where the files cannot be used."""
-        self._files.options()
+        self._files.current()
 
     def creator(self, host: str) -> IOpenSSLClientConnectionCreator:
         """What a TLS endpoint needs for one connection to ``host``."""
-        return optionsForClientTLS(host, **self._files.options())
+        return optionsForClientTLS(host, **self._files.current())
 
 
 class _ServerFiles(_Files):
-    def __init__(self, settings: dict[str, str], cert: str, key: str, client_ca: str) -> None:
+    def __init__(
+        self, settings: dict[str, str], cert: str, key: str, client_ca: str, protocols: Sequence[bytes]
+    ) -> None:
         super().__init__(settings)
         self._cert, self._key, self._client_ca = cert, key, client_ca
+        self._protocols = protocols
 
     def make(self) -> SSL.Context:
         first, *chain = _certificates(self._cert)
@@ -150,24 +112,30 @@ class _ServerFiles(_Files):
             extraCertChain=[cast(Any, each).original for each in chain],
             trustRoot=trust,
             raiseMinimumTo=TLSVersion.TLSv1_2,
+            acceptableProtocols=list(self._protocols) or None,
         )
         return options.getContext()
 
 
 @implementer(IOpenSSLServerConnectionCreator)
 class ServerTls:
-    """TLS of a listening port. With ``client_ca`` clients need a certificate that it signed."""
+    """TLS of a listening port. With ``client_ca`` clients need a certificate that it signed.
 
-    def __init__(self, prefix: str, cert: str, key: str, client_ca: str) -> None:
+    ``protocols`` are offered by ALPN; a client that does not ask for one is served as well.
+    """
+
+    def __init__(
+        self, prefix: str, cert: str, key: str, client_ca: str, protocols: Sequence[bytes] = ()
+    ) -> None:
         settings = {f"{prefix}_CERT": cert, f"{prefix}_KEY": key, f"{prefix}_CLIENT_CA": client_ca}
-        self._files = _ServerFiles(settings, cert, key, client_ca)
+        self._files = _ServerFiles(settings, cert, key, client_ca, protocols)
 
     def check(self) -> None:
         """Raise SettingError where the files cannot be used."""
-        self._files.options()
+        self._files.current()
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        return SSL.Connection(self._files.options(), None)
+        return SSL.Connection(self._files.current(), None)
 
 
 def tls_trouble(reason: Failure | None) -> str:

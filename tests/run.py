@@ -1,6 +1,6 @@
 """Everything that ``make test`` checks, in one go, with one last line that says how it went.
 
-    python -m tests.run [lint] [types] [imports] [docs] [unit] [integration]
+    python -m tests.run [lint] [types] [imports] [docs] [unit] [sdks] [integration]
 
 Without a name, all of them. A failing step does not stop the others. The last line is ``N passed, N failed,
 N skipped``, summed over the suites; the exit status is not 0 when a test or a check failed, or no test ran.
@@ -27,6 +27,8 @@ CHECKS = {
 }
 SUITES = {
     "unit": [],
+    # The client libraries' own tests, each by its own tools.
+    "sdks": [],
     # A download may take longer than trial gives a test, so it comes first.
     "integration": [["-m", "lfsproxy.devstack", "fetch", "--kafka", "3.9"]],
 }

@@ -1,8 +1,8 @@
-"""Runs one of the two trial suites and writes its counts as JSON, for ``tests.run`` to add up.
+"""Runs one of the trial suites and writes its counts as JSON, for ``tests.run`` to add up.
 
-    python -m tests.suite unit|integration [--counts FILE]
+    python -m tests.suite unit|sdks|integration [--counts FILE]
 
-A process per suite: the integration tests' servers end with it, and neither suite sees the other's leftovers.
+A process per suite: the integration tests' servers end with it, and no suite sees another's leftovers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Any
 from twisted.trial.reporter import TreeReporter
 from twisted.trial.runner import TestLoader, TrialRunner, TrialSuite
 
-INTEGRATION = "tests.integration."
+PACKAGES = {"sdks": "tests.sdks", "integration": "tests.integration"}
+"""Where the tests of a suite are; all the others are the unit tests."""
 
 
 def tests_of(suite: Any) -> Iterator[Any]:
@@ -33,10 +34,11 @@ def tests_of(suite: Any) -> Iterator[Any]:
 
 def load(name: str) -> TrialSuite:
     """All tests of the suite. A module that cannot be imported is a failing test."""
-    if name == "integration":
-        return TrialSuite([TestLoader().loadByName("tests.integration", recurse=True)])
+    if name in PACKAGES:
+        return TrialSuite([TestLoader().loadByName(PACKAGES[name], recurse=True)])
     everything = TestLoader().loadByName("tests", recurse=True)
-    return TrialSuite([test for test in tests_of(everything) if not test.id().startswith(INTEGRATION)])
+    others = tuple(f"{package}." for package in PACKAGES.values())
+    return TrialSuite([test for test in tests_of(everything) if not test.id().startswith(others)])
 
 
 def counts_of(result: Any) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def counts_of(result: Any) -> dict[str, Any]:
 def main() -> int:
     """Exit status 0 when every test passed or was skipped, and there was one."""
     parser = argparse.ArgumentParser(prog="python -m tests.suite")
-    parser.add_argument("suite", choices=["unit", "integration"])
+    parser.add_argument("suite", choices=["unit", *PACKAGES])
     parser.add_argument("--counts", type=Path)
     options = parser.parse_args()
     runner = TrialRunner(TreeReporter, logfile="test.log", workingDirectory=f"_trial_temp_{options.suite}")

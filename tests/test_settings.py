@@ -35,6 +35,7 @@ SPECIFIED = {
 }
 
 EXAMPLES: dict[str, tuple[str, Any]] = {
+    "download_prefixes": ("lfs/east/, lfs/west/", ("lfs/east/", "lfs/west/")),
     "s3_bucket": ("blobs", "blobs"),
     "s3_region": ("eu-west-1", "eu-west-1"),
     "s3_endpoint": ("http://localhost:9000/", "http://localhost:9000"),
@@ -61,6 +62,13 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "kafka_listener_tls_cert": ("cert.pem", "cert.pem"),
     "kafka_listener_tls_key": ("key.pem", "key.pem"),
     "kafka_listener_tls_client_ca": ("ca.pem", "ca.pem"),
+    "http_tls_cert": ("cert.pem", "cert.pem"),
+    "http_tls_key": ("key.pem", "key.pem"),
+    "http_tls_client_ca": ("ca.pem", "ca.pem"),
+    "metrics_tls": ("true", True),
+    "http_base_path": ("/a/lfs/", "/a/lfs"),
+    "http_max_uploads": ("0", 0),
+    "http_api_keys_file": ("keys.json", "keys.json"),
     "namespace": ("team", "team"),
     "offload_threshold": ("1000", 1000),
     "topics": ("a*,b", ("a*", "b")),
@@ -85,6 +93,10 @@ COMPANIONS: dict[str, dict[str, str]] = {
     "kafka_tls_ca": {"kafka_security_protocol": "SSL"},
     "kafka_tls_cert": {"kafka_security_protocol": "SSL", "kafka_tls_key": "k"},
     "kafka_tls_key": {"kafka_security_protocol": "SSL", "kafka_tls_cert": "c"},
+    "http_tls_cert": {"http_tls_key": "k"},
+    "http_tls_key": {"http_tls_cert": "c"},
+    "http_tls_client_ca": {"http_tls_cert": "c", "http_tls_key": "k"},
+    "metrics_tls": {"http_tls_cert": "c", "http_tls_key": "k"},
     "kafka_listener_tls_cert": {"kafka_listener_tls_key": "k"},
     "kafka_listener_tls_key": {"kafka_listener_tls_cert": "c"},
     "kafka_listener_tls_client_ca": {"kafka_listener_tls_cert": "c", "kafka_listener_tls_key": "k"},
@@ -108,6 +120,8 @@ BAD: dict[str, tuple[str, ...]] = {
     "metrics_addr": ("9095",),
     "kafka_addr": ("19092",),
     "checksum_algo": ("sha1", "SHA256"),
+    "http_base_path": ("lfs", "/a b", "/a//b", "/../a", "/v1", "/docs/x"),
+    "http_max_uploads": ("-1", "many"),
     "max_upload_size": ("-1", "1e9", "5MB"),
     "cors_origins": ("example.com", "https://a.example/path"),
     "kafka_broker_port_base": ("0", "x", "65536"),
@@ -174,8 +188,11 @@ class TableTests(SynchronousTestCase):
             {"kafka_security_protocol": "SASL_PLAINTEXT", "kafka_sasl_mechanism": "AWS_MSK_IAM"},
             {"kafka_security_protocol": "SASL_PLAINTEXT", "kafka_tls_ca": "ca"},
             {"kafka_tls_cert": "c", "kafka_tls_key": "k"},
+            {"http_tls_cert": "c"},
+            {"http_tls_client_ca": "ca"},
+            {"metrics_tls": "true"},
         ):
-            with self.assertRaisesRegex(SettingError, "LFS_KAFKA_"):
+            with self.assertRaisesRegex(SettingError, "LFS_(KAFKA|HTTP)_"):
                 load_settings({}, given)
 
     def test_each_setting_has_a_help_sentence(self) -> None:

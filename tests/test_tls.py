@@ -124,7 +124,7 @@ class TrustTests(TlsTestCase):
         self.assert_connects(client, server)
 
     def test_old_versions_are_refused(self) -> None:
-        options = self.server_tls()._files.options()
+        options = self.server_tls()._files.current()
         self.assertTrue(options.set_options(0) & SSL.OP_NO_TLSv1_1)
         self.assertFalse(options.set_options(0) & SSL.OP_NO_TLSv1_2)
 
@@ -155,7 +155,7 @@ class ChangeTests(TlsTestCase):
 
     def lines(self) -> list[str]:
         """What was logged since the last call."""
-        found = [formatEvent(event) for event in self.events if event["log_namespace"] == "lfsproxy.tls"]
+        found = [formatEvent(event) for event in self.events if event["log_namespace"] == "lfsproxy.reread"]
         told, self.told = self.told, len(found)
         return found[told:]
 

@@ -8,21 +8,30 @@ been answered for a while (all brokers may have moved, or a sign-in may have fai
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import attrs
 from kafka import errors as kafka_errors
 from kafka.net.selector import NetworkSelector
-from kafka.protocol.consumer import ListOffsetsRequest
+from kafka.protocol.consumer import FetchRequest, ListOffsetsRequest
 from kafka.protocol.metadata import MetadataRequest
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.logger import Logger
 
 from lfsproxy.broker.config import METADATA_SECONDS, cluster_arguments
+from lfsproxy.broker.connections import is_own_answer_too_large
 from lfsproxy.broker.outcome import not_sent
 from lfsproxy.broker.signing import Identity, SigningManager
-from lfsproxy.errors import BadRequest, BrokerUnavailable, NotAuthorised, SignInRefused, UnknownTopic
+from lfsproxy.errors import (
+    BadRequest,
+    BrokerUnavailable,
+    NotAuthorised,
+    SignInRefused,
+    UnknownTopic,
+    UnreadableRecord,
+)
 from lfsproxy.settings import Settings
 
 T = TypeVar("T")
@@ -33,6 +42,12 @@ INVALID_TOPIC = 17
 TOPIC_AUTHORIZATION_FAILED = 29
 INIT_PRODUCER_ID = 22
 LATEST = -1
+READ_COMMITTED = 1
+LAST_FETCH_BY_NAME = 12
+"""From version 13 on, Fetch names topics by their ids."""
+LEADER_MOVED = frozenset({5, 6, 9, 74, 75})
+"""No leader, not the leader, no replica there, and a leader epoch that is not the current one."""
+LEADER_TRIES = 3
 RETRY_SECONDS = 0.2
 CREATE_TRIES = 20
 """A broker that creates a topic on demand answers "unknown" until it has: this often, RETRY_SECONDS apart."""
@@ -92,6 +107,9 @@ class Question:
             except _PASSING:
                 if self.given_up:
                     raise
+            except kafka_errors.InvalidReceiveError as error:
+                if self.given_up or is_own_answer_too_large(request, error):
+                    raise
             refusal = manager.refusal(node)
             if refusal is not None:
                 raise SignInRefused(refusal)
@@ -105,6 +123,34 @@ class Question:
         """Make sure that the brokers are known."""
         if not self.connections.manager.bootstrapped:
             await self.connections.manager.bootstrap_async(METADATA_SECONDS * 1000)
+
+
+async def _fetch(topic: str, partition: int, offset: int, leader: int, question: Question) -> Any:
+    request = FetchRequest(
+        max_wait_ms=0,
+        min_bytes=0,
+        # A broker gives the first batch whole in any case, and nothing else with this.
+        max_bytes=1,
+        isolation_level=READ_COMMITTED,
+        topics=[
+            FetchRequest.FetchTopic(
+                topic=topic,
+                partitions=[
+                    FetchRequest.FetchTopic.FetchPartition(
+                        partition=partition, fetch_offset=offset, partition_max_bytes=1
+                    )
+                ],
+            )
+        ],
+        max_version=LAST_FETCH_BY_NAME,
+    )
+    try:
+        return (await question.send(request, leader)).responses[0].partitions[0]
+    except kafka_errors.InvalidReceiveError:
+        raise UnreadableRecord(
+            f"{topic}, partition {partition}, offset {offset} is in a batch that is larger than "
+            "LFS_MAX_PASSTHROUGH_SIZE allows"
+        ) from None
 
 
 class Cluster:
@@ -195,6 +241,22 @@ class Cluster:
                 f"Kafka answers error {found.error_code} for the end of {topic}/{partition}"
             )
         return int(found.offset)
+
+    async def fetch(self, topic: str, partition: int, offset: int) -> Any:
+        """A Fetch answer's part about one partition: the batch that has ``offset``, or what comes next.
+
+        As for a consumer that reads committed records. Its ``error_code`` may be any but those of a leader
+        that has moved. Raises also UnknownTopic, NotAuthorised, and UnreadableRecord for a batch that is
+        larger than what these connections receive.
+        """
+        for _ in range(LEADER_TRIES):
+            leader = (await self.topic(topic, create=False)).leaders.get(partition)
+            if leader is None:
+                raise UnknownTopic(f"the topic {topic} has no partition {partition}")
+            found = await self._ask(partial(_fetch, topic, partition, offset, leader))
+            if found.error_code not in LEADER_MOVED:
+                return found
+        raise BrokerUnavailable(f"Kafka has no leader for {topic}, partition {partition}, just now")
 
     async def ping(self) -> None:
         """Ask for a sign of life."""

@@ -15,6 +15,8 @@ DELIVERY_SECONDS = 30.0
 METADATA_SECONDS = 10.0
 """How long a question to the cluster (metadata, offsets) may take before Kafka counts as unavailable."""
 
+ANSWER_OVERHEAD = 1024 * 1024
+
 
 def _milliseconds(seconds: float) -> int:
     return int(seconds * 1000)
@@ -68,7 +70,14 @@ def cluster_arguments(settings: Settings) -> dict[str, Any]:
         "request_timeout_ms": _milliseconds(METADATA_SECONDS * 0.4),
         "socket_connection_setup_timeout_ms": _milliseconds(METADATA_SECONDS * 0.4),
         "max_in_flight_requests_per_connection": 1000,
+        "receive_message_max_bytes": fetch_limit(settings),
     }
+
+
+def fetch_limit(settings: Settings) -> int:
+    """Bytes of the largest answer that is taken from a broker: a batch that the proxy may pass on, and more
+    than enough for what is around it."""
+    return settings.max_passthrough_size + ANSWER_OVERHEAD
 
 
 def producer_arguments(settings: Settings, idempotent: bool) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The publisher of a proxy that only relays: it has no identity of its own to publish with."""
+"""The publisher and the log of a proxy that only relays: it has no identity of its own for either."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from zope.interface import implementer
 
 from lfsproxy.errors import BrokerUnavailable
-from lfsproxy.interfaces import Header, IEnvelopePublisher, Published
+from lfsproxy.interfaces import Header, IEnvelopePublisher, IRecordLog, LogRecord, Published
 
 
 @implementer(IEnvelopePublisher)
@@ -17,7 +17,7 @@ class NoPublisher:
     publish_seconds = 0.0
 
     async def choose_partition(self, topic: str, key: bytes | None, partition: int | None) -> int:
-        raise self._error()
+        raise _no_identity()
 
     async def next_offset(self, topic: str, partition: int) -> int:
         return 0
@@ -31,23 +31,33 @@ class NoPublisher:
         headers: Sequence[Header],
         timestamp: int | None,
     ) -> Published:
-        raise self._error()
+        raise _no_identity()
 
     async def log_end(self, topic: str, partition: int) -> int:
-        raise self._error()
+        raise _no_identity()
 
     async def find(self, topic: str, partition: int, value: bytes, first: int) -> Published | None:
-        raise self._error()
+        raise _no_identity()
 
     async def check(self) -> None:
-        raise self._error()
+        raise _no_identity()
 
     async def stop(self) -> None:
         """Nothing to stop."""
 
-    @staticmethod
-    def _error() -> BrokerUnavailable:
-        return BrokerUnavailable(
-            "the brokers demand a sign-in, and the proxy has none of its own: "
-            "LFS_KAFKA_SASL_MECHANISM is not set"
-        )
+
+@implementer(IRecordLog)
+class NoLog:
+    """Stands where nothing can be read, for the same reason."""
+
+    async def read(self, topic: str, partition: int, offset: int) -> LogRecord:
+        raise _no_identity()
+
+    async def stop(self) -> None:
+        """Nothing to stop."""
+
+
+def _no_identity() -> BrokerUnavailable:
+    return BrokerUnavailable(
+        "the brokers demand a sign-in, and the proxy has none of its own: LFS_KAFKA_SASL_MECHANISM is not set"
+    )

@@ -24,6 +24,7 @@ COMMANDS = {
     "produce": "lfsproxy.cli.produce:produce",
     "consume": "lfsproxy.cli.consume:consume",
     "download": "lfsproxy.cli.download:download",
+    "keys": "lfsproxy.cli.keys:keys",
     "demo": "lfsproxy.cli.demo:demo",
 }
 """Name to where the command is; in the order of ``--help``."""

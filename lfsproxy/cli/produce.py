@@ -9,8 +9,9 @@ from kafka import KafkaProducer
 
 from lfsproxy.cli.access import kafka_access, kafka_options
 from lfsproxy.cli.options import quiet_option, record_options
-from lfsproxy.cli.payload import checksum_of, name_of, open_payload
+from lfsproxy.cli.payload import expected_checksum, name_of, open_payload
 from lfsproxy.cli.screen import transfer
+from lfsproxy.client import lfs_headers
 
 OVERHEAD = 1024 * 1024
 
@@ -69,13 +70,7 @@ def _headers(payload: Any, plain: bool, options: dict[str, Any]) -> list[tuple[s
         if given:
             raise click.UsageError(f"--{given[0].replace('_', '-')} is for records that are offloaded")
         return headers
-    checksum = b""
-    if options["checksum"] is not None:
-        algorithm = options["checksum_algo"] or "sha256"
-        checksum = checksum_of(payload, options["checksum"], algorithm).encode("ascii")
-        headers.append(("LFS_BLOB_ALG", algorithm.encode("ascii")))
-    elif options["checksum_algo"] is not None:
-        headers.append(("LFS_BLOB_ALG", options["checksum_algo"].encode("ascii")))
-    if options["content_type"] is not None:
-        headers.append(("content-type", options["content_type"].encode("ascii")))
-    return [*headers, ("LFS_BLOB", checksum)]
+    checksum, algorithm = options["checksum"], options["checksum_algo"]
+    if checksum is not None:
+        checksum = expected_checksum(payload, checksum, algorithm)
+    return headers + lfs_headers(checksum, algorithm, options["content_type"])

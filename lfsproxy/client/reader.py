@@ -19,9 +19,9 @@ from botocore.credentials import Credentials as StaticCredentials
 from botocore.session import Session
 
 from lfsproxy.client.fetch import BlobBytes, Credentials, Transport
-from lfsproxy.client.recognise import check_place, check_size, recognise
+from lfsproxy.client.recognise import check_size, recognise
 from lfsproxy.client.stream import BlobStream
-from lfsproxy.envelope import Envelope
+from lfsproxy.envelope import Envelope, check_place
 from lfsproxy.errors import BlobMissing, LfsError, SettingError, StoreRefused
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.settings import setting_table, variable
@@ -73,7 +73,8 @@ class BlobReader:
     is the most bytes that a blob may have (0: unlimited). ``on_missing`` says what becomes of an envelope
     without its blob: raise BlobMissing, skip (the value is None), or hand over the envelope itself.
     ``on_resolve`` is called after every envelope, in the reading thread. ``credentials`` are botocore's
-    (None: its usual chain), ``ca_bundle`` is a file of certificates to trust.
+    (None: its usual chain), ``ca_bundle`` is a file of certificates to trust. ``connect_timeout`` and
+    ``read_timeout`` are the seconds that one try may take to connect, and to give the next bytes.
     """
 
     def __init__(
@@ -89,6 +90,8 @@ class BlobReader:
         on_resolve: Callable[[Resolution], None] | None = None,
         credentials: Credentials | None = None,
         ca_bundle: str | None = None,
+        connect_timeout: float = CONNECT_SECONDS,
+        read_timeout: float = READ_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         **transport: Any,
     ) -> None:
@@ -103,7 +106,7 @@ class BlobReader:
         self._on_resolve = on_resolve
         self._credentials = credentials
         self._clock = clock
-        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+        timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
         self._transport = Transport(
             location=S3Location(bucket, region, endpoint or None, path_style),
             credentials=self._find_credentials,

@@ -10,14 +10,11 @@ of which ``checksum`` and ``checksum_alg`` (sha256, md5, crc32, none) may be abs
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection
 from typing import Any
 
 from lfsproxy.checksums import ALGORITHMS, parse_checksum
-from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, MAX_ENVELOPE_BYTES, Envelope, parse_envelope
+from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, Envelope, check_field, json_object, parse_envelope
 from lfsproxy.errors import (
-    EnvelopeNotAllowed,
     InvalidChecksum,
     InvalidEnvelope,
     TooLarge,
@@ -37,15 +34,8 @@ def recognise(value: bytes | None) -> Envelope | None:
 
 
 def _parse_older(value: bytes | None) -> Envelope | None:
-    if value is None or len(value) >= MAX_ENVELOPE_BYTES or value[:1] != b"{" or b'"kfs_lfs"' not in value:
-        return None
-    try:
-        fields = json.loads(value.decode("utf-8"))
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(fields, dict) or type(fields.get("kfs_lfs")) is not int:
-        return None
-    if "bucket" not in fields or "key" not in fields:
+    fields = json_object(value, "kfs_lfs", "bucket", "key")
+    if fields is None:
         return None
     if fields["kfs_lfs"] > OLDER_VERSION:
         raise UnsupportedEnvelope(
@@ -56,10 +46,7 @@ def _parse_older(value: bytes | None) -> Envelope | None:
 
 def _from_older(fields: dict[str, Any]) -> Envelope:
     for name, wanted in (("bucket", str), ("key", str), ("size", int)):
-        if type(fields.get(name)) is not wanted:
-            raise InvalidEnvelope(
-                f"the envelope's {name} is {fields.get(name)!r:.80}, {wanted.__name__} is needed"
-            )
+        check_field(name, fields.get(name), wanted)
     if fields["kfs_lfs"] < 1 or fields["size"] < 0:
         raise InvalidEnvelope(f"the envelope has kfs_lfs {fields['kfs_lfs']} and size {fields['size']}")
     algorithm, checksum = fields.get("checksum_alg"), fields.get("checksum")
@@ -88,17 +75,3 @@ def check_size(envelope: Envelope, max_size: int) -> None:
         raise TooLarge(
             f"the blob has {envelope.content_length} bytes, more than max_size allows ({max_size} bytes)"
         )
-
-
-def check_place(envelope: Envelope, buckets: Collection[str], prefixes: Collection[str]) -> None:
-    """Raise EnvelopeNotAllowed for a blob outside ``buckets`` and key ``prefixes``.
-
-    Whoever may produce to a topic decides what an envelope says: it must not make a reader fetch anything
-    else that the reader's credentials can see. A key with a ``.`` or ``..`` between slashes is refused
-    too, as HTTP clients and stores may resolve it.
-    """
-    if envelope.s3_bucket not in buckets:
-        raise EnvelopeNotAllowed(f"the envelope points to the bucket {envelope.s3_bucket!r:.80}, not allowed")
-    dotted = {".", ".."} & set(envelope.s3_key.split("/"))
-    if dotted or not envelope.s3_key.startswith(tuple(prefixes)):
-        raise EnvelopeNotAllowed(f"the envelope points to the key {envelope.s3_key!r:.200}, not allowed")

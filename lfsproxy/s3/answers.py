@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 
 import attrs
 
+from lfsproxy.s3.stream import BodyStream
+
 MAX_ANSWER = 1024 * 1024
 """Bytes of an answer's body, at most; S3's own are far below."""
 
@@ -32,6 +34,7 @@ class Answer:
     """One answer of S3: header names in lower case; ``code`` and ``message`` of an error, else empty.
 
     ``attempts`` counts how often the request was sent; ``doubtful``: an earlier one may have worked.
+    ``stream`` is a success's body where it is to be read bit by bit.
     """
 
     status: int
@@ -41,6 +44,7 @@ class Answer:
     message: str = ""
     attempts: int = 1
     doubtful: bool = False
+    stream: BodyStream | None = None
 
     @property
     def is_error(self) -> bool:

@@ -178,6 +178,20 @@ class S3Client:
         answer = await self.request("head_object", "HEAD", key, headers=headers, accept={404})
         return None if answer.status == 404 else answer
 
+    async def get_object(self, key: str, first: int, last: int | None, etag: str | None) -> Answer:
+        """GetObject of the bytes from ``first`` to ``last`` (None: to the end), its body as a stream.
+
+        ``etag``: only of that very object. 404, 412 and 416 come back as answers.
+        """
+        headers = {}
+        if first or last is not None:
+            headers["range"] = f"bytes={first}-{'' if last is None else last}"
+        if etag:
+            headers["if-match"] = etag
+        return await self.request(
+            "get_object", "GET", key, headers=headers, accept={404, 412, 416}, streamed=True
+        )
+
     async def delete_object(self, key: str, patience: float | None = None) -> None:
         """DeleteObject. A key that is not there counts as deleted."""
         answer = await self.request("delete_object", "DELETE", key, accept={404}, patience=patience)
@@ -192,6 +206,10 @@ class S3Client:
             raise StoreRefused(f"the bucket {bucket} does not exist (LFS_S3_BUCKET)")
         if answer.status == 403:
             raise StoreRefused(f"S3 does not let these credentials use the bucket {bucket}")
+
+    def count_retry(self, operation: str) -> None:
+        """Count a request that a caller of ours sends again."""
+        self._metrics.s3_retry(operation)
 
     async def _conditionally(
         self,
@@ -242,10 +260,12 @@ class S3Client:
         accept: Collection[int] = (),
         silence: float | None = None,
         patience: float | None = None,
+        streamed: bool = False,
     ) -> Answer:
         """Send until S3 answers something other than trouble: a success, or a status in ``accept``.
 
-        ``silence`` is how many seconds S3 may stay silent, ``patience`` replaces the client's. Raises
+        ``silence`` is how many seconds S3 may stay silent, ``patience`` replaces the client's; with
+        ``streamed`` a success's body is not read yet. Raises
         StoreUnavailable when the trouble lasts, StoreRefused with S3's own words for any other answer.
         """
         patience = self._patience if patience is None else patience
@@ -262,7 +282,10 @@ class S3Client:
                 stall = min(stall, max(deadline - started, 1.0))
             result = "cancelled"
             try:
-                answer = await self._exchanges.send(signed, body, stall)
+                if streamed:
+                    answer = await self._exchanges.open(signed, stall)
+                else:
+                    answer = await self._exchanges.send(signed, body, stall)
                 result = "store_error" if answer.is_error and answer.status not in accept else "ok"
             except Trouble as trouble:
                 result = "store_error"

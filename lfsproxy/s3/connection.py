@@ -14,7 +14,8 @@ import socket
 import struct
 import termios
 from collections.abc import Callable
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
@@ -44,6 +45,10 @@ IDLE_SECONDS = 15
 """How long an idle connection is kept: stores close theirs after 20 seconds and more."""
 
 
+READ_BYTES = 256 * 1024
+"""How much is read from a socket at once: a download costs a tenth less time than with Twisted's 64 KiB."""
+
+
 class StaleConnection(Exception):
     """A pooled connection was gone when it was used again: nothing is known to be wrong with S3.
 
@@ -60,6 +65,13 @@ class S3ClientProtocol(HTTP11ClientProtocol):
 
     _requests = 0
 
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        # Over TLS the socket is one transport below.
+        tcp: Any = getattr(self.transport, "transport", self.transport)
+        if hasattr(tcp, "bufferSize"):
+            tcp.bufferSize = READ_BYTES
+
     def request(self, request: Request) -> Deferred[IResponse]:
         self._requests += 1
         answer = super().request(request)
@@ -67,6 +79,7 @@ class S3ClientProtocol(HTTP11ClientProtocol):
         if isinstance(body, BufferBody) and self._responseDeferred is not None:
             body.unacknowledged = self._unacknowledged
             self._responseDeferred.addCallback(self._answered, body)
+        answer.addCallback(self._may_be_cut)
         if self._requests > 1:
             answer.addErrback(self._stale)
         return answer
@@ -76,6 +89,11 @@ class S3ClientProtocol(HTTP11ClientProtocol):
             body.pauseProducing()
             # A plain close would wait for the rest of the body, which nobody reads any more.
             body.answered(response).addBoth(self._cut)
+        return response
+
+    def _may_be_cut(self, response: IResponse) -> IResponse:
+        """Who reads the body gets no transport from Agent that could be aborted."""
+        cast(Any, response).cut = partial(self._cut, None)
         return response
 
     def _cut(self, result: object) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import attrs
 from OpenSSL import SSL
@@ -24,6 +24,7 @@ from lfsproxy.s3.connection import (
     connection_pool,
 )
 from lfsproxy.s3.signing import SignedRequest
+from lfsproxy.s3.stream import BodyStream
 
 _T = TypeVar("_T")
 
@@ -118,6 +119,50 @@ class Exchanges:
             watch.cancel()
         await self._pool.closeCachedConnections()
 
+    async def open(self, request: SignedRequest, stall: float) -> Answer:
+        """Send ``request``, and read of its answer only what is before the body: that is in ``stream``.
+
+        An answer that is an error has its body, and no stream. Raises as ``send`` does.
+        """
+        watch = StallWatch(self._clock, stall)
+        self._watches.add(watch)
+        try:
+            response = await watch.over(self._request(request, None))
+            watch.progressed()
+            if response.code < 300:
+                stream = BodyStream(self._clock, stall, cast(Any, response).cut)
+                response.deliverBody(stream)
+                return attrs.evolve(_answer(response, b""), stream=stream)
+            return _answer(response, await self._collect(response, watch))
+        except Exception as error:
+            raise self._trouble(error, watch, stall, sent=True) from None
+        finally:
+            watch.end()
+            self._watches.discard(watch)
+
+    def _request(self, request: SignedRequest, body: BufferBody | None) -> Deferred[IResponse]:
+        answer: Deferred[IResponse] = self._agent.request(
+            request.method.encode("ascii"),
+            request.url.encode("ascii"),
+            Headers({name: [value] for name, value in request.headers.items()}),
+            body,
+        )
+        return answer
+
+    @staticmethod
+    def _collect(response: IResponse, watch: StallWatch) -> Deferred[bytes]:
+        collector = BodyCollector(MAX_ANSWER, watch.progressed)
+        response.deliverBody(collector)
+        return watch.over(collector.done)
+
+    @staticmethod
+    def _trouble(error: Exception, watch: StallWatch, stall: float, sent: bool) -> Exception:
+        """What to raise where there is no answer."""
+        if watch.cancelled:
+            return CancelledError()
+        why = f"no progress for {stall:.0f} s" if watch.stalled else _reason(error)
+        return Trouble(why, watch.last, _reached(error) and sent, isinstance(error, StaleConnection))
+
     async def send(self, request: SignedRequest, body: Sequence[Buffer], stall: float) -> Answer:
         """Send ``request`` and read its answer, of whatever status.
 
@@ -139,30 +184,15 @@ class Exchanges:
             producer.answered = answered_early
             watch.measure = lambda: producer.unacknowledged()
         try:
-            response = await watch.over(
-                self._agent.request(
-                    request.method.encode("ascii"),
-                    request.url.encode("ascii"),
-                    Headers({name: [value] for name, value in request.headers.items()}),
-                    producer,
-                )
-            )
+            response = await watch.over(self._request(request, producer))
             watch.progressed()
-            if early:
-                content = bytes(early[0][1].received)
-            else:
-                collector = BodyCollector(MAX_ANSWER, watch.progressed)
-                response.deliverBody(collector)
-                content = await watch.over(collector.done)
+            content = bytes(early[0][1].received) if early else await self._collect(response, watch)
             return _answer(response, content)
         except Exception as error:
-            if watch.cancelled:
-                raise CancelledError() from error
-            if early:
+            if early and not watch.cancelled:
                 return _answer(early[0][0], bytes(early[0][1].received))
-            why = f"no progress for {stall:.0f} s" if watch.stalled else _reason(error)
-            sent = _reached(error) and (producer is None or producer.finished)
-            raise Trouble(why, watch.last, sent, isinstance(error, StaleConnection)) from None
+            sent = producer is None or producer.finished
+            raise self._trouble(error, watch, stall, sent) from None
         finally:
             watch.end()
             self._watches.discard(watch)
@@ -176,6 +206,9 @@ def _answer(response: IResponse, content: bytes) -> Answer:
         name.decode("latin-1").lower(): values[-1].decode("latin-1")
         for name, values in response.headers.getAllRawHeaders()
     }
+    # Agent keeps it to itself, except in answers to HEAD.
+    if isinstance(response.length, int):
+        headers.setdefault("content-length", str(response.length))
     return read_answer(response.code, headers, content)
 
 

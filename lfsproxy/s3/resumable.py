@@ -22,7 +22,8 @@ from lfsproxy.interfaces import IResumableStore, NotConditional, StateObject, St
 from lfsproxy.s3.answers import MAX_ANSWER, Answer, UnreadableAnswer, children, parse_xml, text_of
 from lfsproxy.s3.cleanup import FIRST_DELAY, Cleanup, Leftover
 from lfsproxy.s3.client import Part, S3Client, composite_crc, encode_crc
-from lfsproxy.s3.upload import INLINE_BYTES, MAX_PARTS, is_same, meta, object_headers
+from lfsproxy.s3.digest import INLINE_BYTES, digest
+from lfsproxy.s3.upload import MAX_PARTS, is_same, meta, object_headers
 
 CONFLICT_TRIES = 5
 """S3 answers 409 to one of two conditional writes at the same moment: asked again, it says who was first."""
@@ -128,14 +129,7 @@ class S3ResumableStore:
             raise
 
     async def digest(self, checksums: Sequence[Checksum], data: Buffer) -> None:
-        def update() -> None:
-            for checksum in checksums:
-                checksum.update(data)
-
-        if len(data) < INLINE_BYTES:
-            update()
-        else:
-            await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), update)
+        await digest(self._reactor, checksums, data)
 
     async def put_blob(
         self, key: str, content_type: str, metadata: Mapping[str, str], buffers: Sequence[Buffer]

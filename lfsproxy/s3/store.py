@@ -18,6 +18,7 @@ from lfsproxy.s3.cleanup import FIRST_DELAY, Cleanup, Leftover
 from lfsproxy.s3.client import S3Client
 from lfsproxy.s3.connection import tls_policy
 from lfsproxy.s3.credentials import CredentialSource
+from lfsproxy.s3.download import S3BlobSource
 from lfsproxy.s3.exchange import Exchanges
 from lfsproxy.s3.resumable import S3ResumableStore
 from lfsproxy.s3.signing import S3Location
@@ -115,6 +116,12 @@ class S3Store:
             self.reactor,
             self.concurrency,
             lambda length: self.plan(length).part_size,
+        )
+
+    def source(self) -> S3BlobSource:
+        """The same bucket, to be read from."""
+        return S3BlobSource(
+            self._client, self.credentials, self.reactor, self.clock or self.reactor, self.retry_timeout
         )
 
     async def delete(self, key: str) -> None:

@@ -25,6 +25,8 @@ from lfsproxy.resumable.uploads import check_id
 from lfsproxy.web import declared, tus_declared
 from lfsproxy.web.assets import Document, asset, docs_page, page
 from lfsproxy.web.cors import Cors
+from lfsproxy.web.download import DownloadApi
+from lfsproxy.web.gate import Gate
 from lfsproxy.web.ingest import Ingest, Ingested
 from lfsproxy.web.openapi import openapi_json
 from lfsproxy.web.operations import OPERATIONS, operation
@@ -52,11 +54,21 @@ class HttpApi:
     # An empty segment is somebody's mistake, not a second way to write a path.
     app.url_map.merge_slashes = False
 
-    def __init__(self, begin: BeginIngest, readiness: Readiness, cors: Cors, tus: TusApi) -> None:
+    def __init__(
+        self,
+        begin: BeginIngest,
+        readiness: Readiness,
+        cors: Cors,
+        tus: TusApi,
+        downloads: DownloadApi,
+        gate: Gate,
+    ) -> None:
         self._begin = begin
         self._readiness = readiness
         self._cors = cors
         self._tus = tus
+        self._downloads = downloads
+        self.gate = gate
 
     @operation(app, declared.PAGE)
     def page(self, request: IRequest) -> bytes:
@@ -75,7 +87,7 @@ class HttpApi:
 
     @operation(app, declared.OPENAPI)
     def openapi(self, request: IRequest) -> bytes:
-        return _openapi().answer(request)
+        return _openapi(self.gate.asks_for_keys).answer(request)
 
     @operation(app, declared.HEALTHZ)
     def healthz(self, request: IRequest) -> bytes:
@@ -97,6 +109,14 @@ class HttpApi:
         running = ingest.start()
         request.lfs_site.track(request, running)
         return _answer(request, running, lambda done: _created(request, done), ingest.stop)
+
+    @operation(app, declared.GET_RECORD)
+    def record(self, request: StreamingRequest, topic: str, partition: str, offset: str) -> Deferred[bytes]:
+        return self._downloads.payload(request, topic, partition, offset)
+
+    @operation(app, declared.GET_ENVELOPE)
+    def envelope(self, request: StreamingRequest, topic: str, partition: str, offset: str) -> Deferred[bytes]:
+        return self._downloads.envelope(request, topic, partition, offset)
 
     @operation(app, tus_declared.OPTIONS_UPLOADS)
     def uploads_options(self, request: IRequest, topic: str) -> bytes:
@@ -150,9 +170,9 @@ class HttpApi:
 
 
 @cache
-def _openapi() -> Document:
+def _openapi(keys: bool) -> Document:
     # On the first request: by then every operation is declared.
-    return Document(openapi_json(OPERATIONS), "application/json")
+    return Document(openapi_json(OPERATIONS, keys), "application/json")
 
 
 def _answer(
@@ -186,10 +206,11 @@ def _answer(
     return answer
 
 
-def _created(request: IRequest, done: Ingested) -> bytes:
+def _created(request: StreamingRequest, done: Ingested) -> bytes:
     record = done.record
-    location = f"/v1/topics/{record.topic}/partitions/{record.partition}/records/{record.offset}"
-    request.setHeader(b"Location", location.encode("ascii"))
+    request.set_location(
+        b"Location", f"/v1/topics/{record.topic}/partitions/{record.partition}/records/{record.offset}"
+    )
     return render_json(
         request,
         CREATED,

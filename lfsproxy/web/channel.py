@@ -5,10 +5,10 @@ Twisted's channel collects a body before anybody sees the request. This one disp
 
     idle ──first byte──▶ headers ──▶ body and response ──▶ idle, or closing
 
-In ``idle`` the keep-alive timeout runs, in ``headers`` one absolute deadline (however slowly the bytes
-drip), in the body the body's own limit on silence. A connection that has to close with unread bytes on it
-lingers: what comes is dropped for a moment, since closing at once would reset the connection and the client
-might never see the response.
+Over TLS a ``handshake`` with a deadline of its own comes before ``idle``. In ``idle`` the keep-alive
+timeout runs, in ``headers`` one absolute deadline (however slowly the bytes drip), in the body the body's
+own limit on silence. A connection that has to close with unread bytes on it lingers: what comes is dropped
+for a moment, since closing at once would reset the connection and the client might never see the response.
 """
 
 # twisted.web is not annotated:
@@ -20,18 +20,21 @@ import re
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet import interfaces
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
+from zope.interface import implementer
 
 from lfsproxy.errors import BadRequest
-from lfsproxy.peers import CHECK_SECONDS, peer_is_gone
+from lfsproxy.peers import CHECK_SECONDS, beneath, peer_is_gone
+from lfsproxy.tls import tls_trouble
 
 if TYPE_CHECKING:
     from lfsproxy.web.request import StreamingRequest
     from lfsproxy.web.site import LfsSite
 
+HANDSHAKE_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 75.0
 HEADER_SECONDS = 30.0
 LINGER_SECONDS = 2.0
@@ -39,9 +42,14 @@ DRAIN_SECONDS = 10.0
 DRAIN_BYTES = 1024 * 1024
 FIRST_READ_BYTES = 64 * 1024
 
+TOO_LARGE = b"431 Request Header Fields Too Large"
+TLS_HANDSHAKE = b"\x16"
+"""The first byte of whoever speaks TLS; no request begins with it."""
+
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%\[\]:-]*")
 
 
+@implementer(IHandshakeListener)
 class StreamingChannel(HTTPChannel):
     """One client's connection. Dispatches requests one after the other, in their order."""
 
@@ -54,6 +62,7 @@ class StreamingChannel(HTTPChannel):
         super().__init__()
         self.closing = False
         self._idle = True
+        self._shaking = False
         self._dropped = 0
         self._unread = False
         self._look: IDelayedCall | None = None
@@ -65,21 +74,37 @@ class StreamingChannel(HTTPChannel):
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        self.setTimeout(KEEP_ALIVE_SECONDS)
+        # Over TLS the handshake comes first, which this is told of when it is done.
+        self._shaking = self.isSecure()
+        self.setTimeout(HANDSHAKE_SECONDS if self._shaking else KEEP_ALIVE_SECONDS)
         self.read_size(FIRST_READ_BYTES)
         self.site.connected(self)
 
+    def handshakeCompleted(self) -> None:
+        """TLS is up, and a client's certificate verified where one is needed."""
+        self._shaking = False
+        self.setTimeout(KEEP_ALIVE_SECONDS)
+
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        trouble = tls_trouble(reason)
+        if self._shaking and trouble:
+            self._say("is turned away: {trouble}", trouble=trouble)
         super().connectionLost(reason)
         if self._look is not None:
             self._look.cancel()
             self._look = None
         self.site.disconnected(self)
 
+    @property
+    def header_seconds(self) -> float:
+        """How long a request's headers may take altogether."""
+        return min(HEADER_SECONDS, self.site.stall_timeout)
+
     def read_size(self, size: int) -> None:
         """Read up to ``size`` bytes at once from the socket."""
-        if interfaces.ITCPTransport.providedBy(self.transport):
-            cast(Any, self.transport).bufferSize = size
+        transport = beneath(self.transport)
+        if interfaces.ITCPTransport.providedBy(transport):
+            cast(Any, transport).bufferSize = size
 
     def dataReceived(self, data: bytes) -> None:
         if self.closing:
@@ -87,13 +112,21 @@ class StreamingChannel(HTTPChannel):
             return
         if self._idle:
             self._idle = False
-            self.setTimeout(HEADER_SECONDS)
+            self.setTimeout(self.header_seconds)
+            if data[:1] == TLS_HANDSHAKE:
+                self._say("is turned away: it speaks TLS, and LFS_HTTP_TLS_CERT is not set")
+                self._refuse(b"400 Bad Request")
+                return
         LineReceiver.dataReceived(self, data)
 
     def lineReceived(self, line: bytes) -> None:
         # After a refusal the rest of the buffer still comes through here.
-        if not self.closing:
-            super().lineReceived(line)
+        if self.closing:
+            return
+        if self._receivedHeaderSize + len(line) > self.totalHeadersSize:
+            self.lineLengthExceeded(line)
+            return
+        super().lineReceived(line)
 
     def rawDataReceived(self, data: bytes) -> None:
         if self.closing:
@@ -102,9 +135,13 @@ class StreamingChannel(HTTPChannel):
             super().rawDataReceived(data)
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        self._refuse(b"431 Request Header Fields Too Large")
+        # The request line makes the request, so that without one it is that line.
+        self._refuse(TOO_LARGE if self.requests else b"414 URI Too Long")
 
     def headerReceived(self, line: bytes) -> bool:
+        if self._receivedHeaderCount >= self.maxHeaders:
+            self._refuse(TOO_LARGE)
+            return False
         try:
             return bool(super().headerReceived(line))
         except ValueError:
@@ -121,10 +158,11 @@ class StreamingChannel(HTTPChannel):
             self._respondToBadRequestAndDisconnect()
             return
         request.gotLength(self.length)
-        expects = [value.lower() for value in headers.getRawHeaders(b"Expect", [])]
-        request.expects_continue = (
-            b"100-continue" in expects and self._version == b"HTTP/1.1" and self.length != 0
-        )
+        if self._version == b"HTTP/1.1":
+            expects = b",".join(headers.getRawHeaders(b"Expect", [])).lower().split(b",")
+            members = {member.strip() for member in expects} - {b""}
+            request.expects_continue = b"100-continue" in members and self.length != 0
+            request.unmet_expectation = min(members - {b"100-continue"}, default=None)
         request.dispatch(self._command, self._path, self._version)
 
     def _is_ambiguous(self, request: StreamingRequest) -> bool:
@@ -201,14 +239,22 @@ class StreamingChannel(HTTPChannel):
             self.pause_reading()
 
     def timeoutConnection(self) -> None:
-        self.closing = True
-        self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
-        self.loseConnection()
+        self.close()
 
     def close(self) -> None:
-        """Close an idle connection."""
+        """Close an idle connection, and cut it where what is to be written does not leave.
+
+        Over TLS that includes a client that does not answer the end of TLS.
+        """
         self.closing = True
+        if self._abortingCall is None:
+            self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
         self.loseConnection()
+
+    def end(self) -> None:
+        """Close when what was written has left, and at the latest in ``abortTimeout`` seconds: the client
+        sees where the bytes end, where a cut could take back what it has not read yet."""
+        self.timeoutConnection()
 
     def abort(self) -> None:
         """Cut the connection, whatever happens on it."""
@@ -225,6 +271,10 @@ class StreamingChannel(HTTPChannel):
             request.broken(BadRequest("the chunks of the body are malformed"))
         else:
             self._refuse(b"400 Bad Request")
+
+    def _say(self, what: str, **values: Any) -> None:
+        peer = cast(Any, self.transport).getPeer()
+        self._log.info(f"an HTTP client ({{host}}) {what}", host=getattr(peer, "host", peer), **values)
 
     def _refuse(self, status: bytes) -> None:
         """Answer bytes that never became a request."""

@@ -10,7 +10,7 @@ from twisted.web.http_headers import Headers
 from lfsproxy.checksums import Buffer
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE
-from lfsproxy.errors import LfsError
+from lfsproxy.errors import BadRequest, LfsError
 from lfsproxy.web.body import RequestBody
 from lfsproxy.web.digests import ContentDigests, expected_digests
 from lfsproxy.web.forms import MAX_FORM_BYTES, FormReader, form_boundary
@@ -59,7 +59,13 @@ class UploadContent:
         length = self._body.length
         if length == 0 and not self._headers.hasHeader(b"Content-Length"):
             raise LengthRequired("Content-Length or Transfer-Encoding: chunked is needed")
-        given_type = self._headers.getRawHeaders(b"Content-Type", [b""])[0].decode("latin-1")
+        if self._headers.hasHeader(b"Content-Range"):
+            # Else each piece of a file would become a record of its own.
+            raise BadRequest("Content-Range is not taken: what uploads a file in pieces is tus")
+        types = self._headers.getRawHeaders(b"Content-Type", [b""])
+        if len(types) > 1:
+            raise BadRequest("Content-Type is given more than once")
+        given_type = types[0].decode("latin-1")
         boundary = form_boundary(given_type)
         if length is not None:
             self._claims.check_size(length if boundary is None else length - MAX_FORM_BYTES)

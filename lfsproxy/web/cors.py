@@ -14,9 +14,9 @@ EXPOSED = (
     "Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Retry-After"
 )
 REQUEST_HEADERS = (
-    "Authorization, Content-Type, Content-Digest, Repr-Digest, Content-MD5, Range, Tus-Resumable, "
-    "Upload-Length, Upload-Defer-Length, Upload-Offset, Upload-Metadata, Upload-Checksum, "
-    "X-HTTP-Method-Override, X-Requested-With, X-Request-ID"
+    "Authorization, Content-Type, Content-Digest, Repr-Digest, Content-MD5, If-None-Match, If-Range, "
+    "Range, Tus-Resumable, Upload-Length, Upload-Defer-Length, Upload-Offset, Upload-Metadata, "
+    "Upload-Checksum, X-HTTP-Method-Override, X-Requested-With, X-Request-ID"
 )
 MAX_AGE_SECONDS = 7200
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from lfsproxy.checksums import ALGORITHMS
 from lfsproxy.errors import (
     BadRequest,
+    BlobCorrupt,
+    BlobMissing,
+    BlobTruncated,
     BrokerRefused,
     BrokerTooLarge,
     BrokerUnavailable,
     ChecksumMismatch,
     Draining,
+    EnvelopeNotAllowed,
     InvalidChecksum,
+    InvalidEnvelope,
+    NoSuchRecord,
     NotAuthorised,
     OutcomeUnknown,
     Stalled,
@@ -18,13 +24,17 @@ from lfsproxy.errors import (
     StoreUnavailable,
     TooLarge,
     UnknownTopic,
+    UnreadableRecord,
+    UnsupportedEnvelope,
 )
+from lfsproxy.keys import READ, WRITE
 from lfsproxy.web import schemas
 from lfsproxy.web.assets import ASSETS
 from lfsproxy.web.content import LengthRequired
 from lfsproxy.web.digests import DIGEST_PATTERN, MD5_PATTERN
 from lfsproxy.web.forms import FILE_FIELD
 from lfsproxy.web.operations import Answer, Operation, Parameter, Schema
+from lfsproxy.web.ranges import RangeNotSatisfiable
 
 TEXT: Schema = {"type": "string"}
 BYTES: Schema = {}
@@ -213,4 +223,83 @@ POST_RECORD = Operation(
         StoreUnavailable,
         Draining,
     ),
+    action=WRITE,
+)
+
+RECORD_PLACE = (
+    TOPIC,
+    Parameter("partition", "path", "The partition's number", schemas.PARTITION, required=True),
+    Parameter("offset", "path", "The record's offset", schemas.OFFSET, required=True),
+)
+
+READ_ERRORS = (
+    BadRequest,
+    NoSuchRecord,
+    UnknownTopic,
+    NotAuthorised,
+    UnreadableRecord,
+    InvalidEnvelope,
+    UnsupportedEnvelope,
+    BrokerUnavailable,
+    Draining,
+)
+
+PAYLOAD_HEADERS = {
+    "ETag": "The checksum of the whole, in quotes",
+    "Content-Disposition": "attachment, with the name that the file was uploaded by",
+    "Accept-Ranges": "bytes",
+}
+
+GET_RECORD = Operation(
+    "getRecord",
+    "GET",
+    "/v1/topics/{topic}/partitions/{partition}/records/{offset}",
+    "The blob behind a record, or an ordinary record's value",
+    answers=(
+        Answer(
+            200,
+            "Every byte, verified: where they turn out wrong the connection is cut before the last of them",
+            {"*/*": BYTES},
+            PAYLOAD_HEADERS,
+        ),
+        Answer(204, "The record's value is null"),
+        Answer(
+            206,
+            "The bytes of one range, not verified",
+            {"*/*": BYTES},
+            {**PAYLOAD_HEADERS, "Content-Range": "Which bytes of how many"},
+        ),
+        UNCHANGED,
+        Answer(307, "presign=true: the blob in the store", headers={"Location": "Its URL, for 15 minutes"}),
+    ),
+    description="HEAD answers the same, without the bytes. Reads what a consumer of committed records reads.",
+    parameters=(
+        *RECORD_PLACE,
+        Parameter("presign", "query", "Answer with a URL of the store", {"type": "boolean"}),
+        Parameter("Range", "header", "One range of bytes", {"type": "string"}),
+        Parameter("If-Range", "header", "The ETag that the range is of", {"type": "string"}),
+        IF_NONE_MATCH,
+    ),
+    errors=(
+        *READ_ERRORS,
+        EnvelopeNotAllowed,
+        BlobMissing,
+        BlobTruncated,
+        BlobCorrupt,
+        RangeNotSatisfiable,
+        StoreRefused,
+        StoreUnavailable,
+    ),
+    action=READ,
+)
+
+GET_ENVELOPE = Operation(
+    "getEnvelope",
+    "GET",
+    "/v1/topics/{topic}/partitions/{partition}/records/{offset}/envelope",
+    "The envelope that a record holds",
+    answers=(Answer(200, "The envelope", {"application/json": ENVELOPE}),),
+    parameters=RECORD_PLACE,
+    errors=READ_ERRORS,
+    action=READ,
 )

@@ -21,6 +21,8 @@ from lfsproxy.web.options import OptionReader, parse_content_type
 from lfsproxy.web.schemas import MAX_FIELDS
 
 FILE_FIELD = "file"
+_PLAIN = frozenset({"7bit", "8bit", "binary"})
+"""Encodings of a part that change nothing (RFC 2045, section 6); RFC 7578 has no others in use."""
 MAX_FORM_BYTES = 64 * 1024
 """The most bytes that a form may have besides the file's own."""
 
@@ -91,6 +93,11 @@ class FormReader:
             if name == FILE_FIELD:
                 raise BadRequest(f"the form has more than one {FILE_FIELD!r} part")
             raise BadRequest(f"the field {name[:80]!r} comes after the file; options have to come before it")
+        encoding = segment.header("Content-Transfer-Encoding", "binary")
+        if encoding.strip().lower() not in _PLAIN:
+            raise BadRequest(
+                f"the field {name[:80]!r} is in {encoding[:80]!r}: forms carry bytes as they are"
+            )
         if name == FILE_FIELD:
             self.has_file = self._in_file = True
             self.filename = segment.filename or None

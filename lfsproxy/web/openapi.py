@@ -12,7 +12,15 @@ from typing import Any
 
 from lfsproxy.errors import BadRequest, LfsError
 from lfsproxy.web.operations import Operation, Parameter
-from lfsproxy.web.problems import RETRY_AFTER_SECONDS, NotFound
+from lfsproxy.web.problems import (
+    RETRY_AFTER_SECONDS,
+    KeyInvalid,
+    KeyNotAllowed,
+    KeyRefused,
+    KeyRequired,
+    NotFound,
+    TooManyUploads,
+)
 from lfsproxy.web.schemas import MAX_HEADERS
 
 PROBLEM: dict[str, Any] = {
@@ -40,11 +48,14 @@ or in the form, and a checksum has to be that of the bytes.
 """
 
 
-def openapi_document(operations: Iterable[Operation]) -> dict[str, Any]:
-    """The document, as JSON would have it. Its server is where it is served from, base path and all."""
+def openapi_document(operations: Iterable[Operation], keys: bool = False) -> dict[str, Any]:
+    """The document, as JSON would have it. Its server is where it is served from, base path and all.
+
+    ``keys``: whether the proxy asks for API keys.
+    """
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, keys)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -54,7 +65,6 @@ def openapi_document(operations: Iterable[Operation]) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "."}],
-        "security": [{}, {"apiKey": []}],
         "paths": paths,
         "components": {
             "schemas": {"Problem": PROBLEM},
@@ -69,14 +79,18 @@ def openapi_document(operations: Iterable[Operation]) -> dict[str, Any]:
     }
 
 
-def openapi_json(operations: Iterable[Operation]) -> bytes:
+def openapi_json(operations: Iterable[Operation], keys: bool = False) -> bytes:
     """The document on the wire."""
-    return json.dumps(openapi_document(operations), indent=1).encode("utf-8") + b"\n"
+    return json.dumps(openapi_document(operations, keys), indent=1).encode("utf-8") + b"\n"
 
 
-def errors_of(operation: Operation) -> dict[int, list[type[LfsError]]]:
-    """What an operation may fail with, by status: what it declares, and what any path can bring."""
+def errors_of(operation: Operation, keys: bool = False) -> dict[int, list[type[LfsError]]]:
+    """What an operation may fail with, by status: what it declares, and what any path or key can bring."""
     errors: list[type[LfsError]] = [*operation.errors, LfsError]
+    if operation.body is not None:
+        errors.append(TooManyUploads)
+    if keys and operation.action is not None:
+        errors += [KeyRequired, KeyInvalid, KeyNotAllowed]
     if any(parameter.where == "path" for parameter in operation.parameters):
         errors += [BadRequest, NotFound]
     grouped: dict[int, list[type[LfsError]]] = {}
@@ -87,7 +101,7 @@ def errors_of(operation: Operation) -> dict[int, list[type[LfsError]]]:
     return dict(sorted(grouped.items()))
 
 
-def _operation(operation: Operation) -> dict[str, Any]:
+def _operation(operation: Operation, keys: bool) -> dict[str, Any]:
     described: dict[str, Any] = {"operationId": operation.id, "summary": operation.summary}
     if operation.description:
         described["description"] = operation.description
@@ -96,7 +110,12 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if operation.body is not None:
         content = {media_type: {"schema": dict(schema)} for media_type, schema in operation.body.items()}
         described["requestBody"] = {"required": operation.body_required, "content": content}
-    described["responses"] = _responses(operation)
+    described["responses"] = _responses(operation, keys)
+    if operation.action is None:
+        described["security"] = []
+    else:
+        # Where no key is asked for, one that is sent all the same does no harm.
+        described["security"] = [{"apiKey": []}] if keys else [{}, {"apiKey": []}]
     return described
 
 
@@ -113,7 +132,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     }
 
 
-def _responses(operation: Operation) -> dict[str, Any]:
+def _responses(operation: Operation, keys: bool) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for answer in operation.answers:
         described: dict[str, Any] = {"description": answer.description}
@@ -127,7 +146,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
                 media_type: {"schema": dict(schema)} for media_type, schema in answer.content.items()
             }
         responses[str(answer.status)] = described
-    for status, errors in errors_of(operation).items():
+    for status, errors in errors_of(operation, keys).items():
         described = _problem(status, errors)
         if str(status) in responses:
             responses[str(status)].setdefault("content", {}).update(described["content"])
@@ -146,6 +165,10 @@ def _problem(status: int, errors: list[type[LfsError]]) -> dict[str, Any]:
         "description": "; ".join(error.title for error in errors),
         "content": {"application/problem+json": {"schema": schema}},
     }
+    if any(issubclass(error, KeyRefused) for error in errors):
+        described["headers"] = {
+            "WWW-Authenticate": {"description": "Bearer, by RFC 6750", "schema": {"type": "string"}}
+        }
     if status == 503:
         seconds = {"type": "integer", "const": RETRY_AFTER_SECONDS}
         described["headers"] = {"Retry-After": {"description": "Seconds to wait", "schema": seconds}}

@@ -9,6 +9,7 @@ Schemas are JSON Schema 2020-12, as OpenAPI 3.1 takes them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any, TypeVar
 
 import attrs
@@ -47,7 +48,7 @@ class Operation:
     """One method of one path. ``path`` has its parameters in braces: ``/v1/topics/{topic}/records``.
 
     ``body`` maps media types to schemas, None where a request has no body. ``errors`` are the problems that
-    it may answer with.
+    it may answer with. ``action`` is what an API key must allow on the topic, read or write; None: public.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Operation:
     body: Mapping[str, Schema] | None = None
     body_required: bool = True
     errors: tuple[type[LfsError], ...] = ()
+    action: str | None = None
 
     @property
     def rule(self) -> str:
@@ -72,11 +74,17 @@ OPERATIONS: list[Operation] = []
 
 
 def operation(app: Klein, declared: Operation) -> Callable[[Handler], Handler]:
-    """Route what is declared to the decorated method."""
+    """Route what is declared to the decorated method, for requests that the object's ``gate`` admits."""
 
     def decorate(handler: Handler) -> Handler:
         OPERATIONS.append(declared)
-        routed: Handler = app.route(declared.rule, methods=[declared.method])(handler)
-        return routed
+
+        @wraps(handler)
+        def admitted(self: Any, request: Any, **values: str) -> Any:
+            self.gate.admit(request, declared, values.get("topic"))
+            return handler(self, request, **values)
+
+        app.route(declared.rule, methods=[declared.method])(admitted)
+        return handler
 
     return decorate

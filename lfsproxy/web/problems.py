@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 
 from lfsproxy.errors import BrokerRefused, ChecksumMismatch, LfsError
+from lfsproxy.web.ranges import RangeNotSatisfiable
 
 RETRY_AFTER_SECONDS = 5
 
@@ -39,6 +40,57 @@ class MethodUnsupported(LfsError):
         self.allowed = allowed
 
 
+class KeyRefused(LfsError):
+    """A request without a key that could be used; ``challenge`` is RFC 6750's, section 3."""
+
+    http_status = 401
+    result = "client_error"
+    challenge: ClassVar[str] = 'Bearer realm="lfsproxy"'
+
+
+class KeyRequired(KeyRefused):
+    """No API key was sent."""
+
+    problem = "api-key-required"
+    title = "An API key is needed"
+
+
+class KeyInvalid(KeyRefused):
+    """What was sent is no key of this proxy, or none any more."""
+
+    problem = "api-key-invalid"
+    title = "The API key is not valid"
+    challenge = f'{KeyRefused.challenge}, error="invalid_token"'
+
+
+class KeyNotAllowed(KeyRefused):
+    """The key is good, but not for this topic or this action."""
+
+    http_status = 403
+    problem = "api-key-not-allowed"
+    title = "The API key does not allow this"
+    challenge = f'{KeyRefused.challenge}, error="insufficient_scope"'
+
+
+class TooManyUploads(LfsError):
+    """As many uploads run as the proxy takes at once."""
+
+    http_status = 503
+    problem = "too-many-uploads"
+    title = "Too many uploads run at once"
+    retriable = True
+    result = "client_error"
+
+
+class ExpectationFailed(LfsError):
+    """An expectation that is not 100-continue (RFC 9110, section 10.1.1)."""
+
+    http_status = 417
+    problem = "expectation-failed"
+    title = "The expectation cannot be met"
+    result = "client_error"
+
+
 def problem_of(error: BaseException) -> LfsError:
     """The error that a client may see in place of any exception; what nobody foresaw is logged."""
     if isinstance(error, LfsError):
@@ -60,8 +112,12 @@ def render_problem(request: IRequest, error: LfsError) -> bytes:
         document.update(algorithm=error.algorithm, expected=error.expected, actual=error.actual)
     elif isinstance(error, BrokerRefused):
         document["kafka_error_code"] = error.code
+    elif isinstance(error, RangeNotSatisfiable):
+        request.setHeader(b"Content-Range", b"bytes */%d" % error.size)
     elif isinstance(error, MethodUnsupported):
         request.setHeader(b"Allow", error.allowed.encode("ascii"))
+    elif isinstance(error, KeyRefused):
+        request.setHeader(b"WWW-Authenticate", error.challenge.encode("ascii"))
     if error.http_status == 503:
         request.setHeader(b"Retry-After", b"%d" % RETRY_AFTER_SECONDS)
     return render(request, error.http_status, "application/problem+json", _json(document))

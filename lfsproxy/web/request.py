@@ -19,7 +19,7 @@ from twisted.web import http, server
 from lfsproxy.errors import BadRequest, LfsError
 from lfsproxy.web.body import RequestBody
 from lfsproxy.web.channel import DRAIN_BYTES, DRAIN_SECONDS
-from lfsproxy.web.problems import render_problem
+from lfsproxy.web.problems import ExpectationFailed, NotFound, render_problem
 
 if TYPE_CHECKING:
     from lfsproxy.web.channel import StreamingChannel
@@ -37,8 +37,11 @@ class StreamingRequest(server.Request):
         self.body: RequestBody
         self.dispatched = False
         self.expects_continue = False
+        self.unmet_expectation: bytes | None = None
         self.body_paused = False
         self.answered_early = False
+        self.key_id: str | None = None
+        """The id of the API key that the request came with, once it was found."""
         self._ends = False
 
     def gotLength(self, length: int | None) -> None:
@@ -50,17 +53,42 @@ class StreamingRequest(server.Request):
         self.dispatched = True
         self.method, self.uri, self.clientproto = method, uri, version
         path, _, query = uri.partition(b"?")
-        if path.startswith((b"http://", b"https://")):
+        if path.lower().startswith((b"http://", b"https://")):
             path = b"/" + path.split(b"://", 1)[1].partition(b"/")[2]
-        self.path, self.query = path, query
+        base = self.lfs_site.base_path.encode("ascii")
+        # A reverse proxy may have taken the base path away, and probes come without it.
+        self.path, self.query = (path[len(base) :] if path.startswith(base + b"/") else path), query
         self.args = http.parse_qs(query, True)
         self.lfs_site.prepare(self)
-        try:
-            unquote_to_bytes(path).decode("utf-8")
-        except UnicodeDecodeError:
-            self.answer(render_problem(self, BadRequest("the path is not UTF-8")))
+        refusal = self._refusal()
+        if refusal is not None:
+            self.answer(render_problem(self, refusal))
+        elif base and path == base:
+            # The page's own links are relative to the slash.
+            self.setResponseCode(http.PERMANENT_REDIRECT)
+            self.setHeader(b"Location", base + b"/" + (b"?" + query if query else b""))
+            self.setHeader(b"Content-Length", b"0")
+            self.answer(b"")
         else:
             self.process()
+
+    def _refusal(self) -> LfsError | None:
+        """What is wrong with the request whatever it asks for, and what routing would not mind."""
+        if self.unmet_expectation is not None:
+            return ExpectationFailed(f"Expect is {self.unmet_expectation[:80]!r}: only 100-continue is met")
+        if self.method != self.method.upper():
+            return BadRequest(f"the method is {self.method[:20]!r}: methods are written in capitals")
+        try:
+            unquote_to_bytes(self.path).decode("utf-8")
+        except UnicodeDecodeError:
+            return BadRequest("the path is not UTF-8")
+        if self.path.startswith(b"//"):
+            return NotFound(f"nothing is at {self.path[:200].decode('latin-1')}")
+        return None
+
+    def set_location(self, header: bytes, path: str) -> None:
+        """Name a path of this API in a header, as clients have to ask for it."""
+        self.setHeader(header, f"{self.lfs_site.base_path}{path}".encode("ascii"))
 
     def answer(self, body: bytes) -> None:
         """Write a whole response and be done."""

@@ -32,6 +32,7 @@ TOPIC: Schema = {
 }
 
 PARTITION: Schema = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
+OFFSET: Schema = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
 MILLISECONDS: Schema = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
 CONTENT_TYPE: Schema = {"type": "string", "pattern": r"^[!-~](?:[ -~]{0,253}[!-~])?$"}
 

@@ -14,6 +14,7 @@ from twisted.web.server import Site
 
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
+from lfsproxy.downloads import Downloads
 from lfsproxy.errors import Draining, LfsError
 from lfsproxy.interfaces import IEnvelopePublisher, IMetrics
 from lfsproxy.readiness import Readiness
@@ -23,11 +24,14 @@ from lfsproxy.web.api import HttpApi, route_of
 from lfsproxy.web.channel import StreamingChannel
 from lfsproxy.web.content import UploadContent
 from lfsproxy.web.cors import Cors
+from lfsproxy.web.download import DownloadApi
+from lfsproxy.web.gate import Gate, KeysFile
 from lfsproxy.web.ingest import Ingest
 from lfsproxy.web.request import StreamingRequest
 from lfsproxy.web.tus import TusApi
 
 POLLED = frozenset({"/healthz", "/readyz"})
+UPLOADING = frozenset({b"POST", b"PATCH"})
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 
 
@@ -45,16 +49,19 @@ class LfsSite(Site):
         cors: Cors,
         readiness: Readiness,
         metrics: IMetrics,
-        stall_timeout: float,
+        settings: Settings,
     ) -> None:
         super().__init__(api.app.resource(), reactor=reactor)
-        self.stall_timeout = stall_timeout
+        self.stall_timeout = settings.stall_timeout
+        self.base_path = settings.http_base_path
         self._cors = cors
         self._readiness = readiness
         self._metrics = metrics
         self._channels: set[StreamingChannel] = set()
         self._requests: set[StreamingRequest] = set()
         self._ingesting: set[StreamingRequest] = set()
+        self.uploads = 0
+        """Requests with an upload that runs, whether its client is still there or not."""
         self._waiting: list[Deferred[None]] = []
         self.cut: LfsError | None = None
         """Why connections are cut by the proxy itself, once they are."""
@@ -90,10 +97,13 @@ class LfsSite(Site):
 
     def track(self, request: StreamingRequest, ingest: Deferred[Any]) -> None:
         """Count a request as in flight until its upload is done, whether its client stays or not."""
+        is_upload = request.method in UPLOADING
         self._ingesting.add(request)
+        self.uploads += is_upload
 
         def done(result: object) -> object:
             self._ingesting.discard(request)
+            self.uploads -= is_upload
             self._check_over()
             return result
 
@@ -120,8 +130,9 @@ class LfsSite(Site):
         self._metrics.http_request(route, method, request.code)
         self._log.emit(
             LogLevel.debug if route in POLLED else LogLevel.info,
-            "{client} {method} {path} {status}",
+            "{client}{key} {method} {path} {status}",
             client=request.client.host,
+            key=f" (key {request.key_id})" if request.key_id is not None else "",
             method=method,
             path=request.path[:300].decode("latin-1"),
             status=request.code,
@@ -159,11 +170,13 @@ def make_site(
     budget: MemoryBudget,
     metrics: IMetrics,
     readiness: Readiness,
+    downloads: Downloads,
     uploads: ResumableUploads | None = None,
 ) -> LfsSite:
     """The HTTP door: a factory to listen with at LFS_HTTP_ADDR.
 
-    ``uploads`` are the resumable ones, None where they are off.
+    ``uploads`` are the resumable ones, None where they are off. Raises SettingError where the file of API
+    keys cannot be used.
     To stop: ``readiness.drain()``, then wait for ``site.drain()`` (up to LFS_DRAIN_TIMEOUT), then
     ``site.abort()``.
     """
@@ -173,5 +186,15 @@ def make_site(
         return Ingest(claims, publisher, budget, topic, request.body, content)
 
     cors = Cors(settings.cors_origins)
-    api = HttpApi(begin, readiness, cors, TusApi(uploads, readiness, cors))
-    return LfsSite(reactor, api, cors, readiness, metrics, settings.stall_timeout)
+    keys = KeysFile(settings.http_api_keys_file) if settings.http_api_keys_file else None
+    if keys is not None:
+        keys.current()
+    api = HttpApi(
+        begin,
+        readiness,
+        cors,
+        TusApi(uploads, readiness, cors),
+        DownloadApi(downloads, readiness, settings.stall_timeout),
+        Gate(reactor, keys, settings.http_max_uploads),
+    )
+    return LfsSite(reactor, api, cors, readiness, metrics, settings)

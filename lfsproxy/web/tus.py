@@ -153,7 +153,7 @@ class TusApi:
             if length is not None and (request.body.length or 0) > length:
                 raise BadRequest(f"Upload-Length is {length}, the request has {request.body.length} bytes")
         state, found = await uploads.create(parse_topic(topic), options, metadata, length)
-        _set(request, "Location", f"/v1/topics/{topic}/uploads/{state.id}")
+        request.set_location(b"Location", f"/v1/topics/{topic}/uploads/{state.id}")
         _set_expiry(request, uploads, found)
         with uploads.at_work(state.id):
             if has_bytes or length == 0:
@@ -296,11 +296,9 @@ def _set(request: IRequest, name: str, value: str) -> None:
     request.setHeader(name.encode("ascii"), value.encode("latin-1"))
 
 
-def _set_record(request: IRequest, record: Published) -> None:
-    _set(
-        request,
-        "Lfs-Record",
-        f"/v1/topics/{record.topic}/partitions/{record.partition}/records/{record.offset}",
+def _set_record(request: StreamingRequest, record: Published) -> None:
+    request.set_location(
+        b"Lfs-Record", f"/v1/topics/{record.topic}/partitions/{record.partition}/records/{record.offset}"
     )
 
 

@@ -18,6 +18,7 @@ from lfsproxy.errors import (
     TooLarge,
     UnknownTopic,
 )
+from lfsproxy.keys import WRITE
 from lfsproxy.resumable.errors import (
     OutcomeStaysUnknown,
     ResumableOff,
@@ -143,6 +144,7 @@ POST_UPLOAD = Operation(
     body={OFFSET_TYPE: BYTES},
     body_required=False,
     errors=(*ANY, *RECEIVING, *PUBLISHING),
+    action=WRITE,
 )
 
 HEAD_UPLOAD = Operation(
@@ -165,6 +167,7 @@ HEAD_UPLOAD = Operation(
     ),
     parameters=(TOPIC, ID, RESUMABLE),
     errors=(*ANY, *FOUND, *PUBLISHING),
+    action=WRITE,
 )
 
 PATCH_UPLOAD = Operation(
@@ -184,6 +187,7 @@ PATCH_UPLOAD = Operation(
     body={OFFSET_TYPE: BYTES},
     body_required=False,
     errors=(*ANY, *FOUND, *RECEIVING, WrongOffset, *PUBLISHING),
+    action=WRITE,
 )
 
 DELETE_UPLOAD = Operation(
@@ -194,6 +198,7 @@ DELETE_UPLOAD = Operation(
     answers=(Answer(204, "Nothing is left of it", headers={"Tus-Resumable": "1.0.0"}),),
     parameters=(TOPIC, ID, RESUMABLE),
     errors=(*ANY, *FOUND, Draining),
+    action=WRITE,
 )
 
 OVERRIDE_UPLOAD = Operation(
@@ -223,4 +228,5 @@ OVERRIDE_UPLOAD = Operation(
     body={OFFSET_TYPE: BYTES},
     body_required=False,
     errors=(*ANY, *FOUND, *RECEIVING, WrongOffset, *PUBLISHING, MethodUnsupported),
+    action=WRITE,
 )

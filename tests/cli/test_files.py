@@ -12,8 +12,9 @@ import click
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.cli.download import _name
-from lfsproxy.cli.payload import checksum_of, length_of, open_payload
+from lfsproxy.cli.payload import expected_checksum, open_payload
 from lfsproxy.cli.target import write_file
+from lfsproxy.client.upload import length_of
 from lfsproxy.errors import InvalidChecksum
 
 
@@ -24,20 +25,20 @@ class PayloadTests(SynchronousTestCase):
 
     def test_auto_reads_the_file_and_goes_back(self) -> None:
         with open_payload(str(self.path)) as payload:
-            self.assertEqual(checksum_of(payload, "auto", "md5"), hashlib.md5(b"hello").hexdigest())
+            self.assertEqual(expected_checksum(payload, "auto", "md5"), hashlib.md5(b"hello").hexdigest())
             self.assertEqual((length_of(payload), payload.read()), (5, b"hello"))
 
     def test_a_checksum_that_was_given_is_checked(self) -> None:
         with open_payload(str(self.path)) as payload:
-            self.assertEqual(checksum_of(payload, "ABCDEF01", "crc32"), "abcdef01")
-            self.assertRaises(InvalidChecksum, checksum_of, payload, "xyz", "crc32")
+            self.assertEqual(expected_checksum(payload, "ABCDEF01", "crc32"), "abcdef01")
+            self.assertRaises(InvalidChecksum, expected_checksum, payload, "xyz", "crc32")
 
     def test_a_pipe_has_no_length_and_is_read_once(self) -> None:
         reading, writing = os.pipe()
         os.close(writing)
         with os.fdopen(reading, "rb") as payload:
             self.assertIsNone(length_of(payload))
-            self.assertRaises(click.UsageError, checksum_of, payload, "auto", "sha256")
+            self.assertRaises(click.UsageError, expected_checksum, payload, "auto", "sha256")
 
 
 class WriteFileTests(SynchronousTestCase):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,75 +12,20 @@ from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.cli.main import main
-from lfsproxy.cli.upload import refusal
-
-DATA = b"0123456789" * 100_000
-
-
-class Proxy(BaseHTTPRequestHandler):
-    """Answers as the test says: ``server.status``, ``server.body``; with ``server.early`` before the body."""
-
-    server: Any
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        server = self.server
-        server.paths.append(self.path)
-        server.headers.append(dict(self.headers.items()))
-        if not server.early:
-            server.bodies.append(self.read())
-        self.send_response(server.status)
-        self.send_header("Content-Length", str(len(server.body)))
-        self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(server.body)
-        self.close_connection = True
-
-    def read(self) -> bytes:
-        if "Content-Length" in self.headers:
-            return self.rfile.read(int(self.headers["Content-Length"]))
-        body = b""
-        while size := int(self.rfile.readline(), 16):
-            body += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        return body
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
-
-
-def answer(data: bytes, **fields: Any) -> bytes:
-    envelope = {"checksum_algo": "sha256", "checksum": hashlib.sha256(data).hexdigest(), **fields}
-    return json.dumps({"topic": "demo", "partition": 2, "offset": 41, "envelope": envelope}).encode()
-
-
-class Server(HTTPServer):
-    """What the test wants answered, and what came."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.status, self.body, self.early = 201, answer(DATA), False
-        self.paths: list[str] = []
-        self.headers: list[dict[str, str]] = []
-        self.bodies: list[bytes] = []
+from tests.client.proxy_double import DATA, answer, start_proxy
 
 
 class UploadTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.proxy = Server(("127.0.0.1", 0), Proxy)
-        thread = Thread(target=self.proxy.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        self.addCleanup(self.proxy.server_close)
-        self.addCleanup(thread.join)
-        self.addCleanup(self.proxy.shutdown)
+        self.proxy = start_proxy(self)
         self.file = Path(self.mktemp())
         self.file.write_bytes(DATA)
 
     def upload(self, file: str | None = None, *options: str, **kwargs: Any) -> Result:
-        url = f"http://127.0.0.1:{self.proxy.server_port}"
         return CliRunner().invoke(
-            main, ["upload", file or str(self.file), "--topic", "demo", "--url", url, *options], **kwargs
+            main,
+            ["upload", file or str(self.file), "--topic", "demo", "--url", self.proxy.url, *options],
+            **kwargs,
         )
 
     def sent(self) -> tuple[str, list[tuple[str, str]]]:
@@ -96,6 +39,13 @@ class UploadTests(SynchronousTestCase):
         self.assertEqual(self.proxy.headers[0]["Content-Length"], str(len(DATA)))
         name = self.file.name
         self.assertEqual(self.sent(), ("/v1/topics/demo/records", [("header", f"lfs-filename:{name}")]))
+
+    def test_sends_an_api_key(self) -> None:
+        for options, variables in ((("--api-key", "k1"), {}), ((), {"LFS_API_KEY": "k1"})):
+            self.assertEqual(self.upload(None, *options, env=variables).exit_code, 0)
+            self.assertEqual(self.proxy.headers.pop()["Authorization"], "Bearer k1")
+        result = self.upload(None, "--api-key", "k\n1")
+        self.assertEqual((result.exit_code, self.proxy.headers), (2, []))
 
     def test_sends_options(self) -> None:
         result = self.upload(
@@ -172,11 +122,3 @@ class UploadTests(SynchronousTestCase):
         result = self.upload(None, "--checksum", "00")
         self.assertIn("a sha256 checksum is 64 hex digits", result.stderr)
         self.assertEqual(self.proxy.paths, [])
-
-
-class RefusalTests(SynchronousTestCase):
-    def test_says_what_there_is(self) -> None:
-        self.assertEqual(refusal(502, b"<html>"), "the proxy answers 502: <html>")
-        self.assertEqual(refusal(502, b""), "the proxy answers 502: Bad Gateway")
-        self.assertEqual(refusal(502, b"[]"), "the proxy answers 502: []")
-        self.assertEqual(refusal(502, b"{}"), "the proxy answers 502: {}")

@@ -86,6 +86,11 @@ class ReaderTests(SynchronousTestCase):
         with self.assertLogs("lfsproxy.client.reader", "ERROR"):
             self.assertEqual(reader(store, on_resolve=hook).fetch(value), b"hello")
 
+    def test_timeouts_are_the_callers(self) -> None:
+        pool = BlobReader("b", connect_timeout=1.5, read_timeout=7)._transport.pool
+        timeout = pool.connection_pool_kw["timeout"]
+        self.assertEqual((timeout.connect_timeout, timeout.read_timeout), (1.5, 7))
+
     def test_without_credentials(self) -> None:
         store, value = stored(b"hello")
         with mock.patch("lfsproxy.client.reader.Session") as session:
@@ -121,6 +126,8 @@ class EnvironmentTests(SynchronousTestCase):
     def test_loads_no_event_loop(self) -> None:
         code = (
             "import sys, lfsproxy.client; assert 'twisted' not in sys.modules and 'txaio' not in sys.modules;"
-            "import lfsproxy.client.aio; assert 'twisted' not in sys.modules"
+            "import lfsproxy.client.aio, lfsproxy.client.aiokafka;"
+            "import lfsproxy.client.deserializers, lfsproxy.client.kafka_python;"
+            "assert not {'twisted', 'klein', 'treq', 'zope.interface'} & set(sys.modules)"
         )
         subprocess.run([sys.executable, "-c", code], check=True, env=dict(os.environ))

@@ -6,12 +6,16 @@ import json
 from base64 import b64decode
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
+from uuid import UUID
 
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
+from lfsproxy.checksums import ALGORITHMS, new_checksum
 from lfsproxy.client import Resolution
 from lfsproxy.client.recognise import recognise
+from lfsproxy.envelope import object_key
 from lfsproxy.errors import LfsError
 from tests.client.doubles import FakeStore, reader
 
@@ -33,6 +37,7 @@ class AnyPlace(FakeStore):
         self.blob = blob
 
     def urlopen(self, method: str, path: str, headers: Any, **arguments: Any) -> Any:
+        self.paths.append(path)
         if self.blob is None:
             return self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
         return self._answer(200, self.blob.encode())
@@ -48,7 +53,8 @@ class VectorTests(SynchronousTestCase):
     def check_one(self, vector: dict[str, Any], settings: dict[str, Any]) -> None:
         name, value, outcome = vector["name"], value_of(vector), vector["outcome"]
         told: list[Resolution] = []
-        blobs = reader(AnyPlace(vector.get("blob")), on_resolve=told.append, **settings)
+        store = AnyPlace(vector.get("blob"))
+        blobs = reader(store, on_resolve=told.append, **settings)
         if outcome in ("ordinary", "blob"):
             resolved = blobs.resolve(value)
             file = blobs.open(value)
@@ -58,6 +64,8 @@ class VectorTests(SynchronousTestCase):
             found = None if resolved.envelope is None else attrs.asdict(resolved.envelope)
             self.assertEqual(found, vector.get("envelope"), name)
             self.assertEqual([one.result for one in told], ["ok", "ok"] if found else [], name)
+            asked = [f"/{found['s3_bucket']}/{found['s3_key']}"] * 2 if found else []
+            self.assertEqual([unquote(path, errors="strict") for path in store.paths], asked, name)
         else:
             error = self.assertRaises(LfsError, blobs.fetch, value)
             self.assertEqual(error.problem, outcome, name)
@@ -77,3 +85,37 @@ class VectorTests(SynchronousTestCase):
         for size, is_one in ((64 * 1024 - 1, True), (64 * 1024, False)):
             padded = good[:-1] + b" " * (size - len(good)) + b"}"
             self.assertEqual(recognise(padded) is not None, is_one)
+
+
+def bytes_of(vector: dict[str, Any]) -> bytes:
+    if "base64" in vector:
+        return b64decode(vector["base64"])
+    unit = bytes(i * 31 % 251 for i in range(251))
+    size: int = vector["size"]
+    return (unit * (size // len(unit) + 1))[:size]
+
+
+class OtherVectorTests(SynchronousTestCase):
+    def test_checksums(self) -> None:
+        document = json.loads((VECTORS / "checksums.json").read_text(encoding="utf-8"))
+        for vector in document["vectors"]:
+            data = bytes_of(vector)
+            for algorithm in ALGORITHMS:
+                for piece in (size for size in document["pieces"] if len(data) // size < 10_000):
+                    checksum = new_checksum(algorithm)
+                    for start in range(0, len(data), piece):
+                        checksum.update(data[start : start + piece])
+                    self.assertEqual(checksum.hexdigest(), vector[algorithm], (vector["name"], piece))
+
+    def test_object_keys(self) -> None:
+        document = json.loads((VECTORS / "keys.json").read_text(encoding="utf-8"))
+        self.assertTrue(document["vectors"])
+        for vector in document["vectors"]:
+            key = object_key(
+                vector["namespace"],
+                vector["topic"],
+                vector["partition"],
+                vector["offset"],
+                UUID(vector["uuid"]),
+            )
+            self.assertEqual(key, vector["key"], vector["name"])

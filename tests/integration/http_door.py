@@ -16,9 +16,11 @@ from twisted.internet.task import deferLater
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
+from lfsproxy.broker.log import kafka_log
 from lfsproxy.broker.publisher import kafka_publisher
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
+from lfsproxy.downloads import Downloads
 from lfsproxy.readiness import Readiness
 from lfsproxy.s3.credentials import ChainCredentials
 from lfsproxy.s3.signing import S3Location
@@ -66,7 +68,17 @@ async def start_door(test: TestCase, servers: Stack, **settings: str) -> Door:
     budget = MemoryBudget(cast(Any, reactor), loaded.upload_memory, loaded.s3_part_size, loaded.stall_timeout)
     readiness = Readiness(cast(Any, reactor), {"S3": store.check, "Kafka": publisher.check}, interval=0.2)
     claims = ClaimCheck(store, metrics, cast(Any, reactor), max_size=loaded.max_upload_size)
-    site = make_site(cast(Any, reactor), loaded, claims, publisher, budget, metrics, readiness)
+    log = kafka_log(cast(Any, reactor), loaded)
+    downloads = Downloads(
+        log,
+        store.source(),
+        budget,
+        metrics,
+        cast(Any, reactor),
+        loaded.namespace,
+        loaded.download_prefixes,
+    )
+    site = make_site(cast(Any, reactor), loaded, claims, publisher, budget, metrics, readiness, downloads)
     port: Any = cast(Any, reactor).listenTCP(0, site, interface="127.0.0.1")
 
     async def close() -> None:
@@ -76,6 +88,7 @@ async def start_door(test: TestCase, servers: Stack, **settings: str) -> Door:
         await site.drain()
         readiness.stop()
         await publisher.stop()
+        await log.stop()
         await store.close()
 
     test.addCleanup(close)

@@ -62,7 +62,14 @@ class Held:
     until: Deferred[None]
 
 
-Fault = Refuse | Reset | Silence | OkButError | Held
+@attrs.frozen
+class CutBody:
+    """Answer, but close after ``after`` bytes of the answer's body."""
+
+    after: int
+
+
+Fault = Refuse | Reset | Silence | OkButError | Held | CutBody
 
 
 @attrs.define
@@ -192,6 +199,23 @@ class FakeS3(Factory):
         if stored.checksum:
             headers["x-amz-checksum-crc32c"] = stored.checksum
         return 200, headers, b""
+
+    def _get_object(self, request: Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        stored = self.objects.get(request.key)
+        if stored is None:
+            return _error(404, "NoSuchKey")
+        etag = _etag(stored.data)
+        if request.headers.get("if-match", etag) != etag:
+            return _error(412, "PreconditionFailed")
+        asked = request.headers.get("range", "").removeprefix("bytes=")
+        if not asked:
+            return 200, {"ETag": etag}, stored.data
+        first, _, last = asked.partition("-")
+        data = stored.data[int(first) : int(last) + 1 if last else None]
+        if not data:
+            return _error(416, "InvalidRange")
+        shown = f"bytes {first}-{int(first) + len(data) - 1}/{len(stored.data)}"
+        return 206, {"ETag": etag, "Content-Range": shown}, data
 
     def _delete_object(self, request: Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
         self.objects.pop(request.key, None)
@@ -345,6 +369,11 @@ class _Connection(Protocol):
             answer = self._store.do(request, body)
             if isinstance(fault, Reset):
                 self._transport().abortConnection()
+            elif isinstance(fault, CutBody):
+                status, headers, data = answer
+                whole = {"Content-Length": str(len(data)), **headers}
+                self._answer(status, whole, data[: fault.after])
+                self._transport().loseConnection()
             elif not isinstance(fault, Silence):
                 self._answer(*answer)
         self._store._came(request.operation)

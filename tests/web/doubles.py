@@ -18,10 +18,12 @@ from twisted.python.failure import Failure
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.checksums import Buffer
 from lfsproxy.claimcheck import ClaimCheck
+from lfsproxy.downloads import Downloads
 from lfsproxy.interfaces import IBlobUpload
 from lfsproxy.readiness import Readiness
 from lfsproxy.settings import Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics, MemoryPublisher
+from lfsproxy.testing_downloads import MemoryBlobSource, MemoryLog
 from lfsproxy.web.channel import StreamingChannel
 from lfsproxy.web.site import LfsSite, make_site
 
@@ -100,8 +102,28 @@ class Door:
         if ready:
             self.readiness.start()
         claims = ClaimCheck(self.store, self.metrics, self.clock, max_size=self.settings.max_upload_size)
+        self.log = MemoryLog(self.publisher)
+        self.source = MemoryBlobSource(self.store)
         self.site: LfsSite = make_site(
-            self.clock, self.settings, claims, self.publisher, self.budget, self.metrics, self.readiness
+            self.clock,
+            self.settings,
+            claims,
+            self.publisher,
+            self.budget,
+            self.metrics,
+            self.readiness,
+            self.downloads(),
+        )
+
+    def downloads(self) -> Downloads:
+        return Downloads(
+            self.log,
+            self.source,
+            self.budget,
+            self.metrics,
+            self.clock,
+            self.settings.namespace,
+            self.settings.download_prefixes,
         )
 
     @property

@@ -96,6 +96,26 @@ class BadRequestTests(SynchronousTestCase):
     def test_content_type_of_the_request(self) -> None:
         self.assertBad(request(headers=["Content-Type: caf\xe9"]), "the content type is")
 
+    def test_two_content_types(self) -> None:
+        self.assertBad(
+            request(headers=["Content-Type: a/b", FORM_TYPE]), "Content-Type is given more than once"
+        )
+
+    def test_a_piece_of_a_file(self) -> None:
+        self.assertBad(
+            request(headers=["Content-Range: bytes 0-0/10"], body=b"x"), "Content-Range is not taken"
+        )
+
+    def test_a_part_in_a_transfer_encoding(self) -> None:
+        head = b'--b\r\nContent-Disposition: form-data; name="file"\r\nContent-Transfer-Encoding: '
+        body = head + b"base64\r\n\r\neA==\r\n--b--\r\n"
+        self.assertBad(request(headers=[FORM_TYPE], body=body), "'file' is in 'base64'")
+        body = head + b"8BIT\r\n\r\nx\r\n--b--\r\n"
+        self.assertEqual(self.door.ask(request(headers=[FORM_TYPE], body=body)).status, 201)
+
+    def test_a_method_in_small_letters(self) -> None:
+        self.assertBad(request(method="post", body=b"x"), "methods are written in capitals")
+
     def test_checksum(self) -> None:
         self.assertBadQuery("checksum=00", "a sha256 checksum is 64 hex digits", "invalid-checksum")
         self.assertBadQuery("checksum=", "a sha256 checksum is 64 hex digits", "invalid-checksum")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.web import channel
@@ -77,17 +78,27 @@ class FramingTests(SynchronousTestCase):
         ):
             self.assertRefused(wire)
 
+    def test_tls_is_told_apart(self) -> None:
+        with capturedLogs() as events:
+            self.assertRefused(b"\x16\x03\x01\x02\x00\x01")
+        self.assertIn("it speaks TLS, and LFS_HTTP_TLS_CERT is not set", formatEvent(events[-1]))
+
     def test_a_header_without_a_colon(self) -> None:
         self.assertRefused(request("GET", "/healthz", headers=["nonsense"]))
         self.assertRefused(request("GET", "/healthz", headers=["non sense: x"]))
 
     def test_long_lines(self) -> None:
-        self.assertRefused(b"GET /" + b"x" * 70_000, status=431)
-        self.assertRefused(request("GET", "/" + "x" * 33_000), status=431)
+        self.assertRefused(b"GET /" + b"x" * 70_000, status=414)
+        self.assertRefused(request("GET", "/" + "x" * 33_000), status=414)
+        self.assertRefused(request("GET", "/healthz", headers=["X: " + "y" * 70_000]), status=431)
 
     def test_many_headers(self) -> None:
-        self.assertRefused(request("GET", "/healthz", headers=[f"X-{n}: y" for n in range(300)]))
-        self.assertRefused(request("GET", "/healthz", headers=[f"X-{n}: {'y' * 8000}" for n in range(5)]))
+        few = [f"X-{n}: y" for n in range(channel.StreamingChannel.maxHeaders - 2)]
+        self.assertEqual(Door().ask(request("GET", "/healthz", headers=few)).status, 200)
+        self.assertRefused(request("GET", "/healthz", headers=[*few, "One: more"]), status=431)
+        large = [f"X-{n}: {'y' * 8000}" for n in range(5)]
+        self.assertRefused(request("GET", "/healthz", headers=large), status=431)
+        self.assertRefused(request("GET", "/" + "x" * 30_000, headers=large[:1]), status=431)
 
 
 class OrderTests(SynchronousTestCase):
@@ -137,8 +148,9 @@ class OrderTests(SynchronousTestCase):
             self.assertEqual(client.answer().status, 411)
 
     def test_an_absolute_target(self) -> None:
-        self.client.send(request("GET", "http://elsewhere/healthz?x"))
-        self.assertEqual(self.client.answer().status, 200)
+        for scheme in ("http", "HTTPS"):
+            self.client.send(request("GET", f"{scheme}://elsewhere/healthz?x"))
+            self.assertEqual(self.client.answer().status, 200)
 
     def test_a_blank_line_between_requests_is_skipped(self) -> None:
         self.client.send(request(body=b"one") + b"\r\n" + request("GET", "/healthz"))
@@ -184,6 +196,23 @@ class ContinueTests(SynchronousTestCase):
     def test_no_continue_for_http_1_0(self) -> None:
         self.client.send(request(body=b"x", headers=[EXPECT], version="1.0"))
         self.assertNotIn(CONTINUE, self.client.received)
+
+    def test_in_a_list(self) -> None:
+        self.client.send(request(body=b"x", headers=["Expect: 100-Continue,", "Expect: 100-continue"])[:-1])
+        self.assertEqual(self.client.received, CONTINUE)
+
+    def test_other_expectations_are_417_and_nothing_is_read(self) -> None:
+        for expect in ("200-ok", "100-continue, 200-ok", "100-continue\r\nExpect: 200-ok"):
+            client = self.door.client()
+            client.send(request(body=b"x", headers=[f"Expect: {expect}"])[:-1])
+            self.assertNotIn(CONTINUE, client.received)
+            answer = client.answer()
+            self.assertEqual((answer.status, answer.json["type"]), (417, "/problems/expectation-failed"))
+            self.assertIn("200-ok", answer.json["detail"])
+        self.assertEqual(self.door.publisher.records, [])
+        # HTTP/1.0 has no expectations (RFC 9110, section 10.1.1).
+        answer = self.door.ask(request(body=b"x", headers=["Expect: 200-ok"], version="1.0"))
+        self.assertEqual(answer.status, 201)
 
     def test_a_form_gets_it_too(self) -> None:
         headers = [EXPECT, "Content-Type: multipart/form-data; boundary=b", "Content-Length: 99"]

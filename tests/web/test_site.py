@@ -32,7 +32,8 @@ class RouteTests(SynchronousTestCase):
         self.assertEqual(answer.json["problems"], ["S3: was not asked yet", "Kafka: was not asked yet"])
 
     def test_unknown_paths(self) -> None:
-        for path in ("/nothing", "/v1/topics/t/records/", "/v1/topics//records", "/v1/topics/a%2Fb/records"):
+        paths = ("/nothing", "/v1/topics/t/records/", "/v1/topics//records", "/v1/topics/a%2Fb/records")
+        for path in (*paths, "//healthz", "//v1/topics/t/records", "http://host//healthz"):
             answer = self.door.ask(request("GET", path))
             self.assertEqual((answer.status, answer.json["type"]), (404, "/problems/not-found"))
 

@@ -47,6 +47,7 @@ class TusDoor(Door):
             self.budget,
             self.metrics,
             self.readiness,
+            self.downloads(),
             self.uploads,
         )
 

@@ -1,0 +1,109 @@
+"""Reads single records out of the log: IRecordLog over kafka-python's connections.
+
+An answer holds one batch, which is looked through in a thread. At most LOOKUPS answers are held at a time,
+each of at most LFS_MAX_PASSTHROUGH_SIZE and the value that is taken out of it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from lfsproxy.broker.cluster import TOPIC_AUTHORIZATION_FAILED, UNKNOWN_TOPIC, Cluster
+from lfsproxy.broker.config import METADATA_SECONDS
+from lfsproxy.broker.logs import forward_kafka_logs
+from lfsproxy.broker.signing import Identity
+from lfsproxy.broker.threads import Threads
+from lfsproxy.errors import (
+    BrokerUnavailable,
+    CorruptBatch,
+    NoSuchRecord,
+    NotAuthorised,
+    TooLarge,
+    UndecodableRecords,
+    UnknownTopic,
+    UnreadableRecord,
+)
+from lfsproxy.interfaces import IRecordLog, LogRecord
+from lfsproxy.settings import Settings
+from lfsproxy.wire.lookup import find_record
+
+LOOKUPS = 2
+READ_SECONDS = 2 * METADATA_SECONDS
+"""How long it may take to read a record, waiting behind others included."""
+OFFSET_OUT_OF_RANGE = 1
+
+
+@implementer(IRecordLog)
+class KafkaLog:
+    """Made by ``kafka_log``; ``stop`` ends it."""
+
+    def __init__(self, reactor: IReactorTime, cluster: Cluster, threads: Threads, settings: Settings) -> None:
+        self._reactor = reactor
+        self._cluster = cluster
+        self._threads = threads
+        self._most = settings.max_passthrough_size
+        self._find = partial(
+            find_record, max_value=self._most, max_decompressed=settings.max_decompressed_size
+        )
+        self._lookups = DeferredSemaphore(LOOKUPS)
+
+    async def read(self, topic: str, partition: int, offset: int) -> LogRecord:
+        looked_up: Deferred[LogRecord] = self._lookups.run(
+            lambda: Deferred.fromCoroutine(self._read(topic, partition, offset))
+        )
+        looked_up.addTimeout(READ_SECONDS, self._reactor)
+        try:
+            return await looked_up
+        except TimeoutError:
+            raise BrokerUnavailable(f"Kafka gave no record within {READ_SECONDS:g} s") from None
+
+    async def _read(self, topic: str, partition: int, offset: int) -> LogRecord:
+        answer = await self._cluster.fetch(topic, partition, offset)
+        place = f"{topic}, partition {partition}, offset {offset}"
+        _check(answer, place, topic, offset)
+        records = bytes(answer.records or b"")
+        aborted = [(one.producer_id, one.first_offset) for one in answer.aborted_transactions or ()]
+        try:
+            found = await self._threads.run(self._find, records, offset, aborted)
+        except TooLarge as error:
+            raise UnreadableRecord(f"{place}: {error}") from None
+        except (UndecodableRecords, CorruptBatch) as error:
+            raise UnreadableRecord(f"{place} does not decode: {error}") from None
+        if found is None:
+            raise NoSuchRecord(f"{place} holds no record: it was aborted or compacted, or is Kafka's own")
+        return LogRecord(topic, partition, offset, found.timestamp, found.value, found.headers)
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        await self._cluster.stop()
+        await self._threads.stop()
+
+
+def _check(answer: Any, place: str, topic: str, offset: int) -> None:
+    """Raise what a partition's answer says."""
+    code = answer.error_code
+    if code == OFFSET_OUT_OF_RANGE:
+        raise NoSuchRecord(f"{place} is not in the log: it is behind the end, or was deleted")
+    if code == UNKNOWN_TOPIC:
+        raise UnknownTopic(f"the topic {topic} does not exist")
+    if code == TOPIC_AUTHORIZATION_FAILED:
+        raise NotAuthorised(code, f"Kafka does not authorise reading the topic {topic}")
+    if code:
+        raise BrokerUnavailable(f"Kafka answers error {code} for {place}")
+    if answer.last_stable_offset >= 0 and offset >= answer.last_stable_offset:
+        if offset >= answer.high_watermark:
+            raise NoSuchRecord(f"{place} is behind the end of the log, which is at {answer.high_watermark}")
+        raise NoSuchRecord(f"{place} is not committed yet: it may be part of a transaction that is open")
+
+
+def kafka_log(reactor: IReactorTime, settings: Settings) -> KafkaLog:
+    """A log of the cluster that the settings name. Connects on first use, and never blocks."""
+    forward_kafka_logs()
+    threads = Threads(reactor)
+    cluster = Cluster(reactor, settings, threads.run, Identity(settings))
+    return KafkaLog(reactor, cluster, threads, settings)

@@ -1,0 +1,70 @@
+"""Changes the file of API keys: one process at a time, and whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from lfsproxy.keys import ApiKey, read_keys, write_keys
+
+
+def load_keys(path: Path) -> list[ApiKey]:
+    """The keys of a file. Raises ClickException where it is not one, OSError where it cannot be read."""
+    try:
+        return read_keys(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise click.ClickException(f"{path} is not a file of API keys: {error}") from None
+
+
+def change_keys(path: Path, change: Callable[[list[ApiKey]], list[ApiKey]], create: bool = False) -> None:
+    """Replace the keys of a file by what ``change`` makes of them; ``create`` it where it is missing.
+
+    The file is of its owner alone (0600), and on the disk when this returns. Where it is a link, another
+    user's, or writable for others, nothing is changed: ClickException says so.
+    """
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # Of the folder, since the file itself is replaced.
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        keys = load_keys(path) if _is_there(path, create) else []
+        _replace(path, write_keys(change(keys)))
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _is_there(path: Path, create: bool) -> bool:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        if create:
+            return False
+        raise
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a link: name the file itself" if stat.S_ISLNK(found.st_mode) else "no file"
+        raise click.ClickException(f"{path} is {kind}")
+    if found.st_uid != os.geteuid():
+        raise click.ClickException(f"{path} belongs to another user (uid {found.st_uid})")
+    if found.st_mode & 0o022:
+        raise click.ClickException(f"{path} can be written by others than its owner: chmod go-w it first")
+    return True
+
+
+def _replace(path: Path, text: str) -> None:
+    # mkstemp makes files with 0600.
+    number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with open(number, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise

@@ -1,0 +1,51 @@
+"""The proxy's answers that are no success, as errors: application/problem+json (RFC 9457) read back."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any
+
+from lfsproxy import errors
+from lfsproxy.errors import BrokerRefused, ChecksumMismatch, LfsError, UnknownTopic, UploadRefused
+
+
+def error_of(status: int, body: bytes) -> LfsError:
+    """The error that the proxy had, by the last part of its problem type; else UploadRefused.
+
+    ``str`` of it is the proxy's own words.
+    """
+    try:
+        document = json.loads(body)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        document = {}
+    name = str(document.get("type", "")).rpartition("/")[2]
+    said = str(document.get("detail") or document.get("title") or "") or _text(status, body)
+    if name == ChecksumMismatch.problem:
+        digests = [document.get(field) for field in ("algorithm", "expected", "actual")]
+        if all(isinstance(digest, str) for digest in digests):
+            return ChecksumMismatch(*map(str, digests))
+    kind = _ERRORS.get(name)
+    if kind is None or kind is ChecksumMismatch:
+        return UploadRefused(status, name, f"the proxy answers {status}: {said}")
+    if issubclass(kind, BrokerRefused) and kind is not UnknownTopic:
+        code: Any = document.get("kafka_error_code")
+        return kind(code if isinstance(code, int) else errors.KAFKA_UNKNOWN_SERVER_ERROR, said)
+    return kind(said)
+
+
+def _text(status: int, body: bytes) -> str:
+    return body[:200].decode("utf-8", "replace").strip() or http.client.responses.get(status, str(status))
+
+
+def _kinds(base: type[LfsError]) -> dict[str, type[LfsError]]:
+    found = {base.problem: base} if "problem" in vars(base) else {}
+    for kind in base.__subclasses__():
+        if kind.__module__ == errors.__name__:
+            found |= _kinds(kind)
+    return found
+
+
+_ERRORS = _kinds(LfsError)

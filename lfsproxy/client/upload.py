@@ -1,0 +1,273 @@
+"""Uploads over the proxy's HTTP API: streamed, verified at the end, with typed errors. Blocks.
+
+with Uploader("http://localhost:8080") as proxy, open("image.png", "rb") as file:
+    published = proxy.upload("demo-topic", file, content_type="image/png")
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO, Self, TypeGuard
+from urllib.parse import quote, urlencode, urlsplit
+
+import attrs
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+from urllib3.response import BaseHTTPResponse
+
+from lfsproxy.checksums import AllChecksums, Checksum, new_checksum, parse_checksum
+from lfsproxy.client.mark import DEFAULT_ALGORITHM
+from lfsproxy.client.problems import error_of
+from lfsproxy.envelope import Envelope, parse_envelope
+from lfsproxy.errors import ChecksumMismatch, OutcomeUnknown, ProxyUnavailable
+
+CHUNK_BYTES = 256 * 1024
+CONNECT_SECONDS = 5.0
+SILENT_SECONDS = 900.0
+"""How long the proxy may take no byte, and may take to answer after the last: stores assemble in silence."""
+
+Body = bytes | BinaryIO | Iterable[bytes]
+
+
+@attrs.frozen
+class Published:
+    """A record that Kafka has acknowledged. ``timestamp`` is in milliseconds since the epoch."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    envelope: Envelope
+
+
+class Uploader:
+    """Uploads to the proxy at ``url``. May be shared by threads; ``close`` lets its connections go.
+
+    ``api_key`` is sent as a bearer token. ``ca_bundle`` is a file of certificates to trust, ``client_cert``
+    and ``client_key`` are files for mutual TLS. ``connect_timeout`` and ``silent_timeout`` are seconds.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        ca_bundle: str | None = None,
+        client_cert: str | None = None,
+        client_key: str | None = None,
+        connect_timeout: float = CONNECT_SECONDS,
+        silent_timeout: float = SILENT_SECONDS,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"{url!r} is no URL such as http://localhost:8080")
+        self.url = url.rstrip("/")
+        self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        self._pool = urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=connect_timeout, read=silent_timeout),
+            ca_certs=ca_bundle,
+            cert_file=client_cert,
+            key_file=client_key,
+        )
+        self._pool.pool_classes_by_scheme = _patient_pools(silent_timeout)
+
+    def upload(
+        self,
+        topic: str,
+        body: Body,
+        key: str | bytes | None = None,
+        partition: int | None = None,
+        headers: Iterable[tuple[str, bytes]] = (),
+        filename: str | None = None,
+        content_type: str | None = None,
+        timestamp: int | None = None,
+        checksum: str | None = None,
+        algorithm: str | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Published:
+        """Upload bytes, a file (from where it stands) or pieces, and publish the envelope.
+
+        Memory: 256 KiB, or one piece. ``checksum`` is hex of ``algorithm`` (sha256 where it is None), which
+        is also the envelope's: a body with another one is refused. In any case the envelope's checksum is
+        compared with that of the bytes sent. ``filename`` becomes the header lfs-filename. ``progress`` is
+        called with the size of every piece that was sent.
+
+        Raises InvalidChecksum before anything is sent; ChecksumMismatch; ProxyUnavailable where nothing was
+        published; OutcomeUnknown where the record may have been published; and what the proxy answers
+        (``lfsproxy.client.problems``): UnknownTopic, TooLarge, StoreUnavailable, Draining, and others.
+        """
+        if checksum is not None:
+            checksum = parse_checksum(algorithm or DEFAULT_ALGORITHM, checksum)
+            algorithm = algorithm or DEFAULT_ALGORITHM
+        options = {
+            "partition": partition,
+            "content_type": content_type,
+            "timestamp": timestamp,
+            "checksum": checksum,
+            "checksum_algo": algorithm,
+        }
+        query: list[tuple[str, str | bytes]] = [(n, str(v)) for n, v in options.items() if v is not None]
+        if isinstance(key, str):
+            query.append(("key", key))
+        elif key is not None:
+            query.append(("key_base64", b64encode(key)))
+        if filename is not None:
+            headers = [*headers, ("lfs-filename", filename.encode("utf-8", "surrogateescape"))]
+        query += [("header", name.encode("utf-8") + b":" + value) for name, value in headers]
+        sent = _Sent(body, new_checksum(algorithm) if algorithm else AllChecksums(), progress)
+        answer = self._post(f"/v1/topics/{quote(topic, safe='')}/records?{urlencode(query)}", sent)
+        return _published(answer, sent.checksum)
+
+    def _post(self, path: str, sent: _Sent) -> bytes:
+        headers = {"Content-Type": "application/octet-stream", **self._headers}
+        if sent.length is not None:
+            headers["Content-Length"] = str(sent.length)
+        try:
+            answer: BaseHTTPResponse = self._pool.urlopen(
+                "POST",
+                self.url + path,
+                body=sent,
+                headers=headers,
+                retries=False,
+                redirect=False,
+                chunked=sent.length is None,
+            )
+        except (HTTPError, OSError) as error:
+            if sent.failure is not None:
+                raise sent.failure from None
+            if not sent.begun:
+                raise ProxyUnavailable(f"the proxy at {self.url} cannot be reached: {error}") from error
+            if not sent.whole:
+                raise ProxyUnavailable(
+                    f"the connection to {self.url} was lost before the end of the upload: {error}"
+                ) from error
+            raise OutcomeUnknown(
+                f"the upload to {self.url} failed, and it is not known whether it was published: {error}"
+            ) from error
+        if answer.status != 201:
+            raise error_of(answer.status, answer.data)
+        return answer.data
+
+    def close(self) -> None:
+        """Close the connections that are kept for reuse."""
+        self._pool.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class _Sent:
+    """A body on its way: its pieces, and what is known of them. ``length`` is in bytes, None: not known.
+
+    ``begun`` is set when the proxy was reached, ``whole`` before the last byte is handed over; ``failure`` is
+    what reading the body raised.
+    """
+
+    def __init__(self, body: Body, checksum: Checksum, progress: Callable[[int], None] | None) -> None:
+        self._body = body
+        self.checksum = checksum
+        self._progress = progress
+        self.length = length_of(body)
+        self._left = self.length
+        self.begun = self.whole = False
+        self.failure: Exception | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.begun = True
+        pieces = _pieces(self._body)
+        while (piece := self._next(pieces)) is not None:
+            if self._left is not None:
+                # A file that grows meanwhile is sent as long as it was.
+                piece = piece[: self._left]
+                self._left -= len(piece)
+            if not piece:
+                continue
+            self.checksum.update(piece)
+            # With a length, the last byte may be enough for the proxy; without one, the end comes after it.
+            self.whole = self._left == 0
+            yield piece
+            if self._progress is not None:
+                self._progress(len(piece))
+        if self._left:
+            self.failure = EOFError(f"the body ended {self._left} bytes before its length")
+            raise self.failure
+        self.whole = True
+
+    def _next(self, pieces: Iterator[bytes]) -> bytes | None:
+        try:
+            return next(pieces, None)
+        except Exception as error:
+            self.failure = error
+            raise
+
+
+def _pieces(body: Body) -> Iterator[bytes]:
+    if isinstance(body, bytes):
+        view = memoryview(body)
+        return (bytes(view[start : start + CHUNK_BYTES]) for start in range(0, len(body), CHUNK_BYTES))
+    return iter(lambda: body.read(CHUNK_BYTES), b"") if _is_file(body) else iter(body)
+
+
+def _is_file(body: Body) -> TypeGuard[BinaryIO]:
+    return hasattr(body, "read")
+
+
+def length_of(body: Body) -> int | None:
+    """Bytes of a body: of a regular file from where it stands; None where nobody knows."""
+    if isinstance(body, bytes):
+        return len(body)
+    if not _is_file(body):
+        return None
+    try:
+        status = os.fstat(body.fileno())
+    except (AttributeError, OSError):
+        return None
+    return max(0, status.st_size - body.tell()) if stat.S_ISREG(status.st_mode) else None
+
+
+def _published(answer: bytes, checksum: Checksum) -> Published:
+    try:
+        fields = json.loads(answer)
+        envelope = parse_envelope(json.dumps(fields["envelope"]).encode())
+        place = {name: fields[name] for name in ("topic", "partition", "offset", "timestamp")}
+    except (ValueError, TypeError, KeyError) as error:
+        raise OutcomeUnknown(f"the proxy's answer to the upload is not understood: {error!r}") from error
+    if envelope is None:
+        raise OutcomeUnknown("the proxy's answer to the upload has no envelope")
+    if isinstance(checksum, AllChecksums):
+        checksum.choose(envelope.checksum_algo)
+    if (envelope.checksum_algo, envelope.checksum) != (checksum.name, checksum.hexdigest()):
+        raise ChecksumMismatch(checksum.name, checksum.hexdigest(), envelope.checksum)
+    return Published(envelope=envelope, **place)
+
+
+def _patient_pools(seconds: float) -> dict[str, Any]:
+    """Pools whose connections wait this long for the proxy to take a byte.
+
+    urllib3 sends under the time for connecting, but a proxy that waits for memory or the store pauses a body.
+    """
+
+    class Plain(HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            self.sock.settimeout(seconds)
+
+    class Secure(HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            self.sock.settimeout(seconds)
+
+    class PlainPool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}

@@ -1,0 +1,226 @@
+"""Envelope in, payload out: what is behind a record, verified on its way. Knows neither Kafka nor HTTP.
+
+Whoever may produce to a topic decides what an envelope says, so only blobs of that very topic are given out,
+and those below the prefixes that the operator allows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from lfsproxy.budget import Lease, MemoryBudget
+from lfsproxy.checksums import Checksum, new_checksum
+from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, Envelope, check_place, parse_envelope
+from lfsproxy.errors import BlobCorrupt, BlobMissing, BlobTruncated, LfsError, NoSuchRecord
+from lfsproxy.interfaces import Header, IBlobDownload, IBlobSource, IMetrics, IRecordLog
+
+BUFFER_BYTES = 1024 * 1024
+"""What one download holds at most, of whatever length: read ahead, held back, being written."""
+KEPT_VALUE = 64 * 1024
+"""Bytes of an ordinary value up to which it is not read a second time to be given out."""
+
+
+@attrs.frozen
+class Found:
+    """A record that can be downloaded. ``size`` is in bytes; None is a null value.
+
+    ``checksum`` is the blob's, or the SHA-256 of an ordinary value. ``value`` is a small ordinary one's.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    headers: Sequence[Header]
+    size: int | None
+    checksum: str
+    envelope: Envelope | None
+    value: bytes | None
+
+    @property
+    def content_type(self) -> str:
+        """As the envelope has it: whatever a producer wrote there."""
+        return self.envelope.content_type if self.envelope is not None else DEFAULT_CONTENT_TYPE
+
+
+class Download:
+    """One payload on its way out. ``read`` until it gives nothing, then ``close``; or ``close`` earlier."""
+
+    def __init__(
+        self,
+        downloads: Downloads,
+        found: Found,
+        lease: Lease,
+        bytes_: IBlobDownload | bytes,
+        started: float,
+    ) -> None:
+        self._downloads = downloads
+        self._found = found
+        self._lease = lease
+        self._bytes = bytes_
+        self._started = started
+        self._checksum: Checksum | None = None
+        self._hashing: Deferred[None] | None = None
+        self._held = b""
+        self._given = 0
+        self._result: str | None = "cancelled"
+
+    @property
+    def lease(self) -> Lease:
+        """The memory of this download: tell it how the client takes the bytes."""
+        return self._lease
+
+    def verify(self) -> None:
+        """All bytes will be read: the last are handed out only when they have the envelope's checksum."""
+        if self._found.envelope is not None:
+            self._checksum = new_checksum(self._found.envelope.checksum_algo)
+
+    async def read(self) -> bytes:
+        """The next bytes, none at the end. In place of a wrong end BlobCorrupt or a store error."""
+        try:
+            data = await self._read()
+        except LfsError as error:
+            self._result = error.result
+            raise
+        if not data:
+            self._result = "ok"
+        self._given += len(data)
+        return data
+
+    async def _read(self) -> bytes:
+        if isinstance(self._bytes, bytes):
+            data, self._bytes = self._bytes, b""
+            return data
+        if self._checksum is None:
+            return await self._bytes.read()
+        while True:
+            data = await self._bytes.read()
+            if self._hashing is not None:
+                await self._hashing
+                self._hashing = None
+            if not data:
+                self._compare(self._checksum)
+                data, self._held = self._held, b""
+                return data
+            # While the client gets the bytes before these.
+            self._hashing = Deferred.fromCoroutine(self._downloads.source.digest([self._checksum], data))
+            before, self._held = self._held, data
+            if before:
+                return before
+
+    def _compare(self, checksum: Checksum) -> None:
+        actual = checksum.hexdigest()
+        if actual != self._found.checksum:
+            raise BlobCorrupt(checksum.name, self._found.checksum, actual)
+
+    def fail(self, error: LfsError) -> None:
+        """The caller gives it up, for that reason."""
+        self._result = error.result
+
+    def close(self) -> None:
+        """Let go of the store and the memory, and count how it ended. May be called more than once."""
+        result, self._result = self._result, None
+        if result is None:
+            return
+        if not isinstance(self._bytes, bytes):
+            self._bytes.close()
+        self._bytes = self._held = b""
+        self._lease.release()
+        seconds = self._downloads.clock.seconds() - self._started
+        self._downloads.metrics.download(self._found.topic, result, self._given, seconds)
+
+
+@attrs.frozen
+class Downloads:
+    """Finds records and gives out what is behind them. ``prefixes`` are allowed besides its topic's."""
+
+    log: IRecordLog
+    source: IBlobSource
+    budget: MemoryBudget
+    metrics: IMetrics
+    clock: IReactorTime
+    namespace: str = "default"
+    prefixes: tuple[str, ...] = ()
+
+    async def find(self, topic: str, partition: int, offset: int) -> Found:
+        """What is at a place of the log. Asks the store nothing.
+
+        Raises what IRecordLog.read raises, and InvalidEnvelope or UnsupportedEnvelope.
+        """
+        record = await self.log.read(topic, partition, offset)
+        envelope = parse_envelope(record.value)
+        value = record.value
+        if envelope is not None:
+            size: int | None = envelope.content_length
+            checksum = envelope.checksum
+            value = None
+        else:
+            size = None if value is None else len(value)
+            sha256 = hashlib.sha256()
+            if value is not None:
+                await self.source.digest([sha256], value)
+            checksum = sha256.hexdigest()
+            value = value if size is not None and size <= KEPT_VALUE else None
+        return Found(topic, partition, offset, record.headers, size, checksum, envelope, value)
+
+    def check(self, found: Found) -> None:
+        """Raise EnvelopeNotAllowed for an envelope that points to where this topic's blobs are not."""
+        if found.envelope is not None:
+            own = f"lfs/{self.namespace}/{found.topic}/"
+            check_place(found.envelope, [self.source.bucket], [own, *self.prefixes])
+
+    async def check_blob(self, found: Found) -> None:
+        """Ask the store whether it has the blob. Raises BlobMissing, BlobTruncated or a store error."""
+        if found.envelope is None:
+            return
+        size = await self.source.size_of(found.envelope.s3_key)
+        if size is None:
+            raise BlobMissing(f"the blob {found.envelope.s3_bucket}/{found.envelope.s3_key} is missing")
+        if size != found.size:
+            raise BlobTruncated(
+                f"the blob {found.envelope.s3_bucket}/{found.envelope.s3_key} has {size} bytes, its envelope "
+                f"says {found.size}"
+            )
+
+    async def open(self, found: Found, first: int, count: int, evicted: Callable[[], None]) -> Download:
+        """``count`` bytes from ``first`` on, once there is memory for it; the whole is verified.
+
+        ``evicted`` is called where others need the memory and the client is too slow. Raises BlobMissing,
+        BlobTruncated, a store error; what IRecordLog.read raises for an ordinary record that is read again.
+        """
+        size = found.size or 0
+        ordinary = found.envelope is None
+        lease = await self.budget.acquire(size if ordinary else min(size, BUFFER_BYTES))
+        lease.evicted = evicted
+        started = self.clock.seconds()
+        try:
+            download = Download(self, found, lease, await self._bytes(found, first, count), started)
+        except BaseException as error:
+            lease.release()
+            result = error.result if isinstance(error, LfsError) else "cancelled"
+            self.metrics.download(found.topic, result, 0, self.clock.seconds() - started)
+            raise
+        if count == size:
+            download.verify()
+        return download
+
+    async def _bytes(self, found: Found, first: int, count: int) -> IBlobDownload | bytes:
+        if found.envelope is not None:
+            return await self.source.open(found.envelope.s3_key, found.envelope.content_length, first, count)
+        value = found.value
+        if value is None and found.size:
+            # It was let go of until there was memory for it.
+            value = (await self.log.read(found.topic, found.partition, found.offset)).value
+            if value is None or len(value) != found.size:
+                raise NoSuchRecord("another record has taken its place meanwhile")
+        return (value or b"")[first : first + count]
+
+    async def presign(self, found: Found, seconds: int, disposition: str, content_type: str) -> str:
+        """A URL that gives the blob to anyone for ``seconds``. Raises NoSuchRecord or a store error."""
+        if found.envelope is None:
+            raise NoSuchRecord("an ordinary record has no blob to give a URL of")
+        return await self.source.presign(found.envelope.s3_key, seconds, content_type, disposition)

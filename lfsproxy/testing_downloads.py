@@ -1,0 +1,96 @@
+"""In-memory doubles of what downloads read: a MemoryPublisher's records, a MemoryBlobStore's blobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+import attrs
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+
+from lfsproxy.checksums import Buffer, Checksum
+from lfsproxy.errors import BlobMissing, BlobTruncated, LfsError, NoSuchRecord, UnknownTopic
+from lfsproxy.interfaces import IBlobDownload, IBlobSource, IRecordLog, LogRecord
+from lfsproxy.testing import Faults, MemoryBlobStore, MemoryPublisher
+
+
+@implementer(IRecordLog)
+class MemoryLog(Faults):
+    """The records of a MemoryPublisher. ``read`` can be failed or held."""
+
+    def __init__(self, publisher: MemoryPublisher) -> None:
+        super().__init__()
+        self._publisher = publisher
+
+    async def read(self, topic: str, partition: int, offset: int) -> LogRecord:
+        await self._pass("read")
+        if partition >= self._publisher.topics.get(topic, 0):
+            raise UnknownTopic(f"there is no partition {partition} of a topic {topic}")
+        for one in self._publisher.records:
+            if (one.topic, one.partition, one.offset) == (topic, partition, offset):
+                return LogRecord(topic, partition, offset, one.timestamp, one.value, one.headers)
+        raise NoSuchRecord(f"{topic}, partition {partition}, offset {offset} is not in the log")
+
+
+@implementer(IBlobSource)
+class MemoryBlobSource(Faults):
+    """The blobs of a MemoryBlobStore, ``piece`` bytes at a time.
+
+    Calls that can be failed or held: open, size_of, presign; and read, of every download. ``open_downloads``
+    counts those that were not closed yet.
+    """
+
+    def __init__(self, store: MemoryBlobStore, piece: int = 256 * 1024) -> None:
+        super().__init__()
+        self.bucket = store.bucket
+        self.piece = piece
+        self.open_downloads = 0
+        self._store = store
+
+    async def open(self, key: str, size: int, first: int, count: int) -> IBlobDownload:
+        await self._pass("open")
+        found = self._store.blobs.get(key)
+        if found is None:
+            raise BlobMissing(f"the blob {self.bucket}/{key} is missing")
+        if len(found.data) != size:
+            raise BlobTruncated(f"the blob {self.bucket}/{key} has {len(found.data)} bytes, not {size}")
+        return _MemoryDownload(self, found.data[first : first + count])
+
+    async def size_of(self, key: str) -> int | None:
+        await self._pass("size_of")
+        found = self._store.blobs.get(key)
+        return None if found is None else len(found.data)
+
+    async def presign(self, key: str, seconds: int, content_type: str, disposition: str) -> str:
+        await self._pass("presign")
+        return f"https://s3.example/{quote(key)}?expires={seconds}&type={quote(content_type)}"
+
+    async def digest(self, checksums: Sequence[Checksum], data: Buffer) -> None:
+        for checksum in checksums:
+            checksum.update(data)
+
+
+@implementer(IBlobDownload)
+@attrs.define(eq=False)
+class _MemoryDownload:
+    _source: MemoryBlobSource
+    _left: bytes
+    _closed: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        self._source.open_downloads += 1
+
+    def read(self) -> Deferred[bytes]:
+        try:
+            self._source._raise_next("read")
+        except LfsError as error:
+            return fail(error)
+        data, self._left = self._left[: self._source.piece], self._left[self._source.piece :]
+        held = self._source._wait("read")
+        return succeed(data) if held is None else held.addCallback(lambda _: data)
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._source.open_downloads -= 1

@@ -1,0 +1,83 @@
+"""Asked before a handler runs: whether the request's API key may do that, and whether there is room for it.
+
+A refusal comes with the headers: nothing of the body was read, and no ``100 Continue`` sent. Keys are those
+of RFC 6750 (Authorization: Bearer).
+"""
+
+# twisted.web is not annotated:
+# mypy: disallow-untyped-calls=False
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IReactorTime
+
+from lfsproxy.keys import ApiKey, ApiKeys, read_keys
+from lfsproxy.reread import Reread
+from lfsproxy.web.operations import Operation
+from lfsproxy.web.problems import KeyInvalid, KeyNotAllowed, KeyRequired, TooManyUploads
+from lfsproxy.web.request import StreamingRequest
+
+MAX_FILE = 16 * 1024 * 1024
+
+
+class KeysFile(Reread[ApiKeys]):
+    """The keys of LFS_HTTP_API_KEYS_FILE, read anew when it changes."""
+
+    what = "API keys"
+    needed = "a file of API keys"
+
+    def __init__(self, path: str) -> None:
+        super().__init__({"LFS_HTTP_API_KEYS_FILE": path})
+        self._path = path
+
+    def make(self) -> ApiKeys:
+        with open(self._path, encoding="utf-8") as file:
+            text = file.read(MAX_FILE + 1)
+        if len(text) > MAX_FILE:
+            raise ValueError(f"it is larger than {MAX_FILE} bytes")
+        return ApiKeys(read_keys(text))
+
+
+class Gate:
+    """Lets requests through to their handlers.
+
+    ``keys`` None: nobody needs one. ``max_uploads`` run at once, 0 for any number.
+    """
+
+    def __init__(self, clock: IReactorTime, keys: KeysFile | None, max_uploads: int) -> None:
+        self._clock = clock
+        self._keys = keys
+        self._max_uploads = max_uploads
+
+    @property
+    def asks_for_keys(self) -> bool:
+        return self._keys is not None
+
+    def admit(self, request: StreamingRequest, operation: Operation, topic: str | None) -> None:
+        """Raise what keeps the request from being handled. ``topic`` is the path's, as it was sent."""
+        if self._keys is not None and operation.action is not None:
+            key = self._key(request, self._keys)
+            request.key_id = key.id
+            if not key.allows(operation.action, topic or ""):
+                raise KeyNotAllowed(f"the key {key.id} does not allow to {operation.action} {topic!r:.300}")
+
+        uploads = request.lfs_site.uploads
+        if operation.body is not None and 0 < self._max_uploads <= uploads:
+            raise TooManyUploads(f"{uploads} uploads run already (LFS_HTTP_MAX_UPLOADS)")
+
+    def _key(self, request: StreamingRequest, keys: KeysFile) -> ApiKey:
+        values = request.requestHeaders.getRawHeaders(b"Authorization", [])
+        if not values:
+            raise KeyRequired("this needs Authorization: Bearer with an API key")
+        if len(values) > 1:
+            raise KeyInvalid("there is more than one Authorization header")
+        scheme, _, token = values[0].decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer":
+            raise KeyRequired("Authorization is not Bearer with an API key")
+        key = keys.current().find(token.strip())
+        if key is None:
+            raise KeyInvalid("the API key is not one of this proxy's")
+        request.key_id = key.id
+        if key.is_expired(self._clock.seconds()):
+            raise KeyInvalid(f"the API key {key.id} has expired")
+        return key

@@ -1,0 +1,105 @@
+"""Takes one record out of the batches of a Fetch answer (https://kafka.apache.org/documentation/#recordbatch).
+
+An answer begins with the batch that has the offset asked for, or with a later one where compaction has
+removed it, and may end in the middle of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import attrs
+
+from lfsproxy.errors import CorruptBatch, TooLarge, UndecodableRecords
+from lfsproxy.wire.batch import BATCH_OVERHEAD, HEADER_SIZE, BatchHeader, crc_of, parse_batch_header
+from lfsproxy.wire.records import (
+    MAX_DECOMPRESSED,
+    MAX_HELD,
+    BatchReader,
+    Header,
+    RecordEnd,
+    RecordStart,
+    ValueBytes,
+)
+
+_LOG_APPEND_TIME: Final = 0x08
+
+
+@attrs.frozen
+class FoundRecord:
+    """A record's own fields. ``timestamp`` is in milliseconds since the epoch; a value may be null."""
+
+    timestamp: int
+    value: bytes | None
+    headers: Sequence[Header]
+
+
+def find_record(
+    records: bytes,
+    offset: int,
+    aborted: Collection[tuple[int, int]] = (),
+    *,
+    max_value: int = MAX_HELD,
+    max_decompressed: int = MAX_DECOMPRESSED,
+) -> FoundRecord | None:
+    """The record at ``offset`` in ``records``, which are what a broker gives to a Fetch from that offset on.
+
+    None where it is not there, is a control record, or belongs to an aborted transaction. ``aborted`` has the
+    (producer id, first offset) of those that the broker names: all of them end behind ``offset``. Raises
+    TooLarge for a value of more than ``max_value`` bytes or a batch beyond ``max_decompressed``,
+    UndecodableRecords, or CorruptBatch.
+    """
+    view = memoryview(records)
+    while len(view) >= HEADER_SIZE:
+        header = parse_batch_header(view)
+        size = header.batch_length + BATCH_OVERHEAD
+        if header.magic != 2:
+            raise UndecodableRecords(f"a record batch of format {header.magic}, which has no headers")
+        if header.base_offset > offset:
+            return None
+        if header.base_offset + header.last_offset_delta >= offset:
+            if len(view) < size:
+                raise UndecodableRecords("the broker gives a part of the batch only")
+            if header.is_control or _is_aborted(header, offset, aborted):
+                return None
+            return _take(view[:size], header, offset, max_value, max_decompressed)
+        view = view[max(size, HEADER_SIZE) :]
+    return None
+
+
+def _is_aborted(header: BatchHeader, offset: int, aborted: Collection[tuple[int, int]]) -> bool:
+    """A producer has one transaction at a time, so one that began before and ends behind is the record's."""
+    return header.is_transactional and any(
+        producer_id == header.producer_id and first <= offset for producer_id, first in aborted
+    )
+
+
+def _take(
+    batch: memoryview, header: BatchHeader, offset: int, max_value: int, max_decompressed: int
+) -> FoundRecord | None:
+    if crc_of([batch]) != header.crc:
+        raise CorruptBatch("the batch's CRC-32C is not that of its bytes")
+    reader = BatchReader(len(batch), max_decompressed=max_decompressed, max_held=max_value)
+    reader.feed(batch)
+    wanted = offset - header.base_offset
+    found: RecordStart | None = None
+    value = bytearray()
+    while (event := reader.next_event()) is not None:
+        if isinstance(event, RecordStart):
+            if event.offset_delta > wanted:
+                return None
+            found = event if event.offset_delta == wanted else None
+            if found is not None and found.value_length > max_value:
+                raise TooLarge(
+                    f"its value has {found.value_length} bytes, LFS_MAX_PASSTHROUGH_SIZE allows {max_value}"
+                )
+        elif found is not None:
+            if isinstance(event, RecordEnd):
+                timestamp = header.base_timestamp + found.timestamp_delta
+                if header.attributes & _LOG_APPEND_TIME:
+                    timestamp = header.max_timestamp
+                return FoundRecord(timestamp, None if found.value_length < 0 else bytes(value), event.headers)
+            if isinstance(event, ValueBytes):
+                value += event.data
+    return None

@@ -1,0 +1,371 @@
+"""A record's payload over HTTP: every answer of the route, with doubles of the store and of Kafka."""
+
+# mypy: disallow-untyped-calls=False
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lfsproxy.envelope import Envelope
+from lfsproxy.errors import BrokerUnavailable, StoreUnavailable
+from lfsproxy.testing import MemoryBlob, MemoryRecord
+from tests.web.doubles import MIB, Answer, Client, Door, form, request
+
+PATH = "/v1/topics/t/partitions/0/records/0"
+BLOB = bytes(range(256)) * 4096
+SHA256 = hashlib.sha256(BLOB).hexdigest()
+
+
+class DownloadCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.door = Door()
+
+    def upload(self, data: bytes = BLOB, filename: str = "scan.png") -> str:
+        """Upload to partition 0; the blob's key."""
+        body, content_type = form(("file", filename, data))
+        answer = self.door.ask(
+            request(path="/v1/topics/t/records?partition=0", body=body, headers=[content_type])
+        )
+        self.assertEqual(answer.status, 201, answer.body)
+        key: str = answer.json["envelope"]["s3_key"]
+        return key
+
+    def publish(self, value: bytes | None, *headers: tuple[bytes, bytes | None]) -> None:
+        """Put a record into the log, whatever it is."""
+        record = MemoryRecord("t", 0, len(self.door.publisher.records), None, value or b"", headers, 0)
+        if value is None:
+            object.__setattr__(record, "value", None)
+        self.door.publisher.records.append(record)
+
+    def get(self, path: str = PATH, *headers: str, method: str = "GET") -> Answer:
+        return self.door.ask(request(method, path, body=None, headers=headers))
+
+    def assertProblem(self, answer: Answer, status: int, problem: str) -> Any:
+        self.assertEqual((answer.status, answer.json["type"]), (status, f"/problems/{problem}"))
+        return answer.json
+
+    def assertEnded(self, *results: str) -> None:
+        """Nothing is held any longer, and the downloads ended so."""
+        self.assertEqual([call[1] for call in self.door.metrics.of("download")], list(results))
+        self.assertEqual((self.door.source.open_downloads, self.door.budget.used), (0, 0))
+
+
+class PayloadTests(DownloadCase):
+    def test_the_blob_comes_back_with_what_is_known_of_it(self) -> None:
+        self.upload()
+        answer = self.get()
+        self.assertEqual((answer.status, answer.body), (200, BLOB))
+        headers = answer.headers
+        self.assertEqual(headers["etag"], f'"{SHA256}"')
+        self.assertEqual(headers["content-type"], "image/png")
+        self.assertEqual(headers["content-disposition"], 'attachment; filename="scan.png"')
+        self.assertEqual(headers["accept-ranges"], "bytes")
+        self.assertEqual(headers["x-content-type-options"], "nosniff")
+        self.assertIn("sandbox", headers["content-security-policy"])
+        self.assertEnded("ok")
+        self.assertEqual(self.door.metrics.of("download")[0][2], len(BLOB))
+
+    def test_an_empty_blob_comes_back(self) -> None:
+        self.upload(b"")
+        answer = self.get()
+        self.assertEqual((answer.status, answer.body, answer.headers["content-length"]), (200, b"", "0"))
+        self.assertEnded("ok")
+
+    def test_head_answers_the_same_without_the_bytes(self) -> None:
+        self.upload()
+        head, whole = self.get(method="HEAD"), self.get()
+        self.assertEqual((head.status, head.body), (200, b""))
+        for name in ("etag", "content-type", "content-length", "content-disposition", "accept-ranges"):
+            self.assertEqual(head.headers[name], whole.headers[name])
+
+    def test_head_tells_of_a_blob_that_is_missing_or_has_another_length(self) -> None:
+        key = self.upload()
+        self.door.store.blobs[key] = MemoryBlob(BLOB[1:], "", {})
+        self.assertEqual(self.get(method="HEAD").status, 502)
+        del self.door.store.blobs[key]
+        self.assertEqual(self.get(method="HEAD").status, 404)
+
+    def test_an_ordinary_value_is_returned_as_it_is(self) -> None:
+        self.publish(b'{"hello": 1}')
+        answer = self.get()
+        self.assertEqual((answer.status, answer.body), (200, b'{"hello": 1}'))
+        self.assertEqual(answer.headers["content-type"], "application/octet-stream")
+        self.assertEqual(answer.headers["etag"], f'"{hashlib.sha256(answer.body).hexdigest()}"')
+        self.assertEqual(self.get(PATH, "Range: bytes=2-6").body, b"hello")
+
+    def test_a_large_ordinary_value_waits_for_memory_and_is_read_again(self) -> None:
+        value = b"v" * 500_000
+        self.publish(value)
+        self.assertEqual(self.get().body, value)
+        self.assertEnded("ok")
+
+    def test_a_null_value_is_no_content(self) -> None:
+        self.publish(None)
+        answer = self.get()
+        self.assertEqual((answer.status, answer.body), (204, b""))
+
+    def test_the_envelope(self) -> None:
+        key = self.upload()
+        self.publish(b"ordinary")
+        answer = self.get(f"{PATH}/envelope")
+        self.assertEqual((answer.status, answer.json["s3_key"]), (200, key))
+        self.assertProblem(self.get("/v1/topics/t/partitions/0/records/1/envelope"), 404, "no-such-record")
+
+    def test_presign_redirects_to_the_store(self) -> None:
+        key = self.upload()
+        self.publish(b"ordinary")
+        answer = self.get(f"{PATH}?presign=true")
+        self.assertEqual((answer.status, answer.headers["content-length"]), (307, "0"))
+        self.assertIn(key, answer.headers["location"])
+        self.assertProblem(
+            self.get("/v1/topics/t/partitions/0/records/1?presign=true"), 404, "no-such-record"
+        )
+        self.assertEqual(self.get(f"{PATH}?presign=false").body, BLOB)
+
+    def test_what_cannot_be_asked_for(self) -> None:
+        for path in (
+            f"{PATH}?presign=yes",
+            f"{PATH}?presign=true&presign=true",
+            f"{PATH}?presigned=true",
+            "/v1/topics/t/partitions/0/records/-1",
+            "/v1/topics/t/partitions/x/records/0",
+            f"/v1/topics/t/partitions/0/records/{2**63}",
+            "/v1/topics/t%20/partitions/0/records/0",
+        ):
+            self.assertProblem(self.get(path), 400, "bad-request")
+        self.assertProblem(self.get("/v1/topics/t/partitions/9/records/0"), 404, "unknown-topic")
+        self.assertProblem(self.get("/v1/topics/none/partitions/0/records/0"), 404, "unknown-topic")
+        self.assertProblem(self.get(), 404, "no-such-record")
+
+
+class ConditionTests(DownloadCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.upload()
+
+    def test_a_copy_that_is_current_is_not_sent_again(self) -> None:
+        for given in (f'"{SHA256}"', f'W/"{SHA256}"', f'"other", "{SHA256}"', "*"):
+            answer = self.get(PATH, f"If-None-Match: {given}")
+            self.assertEqual((answer.status, answer.body), (304, b""), given)
+        self.assertEqual(self.get(PATH, 'If-None-Match: "other"').status, 200)
+
+    def test_single_ranges(self) -> None:
+        size = len(BLOB)
+        for asked, first, end in (
+            ("0-0", 0, 1),
+            ("300000-", 300_000, size),
+            ("-5", size - 5, size),
+            (f"-{size + 5}", 0, size),
+            (f"100-{size * 9}", 100, size),
+        ):
+            answer = self.get(PATH, f"Range: bytes={asked}")
+            self.assertEqual((answer.status, answer.body), (206, BLOB[first:end]), asked)
+            self.assertEqual(answer.headers["content-range"], f"bytes {first}-{end - 1}/{size}")
+            self.assertEqual(answer.headers["content-length"], str(end - first))
+
+    def test_a_range_that_is_not_there(self) -> None:
+        for asked in (f"{len(BLOB)}-", f"{len(BLOB) * 2}-{len(BLOB) * 3}"):
+            answer = self.get(PATH, f"Range: bytes={asked}")
+            self.assertProblem(answer, 416, "range-not-satisfiable")
+            self.assertEqual(answer.headers["content-range"], f"bytes */{len(BLOB)}")
+
+    def test_what_is_no_single_range_of_this_version_is_answered_with_the_whole(self) -> None:
+        for headers in (
+            ["Range: bytes=0-1,5-6"],
+            ["Range: lines=0-1"],
+            ["Range: bytes=5-2"],
+            ["Range: bytes"],
+            ["Range: bytes=0-1", 'If-Range: "other"'],
+            ["Range: bytes=0-1", f'If-Range: W/"{SHA256}"'],
+            ["Range: bytes=0-1", "If-Range: Thu, 01 Jan 2026 00:00:00 GMT"],
+        ):
+            answer = self.get(PATH, *headers)
+            self.assertEqual((answer.status, len(answer.body)), (200, len(BLOB)), headers)
+        self.assertEqual(self.get(PATH, "Range: bytes=0-1", f'If-Range: "{SHA256}"').body, BLOB[:2])
+
+
+class FaultTests(DownloadCase):
+    def cut(self, key: str, data: bytes) -> bytes:
+        """What comes of a blob that is not what it was, on a connection that is cut."""
+        self.door.store.blobs[key] = MemoryBlob(data, "", {})
+        client = self.door.client()
+        client.send(request("GET", PATH, body=None))
+        # Not aborted: what was sent stays readable, and the client sees that it ends too early.
+        self.assertTrue(client.transport.disconnecting)
+        self.assertFalse(client.transport.aborted)
+        client.leave()
+        return client.received.partition(b"\r\n\r\n")[2]
+
+    def test_a_blob_that_is_not_the_envelope_s_is_cut_before_its_last_bytes(self) -> None:
+        damaged = bytearray(BLOB)
+        damaged[-1] ^= 1
+        received = self.cut(self.upload(), bytes(damaged))
+        self.assertLess(len(received), len(BLOB))
+        self.assertEnded("store_error")
+
+    def test_a_small_one_is_an_error_that_can_be_read(self) -> None:
+        key = self.upload(b"good")
+        self.door.store.blobs[key] = MemoryBlob(b"evil", "", {})
+        problem = self.assertProblem(self.get(), 502, "checksum-mismatch")
+        self.assertEqual(problem["actual"], hashlib.sha256(b"evil").hexdigest())
+
+    def test_a_store_that_breaks_off_cuts_the_connection(self) -> None:
+        self.upload()
+        client = self.full_after_each_write()
+        self.door.source.fail_next("read", StoreUnavailable("gone"))
+        client.channel.resumeProducing()
+        self.assertTrue(client.transport.disconnecting)
+        # A client that does not take what is left is not waited for any longer than that.
+        self.door.clock.advance(client.channel.abortTimeout)
+        self.assertTrue(client.transport.aborted)
+        client.leave()
+        self.assertEnded("store_error")
+
+    def test_errors_before_the_first_byte_are_problems(self) -> None:
+        self.upload()
+        self.door.source.fail_next("open", StoreUnavailable("away"))
+        answer = self.get()
+        self.assertProblem(answer, 503, "store-unavailable")
+        self.assertIn("retry-after", answer.headers)
+        self.assertNotIn("etag", answer.headers)
+        self.door.log.fail_next("read", BrokerUnavailable("away"))
+        self.assertProblem(self.get(), 503, "broker-unavailable")
+
+    def test_a_missing_blob_and_one_of_another_length(self) -> None:
+        key = self.upload()
+        self.door.store.blobs[key] = MemoryBlob(BLOB[1:], "", {})
+        self.assertProblem(self.get(), 502, "blob-truncated")
+        del self.door.store.blobs[key]
+        self.assertProblem(self.get(), 404, "blob-missing")
+        self.assertEnded("store_error", "store_error")
+
+    def test_a_client_that_goes_away_lets_go_of_store_and_memory(self) -> None:
+        self.upload()
+        self.door.source.hold("read")
+        client = self.door.client()
+        client.send(request("GET", PATH, body=None))
+        self.assertEqual(self.door.source.open_downloads, 1)
+        client.leave()
+        self.assertEnded("cancelled")
+
+    def full_after_each_write(self) -> Client:
+        """A client whose connection takes one piece and then is full, until ``resumeProducing``."""
+        client = self.door.client()
+        write = client.transport.write
+
+        def write_and_fill(data: bytes) -> None:
+            write(data)
+            client.channel.pauseProducing()
+
+        client.transport.write = write_and_fill  # type: ignore[method-assign]  # as a socket's buffer does
+        client.send(request("GET", PATH, body=None))
+        return client
+
+    def test_a_client_that_takes_nothing_is_cut_after_the_stall_timeout(self) -> None:
+        self.upload()
+        client = self.full_after_each_write()
+        received = len(client.received)
+        self.assertLess(received, len(BLOB))
+        self.door.clock.pump([1] * 29)
+        self.assertFalse(client.transport.aborted)
+        self.door.clock.advance(1)
+        self.assertTrue(client.transport.aborted)
+        self.assertEqual(len(client.received), received)
+        client.leave()
+        self.assertEnded("cancelled")
+
+    def test_a_client_that_takes_it_slowly_gets_it_all(self) -> None:
+        self.upload()
+        client = self.full_after_each_write()
+        while not client.received.endswith(BLOB):
+            self.assertLess(self.door.source.open_downloads, 2)
+            self.door.clock.pump([1] * 20)
+            client.channel.resumeProducing()
+        client.channel.resumeProducing()
+        self.assertFalse(client.transport.aborted)
+        self.assertEnded("ok")
+
+    def test_a_slow_client_makes_way_for_others_who_need_the_memory(self) -> None:
+        self.upload()
+        client = self.full_after_each_write()
+        waiting = self.door.budget.acquire(self.door.budget.limit // 4 * 3)
+        small = [self.door.budget.acquire(MIB) for _ in range(6)]
+        self.door.clock.pump([1] * 5)
+        self.assertTrue(client.transport.aborted)
+        client.leave()
+        for one in (waiting, *small):
+            self.successResultOf(one).release()
+        self.assertEnded("cancelled")
+
+    def test_no_new_download_while_the_proxy_drains(self) -> None:
+        self.upload()
+        client = self.door.client()
+        self.door.readiness.drain()
+        client.send(request("GET", PATH, body=None))
+        self.assertProblem(client.answer(), 503, "draining")
+
+
+class ForgedTests(DownloadCase):
+    """Whoever may produce to a topic writes what an envelope says."""
+
+    def forge(self, **fields: Any) -> None:
+        envelope = Envelope("kafscale", "lfs/default/t/0/0-x.bin", "image/png", 4, "sha256", "0" * 64)
+        document = {**json.loads(envelope.to_bytes()), **fields}
+        self.publish(json.dumps(document).encode())
+
+    def test_another_topic_s_blob_is_not_given_out(self) -> None:
+        for key in (
+            "lfs/default/other/0/0-x.bin",
+            "lfs/default/t/../other/0/0-x.bin",
+            "lfs/other/t/0/0-x.bin",
+        ):
+            self.forge(s3_key=key)
+            self.door.store.blobs[key] = MemoryBlob(b"kept", "", {})
+            offset = len(self.door.publisher.records) - 1
+            path = f"/v1/topics/t/partitions/0/records/{offset}"
+            for asked in (path, f"{path}?presign=true"):
+                self.assertProblem(self.get(asked), 403, "envelope-not-allowed")
+            self.assertEqual(self.get(path, method="HEAD").status, 403)
+
+    def test_another_bucket_is_not_asked(self) -> None:
+        self.forge(s3_bucket="another")
+        self.assertProblem(self.get(), 403, "envelope-not-allowed")
+
+    def test_prefixes_may_be_allowed(self) -> None:
+        self.door = Door(download_prefixes=("lfs/east/",))
+        key = "lfs/east/t/0/0-x.bin"
+        self.forge(s3_key=key, checksum=hashlib.sha256(b"kept").hexdigest())
+        self.door.store.blobs[key] = MemoryBlob(b"kept", "", {})
+        self.assertEqual(self.get().body, b"kept")
+
+    def test_an_envelope_that_is_broken_or_too_new_says_so(self) -> None:
+        self.forge(content_length="4")
+        self.forge(lfs_version=2)
+        self.assertProblem(self.get(), 502, "invalid-envelope")
+        self.assertProblem(self.get("/v1/topics/t/partitions/0/records/1"), 502, "unsupported-envelope")
+
+    def test_headers_take_nothing_that_a_header_cannot_hold(self) -> None:
+        blob = MemoryBlob(b"kept", "", {})
+        self.door.store.blobs["lfs/default/t/0/0-x.bin"] = blob
+        self.forge(content_type="text/html\r\nSet-Cookie: a=b", checksum=hashlib.sha256(b"kept").hexdigest())
+        self.assertEqual(self.get().headers["content-type"], "application/octet-stream")
+
+    def test_file_names(self) -> None:
+        for index, (name, disposition) in enumerate(
+            (
+                (b"a b.txt", 'attachment; filename="a b.txt"'),
+                (b'q"\r\nX: y.txt', "attachment; filename=\"q_X: y.txt\"; filename*=UTF-8''q%22X%3A%20y.txt"),
+                (b"../../etc/passwd", 'attachment; filename="passwd"'),
+                (b"C:\\dir\\f.bin", 'attachment; filename="f.bin"'),
+                ("ü☃.bin".encode(), "attachment; filename=\"__.bin\"; filename*=UTF-8''%C3%BC%E2%98%83.bin"),
+                (b"..", "attachment"),
+                (b"\xff", "attachment; filename=\"_\"; filename*=UTF-8''%EF%BF%BD"),
+            )
+        ):
+            self.publish(b"x", (b"lfs-filename", name))
+            answer = self.get(f"/v1/topics/t/partitions/0/records/{index}")
+            self.assertEqual(answer.headers["content-disposition"], disposition)
