@@ -14,6 +14,7 @@ import socket
 import struct
 import termios
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -78,6 +79,7 @@ class S3ClientProtocol(HTTP11ClientProtocol):
         if isinstance(body, BufferBody) and self._responseDeferred is not None:
             body.unacknowledged = self._unacknowledged
             self._responseDeferred.addCallback(self._answered, body)
+        answer.addCallback(self._may_be_cut)
         if self._requests > 1:
             answer.addErrback(self._stale)
         return answer
@@ -87,6 +89,11 @@ class S3ClientProtocol(HTTP11ClientProtocol):
             body.pauseProducing()
             # A plain close would wait for the rest of the body, which nobody reads any more.
             body.answered(response).addBoth(self._cut)
+        return response
+
+    def _may_be_cut(self, response: IResponse) -> IResponse:
+        """Who reads the body gets no transport from Agent that could be aborted."""
+        cast(Any, response).cut = partial(self._cut, None)
         return response
 
     def _cut(self, result: object) -> None:
