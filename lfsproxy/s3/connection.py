@@ -14,7 +14,6 @@ import socket
 import struct
 import termios
 from collections.abc import Callable
-from functools import partial
 from typing import Any, cast
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -93,8 +92,14 @@ class S3ClientProtocol(HTTP11ClientProtocol):
 
     def _may_be_cut(self, response: IResponse) -> IResponse:
         """Who reads the body gets no transport from Agent that could be aborted."""
-        cast(Any, response).cut = partial(self._cut, None)
+        cast(Any, response).cut = self._cut_body
         return response
+
+    def _cut_body(self) -> None:
+        """While its answer is still read: the connection must not get into the pool by what is parsed next."""
+        if self._currentRequest is not None:
+            self._currentRequest.persistent = False
+            self._cut(None)
 
     def _cut(self, result: object) -> None:
         cast(ITCPTransport, self.transport).abortConnection()
