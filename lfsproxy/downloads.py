@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from lfsproxy.budget import Lease, MemoryBudget
 from lfsproxy.checksums import Checksum, new_checksum
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, Envelope, check_place, parse_envelope
-from lfsproxy.errors import BlobMissing, BlobTruncated, ChecksumMismatch, LfsError, NoSuchRecord
+from lfsproxy.errors import BlobCorrupt, BlobMissing, BlobTruncated, LfsError, NoSuchRecord
 from lfsproxy.interfaces import Header, IBlobDownload, IBlobSource, IMetrics, IRecordLog
 
 BUFFER_BYTES = 1024 * 1024
@@ -51,13 +51,18 @@ class Download:
     """One payload on its way out. ``read`` until it gives nothing, then ``close``; or ``close`` earlier."""
 
     def __init__(
-        self, downloads: Downloads, found: Found, lease: Lease, bytes_: IBlobDownload | bytes
+        self,
+        downloads: Downloads,
+        found: Found,
+        lease: Lease,
+        bytes_: IBlobDownload | bytes,
+        started: float,
     ) -> None:
         self._downloads = downloads
         self._found = found
         self._lease = lease
         self._bytes = bytes_
-        self._started = downloads.clock.seconds()
+        self._started = started
         self._checksum: Checksum | None = None
         self._hashing: Deferred[None] | None = None
         self._held = b""
@@ -75,7 +80,7 @@ class Download:
             self._checksum = new_checksum(self._found.envelope.checksum_algo)
 
     async def read(self) -> bytes:
-        """The next bytes, none at the end. In place of a wrong end ChecksumMismatch or a store error."""
+        """The next bytes, none at the end. In place of a wrong end BlobCorrupt or a store error."""
         try:
             data = await self._read()
         except LfsError as error:
@@ -110,7 +115,7 @@ class Download:
     def _compare(self, checksum: Checksum) -> None:
         actual = checksum.hexdigest()
         if actual != self._found.checksum:
-            raise ChecksumMismatch(checksum.name, self._found.checksum, actual)
+            raise BlobCorrupt(checksum.name, self._found.checksum, actual)
 
     def fail(self, error: LfsError) -> None:
         """The caller gives it up, for that reason."""
@@ -191,10 +196,13 @@ class Downloads:
         ordinary = found.envelope is None
         lease = await self.budget.acquire(size if ordinary else min(size, BUFFER_BYTES))
         lease.evicted = evicted
+        started = self.clock.seconds()
         try:
-            download = Download(self, found, lease, await self._bytes(found, first, count))
-        except BaseException:
+            download = Download(self, found, lease, await self._bytes(found, first, count), started)
+        except BaseException as error:
             lease.release()
+            result = error.result if isinstance(error, LfsError) else "cancelled"
+            self.metrics.download(found.topic, result, 0, self.clock.seconds() - started)
             raise
         if count == size:
             download.verify()

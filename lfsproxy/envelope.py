@@ -29,6 +29,12 @@ _NESTING = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[]}]', re.DOTALL)
 _MAX_DIGITS = 100
 
 
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = r'"(?:[ !#-\[\]-~]|\\[ -~])*"'
+_MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(?: *; *{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))*")
+"""RFC 9110, section 8.3.1."""
+
+
 @attrs.frozen
 class Envelope:
     """A claim check: where the blob is, and what its bytes must be."""
@@ -124,6 +130,11 @@ def _no_constant(name: str) -> NoReturn:
 def _parse_int(digits: str) -> int:
     """Python refuses integers of thousands of digits; here it is enough that they stay too large."""
     return int(digits[:_MAX_DIGITS])
+
+
+def is_media_type(text: str) -> bool:
+    """Whether a content type is one. An envelope has whatever its producer wrote there."""
+    return _MEDIA_TYPE.fullmatch(text) is not None
 
 
 def check_place(envelope: Envelope, buckets: Collection[str], prefixes: Collection[str]) -> None:

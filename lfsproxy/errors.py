@@ -332,5 +332,13 @@ class BlobTruncated(LfsError):
     title = "The blob has the wrong length"
 
 
+class BlobCorrupt(ChecksumMismatch):
+    """The blob's bytes do not have the checksum that its envelope names: nothing that a client did wrong."""
+
+    http_status = 502
+    title = "The blob does not have its checksum"
+    result = "store_error"
+
+
 class SettingError(LfsError):
     """A setting that cannot be used: one line that names the variable, its value and what is allowed."""

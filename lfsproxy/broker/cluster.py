@@ -21,9 +21,17 @@ from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.logger import Logger
 
 from lfsproxy.broker.config import METADATA_SECONDS, cluster_arguments
+from lfsproxy.broker.connections import is_own_answer_too_large
 from lfsproxy.broker.outcome import not_sent
 from lfsproxy.broker.signing import Identity, SigningManager
-from lfsproxy.errors import BadRequest, BrokerUnavailable, NotAuthorised, SignInRefused, UnknownTopic
+from lfsproxy.errors import (
+    BadRequest,
+    BrokerUnavailable,
+    NotAuthorised,
+    SignInRefused,
+    UnknownTopic,
+    UnreadableRecord,
+)
 from lfsproxy.settings import Settings
 
 T = TypeVar("T")
@@ -99,6 +107,9 @@ class Question:
             except _PASSING:
                 if self.given_up:
                     raise
+            except kafka_errors.InvalidReceiveError as error:
+                if self.given_up or is_own_answer_too_large(request, error):
+                    raise
             refusal = manager.refusal(node)
             if refusal is not None:
                 raise SignInRefused(refusal)
@@ -133,7 +144,13 @@ async def _fetch(topic: str, partition: int, offset: int, leader: int, question:
         ],
         max_version=LAST_FETCH_BY_NAME,
     )
-    return (await question.send(request, leader)).responses[0].partitions[0]
+    try:
+        return (await question.send(request, leader)).responses[0].partitions[0]
+    except kafka_errors.InvalidReceiveError:
+        raise UnreadableRecord(
+            f"{topic}, partition {partition}, offset {offset} is in a batch that is larger than "
+            "LFS_MAX_PASSTHROUGH_SIZE allows"
+        ) from None
 
 
 class Cluster:
@@ -229,7 +246,8 @@ class Cluster:
         """A Fetch answer's part about one partition: the batch that has ``offset``, or what comes next.
 
         As for a consumer that reads committed records. Its ``error_code`` may be any but those of a leader
-        that has moved. Raises also UnknownTopic, and NotAuthorised.
+        that has moved. Raises also UnknownTopic, NotAuthorised, and UnreadableRecord for a batch that is
+        larger than what these connections receive.
         """
         for _ in range(LEADER_TRIES):
             leader = (await self.topic(topic, create=False)).leaders.get(partition)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from lfsproxy.broker.cluster import TOPIC_AUTHORIZATION_FAILED, UNKNOWN_TOPIC, Cluster
+from lfsproxy.broker.config import METADATA_SECONDS
 from lfsproxy.broker.logs import forward_kafka_logs
 from lfsproxy.broker.signing import Identity
 from lfsproxy.broker.threads import Threads
@@ -32,6 +33,8 @@ from lfsproxy.settings import Settings
 from lfsproxy.wire.lookup import find_record
 
 LOOKUPS = 2
+READ_SECONDS = 2 * METADATA_SECONDS
+"""How long it may take to read a record, waiting behind others included."""
 OFFSET_OUT_OF_RANGE = 1
 
 
@@ -39,7 +42,8 @@ OFFSET_OUT_OF_RANGE = 1
 class KafkaLog:
     """Made by ``kafka_log``; ``stop`` ends it."""
 
-    def __init__(self, cluster: Cluster, threads: Threads, settings: Settings) -> None:
+    def __init__(self, reactor: IReactorTime, cluster: Cluster, threads: Threads, settings: Settings) -> None:
+        self._reactor = reactor
         self._cluster = cluster
         self._threads = threads
         self._most = settings.max_passthrough_size
@@ -52,7 +56,11 @@ class KafkaLog:
         looked_up: Deferred[LogRecord] = self._lookups.run(
             lambda: Deferred.fromCoroutine(self._read(topic, partition, offset))
         )
-        return await looked_up
+        looked_up.addTimeout(READ_SECONDS, self._reactor)
+        try:
+            return await looked_up
+        except TimeoutError:
+            raise BrokerUnavailable(f"Kafka gave no record within {READ_SECONDS:g} s") from None
 
     async def _read(self, topic: str, partition: int, offset: int) -> LogRecord:
         answer = await self._cluster.fetch(topic, partition, offset)
@@ -98,4 +106,4 @@ def kafka_log(reactor: IReactorTime, settings: Settings) -> KafkaLog:
     forward_kafka_logs()
     threads = Threads(reactor)
     cluster = Cluster(reactor, settings, threads.run, Identity(settings))
-    return KafkaLog(cluster, threads, settings)
+    return KafkaLog(reactor, cluster, threads, settings)

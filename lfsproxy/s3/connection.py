@@ -78,6 +78,7 @@ class S3ClientProtocol(HTTP11ClientProtocol):
         if isinstance(body, BufferBody) and self._responseDeferred is not None:
             body.unacknowledged = self._unacknowledged
             self._responseDeferred.addCallback(self._answered, body)
+        answer.addCallback(self._may_be_cut)
         if self._requests > 1:
             answer.addErrback(self._stale)
         return answer
@@ -88,6 +89,17 @@ class S3ClientProtocol(HTTP11ClientProtocol):
             # A plain close would wait for the rest of the body, which nobody reads any more.
             body.answered(response).addBoth(self._cut)
         return response
+
+    def _may_be_cut(self, response: IResponse) -> IResponse:
+        """Who reads the body gets no transport from Agent that could be aborted."""
+        cast(Any, response).cut = self._cut_body
+        return response
+
+    def _cut_body(self) -> None:
+        """While its answer is still read: the connection must not get into the pool by what is parsed next."""
+        if self._currentRequest is not None:
+            self._currentRequest.persistent = False
+            self._cut(None)
 
     def _cut(self, result: object) -> None:
         cast(ITCPTransport, self.transport).abortConnection()

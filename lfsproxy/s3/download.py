@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from lfsproxy.checksums import Buffer, Checksum
-from lfsproxy.errors import BlobMissing, BlobTruncated, StoreUnavailable
+from lfsproxy.errors import BlobMissing, BlobTruncated, StoreRefused, StoreUnavailable
 from lfsproxy.interfaces import IBlobDownload, IBlobSource
 from lfsproxy.s3.answers import Answer
 from lfsproxy.s3.client import S3Client
@@ -100,6 +100,8 @@ class S3Download:
         """Ask for the bytes, and take the head of the answer."""
         last = None if self._whole else self._end - 1
         answer = await self._client.get_object(self._key, self._position, last, self._etag)
+        if answer.code == "NoSuchBucket":
+            raise StoreRefused(f"the bucket {self._client.location.bucket} does not exist (LFS_S3_BUCKET)")
         if answer.status == 404:
             raise BlobMissing(f"the blob {self._name} is missing")
         if answer.stream is None:
@@ -119,6 +121,8 @@ class S3Download:
         return Deferred.fromCoroutine(self._read())
 
     async def _read(self) -> bytes:
+        # However long ago the last bytes were asked for: a slow reader is no trouble of the store's.
+        self._progress = self._clock.seconds()
         while self._position < self._end:
             if self._stream is None:
                 await self.start()
@@ -131,7 +135,6 @@ class S3Download:
             if not data:
                 await self._broke("the store ended the body too early")
                 continue
-            self._progress = self._clock.seconds()
             self._position += len(data)
             if self._position > self._end:
                 raise BlobTruncated(f"the store gives more of the blob {self._name} than was asked for")

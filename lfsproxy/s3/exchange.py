@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import attrs
 from OpenSSL import SSL
@@ -130,7 +130,7 @@ class Exchanges:
             response = await watch.over(self._request(request, None))
             watch.progressed()
             if response.code < 300:
-                stream = BodyStream(self._clock, stall)
+                stream = BodyStream(self._clock, stall, cast(Any, response).cut)
                 response.deliverBody(stream)
                 return attrs.evolve(_answer(response, b""), stream=stream)
             return _answer(response, await self._collect(response, watch))
@@ -206,6 +206,9 @@ def _answer(response: IResponse, content: bytes) -> Answer:
         name.decode("latin-1").lower(): values[-1].decode("latin-1")
         for name, values in response.headers.getAllRawHeaders()
     }
+    # Agent keeps it to itself, except in answers to HEAD.
+    if isinstance(response.length, int):
+        headers.setdefault("content-length", str(response.length))
     return read_answer(response.code, headers, content)
 
 

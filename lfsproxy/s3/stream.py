@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -16,10 +17,14 @@ class BodyBroken(Exception):
 
 
 class BodyStream(Protocol):
-    """Holds at most what one read of the socket brings. ``stall``: seconds without a byte while one reads."""
+    """Holds at most what one read of the socket brings. ``stall``: seconds without a byte while one reads.
 
-    def __init__(self, clock: IReactorTime, stall: float) -> None:
+    ``cut`` closes the connection at once: an orderly end of TLS would wait for an answer that is not read.
+    """
+
+    def __init__(self, clock: IReactorTime, stall: float, cut: Callable[[], None]) -> None:
         self._clock = clock
+        self._cut = cut
         self._stall = stall
         self._chunks: list[bytes] = []
         self._reader: Deferred[bytes] | None = None
@@ -54,8 +59,7 @@ class BodyStream(Protocol):
         self._stop_silence()
         if not self._over:
             self._error = BodyBroken("the body was closed")
-            if self.transport is not None:
-                self.transport.loseConnection()
+            self._cut()
 
     @property
     def _over(self) -> bool:
@@ -80,7 +84,7 @@ class BodyStream(Protocol):
         if reason.check(ResponseDone):
             self._ended = True
         else:
-            self._error = BodyBroken(reason.getErrorMessage())
+            self._error = BodyBroken(_text(reason))
         reader, self._reader = self._reader, None
         if reader is not None and self._ended:
             reader.callback(b"")
@@ -113,3 +117,9 @@ class BodyStream(Protocol):
         if self._silence is not None:
             self._silence.cancel()
             self._silence = None
+
+
+def _text(failure: Failure) -> str:
+    """Why a body ended, of what Agent wraps into one failure of several."""
+    failures = getattr(failure.value, "reasons", None) or [failure]
+    return "; ".join(str(each.value) or type(each.value).__name__ for each in failures)

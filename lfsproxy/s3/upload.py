@@ -7,7 +7,6 @@ in one that is in flight, so that an upload never holds more than its slots and 
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -22,7 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lfsproxy.checksums import Buffer, Checksum
-from lfsproxy.envelope import DEFAULT_CONTENT_TYPE
+from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, is_media_type
 from lfsproxy.errors import LfsError, TooLarge
 from lfsproxy.interfaces import IBlobUpload, IPartMemory, StoredBlob
 from lfsproxy.s3.answers import Answer
@@ -31,10 +30,6 @@ from lfsproxy.s3.client import S3Client, S3Refused, S3Unavailable, composite_crc
 from lfsproxy.s3.digest import INLINE_BYTES
 from lfsproxy.s3.parts import Gate, PartSender
 
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_QUOTED = r'"(?:[ !#-\[\]-~]|\\[ -~])*"'
-_MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(?: *; *{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))*")
-"""RFC 9110, section 8.3.1."""
 FORM = "application/x-www-form-urlencoded"
 MAX_PARTS = 10_000
 """Parts of one multipart upload, at most ("Amazon S3 multipart upload limits")."""
@@ -305,7 +300,7 @@ def object_headers(content_type: str) -> dict[str, str]:
     (S3Proxy) refuse what is no media type, and take a body of FORM for a form of theirs."""
     given = content_type.strip()
     is_form = given.partition(";")[0].strip().lower() == FORM
-    return {"content-type": given if _MEDIA_TYPE.fullmatch(given) and not is_form else DEFAULT_CONTENT_TYPE}
+    return {"content-type": given if is_media_type(given) and not is_form else DEFAULT_CONTENT_TYPE}
 
 
 def meta(metadata: Mapping[str, str]) -> dict[str, str]:

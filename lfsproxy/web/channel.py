@@ -251,6 +251,11 @@ class StreamingChannel(HTTPChannel):
             self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
         self.loseConnection()
 
+    def end(self) -> None:
+        """Close when what was written has left, and at the latest in ``abortTimeout`` seconds: the client
+        sees where the bytes end, where a cut could take back what it has not read yet."""
+        self.timeoutConnection()
+
     def abort(self) -> None:
         """Cut the connection, whatever happens on it."""
         self.closing = True

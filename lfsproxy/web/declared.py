@@ -5,6 +5,7 @@ from __future__ import annotations
 from lfsproxy.checksums import ALGORITHMS
 from lfsproxy.errors import (
     BadRequest,
+    BlobCorrupt,
     BlobMissing,
     BlobTruncated,
     BrokerRefused,
@@ -284,7 +285,7 @@ GET_RECORD = Operation(
         EnvelopeNotAllowed,
         BlobMissing,
         BlobTruncated,
-        ChecksumMismatch,
+        BlobCorrupt,
         RangeNotSatisfiable,
         StoreRefused,
         StoreUnavailable,

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.web.http import NO_CONTENT, NOT_MODIFIED, OK, PARTIAL_CONTENT, TEMPORARY_REDIRECT, parse_qs
 
 from lfsproxy.downloads import Download, Downloads, Found
-from lfsproxy.envelope import DEFAULT_CONTENT_TYPE
+from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, is_media_type
 from lfsproxy.errors import BadRequest, Draining, LfsError, NoSuchRecord, Stalled
 from lfsproxy.interfaces import Header
 from lfsproxy.readiness import Readiness
@@ -147,7 +147,10 @@ class DownloadApi:
             offset=found.offset,
             error=error,
         )
-        request.channel.abort()
+        if isinstance(error, Stalled):
+            request.channel.abort()
+        else:
+            request.channel.end()
         await Deferred[None]()
 
 
@@ -169,8 +172,9 @@ def _etag(found: Found) -> bytes:
 
 
 def _content_type(found: Found) -> str:
-    """The envelope's, where it can be a header's value: a producer may have written anything."""
-    return found.content_type if matches(CONTENT_TYPE, found.content_type) else DEFAULT_CONTENT_TYPE
+    """The envelope's, where it is a media type that fits a header: a producer may have written anything."""
+    given = found.content_type.strip()
+    return given if matches(CONTENT_TYPE, given) and is_media_type(given) else DEFAULT_CONTENT_TYPE
 
 
 def _disposition(headers: Sequence[Header]) -> str:

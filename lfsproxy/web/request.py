@@ -66,7 +66,7 @@ class StreamingRequest(server.Request):
         elif base and path == base:
             # The page's own links are relative to the slash.
             self.setResponseCode(http.PERMANENT_REDIRECT)
-            self.setHeader(b"Location", base + b"/")
+            self.setHeader(b"Location", base + b"/" + (b"?" + query if query else b""))
             self.setHeader(b"Content-Length", b"0")
             self.answer(b"")
         else:

@@ -91,7 +91,9 @@ def _take(
                 return None
             found = event if event.offset_delta == wanted else None
             if found is not None and found.value_length > max_value:
-                raise TooLarge(f"the record's value has {found.value_length} bytes, {max_value} can be held")
+                raise TooLarge(
+                    f"its value has {found.value_length} bytes, LFS_MAX_PASSTHROUGH_SIZE allows {max_value}"
+                )
         elif found is not None:
             if isinstance(event, RecordEnd):
                 timestamp = header.base_timestamp + found.timestamp_delta

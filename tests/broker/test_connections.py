@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from kafka.errors import InvalidReceiveError
 from kafka.future import Future
 from kafka.net.selector import NetworkSelector
 from kafka.protocol.consumer import FetchRequest, FetchResponse
 from kafka.protocol.metadata import MetadataRequest
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.broker.connections import ConnectionManager
+from lfsproxy.broker.connections import ConnectionManager, is_own_answer_too_large
 
 Topic = FetchResponse.FetchableTopicResponse
 
@@ -53,3 +54,20 @@ class ConnectionManagerTests(SynchronousTestCase):
     def test_other_answers_stay_as_they_are(self) -> None:
         answer = object()
         self.assertIs(self.sent(MetadataRequest(), answer), answer)
+
+    def test_an_answer_that_is_too_large_is_blamed_on_its_own_request(self) -> None:
+        manager = ConnectionManager(NetworkSelector(), bootstrap_servers="nowhere:1")
+        self.addCleanup(manager.close)
+        futures = [Future(), Future()]
+        waiting = iter(futures)
+        self.patch(manager, "get_connection", lambda node: Connection(waiting))
+        self.patch(Connection, "send_request", lambda self, request, **named: next(self.answer))
+        first, second = FetchRequest(), MetadataRequest()
+        for request in (first, second):
+            manager.send(request, node_id=1)
+        # As a connection does: in the order of its requests, with one error.
+        error = InvalidReceiveError("Invalid frame length")
+        for future in futures:
+            future.failure(error)
+        self.assertTrue(is_own_answer_too_large(first, error))
+        self.assertFalse(is_own_answer_too_large(second, error))

@@ -69,7 +69,15 @@ async def start_door(test: TestCase, servers: Stack, **settings: str) -> Door:
     readiness = Readiness(cast(Any, reactor), {"S3": store.check, "Kafka": publisher.check}, interval=0.2)
     claims = ClaimCheck(store, metrics, cast(Any, reactor), max_size=loaded.max_upload_size)
     log = kafka_log(cast(Any, reactor), loaded)
-    downloads = Downloads(log, store.source(), budget, metrics, cast(Any, reactor))
+    downloads = Downloads(
+        log,
+        store.source(),
+        budget,
+        metrics,
+        cast(Any, reactor),
+        loaded.namespace,
+        loaded.download_prefixes,
+    )
     site = make_site(cast(Any, reactor), loaded, claims, publisher, budget, metrics, readiness, downloads)
     port: Any = cast(Any, reactor).listenTCP(0, site, interface="127.0.0.1")
 

@@ -1,8 +1,8 @@
 """What schemathesis has to know of the world that the OpenAPI document cannot say (its SCHEMATHESIS_HOOKS).
 
-The parts of a request that are meant to be right name the topic LFS_TEST_TOPIC, partitions that exist,
-checksums that are those of the bytes, and one of the options that exclude each other. A part that is meant to
-be wrong is sent as it was made.
+The parts of a request that are meant to be right name the topic LFS_TEST_TOPIC, partitions and records that
+exist, checksums that are those of the bytes, and one of the options that exclude each other. A part that is
+meant to be wrong is sent as it was made.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import schemathesis
 from requests import Request
 
 TOPIC = os.environ.get("LFS_TEST_TOPIC", "")
+RECORDS_THERE = int(os.environ.get("LFS_TEST_RECORDS", "1"))
 PARTITIONS = int(os.environ.get("LFS_TEST_PARTITIONS", "1"))
 RECORDS = "/v1/topics/{topic}/records"
 UPLOADS = "/v1/topics/{topic}/uploads"
+PLACE = "/v1/topics/{topic}/partitions/{partition}/records/{offset}"
 OFFSET_TYPE = "application/offset+octet-stream"
 DIGESTS = ("Content-Digest", "Repr-Digest", "Content-MD5")
 
@@ -37,6 +39,8 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         case.path_parameters["topic"] = TOPIC
     if not case.meta.generation.mode.is_positive:
         return
+    if case.path.startswith(PLACE) and not wrong:
+        make_found(case)
     if case.path.startswith(UPLOADS) and case.method in ("POST", "PATCH"):
         # Also where a header is counted as wrong: the coverage phase has 0 for a pattern it cannot meet.
         make_upload_true(case)
@@ -96,6 +100,13 @@ def make_upload_true(case: Any) -> None:
         headers["Upload-Defer-Length"] = "1"
     if content or case.path != UPLOADS:
         headers["Content-Type"] = OFFSET_TYPE
+
+
+def make_found(case: Any) -> None:
+    """Let a download be of one of the records that were put into partition 0 before."""
+    offset = int(case.path_parameters["offset"])
+    case.path_parameters["partition"] = 0
+    case.path_parameters["offset"] = offset % RECORDS_THERE
 
 
 def exclusive(name: str) -> str:

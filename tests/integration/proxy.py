@@ -25,6 +25,7 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet import reactor
@@ -42,16 +43,18 @@ NODE = 1
 TWISTD = "from twisted.scripts.twistd import run; run()"
 
 _shared: dict[frozenset[tuple[str, str]], ProxyProcess] = {}
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class ProxyProcess:
     """``python -m twisted -n --pidfile= lfsproxy`` on free ports, kept over restarts.
 
     ``environment`` holds the LFS_* and AWS_* variables; no others of the tests' own reach the process.
+    ``tls`` is how to speak to its HTTP port where that has a certificate.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], tls: SSLContext | None = None) -> None:
+        handlers = [] if tls is None else [urllib.request.HTTPSHandler(context=tls)]
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), *handlers)
         self._folder = tempfile.TemporaryDirectory(prefix="lfsproxy-proxy-")
         self.kafka_port, self.node_port, self.http_port, self.metrics_port = (free_port() for _ in range(4))
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("LFS_", "AWS_"))}
@@ -73,7 +76,7 @@ class ProxyProcess:
     @property
     def http(self) -> str:
         """The URL of the HTTP API, without a slash at its end."""
-        return f"http://{HOST}:{self.http_port}"
+        return f"{'https' if 'LFS_HTTP_TLS_CERT' in self.environment else 'http'}://{HOST}:{self.http_port}"
 
     @property
     def pid(self) -> int:
@@ -104,7 +107,7 @@ class ProxyProcess:
     def is_ready(self) -> bool:
         """Whether /readyz is green."""
         try:
-            with _opener.open(f"{self.http}/readyz", timeout=2) as answer:
+            with self._opener.open(f"{self.http}/readyz", timeout=2) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -112,7 +115,7 @@ class ProxyProcess:
     def readiness(self) -> dict[str, Any]:
         """What /readyz says; {} while nothing answers."""
         try:
-            with _opener.open(f"{self.http}/readyz", timeout=2) as answer:
+            with self._opener.open(f"{self.http}/readyz", timeout=2) as answer:
                 said = json.load(answer)
         except urllib.error.HTTPError as error:
             said = json.load(error)
@@ -135,7 +138,8 @@ class ProxyProcess:
 
     def metrics(self) -> Mapping[str, float]:
         """Every sample by its name with labels, as Prometheus writes it; those that are not there are 0."""
-        with _opener.open(f"http://{HOST}:{self.metrics_port}/metrics", timeout=10) as answer:
+        scheme = "https" if "LFS_METRICS_TLS" in self.environment else "http"
+        with self._opener.open(f"{scheme}://{HOST}:{self.metrics_port}/metrics", timeout=10) as answer:
             text = answer.read().decode()
         samples = defaultdict[str, float](float)
         for line in text.splitlines():
@@ -176,7 +180,11 @@ async def shared_proxy(**settings: str) -> ProxyProcess:
 
 async def own_proxy(test: TestCase, servers: Stack, **settings: str) -> ProxyProcess:
     """A proxy of this test's own in front of ``servers``, started, and ended with the test."""
-    proxy = ProxyProcess({**servers.environment, **settings})
+    return await started(test, ProxyProcess({**servers.environment, **settings}))
+
+
+async def started(test: TestCase, proxy: ProxyProcess) -> ProxyProcess:
+    """The proxy, started, and ended with the test."""
     test.addCleanup(in_thread, proxy.close)
     await in_thread(proxy.start)
     return proxy

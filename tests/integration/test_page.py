@@ -140,8 +140,17 @@ class PageTests(TestCase):
             self.dark()
             self.shot("upload-page-dark")
             self.check_log()
+            link = self.browser.find_element(By.XPATH, "//li[h3[text()='large.bin']]//a[@class='download']")
+            folder = Path(downloads)
+            folder.mkdir()
+            behavior = {"behavior": "allow", "downloadPath": str(folder.resolve())}
+            self.browser.execute_cdp_cmd("Browser.setDownloadBehavior", behavior)
+            link.click()
+            WebDriverWait(self.browser, SECONDS).until(lambda _: (folder / "large.bin").exists())
+            self.assertTrue((folder / "large.bin").read_bytes() == data["large.bin"])
             return results
 
+        downloads = self.mktemp()
         results = await in_thread(use)
         records = {record.offset: record for record in await in_thread(read_records, self.servers, topic)}
         self.assertEqual(len(records), len(data))
@@ -149,9 +158,9 @@ class PageTests(TestCase):
             path, _, offset = result["link"].rpartition("/")
             self.assertEqual(path, f"{self.proxy.http}/v1/topics/{topic}/partitions/0/records")
             record = records[int(offset)]
-            # An upload by tus is answered with where its record is, not with the envelope.
-            self.assertIsNone(result["envelope"])
-            self.assertEqual(json.loads(record.value)["checksum"], hashlib.sha256(content).hexdigest())
+            # An upload by tus is answered with where its record is; the page asks for the envelope.
+            self.assertEqual(result["envelope"], json.loads(record.value))
+            self.assertEqual(result["envelope"]["checksum"], hashlib.sha256(content).hexdigest())
             self.assertEqual((record.key, dict(record.headers)), (b"user-1", {"lfs-filename": name.encode()}))
 
     async def test_files_can_be_dropped(self) -> None:

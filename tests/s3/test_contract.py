@@ -1,9 +1,12 @@
-"""The S3 store and the in-memory double keep to the contract of a blob store."""
+"""The S3 store and the in-memory doubles keep to the contracts of a blob store and of a source of blobs."""
 
 from __future__ import annotations
 
-from lfsproxy.testing import MemoryBlobStore
+from lfsproxy.testing import MemoryBlob, MemoryBlobStore
+from lfsproxy.testing_downloads import MemoryBlobSource
+from tests.s3.fake_s3 import StoredObject
 from tests.s3.helpers import PART, FakeS3TestCase
+from tests.source_contract import SourceContract
 from tests.store_contract import StoreContract
 
 
@@ -56,4 +59,23 @@ class MemoryBlobStoreContract(StoreContract):
         return self.memory.open_uploads
 
 
-del StoreContract
+class S3SourceContract(SourceContract, FakeS3TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.source = self.s3.source()
+
+    def put(self, key: str, data: bytes) -> None:
+        self.fake.objects[key] = StoredObject(data, {}, None)
+
+
+class MemorySourceContract(SourceContract):
+    def setUp(self) -> None:
+        super().setUp()
+        self.memory = MemoryBlobStore()
+        self.source = MemoryBlobSource(self.memory)
+
+    def put(self, key: str, data: bytes) -> None:
+        self.memory.blobs[key] = MemoryBlob(data, "", {})
+
+
+del SourceContract, StoreContract

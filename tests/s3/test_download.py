@@ -70,6 +70,15 @@ class DownloadTests(FakeS3TestCase):
         self.assertTrue(all(one["if-match"] for one in again))
         self.assertEqual(len(self.metrics.of("s3_retry")), 2)
 
+    async def test_a_slow_reader_does_not_use_up_the_time_to_take_it_up(self) -> None:
+        self.fake.fault("get_object", CutBody(100_000))
+        download = await self.open()
+        first = await download.read()
+        self.clock.advance(3600)
+        reading = Deferred.fromCoroutine(rest_of(download))
+        await self.advance_until(lambda: reading.called)
+        self.assertEqual(first + await reading, BLOB)
+
     async def test_another_object_in_its_place_is_not_mixed_in(self) -> None:
         self.fake.fault("get_object", CutBody(100_000))
         download = await self.open()
@@ -95,10 +104,25 @@ class DownloadTests(FakeS3TestCase):
 class StreamTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.stream = BodyStream(self.clock, 10)
+        self.cuts = 0
+        self.stream = BodyStream(self.clock, 10, self.cut)
         self.transport = StringTransport()
         transport: Any = self.transport
         self.stream.makeConnection(transport)
+
+    def cut(self) -> None:
+        self.cuts += 1
+
+    def test_a_body_that_is_closed_before_its_end_is_cut(self) -> None:
+        self.stream.dataReceived(b"one")
+        self.stream.close()
+        self.stream.close()
+        self.assertEqual(self.cuts, 1)
+
+    def test_a_body_that_is_closed_at_its_end_is_not_cut(self) -> None:
+        self.stream.connectionLost(Failure(ResponseDone()))
+        self.stream.close()
+        self.assertEqual(self.cuts, 0)
 
     def test_nothing_more_is_read_while_nobody_reads(self) -> None:
         self.stream.dataReceived(b"one")

@@ -194,7 +194,9 @@ class FaultTests(DownloadCase):
         self.door.store.blobs[key] = MemoryBlob(data, "", {})
         client = self.door.client()
         client.send(request("GET", PATH, body=None))
-        self.assertTrue(client.transport.aborted)
+        # Not aborted: what was sent stays readable, and the client sees that it ends too early.
+        self.assertTrue(client.transport.disconnecting)
+        self.assertFalse(client.transport.aborted)
         client.leave()
         return client.received.partition(b"\r\n\r\n")[2]
 
@@ -203,12 +205,12 @@ class FaultTests(DownloadCase):
         damaged[-1] ^= 1
         received = self.cut(self.upload(), bytes(damaged))
         self.assertLess(len(received), len(BLOB))
-        self.assertEnded("client_error")
+        self.assertEnded("store_error")
 
     def test_a_small_one_is_an_error_that_can_be_read(self) -> None:
         key = self.upload(b"good")
         self.door.store.blobs[key] = MemoryBlob(b"evil", "", {})
-        problem = self.assertProblem(self.get(), 400, "checksum-mismatch")
+        problem = self.assertProblem(self.get(), 502, "checksum-mismatch")
         self.assertEqual(problem["actual"], hashlib.sha256(b"evil").hexdigest())
 
     def test_a_store_that_breaks_off_cuts_the_connection(self) -> None:
@@ -216,6 +218,9 @@ class FaultTests(DownloadCase):
         client = self.full_after_each_write()
         self.door.source.fail_next("read", StoreUnavailable("gone"))
         client.channel.resumeProducing()
+        self.assertTrue(client.transport.disconnecting)
+        # A client that does not take what is left is not waited for any longer than that.
+        self.door.clock.advance(client.channel.abortTimeout)
         self.assertTrue(client.transport.aborted)
         client.leave()
         self.assertEnded("store_error")
@@ -236,6 +241,7 @@ class FaultTests(DownloadCase):
         self.assertProblem(self.get(), 502, "blob-truncated")
         del self.door.store.blobs[key]
         self.assertProblem(self.get(), 404, "blob-missing")
+        self.assertEnded("store_error", "store_error")
 
     def test_a_client_that_goes_away_lets_go_of_store_and_memory(self) -> None:
         self.upload()

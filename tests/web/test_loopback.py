@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, wrapClientTLS
+from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.internet.task import cooperate
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
@@ -17,13 +19,17 @@ from lfsproxy.checksums import Buffer
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.downloads import Downloads
 from lfsproxy.interfaces import IBlobUpload
+from lfsproxy.peers import beneath
 from lfsproxy.readiness import Readiness
 from lfsproxy.settings import Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics, MemoryPublisher
 from lfsproxy.testing_downloads import MemoryBlobSource, MemoryLog
+from lfsproxy.tls import ClientTls, ServerTls
+from lfsproxy.web.https import over_tls
 from lfsproxy.web.ingest import READ_BYTES
 from lfsproxy.web.request import StreamingRequest
-from lfsproxy.web.site import make_site
+from lfsproxy.web.site import LfsSite, make_site
+from tests.certificates import Authority
 
 MIB = 1024 * 1024
 SIZE = 32 * MIB
@@ -46,7 +52,7 @@ class SlowStore(MemoryBlobStore):
 
     def slow_write(self, data: Buffer) -> Deferred[None]:
         assert self.request is not None
-        self.read_size = cast(Any, self.request.transport).bufferSize
+        self.read_size = cast(Any, beneath(self.request.transport)).bufferSize
         self.written += len(data)
         written = self.written
         done: Deferred[None] = Deferred()
@@ -102,6 +108,10 @@ class FastClient(Protocol):
 
 
 class LoopbackTests(TestCase):
+    def endpoints(self, site: LfsSite) -> tuple[ServerFactory[Any], Callable[[Any], Any]]:
+        """What to listen with, and what a client's endpoint is wrapped in."""
+        return cast(ServerFactory[Any], site), lambda endpoint: endpoint
+
     async def upload(self, head: bytes, piece: bytes, tail: bytes) -> SlowStore:
         """Send ``piece`` until SIZE bytes of payload were sent, to a store that is slow."""
         store, settings = SlowStore(), Settings()
@@ -119,11 +129,13 @@ class LoopbackTests(TestCase):
             prepare(request)
 
         self.patch(site, "prepare", prepared)
-        port: Any = reactor.listenTCP(0, cast(Any, site), interface="127.0.0.1")
+        factory, wrapped = self.endpoints(site)
+        port: Any = reactor.listenTCP(0, factory, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         head = b"POST /v1/topics/t/records HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + head
         client = FastClient([head, *[piece] * (SIZE // MIB), tail])
-        await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), client)
+        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
+        await connectProtocol(wrapped(endpoint), client)
         answer = await client.done
         self.assertIn(b"HTTP/1.1 201 Created", answer)
         self.assertEqual(store.written, SIZE)
@@ -148,3 +160,14 @@ class LoopbackTests(TestCase):
         length = len(start) + SIZE + len(end)
         head = b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n" % length
         self.assertFlat(await self.upload(head + start, bytes(MIB), end))
+
+
+class TlsLoopbackTests(LoopbackTests):
+    """The same over TLS, which hands over all that one read of the socket brought."""
+
+    def endpoints(self, site: LfsSite) -> tuple[ServerFactory[Any], Callable[[Any], Any]]:
+        authority = Authority(Path(self.mktemp()))
+        own = authority.issue("localhost")
+        server = ServerTls("LFS_HTTP_TLS", str(own.certificate), str(own.key), "")
+        client = ClientTls("TEST", str(authority.file), "", "").creator("localhost")
+        return over_tls(cast(Any, site), server, reactor), lambda endpoint: wrapClientTLS(client, endpoint)

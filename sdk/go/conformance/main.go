@@ -46,8 +46,8 @@ type command struct {
 // answer has null for what does not apply.
 type answer struct {
 	Outcome   string  `json:"outcome"`
-	Length    *int64  `json:"length,omitempty"`
-	SHA256    *string `json:"sha256,omitempty"`
+	Length    *int64  `json:"length"`
+	SHA256    *string `json:"sha256"`
 	Partition *int32  `json:"partition,omitempty"`
 	Offset    *int64  `json:"offset,omitempty"`
 	Message   string  `json:"message,omitempty"`

@@ -95,8 +95,11 @@ export function proxySource(options: ProxyOptions): BlobSource {
         throw new StoreRefusedError("the proxy finds a blob by its record: give topic, partition and offset");
       }
       const path = `/v1/topics/${encodeURIComponent(record.topic)}/partitions/${record.partition}/records/${record.offset}`;
+      // The proxy knows If-Range, and allows it to other origins: another blob is a 200, which is not read on.
+      const { "if-match": etag, ...others } = headers;
+      const tied = etag === undefined ? {} : { "if-range": etag };
       const bearer = options.apiKey ? { authorization: `Bearer ${options.apiKey}` } : {};
-      return send(options.fetch, base + path, { ...headers, ...bearer }, signal);
+      return send(options.fetch, base + path, { ...others, ...tied, ...bearer }, signal);
     },
   };
 }

@@ -15,6 +15,7 @@ export async function startStore(spoil = () => false) {
     requests.push({ method: request.method, path, headers: request.headers });
     response.setHeader("access-control-allow-origin", "*");
     response.setHeader("access-control-allow-headers", "*, authorization");
+    response.setHeader("access-control-expose-headers", "*");
     if (request.method === "OPTIONS") {
       response.end();
       return;

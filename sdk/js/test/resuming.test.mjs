@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { afterEach, beforeEach, test } from "node:test";
-import { LfsReader } from "lfsproxy-client";
+import { LfsReader, proxySource } from "lfsproxy-client";
 import { cut, drained, drop, envelopeOf, etagOf, fail, KEY, optionsFor, startStore } from "./fake-store.mjs";
 
 const BODY = Buffer.from(Array.from({ length: 600_000 }, (_, index) => (index * 7) % 251));
@@ -34,6 +34,23 @@ test("a dropped connection is taken up where it stopped, tied to the same object
     last = first;
     assert.equal(headers["if-match"], etagOf(BODY));
   }
+});
+
+test("the proxy is asked for the rest by If-Range, which it allows to pages of other origins", async () => {
+  spoil = (_request, response, _body, first) => {
+    if (first === 0) {
+      return cut(response, BODY, 0, 100_000);
+    }
+    response.writeHead(206, { "content-length": BODY.length - first }).end(BODY.subarray(first));
+    return true;
+  };
+  const byProxy = new LfsReader({ source: proxySource({ url: store.endpoint }), pause: 0 });
+  const record = { topic: "t", partition: 0, offset: 7 };
+  const { value } = await byProxy.resolve(envelopeOf(BODY), { record });
+  assert.deepEqual(Buffer.from(value), BODY);
+  const { headers } = store.requests[1];
+  assert.equal(headers["if-range"], etagOf(BODY));
+  assert.equal(headers["if-match"], undefined);
 });
 
 test("tries are counted from the last progress", async () => {
