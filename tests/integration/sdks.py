@@ -93,7 +93,7 @@ SDKS = (
             ),
         ),
         run=(
-            *("java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx768m"),
+            *("java", "-XX:+UseSerialGC", "-Xmx768m"),
             *("-cp", "target/test-classes:target/classes:{classpath}"),
             "io.github.lfsproxy.client.ConformanceDriver",
         ),

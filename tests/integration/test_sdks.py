@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 from twisted.trial.unittest import TestCase
@@ -22,11 +22,9 @@ from tests.integration.clients.python import read_topic
 from tests.integration.frames import MIB
 from tests.integration.kafka_door import at_once
 from tests.integration.proxy import shared_proxy
+from tests.integration.sdk_blobs import payload, put_large
 from tests.integration.sdks import SDKS, Driver, Sdk, built, new_driver, shared_driver
 from tests.integration.stack import Stack, in_thread, stack
-
-if TYPE_CHECKING:
-    from types_boto3_s3.type_defs import CompletedPartTypeDef
 
 PART = 5 * MIB
 SIZES = (0, 1, PART - 1, PART, PART + 1)
@@ -38,12 +36,6 @@ CONTENT_TYPE = "image/png"
 
 MEMORY_BLOB = 256 * MIB
 MEMORY_LIMIT = 150 * 1000 * 1000
-
-
-def payload(size: int) -> bytes:
-    """Byte i is i * 31 % 251, as in tests/vectors/checksums.json."""
-    unit = bytes(i * 31 % 251 for i in range(251))
-    return (unit * (size // len(unit) + 1))[:size]
 
 
 @attrs.frozen
@@ -253,35 +245,11 @@ def failure(outcome: str) -> dict[str, Any]:
 class MemoryTests(SdkTestCase):
     """A blob of 256 MiB as a stream, and what the process grows by."""
 
-    async def large(self) -> tuple[bytes, str]:
-        """The envelope of the blob, put once, and the SHA-256 of its bytes."""
-        piece = payload(8 * MIB)
-        digest = hashlib.sha256()
-        for _ in range(MEMORY_BLOB // len(piece)):
-            digest.update(piece)
-        key = "lfs/sdks/memory.bin"
-        await in_thread(put_repeated, self.servers, key, piece, MEMORY_BLOB // len(piece))
-        value = Envelope(
-            self.servers.bucket, key, CONTENT_TYPE, MEMORY_BLOB, "sha256", digest.hexdigest()
-        ).to_bytes()
-        return value, digest.hexdigest()
-
-
-def put_repeated(servers: Stack, key: str, piece: bytes, times: int) -> None:
-    """An object of one piece many times, by a multipart upload. Blocks."""
-    s3, bucket = servers.s3_client(), servers.bucket
-    upload = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
-    parts: list[CompletedPartTypeDef] = []
-    for number in range(1, times + 1):
-        part = s3.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=number, Body=piece)
-        parts.append({"PartNumber": number, "ETag": part["ETag"]})
-    s3.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})
-
 
 def streams(sdk: Sdk) -> Callable[[MemoryTests], Coroutine[Any, Any, None]]:
     async def test(self: MemoryTests) -> None:
         sdk.require()
-        value, sha256 = await self.large()
+        value, sha256 = await in_thread(put_large, self.servers, "lfs/sdks/memory.bin", MEMORY_BLOB)
         driver = await in_thread(new_driver, sdk, self.servers)
         self.addCleanup(driver.close)
         idle = driver.peak_memory
