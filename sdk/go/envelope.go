@@ -3,7 +3,6 @@ package lfs
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -91,13 +90,13 @@ func (f rawFields) envelope() (*Envelope, error) {
 		if len(raw) == 0 || raw[0] != '"' {
 			return nil, fmt.Errorf("the envelope's %s is %.80s, a string is needed", text.name, orAbsent(raw))
 		}
+		// Nothing can be made of one: no key, no header. Go would read it as U+FFFD.
+		if hasUnpairedSurrogate(raw) {
+			return nil, fmt.Errorf("the envelope's %s is %.80s, which has half of a character", text.name, raw)
+		}
 		if err := json.Unmarshal(raw, text.into); err != nil {
 			return nil, fmt.Errorf("the envelope's %s cannot be read: %w", text.name, err)
 		}
-	}
-	// An unpaired surrogate has no UTF-8, so that no object can have it in its key; Go reads it as U+FFFD.
-	if strings.Count(e.Key, "\uFFFD") != strings.Count(string(f["s3_key"]), "\uFFFD")+countEscaped(f["s3_key"]) {
-		return nil, errors.New("the envelope's s3_key has an unpaired surrogate")
 	}
 	raw := f["content_length"]
 	if !isInteger(raw) {
@@ -115,9 +114,25 @@ func (f rawFields) envelope() (*Envelope, error) {
 	return &e, nil
 }
 
-// countEscaped counts U+FFFD itself where it is written as an escape.
-func countEscaped(raw []byte) int {
-	return strings.Count(strings.ToLower(strings.ReplaceAll(string(raw), `\\`, "")), `\ufffd`)
+// hasUnpairedSurrogate looks at the escapes of a JSON string, which is valid already.
+func hasUnpairedSurrogate(raw json.RawMessage) bool {
+	var high bool
+	for i := 0; i < len(raw); i++ {
+		var unit uint64
+		if raw[i] == '\\' {
+			i++
+			if raw[i] == 'u' {
+				unit, _ = strconv.ParseUint(string(raw[i+1:i+5]), 16, 16)
+				i += 4
+			}
+		}
+		isLow := unit >= 0xDC00 && unit <= 0xDFFF
+		if isLow != high {
+			return true
+		}
+		high = unit >= 0xD800 && unit <= 0xDBFF
+	}
+	return high
 }
 
 // isInteger tells an integer from 5.0, 5e0, "5", true and null. The number is valid JSON already.

@@ -170,9 +170,14 @@ class HttpsTests(SecurityTests):
         self.assertEqual(status[0], 200)
         with fetched.open("rb") as reading:
             self.assertEqual(hashlib.file_digest(reading, "sha256").hexdigest(), checksum.hexdigest())
+        printed = await self.lfsproxy(
+            *("upload", str(self.authority.file), "--topic", self.topic, "--url", f"{self.proxy.http}/lfs"),
+            SSL_CERT_FILE=str(self.authority.file),
+        )
+        self.assertRegex(printed, rf"^{self.topic}:\d+:\d+$")
         metrics = await in_thread(self.proxy.metrics)
         name = 'lfsproxy_http_requests_total{method="POST",route="/v1/topics/{topic}/records",status="201"}'
-        self.assertEqual(metrics[name], 1.0)
+        self.assertEqual(metrics[name], 2.0)
 
     async def test_a_stream_over_tls_costs_no_more_memory_than_its_parts(self) -> None:
         self.proxy = await self.https(

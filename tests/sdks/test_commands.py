@@ -32,7 +32,17 @@ class Library:
     commands: Sequence[Sequence[str]]
 
 
-GO = Library("go", ("go",), (("./test.sh",),))
+# The helpers for confluent-kafka-go build with cgo, so that a C compiler is needed as well.
+GO_MODULES = ("./...", "./franz/...", "./confluent/...", "./conformance/...")
+GO = Library(
+    "go",
+    ("go", "gofmt", "gcc"),
+    (
+        ("sh", "-c", 'test -z "$(gofmt -l . | tee /dev/stderr)"'),
+        ("go", "vet", *GO_MODULES),
+        ("go", "test", *GO_MODULES),
+    ),
+)
 JAVA = Library("java", ("mvn", "javac"), (("mvn", "-q", "-B", "verify"),))
 JAVASCRIPT = Library("js", ("node", "npm"), (("npm", "ci", "--no-audit", "--no-fund"), ("npm", "test")))
 

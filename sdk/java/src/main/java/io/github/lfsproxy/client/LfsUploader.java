@@ -77,7 +77,6 @@ public final class LfsUploader {
             .version(HttpClient.Version.HTTP_1_1)
             .header("Content-Type", "application/octet-stream")
             .header("Accept", "application/json, application/problem+json")
-            .expectContinue(true) // So that a refusal comes before the body is sent.
             .POST(publisher);
     if (apiKey != null) {
       request.header("Authorization", "Bearer " + apiKey);
