@@ -107,9 +107,8 @@ def read_report(path: str) -> Any:
 def put_records(servers: Stack, proxy: str, topic: str, token: str) -> int:
     """Put a record of each kind into partition 0: blobs, ordinary ones, a null; how many there are."""
     for body in (b"a blob", b"", b"x" * 100_000):
-        request = urllib.request.Request(
-            f"{proxy}/v1/topics/{topic}/records?partition=0", body, {"Authorization": f"Bearer {token}"}
-        )
+        url = f"{proxy}/v1/topics/{topic}/records?partition=0"
+        request = urllib.request.Request(url, body, {"Authorization": f"Bearer {token}"})
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30):
             """The answer has nothing that is needed."""
     return 1 + max(produce(servers, topic, value) for value in (b"ordinary", None))
