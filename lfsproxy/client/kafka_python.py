@@ -13,8 +13,8 @@ class LfsDeserializer(Deserializer):  # type: ignore[misc]  # kafka-python has n
     """Hands out the blob in place of an envelope; ``inner`` is a deserializer of the payload.
 
     It fetches while the consumer polls, so a blob counts against max_poll_interval_ms, and is held whole in
-    memory. An LfsError comes out of ``poll``, and comes again from the next one: the consumer stays at that
-    record until it seeks past it. ``on_missing`` of the reader lets lost blobs pass.
+    memory. An LfsError comes out of ``poll``: seek past that record before the next one, from which
+    kafka-python 3.0.12 never comes back otherwise. ``on_missing`` of the reader lets lost blobs pass.
     """
 
     def __init__(self, reader: BlobReader, inner: Deserializer | None = None) -> None:
