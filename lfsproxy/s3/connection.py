@@ -96,7 +96,7 @@ class S3ClientProtocol(HTTP11ClientProtocol):
         return response
 
     def _cut_body(self) -> None:
-        """While its answer is still read: the connection must not get into the pool by what is parsed next."""
+        """While its answer is still read: what is parsed next must not put the connection into the pool."""
         if self._currentRequest is not None:
             self._currentRequest.persistent = False
             self._cut(None)

@@ -140,10 +140,11 @@ class OwnStoreTests(DownloadTests):
 
     async def test_a_client_that_leaves_frees_the_store(self) -> None:
         client, _ = await self.begin()
-        self.assertNotEqual(connections_to(self.s3), [])
+        await until(lambda: unfinished(self.s3) != set())
+        ports = unfinished(self.s3)
         client.close()
         await until(lambda: not self.door.site.in_flight)
-        await until(lambda: not unfinished(self.s3))
+        await until(lambda: not ports & open_ports(self.s3))
         self.assertEqual(self.downloads(), [(self.topic, "cancelled")])
         self.assertEqual(self.door.budget.used, 0)
 
@@ -195,8 +196,10 @@ class TlsStoreTests(DownloadTests):
             answer = await self.get(offset)
             self.assertTrue(answer.body == data)
             client, _ = await in_thread(connect, proxy.http_port, self.path(offset), LITTLE)
+        await until(lambda: unfinished(s3, proxy.pid) != set())
+        ports = unfinished(s3, proxy.pid)
         client.close()
-        await until(lambda: not unfinished(s3, proxy.pid))
+        await until(lambda: not ports & open_ports(s3, proxy.pid))
 
 
 class SlowClientTests(TestCase):
@@ -240,16 +243,19 @@ def connections_to(s3: S3Server, pid: int | None = None) -> list[Any]:
     return [each for each in found if each.raddr and each.raddr.port == port]
 
 
-def unfinished(s3: S3Server, pid: int | None = None) -> list[Any]:
-    """Those with bytes that nobody has read: idle connections have none."""
-    port = int(s3.endpoint.rpartition(":")[2])
-    local = {each.laddr.port for each in connections_to(s3, pid)}
-    with open("/proc/net/tcp") as table, open("/proc/net/tcp6") as table6:
-        rows = [line.split() for line in (*table, *table6) if ":" in line.split()[1]]
-    return [
-        row
-        for row in rows
-        if int(row[1].rpartition(":")[2], 16) in local
-        and int(row[2].rpartition(":")[2], 16) == port
-        and int(row[4].partition(":")[2], 16) > 0
-    ]
+def unfinished(s3: S3Server, pid: int | None = None) -> set[int]:
+    """The local ports of those with bytes that nobody has read: idle connections have none."""
+    ports = open_ports(s3, pid)
+    found = set()
+    for name in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(name).read_text().splitlines()[1:]:
+            fields = line.split()
+            port, received = int(fields[1].rpartition(":")[2], 16), int(fields[4].partition(":")[2], 16)
+            if port in ports and received:
+                found.add(port)
+    return found
+
+
+def open_ports(s3: S3Server, pid: int | None = None) -> set[int]:
+    """The local ports of a process's connections to an S3 server."""
+    return {each.laddr.port for each in connections_to(s3, pid)}

@@ -40,7 +40,7 @@ class SchemathesisTests(TestCase):
         keys, token = file_of_keys(self.mktemp())
         proxy = await own_proxy(self, servers, LFS_HTTP_API_KEYS_FILE=keys)
         topic = await servers.new_topic("schemathesis", partitions=PARTITIONS, config=ANY_TIME)
-        records = await in_thread(put_records, servers, proxy.http, topic)
+        records = await in_thread(put_records, servers, proxy.http, topic, token)
         report = self.mktemp()
         out, err, code = await getProcessOutputAndValue(
             sys.executable,
@@ -104,10 +104,11 @@ def read_report(path: str) -> Any:
     return json.loads(Path(path).read_text())
 
 
-def put_records(servers: Stack, proxy: str, topic: str) -> int:
+def put_records(servers: Stack, proxy: str, topic: str, token: str) -> int:
     """Put a record of each kind into partition 0: blobs, ordinary ones, a null; how many there are."""
     for body in (b"a blob", b"", b"x" * 100_000):
-        request = urllib.request.Request(f"{proxy}/v1/topics/{topic}/records?partition=0", body)
+        url = f"{proxy}/v1/topics/{topic}/records?partition=0"
+        request = urllib.request.Request(url, body, {"Authorization": f"Bearer {token}"})
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30):
             """The answer has nothing that is needed."""
     return 1 + max(produce(servers, topic, value) for value in (b"ordinary", None))

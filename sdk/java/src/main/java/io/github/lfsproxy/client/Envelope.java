@@ -43,9 +43,6 @@ public final class Envelope {
       throw invalid("checksum %s is not %s in hex", shortened(given), algorithm);
     }
     checksum = given.toLowerCase(Locale.ROOT);
-    if (!StandardCharsets.UTF_8.newEncoder().canEncode(key)) {
-      throw invalid("s3_key %s has half of a surrogate pair", shortened(key));
-    }
   }
 
   /**
@@ -100,6 +97,9 @@ public final class Envelope {
     Object value = fields.get(name);
     if (!(value instanceof String)) {
       throw invalid("%s is %s, a string is needed", name, shortened(value));
+    }
+    if (!StandardCharsets.UTF_8.newEncoder().canEncode((String) value)) {
+      throw invalid("%s %s has half of a surrogate pair", name, shortened(value));
     }
     return (String) value;
   }
