@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import attrs
 from twisted.internet import reactor
 
 from tests.integration.stack import Stack
+from tests.sdks.tools import require_tools
 
 ROOT = Path(__file__).parents[2]
 BUILD_SECONDS = 600
@@ -36,23 +36,18 @@ _built = tempfile.TemporaryDirectory(prefix="lfsproxy-sdks-")
 class Sdk:
     """How one language's driver is had. ``{out}`` in a command is a folder for what is built.
 
-    ``driver`` is its source. ``{classpath}`` is what the build has written to ``{out}/classpath``.
+    ``{classpath}`` is what the build has written to ``{out}/classpath``.
     """
 
     name: str
     folder: str
-    driver: str
     tools: tuple[str, ...]
     build: tuple[tuple[str, ...], ...]
     run: tuple[str, ...]
 
     def require(self) -> None:
-        """Raise SkipTest where it is not here, or cannot be built or run."""
-        if not (ROOT / self.folder / self.driver).exists():
-            raise SkipTest(f"the {self.name} SDK is NOT TESTED: there is no {self.folder}/{self.driver}")
-        missing = [tool for tool in self.tools if shutil.which(tool) is None]
-        if missing:
-            raise SkipTest(f"the {self.name} SDK is NOT TESTED: {', '.join(missing)} not on PATH")
+        """Raise SkipTest where it cannot be built or run here, AssertionError where it is demanded."""
+        require_tools(self.name, self.tools)
 
     @property
     def is_here(self) -> bool:
@@ -68,7 +63,6 @@ SDKS = (
     Sdk(
         name="python",
         folder="tests/integration",
-        driver="sdk_driver.py",
         tools=(),
         build=(),
         run=(sys.executable, "-m", "tests.integration.sdk_driver"),
@@ -76,7 +70,6 @@ SDKS = (
     Sdk(
         name="go",
         folder="sdk/go/conformance",
-        driver="main.go",
         tools=("go",),
         build=(("go", "build", "-o", "{out}/driver", "."),),
         run=("{out}/driver",),
@@ -84,7 +77,6 @@ SDKS = (
     Sdk(
         name="java",
         folder="sdk/java",
-        driver="src/test/java/io/github/lfsproxy/client/ConformanceDriver.java",
         tools=("mvn", "javac"),
         build=(
             (
@@ -101,7 +93,6 @@ SDKS = (
     Sdk(
         name="javascript",
         folder="sdk/js",
-        driver="test/driver.mjs",
         tools=("node", "npm"),
         build=(
             ("npm", "ci", "--no-audit", "--no-fund"),

@@ -7,7 +7,6 @@ A language whose tools are not on this machine is skipped by name; with LFS_TEST
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,8 +16,9 @@ from unittest import SkipTest
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.sdks.tools import DEMANDED, require_tools
+
 SDK = Path(__file__).parent.parent.parent / "sdk"
-DEMANDED = "LFS_TEST_ALL_SDKS"
 SECONDS = 1200.0
 """How long a command may take: the first run on a machine also fetches what it needs."""
 
@@ -47,18 +47,9 @@ JAVA = Library("java", ("mvn", "javac"), (("mvn", "-q", "-B", "verify"),))
 JAVASCRIPT = Library("js", ("node", "npm"), (("npm", "ci", "--no-audit", "--no-fund"), ("npm", "test")))
 
 
-def missing_tools(library: Library) -> list[str]:
-    """Which of the programs are not on PATH."""
-    return [tool for tool in library.tools if shutil.which(tool) is None]
-
-
 def check(library: Library) -> None:
     """Run the commands, their output going to ours. Raises SkipTest or AssertionError."""
-    if missing := missing_tools(library):
-        why = f"the tests of sdk/{library.folder} need {' and '.join(missing)} on PATH"
-        if os.environ.get(DEMANDED):
-            raise AssertionError(why)
-        raise SkipTest(why)
+    require_tools(library.folder, library.tools)
     for command in library.commands:
         print(f"\n$ cd sdk/{library.folder} && {' '.join(command)}", flush=True)
         done = subprocess.run(
