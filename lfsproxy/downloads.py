@@ -6,7 +6,6 @@ and those below the prefixes that the operator allows.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 
 import attrs
@@ -151,21 +150,14 @@ class Downloads:
 
         Raises what IRecordLog.read raises, and InvalidEnvelope or UnsupportedEnvelope.
         """
-        record = await self.log.read(topic, partition, offset)
+        record = await self.log.read(topic, partition, offset, KEPT_VALUE)
         envelope = parse_envelope(record.value)
-        value = record.value
         if envelope is not None:
-            size: int | None = envelope.content_length
-            checksum = envelope.checksum
-            value = None
-        else:
-            size = None if value is None else len(value)
-            sha256 = hashlib.sha256()
-            if value is not None:
-                await self.source.digest([sha256], value)
-            checksum = sha256.hexdigest()
-            value = value if size is not None and size <= KEPT_VALUE else None
-        return Found(topic, partition, offset, record.headers, size, checksum, envelope, value)
+            return Found(
+                *(topic, partition, offset, record.headers),
+                *(envelope.content_length, envelope.checksum, envelope, None),
+            )
+        return Found(topic, partition, offset, record.headers, record.size, record.sha256, None, record.value)
 
     def check(self, found: Found) -> None:
         """Raise EnvelopeNotAllowed for an envelope that points to where this topic's blobs are not."""
@@ -214,7 +206,8 @@ class Downloads:
         value = found.value
         if value is None and found.size:
             # It was let go of until there was memory for it.
-            value = (await self.log.read(found.topic, found.partition, found.offset)).value
+            record = await self.log.read(found.topic, found.partition, found.offset, found.size)
+            value = record.value
             if value is None or len(value) != found.size:
                 raise NoSuchRecord("another record has taken its place meanwhile")
         return (value or b"")[first : first + count]

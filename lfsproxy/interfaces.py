@@ -230,12 +230,18 @@ class IEnvelopePublisher(Interface):
 
 @attrs.frozen
 class LogRecord:
-    """A record as it is in the log. ``timestamp`` is in milliseconds since the epoch; a value may be null."""
+    """A record as it is in the log. ``timestamp`` is in milliseconds since the epoch.
+
+    ``size`` is the value's, in bytes, None where it is null, and ``sha256`` its SHA-256 in hex; ``value`` is
+    None as well where it is larger than was asked for.
+    """
 
     topic: str
     partition: int
     offset: int
     timestamp: int
+    size: int | None
+    sha256: str
     value: bytes | None
     headers: Sequence[Header]
 
@@ -243,8 +249,10 @@ class LogRecord:
 class IRecordLog(Interface):
     """Reads single records, with the proxy's own identity."""
 
-    async def read(topic: str, partition: int, offset: int) -> LogRecord:
+    async def read(topic: str, partition: int, offset: int, most: int) -> LogRecord:
         """The record at exactly that offset, as a consumer with isolation.level=read_committed sees it.
+
+        A value of more than ``most`` bytes is not handed over.
 
         Raises NoSuchRecord (never there, not there or not committed yet, compacted, aborted, expired, a
         control record), UnknownTopic, NotAuthorised, UnreadableRecord or BrokerUnavailable. Creates no topic.

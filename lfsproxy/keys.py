@@ -14,6 +14,7 @@ import hmac
 import json
 import re
 import secrets
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -85,15 +86,18 @@ def new_key(
 
 def read_keys(text: str) -> list[ApiKey]:
     """The keys of a file's text. Raises ValueError that says what is wrong where."""
-    document = json.loads(text)
+    try:
+        document = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
     if not isinstance(document, dict) or set(document) != {"keys"} or not isinstance(document["keys"], list):
         raise ValueError('an object with "keys", a list, is needed')
     keys = [_read_key(item, f"key {number}") for number, item in enumerate(document["keys"], 1)]
     for of in ("id", "name"):
-        values = [getattr(key, of) for key in keys]
-        twice = sorted({value for value in values if values.count(value) > 1})
-        if twice:
-            raise ValueError(f"two keys have the {of} {twice[0]!r}")
+        counted = Counter(getattr(key, of) for key in keys)
+        for value, count in counted.most_common(1):
+            if count > 1:
+                raise ValueError(f"two keys have the {of} {value!r}")
     return keys
 
 
@@ -145,7 +149,9 @@ def _read_key(item: Any, where: str) -> ApiKey:
                 for action in _list(item["actions"], "actions")
             ),
             created=read_time(_matching(item["created"], r".*", "created")),
-            expires=read_time(_matching(item["expires"], r".*", "expires")) if item.get("expires") else None,
+            expires=None
+            if item.get("expires") is None
+            else read_time(_matching(item["expires"], r".*", "expires")),
         )
     except KeyError as error:
         raise ValueError(f"{where} has no {error.args[0]}") from None

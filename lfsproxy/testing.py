@@ -204,7 +204,7 @@ class MemoryRecord:
     partition: int
     offset: int
     key: bytes | None
-    value: bytes
+    value: bytes | None
     headers: Sequence[Header]
     timestamp: int
 

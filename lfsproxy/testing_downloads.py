@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from urllib.parse import quote
 
@@ -23,13 +24,16 @@ class MemoryLog(Faults):
         super().__init__()
         self._publisher = publisher
 
-    async def read(self, topic: str, partition: int, offset: int) -> LogRecord:
+    async def read(self, topic: str, partition: int, offset: int, most: int) -> LogRecord:
         await self._pass("read")
         if partition >= self._publisher.topics.get(topic, 0):
             raise UnknownTopic(f"there is no partition {partition} of a topic {topic}")
         for one in self._publisher.records:
             if (one.topic, one.partition, one.offset) == (topic, partition, offset):
-                return LogRecord(topic, partition, offset, one.timestamp, one.value, one.headers)
+                size = None if one.value is None else len(one.value)
+                sha256 = hashlib.sha256(one.value or b"").hexdigest()
+                value = one.value if size is not None and size <= most else None
+                return LogRecord(topic, partition, offset, one.timestamp, size, sha256, value, one.headers)
         raise NoSuchRecord(f"{topic}, partition {partition}, offset {offset} is not in the log")
 
 

@@ -16,7 +16,7 @@ from kafka import errors as kafka_errors
 from kafka.net.selector import NetworkSelector
 from kafka.protocol.consumer import FetchRequest, ListOffsetsRequest
 from kafka.protocol.metadata import MetadataRequest
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import Deferred, TimeoutError, fail
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.logger import Logger
 
@@ -27,6 +27,7 @@ from lfsproxy.broker.signing import Identity, SigningManager
 from lfsproxy.errors import (
     BadRequest,
     BrokerUnavailable,
+    Draining,
     NotAuthorised,
     SignInRefused,
     UnknownTopic,
@@ -176,6 +177,7 @@ class Cluster:
         self._identity = identity
         self._connect = connect
         self._connections: Connections | None = None
+        self._stopped = False
         self._answered_at = 0.0
 
     async def topic(self, name: str, create: bool) -> Topic:
@@ -276,6 +278,8 @@ class Cluster:
         return await self._ask(ask)
 
     def _ask(self, ask: Callable[[Question], Awaitable[T]]) -> Deferred[T]:
+        if self._stopped:
+            return fail(Draining("the proxy is shutting down"))
         question = Question(self._open())
 
         async def answer() -> T:
@@ -328,7 +332,8 @@ class Cluster:
             )
 
     async def stop(self) -> None:
-        """Close the connections. Questions asked later make new ones."""
+        """Close the connections. Questions asked later are not answered: Draining."""
+        self._stopped = True
         connections, self._connections = self._connections, None
         if connections is not None:
             await self._in_thread(connections.close)

@@ -6,11 +6,15 @@ each of at most LFS_MAX_PASSTHROUGH_SIZE and the value that is taken out of it.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError
+import attrs
+from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lfsproxy.broker.cluster import TOPIC_AUTHORIZATION_FAILED, UNKNOWN_TOPIC, Cluster
@@ -30,7 +34,7 @@ from lfsproxy.errors import (
 )
 from lfsproxy.interfaces import IRecordLog, LogRecord
 from lfsproxy.settings import Settings
-from lfsproxy.wire.lookup import find_record
+from lfsproxy.wire.lookup import FoundRecord, find_record
 
 LOOKUPS = 2
 READ_SECONDS = 2 * METADATA_SECONDS
@@ -52,31 +56,56 @@ class KafkaLog:
         )
         self._lookups = DeferredSemaphore(LOOKUPS)
 
-    async def read(self, topic: str, partition: int, offset: int) -> LogRecord:
-        looked_up: Deferred[LogRecord] = self._lookups.run(
-            lambda: Deferred.fromCoroutine(self._read(topic, partition, offset))
-        )
-        looked_up.addTimeout(READ_SECONDS, self._reactor)
+    async def read(self, topic: str, partition: int, offset: int, most: int) -> LogRecord:
+        # Who stops waiting leaves the lookup to its end: its place is free when its memory is.
+        answer: Deferred[LogRecord] = Deferred()
+
+        def deliver(result: LogRecord | Failure) -> None:
+            if not answer.called:
+                answer.callback(result)
+
+        def look_up() -> Deferred[None]:
+            if answer.called:
+                return succeed(None)
+            return Deferred.fromCoroutine(self._read(topic, partition, offset, most)).addBoth(deliver)
+
+        self._lookups.run(look_up)
+        answer.addTimeout(READ_SECONDS, self._reactor)
         try:
-            return await looked_up
+            return await answer
         except TimeoutError:
             raise BrokerUnavailable(f"Kafka gave no record within {READ_SECONDS:g} s") from None
 
-    async def _read(self, topic: str, partition: int, offset: int) -> LogRecord:
+    async def _read(self, topic: str, partition: int, offset: int, most: int) -> LogRecord:
         answer = await self._cluster.fetch(topic, partition, offset)
         place = f"{topic}, partition {partition}, offset {offset}"
         _check(answer, place, topic, offset)
-        records = bytes(answer.records or b"")
         aborted = [(one.producer_id, one.first_offset) for one in answer.aborted_transactions or ()]
         try:
-            found = await self._threads.run(self._find, records, offset, aborted)
+            found = await self._threads.run(self._look, bytes(answer.records or b""), offset, aborted, most)
         except TooLarge as error:
             raise UnreadableRecord(f"{place}: {error}") from None
         except (UndecodableRecords, CorruptBatch) as error:
             raise UnreadableRecord(f"{place} does not decode: {error}") from None
         if found is None:
             raise NoSuchRecord(f"{place} holds no record: it was aborted or compacted, or is Kafka's own")
-        return LogRecord(topic, partition, offset, found.timestamp, found.value, found.headers)
+        record, size, sha256 = found
+        return LogRecord(
+            topic, partition, offset, record.timestamp, size, sha256, record.value, record.headers
+        )
+
+    def _look(
+        self, records: bytes, offset: int, aborted: Collection[tuple[int, int]], most: int
+    ) -> tuple[FoundRecord, int | None, str] | None:
+        """In a thread: the record with its value's size and SHA-256; no value beyond ``most`` bytes."""
+        found = self._find(records, offset, aborted)
+        if found is None:
+            return None
+        sha256 = hashlib.sha256(found.value or b"").hexdigest()
+        if found.value is None:
+            return found, None, sha256
+        size = len(found.value)
+        return (found if size <= most else attrs.evolve(found, value=None)), size, sha256
 
     async def stop(self) -> None:
         """Close the connections."""

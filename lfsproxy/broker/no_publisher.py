@@ -50,7 +50,7 @@ class NoPublisher:
 class NoLog:
     """Stands where nothing can be read, for the same reason."""
 
-    async def read(self, topic: str, partition: int, offset: int) -> LogRecord:
+    async def read(self, topic: str, partition: int, offset: int, most: int) -> LogRecord:
         raise _no_identity()
 
     async def stop(self) -> None:

@@ -111,6 +111,11 @@ class S3Download:
                 f"the blob {self._name} is shorter than the {self._size} bytes of its envelope"
             )
         self._stream = answer.stream
+        if (self._position or last is not None) and not _begins_at(answer, self._position):
+            self.close()
+            raise StoreRefused(
+                f"the store does not give the part of the blob {self._name} that was asked for"
+            )
         size = _size_of(answer)
         if size is not None and size != self._size:
             self.close()
@@ -165,6 +170,11 @@ class S3Download:
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
+
+
+def _begins_at(answer: Answer, position: int) -> bool:
+    shown = answer.headers.get("content-range", "")
+    return answer.status == 206 and shown.startswith(f"bytes {position}-")
 
 
 def _size_of(answer: Answer) -> int | None:

@@ -72,6 +72,11 @@ class StreamingChannel(HTTPChannel):
         """No request is being received or answered."""
         return self._idle and not self.requests
 
+    @property
+    def is_full(self) -> bool:
+        """What was written has not left yet: whoever writes has to wait."""
+        return bool(self._waitingForTransport)
+
     def connectionMade(self) -> None:
         super().connectionMade()
         # Over TLS the handshake comes first, which this is told of when it is done.
@@ -218,7 +223,7 @@ class StreamingChannel(HTTPChannel):
     def resume_reading(self) -> None:
         """Read on, unless our own writes are stuck."""
         self._unread = False
-        if not self._waitingForTransport:
+        if not self.is_full:
             self._networkProducer.resumeProducing()
 
     def send_continue(self) -> None:

@@ -86,12 +86,13 @@ class DownloadApi:
             request.setResponseCode(NOT_MODIFIED)
             request.setHeader(b"ETag", _etag(found))
             return b""
+        if request.method == b"HEAD":
+            # Ranges are defined for GET alone (RFC 9110, section 14.2).
+            await self._downloads.check_blob(found)
+            _set_headers(request, found, None, 0, found.size)
+            return b""
         part = asked_range(request, found.checksum, found.size)
         first, count = part or (0, found.size)
-        if request.method == b"HEAD":
-            await self._downloads.check_blob(found)
-            _set_headers(request, found, part, first, count)
-            return b""
         await self._send(request, found, part, first, count)
         return b""
 

@@ -34,7 +34,8 @@ class ResponseFlow:
         self._clock = clock
         self._stall_timeout = stall_timeout
         self._lease = lease
-        self._full = False
+        # A response before this one, on the same connection, may not have left yet.
+        self._full = request.channel.is_full
         self._room: Deferred[None] | None = None
         self._look: IDelayedCall | None = None
         self._taken: int | None = None

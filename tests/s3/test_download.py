@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseDone
 
-from lfsproxy.errors import BlobMissing, BlobTruncated, StoreUnavailable
+from lfsproxy.errors import BlobMissing, BlobTruncated, StoreRefused, StoreUnavailable
 from lfsproxy.interfaces import IBlobDownload
 from lfsproxy.s3.stream import BodyBroken, BodyStream
 from tests.s3.fake_s3 import CutBody, Refuse, StoredObject
@@ -93,6 +93,14 @@ class DownloadTests(FakeS3TestCase):
         await self.advance_until(lambda: reading.called)
         await self.assertFailure(reading, StoreUnavailable)
         self.assertLess(self.clock.seconds(), 60)
+
+    async def test_the_whole_is_not_taken_for_a_part(self) -> None:
+        self.fake.knows_ranges = False
+        await self.assertFailure(Deferred.fromCoroutine(self.open(1000, 5)), StoreRefused)
+        self.fake.fault("get_object", CutBody(100_000))
+        reading = Deferred.fromCoroutine(rest_of(await self.open()))
+        await self.advance_until(lambda: reading.called)
+        await self.assertFailure(reading, StoreRefused)
 
     async def test_close_lets_go_of_the_connection(self) -> None:
         download = await self.open()

@@ -36,9 +36,7 @@ class DownloadCase(SynchronousTestCase):
 
     def publish(self, value: bytes | None, *headers: tuple[bytes, bytes | None]) -> None:
         """Put a record into the log, whatever it is."""
-        record = MemoryRecord("t", 0, len(self.door.publisher.records), None, value or b"", headers, 0)
-        if value is None:
-            object.__setattr__(record, "value", None)
+        record = MemoryRecord("t", 0, len(self.door.publisher.records), None, value, headers, 0)
         self.door.publisher.records.append(record)
 
     def get(self, path: str = PATH, *headers: str, method: str = "GET") -> Answer:
@@ -167,6 +165,11 @@ class ConditionTests(DownloadCase):
             self.assertEqual(answer.headers["content-range"], f"bytes {first}-{end - 1}/{size}")
             self.assertEqual(answer.headers["content-length"], str(end - first))
 
+    def test_head_has_no_ranges(self) -> None:
+        for asked in ("0-9", f"{len(BLOB)}-"):
+            answer = self.get(PATH, f"Range: bytes={asked}", method="HEAD")
+            self.assertEqual((answer.status, answer.headers["content-length"]), (200, str(len(BLOB))))
+
     def test_a_range_that_is_not_there(self) -> None:
         for asked in (f"{len(BLOB)}-", f"{len(BLOB) * 2}-{len(BLOB) * 3}"):
             answer = self.get(PATH, f"Range: bytes={asked}")
@@ -288,6 +291,15 @@ class FaultTests(DownloadCase):
         client.channel.resumeProducing()
         self.assertFalse(client.transport.aborted)
         self.assertEnded("ok")
+
+    def test_a_connection_that_is_full_already_takes_one_piece_at_a_time(self) -> None:
+        self.upload()
+        client = self.door.client()
+        client.channel.pauseProducing()
+        client.send(request("GET", PATH, body=None))
+        self.assertLess(len(client.received), len(BLOB) // 2)
+        client.channel.resumeProducing()
+        self.assertEqual(client.answer().body, BLOB)
 
     def test_a_slow_client_makes_way_for_others_who_need_the_memory(self) -> None:
         self.upload()

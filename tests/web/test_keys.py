@@ -213,6 +213,10 @@ class FileTests(KeyedTests):
             (changed(topics="*"), "topics is not a list"),
             (changed(topics=["a b"]), "'a b' is neither a topic"),
             (changed(expires="soon"), "'soon' is not a time"),
+            (changed(expires=""), "'' is not a time"),
+            (changed(expires=False), "expires is 'False'"),
+            (changed(expires=0), "expires is '0'"),
+            ("[" * 100_000, "nested too deep"),
             (changed(topic="t"), "unknown field 'topic'"),
         ):
             if text is None:

@@ -103,7 +103,7 @@ class TusTests(SynchronousTestCase):
     def assertPublished(self, data: bytes, answer: Answer) -> dict[str, Any]:
         """One record, with the envelope of exactly these bytes; its fields."""
         (record,) = self.door.publisher.records
-        envelope: dict[str, Any] = json.loads(record.value)
+        envelope: dict[str, Any] = json.loads(record.value or b"")
         self.assertEqual(
             answer.headers["lfs-record"],
             f"/v1/topics/t/partitions/{record.partition}/records/{record.offset}",

@@ -1,0 +1,141 @@
+"""Single records out of the log: what the broker's answers mean, and how many lookups are held at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, cast
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from lfsproxy.broker.log import LOOKUPS, READ_SECONDS, KafkaLog
+from lfsproxy.errors import (
+    BrokerUnavailable,
+    LfsError,
+    NoSuchRecord,
+    NotAuthorised,
+    UnknownTopic,
+    UnreadableRecord,
+)
+from lfsproxy.interfaces import LogRecord
+from lfsproxy.settings import Settings
+from tests.wire.helpers import batch_of, raw_records
+
+BASE = 9
+"""The base offset of the batches of ``batch_of``."""
+SMALL, LARGE = b"small", b"l" * 100_000
+BATCH = batch_of(raw_records([(None, SMALL, []), (None, LARGE, []), (None, None, [])]), 3)
+
+
+@attrs.define
+class FetchAnswer:
+    """A Fetch answer's part about a partition."""
+
+    error_code: int = 0
+    high_watermark: int = 100
+    last_stable_offset: int = 100
+    records: bytes | None = BATCH
+    aborted_transactions: None = None
+
+
+class HeldThreads:
+    """Threads that do their work when they are let."""
+
+    def __init__(self) -> None:
+        self.held: list[Callable[[], object]] = []
+
+    def run(self, call: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        done: Deferred[Any] = Deferred()
+        self.held.append(lambda: maybeDeferred(call, *args).chainDeferred(done))
+        return done
+
+
+class Cluster:
+    """Gives the answers that it was given."""
+
+    def __init__(self) -> None:
+        self.answer = FetchAnswer()
+        self.asked = 0
+
+    def fetch(self, topic: str, partition: int, offset: int) -> Deferred[FetchAnswer]:
+        self.asked += 1
+        return succeed(self.answer)
+
+
+class LogTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.cluster = Cluster()
+        self.threads = HeldThreads()
+        self.log = KafkaLog(self.clock, cast(Any, self.cluster), cast(Any, self.threads), Settings())
+
+    def begin(self, offset: int = BASE, most: int = 1000) -> Deferred[LogRecord]:
+        return Deferred.fromCoroutine(self.log.read("t", 0, offset, most))
+
+    def let_go(self) -> None:
+        while self.threads.held:
+            self.threads.held.pop(0)()
+
+    def read(self, offset: int = BASE, most: int = 1000) -> LogRecord:
+        reading = self.begin(offset, most)
+        self.let_go()
+        return self.successResultOf(reading)
+
+    def assertFails(self, error: type[LfsError], offset: int = BASE) -> None:
+        reading = self.begin(offset)
+        self.let_go()
+        self.failureResultOf(reading, error)
+
+    def test_a_value_of_more_than_was_asked_for_is_only_described(self) -> None:
+        found = self.read()
+        self.assertEqual((found.value, found.size), (SMALL, len(SMALL)))
+        found = self.read(BASE + 1)
+        self.assertEqual((found.value, found.size), (None, len(LARGE)))
+        self.assertEqual(found.sha256, hashlib.sha256(LARGE).hexdigest())
+        self.assertEqual(self.read(BASE + 1, most=len(LARGE)).value, LARGE)
+        found = self.read(BASE + 2)
+        self.assertEqual((found.value, found.size), (None, None))
+
+    def test_answers(self) -> None:
+        for answer, error in (
+            (FetchAnswer(error_code=1), NoSuchRecord),
+            (FetchAnswer(error_code=3), UnknownTopic),
+            (FetchAnswer(error_code=29), NotAuthorised),
+            (FetchAnswer(error_code=-1), BrokerUnavailable),
+            (FetchAnswer(high_watermark=BASE, last_stable_offset=BASE), NoSuchRecord),
+            (FetchAnswer(last_stable_offset=BASE), NoSuchRecord),
+            (FetchAnswer(records=None), NoSuchRecord),
+            (FetchAnswer(records=BATCH[:-1]), UnreadableRecord),
+            (FetchAnswer(records=BATCH[:-1] + b"x"), UnreadableRecord),
+        ):
+            self.cluster.answer = answer
+            self.assertFails(error)
+
+    def test_a_lookup_keeps_its_place_until_its_thread_is_done(self) -> None:
+        readings = [self.begin() for _ in range(LOOKUPS)]
+        for reading in readings:
+            reading.cancel()
+            self.failureResultOf(reading, CancelledError)
+        late = self.begin()
+        self.assertEqual(self.cluster.asked, LOOKUPS)
+        self.let_go()
+        self.assertEqual(self.successResultOf(late).value, SMALL)
+
+    def test_one_that_nobody_waits_for_any_more_is_not_begun(self) -> None:
+        readings = [self.begin() for _ in range(LOOKUPS)]
+        gone = self.begin()
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        self.let_go()
+        self.assertEqual(self.cluster.asked, LOOKUPS)
+        for reading in readings:
+            self.successResultOf(reading)
+
+    def test_waiting_has_an_end(self) -> None:
+        reading = self.begin()
+        self.clock.advance(READ_SECONDS)
+        self.failureResultOf(reading, BrokerUnavailable)
+        self.let_go()
