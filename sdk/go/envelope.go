@@ -15,6 +15,8 @@ const (
 	Version = 1
 	// maxEnvelopeBytes is the length from which on a value is no envelope.
 	maxEnvelopeBytes = 64 * 1024
+	// maxNesting is the levels of objects and arrays; a parser's own limit differs from language to language.
+	maxNesting = 100
 )
 
 // Envelope is a claim check: where the blob is, and what its bytes must be.
@@ -66,13 +68,38 @@ func envelopeFields(value []byte) rawFields {
 		return nil
 	}
 	var fields rawFields
-	if json.Unmarshal(value, &fields) != nil || !isInteger(fields["lfs_version"]) {
+	if isNestedTooDeep(value) || json.Unmarshal(value, &fields) != nil || !isInteger(fields["lfs_version"]) {
 		return nil
 	}
 	if fields["s3_bucket"] == nil || fields["s3_key"] == nil {
 		return nil
 	}
 	return fields
+}
+
+// isNestedTooDeep looks at the brackets outside of strings.
+func isNestedTooDeep(value []byte) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(value); i++ {
+		switch value[i] {
+		case '"':
+			quoted = !quoted
+		case '\\':
+			i++ // JSON has backslashes within strings only
+		case '{', '[':
+			if !quoted {
+				depth++
+			}
+		case '}', ']':
+			if !quoted {
+				depth--
+			}
+		}
+		if depth > maxNesting {
+			return true
+		}
+	}
+	return false
 }
 
 func (f rawFields) envelope() (*Envelope, error) {

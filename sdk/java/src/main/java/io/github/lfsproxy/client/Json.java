@@ -18,14 +18,18 @@ import java.util.Optional;
  * Strict JSON (RFC 8259) as plain Java values.
  *
  * <p>A number without fraction and exponent is a BigInteger, any other a Double; of members of one
- * name the last counts.
+ * name the last counts. Nested deeper than 100 levels it is none.
  */
 final class Json {
+  /** Levels of objects and arrays; a parser's own limit differs from language to language. */
+  private static final int MAX_NESTING = 100;
+
   private static final JsonFactory FACTORY =
       JsonFactory.builder()
           .disable(JsonFactory.Feature.CANONICALIZE_FIELD_NAMES)
           .streamReadConstraints(
               StreamReadConstraints.builder()
+                  .maxNestingDepth(MAX_NESTING)
                   .maxNameLength(Integer.MAX_VALUE)
                   .maxNumberLength(Integer.MAX_VALUE)
                   .build())
