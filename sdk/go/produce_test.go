@@ -41,7 +41,8 @@ func TestUpload(t *testing.T) {
 		query := r.URL.Query()
 		if err != nil || string(body) != blob || r.ContentLength != -1 || r.Method != http.MethodPost ||
 			r.URL.EscapedPath() != "/base/v1/topics/a%2Fb/records" || r.Header.Get("Authorization") != "Bearer secret" ||
-			r.Header.Get("Content-Type") != "image/png" || query.Get("key_base64") != "AP8=" || query.Get("partition") != "3" ||
+			r.Header.Get("Content-Type") != "application/octet-stream" || query.Get("content_type") != "multipart/form-data; boundary=b" ||
+			query.Get("key_base64") != "AP8=" || query.Get("partition") != "3" ||
 			fmt.Sprint(query["header"]) != "[x:a b&+\xff lfs-filename:ä.png]" || query.Get("timestamp") != "1700000000000" ||
 			query.Get("checksum") != sha256Of(blob) || query.Get("checksum_algo") != "sha256" {
 			t.Errorf("%v %s, %d bytes of %d, %v", r.Header, r.URL, len(body), r.ContentLength, err)
@@ -56,7 +57,7 @@ func TestUpload(t *testing.T) {
 		t.Fatal(err)
 	}
 	record, err := uploader.Upload(t.Context(), "a/b", io.MultiReader(strings.NewReader(blob)), UploadOptions{
-		Key: []byte{0, 255}, Headers: []Header{{"x", []byte("a b&+\xff")}}, Filename: "ä.png", ContentType: "image/png",
+		Key: []byte{0, 255}, Headers: []Header{{"x", []byte("a b&+\xff")}}, Filename: "ä.png", ContentType: "multipart/form-data; boundary=b",
 		Checksum: sha256Of(blob), APIKey: "secret", Partition: &partition, Timestamp: time.UnixMilli(1700000000000),
 	})
 	if err != nil || record.Topic != "a/b" || record.Partition != 3 || record.Offset != 7 || record.Envelope.Key != key ||

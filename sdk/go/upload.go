@@ -101,7 +101,8 @@ func (u *Uploader) Upload(ctx context.Context, topic string, body io.Reader, opt
 	if options.Length > 0 {
 		request.ContentLength = options.Length
 	}
-	request.Header.Set("Content-Type", or(options.ContentType, "application/octet-stream"))
+	// The blob's own type goes by the query: a form's type here would have the body parsed as a form.
+	request.Header.Set("Content-Type", "application/octet-stream")
 	request.Header.Set("Expect", "100-continue")
 	if key := or(options.APIKey, u.apiKey); key != "" {
 		request.Header.Set("Authorization", "Bearer "+key)
@@ -135,6 +136,9 @@ func (u *Uploader) address(topic string, options UploadOptions) string {
 	}
 	if options.Filename != "" {
 		query.Add("header", HeaderFilename+":"+options.Filename)
+	}
+	if options.ContentType != "" {
+		query.Set("content_type", options.ContentType)
 	}
 	if options.Partition != nil {
 		query.Set("partition", strconv.Itoa(int(*options.Partition)))
