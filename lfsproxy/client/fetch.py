@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import attrs
 import urllib3
 from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
@@ -46,14 +47,20 @@ class Transport:
     rng: random.Random = attrs.field(factory=random.Random)
 
     def get(self, envelope: Envelope, first: int, etag: str | None) -> BaseHTTPResponse:
-        """Send one GET for the bytes from ``first`` on. Raises urllib3's HTTPError or OSError."""
+        """Send one GET for the bytes from ``first`` on.
+
+        Raises urllib3's HTTPError or OSError, and StoreRefused where no credentials can be had.
+        """
         location = attrs.evolve(self.location, bucket=envelope.s3_bucket)
         headers = {"Accept-Encoding": "identity"}
         if first:
             headers["Range"] = f"bytes={first}-"
         if etag:
             headers["If-Match"] = etag
-        frozen = self.credentials().get_frozen_credentials()
+        try:
+            frozen = self.credentials().get_frozen_credentials()
+        except (BotoCoreError, ClientError) as error:
+            raise StoreRefused(f"no S3 credentials can be had: {error}") from error
         signed = sign(location, frozen, "GET", envelope.s3_key, headers=headers)
         url = urlsplit(signed.url)
         # Straight to the host's pool: the manager would resolve "." and ".." in the path, which was signed.

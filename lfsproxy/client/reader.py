@@ -99,6 +99,8 @@ class BlobReader:
             raise TypeError("prefixes and buckets are collections of strings, not one string")
         if on_missing not in ("raise", "skip", "envelope"):
             raise ValueError(f"on_missing is {on_missing!r}, one of raise, skip, envelope is needed")
+        if max_size < 0:
+            raise ValueError(f"max_size is {max_size}, 0 or more is needed")
         self._prefixes = tuple(prefixes)
         self._buckets = frozenset([bucket] if buckets is None else buckets)
         self._max_size = max_size

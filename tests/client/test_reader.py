@@ -7,6 +7,7 @@ import subprocess
 import sys
 from unittest import mock
 
+from botocore.exceptions import ClientError, CredentialRetrievalError, ProfileNotFound
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.client import BlobReader, Resolution, Resolved
@@ -97,6 +98,25 @@ class ReaderTests(SynchronousTestCase):
             session.return_value.get_credentials.return_value = None
             error = self.assertRaises(StoreRefused, reader(store, credentials=None).fetch, value)
         self.assertIn("AWS_ACCESS_KEY_ID", str(error))
+
+    def test_credentials_that_cannot_be_had_are_a_refusal_which_the_hook_is_told(self) -> None:
+        store, value = stored(b"hello")
+        expired = CredentialRetrievalError(provider="web identity", error_msg="expired")
+        denied = ClientError({"Error": {"Code": "AccessDenied"}}, "AssumeRoleWithWebIdentity")
+        for failure in (expired, denied):
+            told: list[Resolution] = []
+            credentials = mock.Mock()
+            credentials.get_frozen_credentials.side_effect = failure
+            blobs = reader(store, credentials=credentials, on_resolve=told.append)
+            self.assertRaises(StoreRefused, blobs.fetch, value)
+            self.assertEqual([one.result for one in told], ["store-refused"])
+        with mock.patch("lfsproxy.client.reader.Session") as session:
+            session.return_value.get_credentials.side_effect = ProfileNotFound(profile="none")
+            self.assertRaises(StoreRefused, reader(store, credentials=None).fetch, value)
+        self.assertEqual(store.asked, [])
+
+    def test_a_negative_limit_is_none(self) -> None:
+        self.assertRaises(ValueError, BlobReader, "kafscale", max_size=-1)
 
 
 class EnvironmentTests(SynchronousTestCase):
