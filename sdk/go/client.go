@@ -79,7 +79,16 @@ func (c *Client) Fetch(ctx context.Context, value []byte) ([]byte, Info, error) 
 	}
 	defer blob.Close() //nolint:errcheck // is nil always
 	data, err := blob.whole()
+	if c.passes(err) { // it vanished between two tries
+		info.Missing = true
+		return c.instead(value, info), info, nil
+	}
 	return data, info, err
+}
+
+// passes tells whether an error is one that OnMissing lets pass.
+func (c *Client) passes(err error) bool {
+	return errors.Is(err, ErrBlobMissing) && c.config.OnMissing != Raise
 }
 
 // instead is what comes in place of a blob.
@@ -102,7 +111,7 @@ func (c *Client) open(ctx context.Context, value []byte) (*blobReader, Info, err
 	blob, err := c.follow(ctx, envelope, ended)
 	if err != nil {
 		ended(0, err)
-		if errors.Is(err, ErrBlobMissing) && c.config.OnMissing != Raise {
+		if c.passes(err) {
 			info.Missing = true
 			return nil, info, nil
 		}

@@ -83,10 +83,10 @@ func ConfigFromEnvironment() (Config, error) {
 		Endpoint: os.Getenv("LFS_S3_ENDPOINT"),
 		Region:   or(os.Getenv("LFS_S3_REGION"), DefaultRegion),
 	}
-	switch style := os.Getenv("LFS_S3_PATH_STYLE"); strings.ToLower(style) {
+	switch style := or(os.Getenv("LFS_S3_PATH_STYLE"), "false"); strings.ToLower(strings.TrimSpace(style)) {
 	case "true", "yes", "on", "1":
 		config.PathStyle = true
-	case "", "false", "no", "off", "0":
+	case "false", "no", "off", "0":
 	default:
 		return Config{}, fmt.Errorf("lfs: LFS_S3_PATH_STYLE is %q, true or false is needed", style)
 	}
@@ -116,6 +116,9 @@ func New(ctx context.Context, config Config) (*Client, error) {
 	}
 	if config.OnMissing < Raise || config.OnMissing > KeepEnvelope {
 		return nil, fmt.Errorf("lfs: Config.OnMissing is %d, one of Raise, Skip, KeepEnvelope is needed", config.OnMissing)
+	}
+	if config.MaxSize < 0 {
+		return nil, fmt.Errorf("lfs: Config.MaxSize is %d, 0 or more is needed", config.MaxSize)
 	}
 	if err := checkEndpoint(config.Endpoint); err != nil {
 		return nil, fmt.Errorf("lfs: Config.Endpoint %w", err)

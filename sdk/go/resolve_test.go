@@ -308,6 +308,32 @@ func TestOnMissing(t *testing.T) {
 	}
 }
 
+// TestOnMissingInTheMiddle: a blob that vanishes between two tries is as missing as any.
+func TestOnMissingInTheMiddle(t *testing.T) {
+	for missing, want := range map[OnMissing]string{Skip: "", KeepEnvelope: string(envelopeOf(key, blob))} {
+		store := newFakeStore(t)
+		value := store.put(key, blob)
+		store.before = func(try int, w http.ResponseWriter, _ *http.Request) bool {
+			if try == 1 {
+				cut(w, blob, 0, 1000)
+			}
+			refuse(w, http.StatusNotFound, "NoSuchKey")
+			return true
+		}
+		client := store.client(t, func(c *Config) { c.OnMissing = missing })
+		data, info, err := client.Fetch(t.Context(), value)
+		if string(data) != want || !info.Missing || info.Envelope == nil || err != nil || store.tries() != 2 {
+			t.Errorf("%d: %d bytes, %+v, %v after %d requests", missing, len(data), info, err, store.tries())
+		}
+	}
+}
+
+func TestNegativeMaxSizeIsRefused(t *testing.T) {
+	if _, err := New(t.Context(), Config{Bucket: bucket, MaxSize: -1}); err == nil || !strings.Contains(err.Error(), "MaxSize") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestNoCredentialsIsARefusal(t *testing.T) {
 	store := newFakeStore(t)
 	client := store.client(t, func(c *Config) {
@@ -326,7 +352,7 @@ func TestFromEnvironment(t *testing.T) {
 	store := newFakeStore(t)
 	value := store.put(key, blob)
 	for name, text := range map[string]string{
-		"LFS_S3_BUCKET": bucket, "LFS_S3_ENDPOINT": store.URL, "LFS_S3_REGION": "eu-central-1", "LFS_S3_PATH_STYLE": "True",
+		"LFS_S3_BUCKET": bucket, "LFS_S3_ENDPOINT": store.URL, "LFS_S3_REGION": "eu-central-1", "LFS_S3_PATH_STYLE": " True ",
 		"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_MAX_ATTEMPTS": "7",
 	} {
 		t.Setenv(name, text)
