@@ -53,6 +53,8 @@ export class BlobBytes {
   readonly #record: RecordCoordinates | undefined;
   readonly #patience: Patience;
   readonly #signal: AbortSignal;
+  /** Once the bytes are let go of, nothing is asked for again. */
+  #closed = false;
   #attempt = new AbortController();
   #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   #etag: string | null = null;
@@ -114,6 +116,7 @@ export class BlobBytes {
 
   /** Let go of the connection: it is reused when the answer was read to its end. */
   close(): void {
+    this.#closed = true;
     this.#reader = undefined;
     this.#attempt.abort();
   }
@@ -212,7 +215,7 @@ export class BlobBytes {
   async #pauseAfter(error: unknown): Promise<void> {
     this.#attempt.abort();
     this.#signal.throwIfAborted();
-    if (error instanceof LfsError) {
+    if (error instanceof LfsError || this.#closed) {
       throw error;
     }
     this.#failures += 1;
@@ -221,6 +224,9 @@ export class BlobBytes {
     }
     const longest = Math.min(LONGEST_PAUSE, this.#patience.pause * 2 ** (this.#failures - 1));
     await pause(longest * (0.5 + Math.random() / 2), this.#signal);
+    if (this.#closed) {
+      throw error; // let go of meanwhile
+    }
   }
 }
 

@@ -16,13 +16,13 @@ export interface LfsHeaderOptions {
  * @confluentinc/kafka-javascript alike. Throws InvalidChecksumError.
  */
 export function lfsHeaders(options: LfsHeaderOptions = {}): Record<string, string> {
-  const { checksum = "", contentType } = options;
-  const algorithm = options.algorithm ?? (checksum ? algorithmOf(checksum) : undefined);
+  const { checksum, contentType } = options;
+  const algorithm = options.algorithm ?? (checksum === undefined ? undefined : algorithmOf(checksum));
   if (algorithm !== undefined) {
     newChecksum(algorithm);
   }
   return {
-    LFS_BLOB: checksum && algorithm ? parseChecksum(algorithm, checksum) : "",
+    LFS_BLOB: checksum !== undefined && algorithm ? parseChecksum(algorithm, checksum) : "",
     ...(algorithm === undefined ? {} : { LFS_BLOB_ALG: algorithm }),
     ...(contentType === undefined ? {} : { "content-type": contentType }),
   };

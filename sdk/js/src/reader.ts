@@ -13,6 +13,9 @@ import { BlobMissingError, LfsError, SettingError, TooLargeError } from "./error
 import { type BlobSource, type RecordCoordinates, type S3Options, s3Source } from "./sources.js";
 import { VerifiedBlob } from "./verified.js";
 
+/** Milliseconds; a timer of more ends at once. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
 export type OnMissing = "raise" | "skip" | "envelope";
 
 /** What `onResolve` is told when an envelope has been dealt with. */
@@ -105,7 +108,8 @@ export class LfsReader {
 
   /** Throws SettingError for an option that cannot be used. */
   constructor(options: LfsReaderOptions) {
-    const { bucket, buckets, prefixes = ["lfs/"], maxSize = 0, onMissing = "raise", tries = 5 } = options;
+    const { bucket, buckets, prefixes = ["lfs/"], maxSize = 0, onMissing = "raise" } = options;
+    const { tries = 5, pause = 200, readTimeout = 60_000 } = options;
     checkNames("prefixes", prefixes);
     checkNames("buckets", buckets ?? []);
     if (!["raise", "skip", "envelope"].includes(onMissing)) {
@@ -113,6 +117,8 @@ export class LfsReader {
     }
     checkNumber("maxSize", maxSize, 0);
     checkNumber("tries", tries, 1);
+    checkNumber("pause", pause, 0);
+    checkNumber("readTimeout", readTimeout, 1, LONGEST_TIMER);
     checkEndpoint("endpoint", options.endpoint);
     this.#source = options.source ?? s3Source(options);
     const allowed = buckets ?? (bucket ? [bucket] : []);
@@ -125,7 +131,7 @@ export class LfsReader {
     this.#maxSize = maxSize;
     this.#onMissing = onMissing;
     this.#onResolve = options.onResolve;
-    this.#patience = { tries, pause: options.pause ?? 200, readTimeout: options.readTimeout ?? 60_000 };
+    this.#patience = { tries, pause, readTimeout };
   }
 
   /**
@@ -162,6 +168,8 @@ export class LfsReader {
     const { blob, bytes, envelope } = opened;
     try {
       return { value: await whole(blob, envelope, bytes.lengthConfirmed), envelope, missing: false };
+    } catch (error) {
+      return this.#instead(error, value ?? null, envelope); // it may have vanished between two tries
     } finally {
       blob.close();
     }
@@ -211,11 +219,16 @@ export class LfsReader {
       return { blob, bytes, envelope };
     } catch (error) {
       blob.fail(error);
-      if (!(error instanceof BlobMissingError) || this.#onMissing === "raise") {
-        throw error;
-      }
-      return { value: this.#onMissing === "envelope" ? value : null, envelope, missing: true };
+      return this.#instead(error, value, envelope);
     }
+  }
+
+  /** What comes in place of a missing blob; throws any other error, and this one by default. */
+  #instead(error: unknown, value: Uint8Array | null, envelope: Envelope): Resolved {
+    if (!(error instanceof BlobMissingError) || this.#onMissing === "raise") {
+      throw error;
+    }
+    return { value: this.#onMissing === "envelope" ? value : null, envelope, missing: true };
   }
 
   #report(resolution: Resolution): void {
@@ -282,9 +295,10 @@ function checkNames(name: string, names: readonly string[]): void {
   }
 }
 
-function checkNumber(name: string, value: number, least: number): void {
-  if (!Number.isFinite(value) || value < least) {
-    throw new SettingError(`${name} is ${value}: a number of ${least} or more is needed`);
+function checkNumber(name: string, value: number, least: number, most = Number.MAX_VALUE): void {
+  if (!(value >= least && value <= most)) {
+    const range = most === Number.MAX_VALUE ? `of ${least} or more` : `from ${least} to ${most}`;
+    throw new SettingError(`${name} is ${value}: a number ${range} is needed`);
   }
 }
 

@@ -136,12 +136,12 @@ function query(body: Body, options: UploadOptions): URLSearchParams {
   if (filename) {
     found.append("header", `lfs-filename:${filename}`);
   }
-  const algorithm = options.algorithm ?? (checksum ? algorithmOf(checksum) : undefined);
+  const algorithm = options.algorithm ?? (checksum === undefined ? undefined : algorithmOf(checksum));
   const values = {
     partition,
     timestamp,
     content_type: options.contentType ?? body.contentType,
-    checksum: checksum && algorithm ? parseChecksum(algorithm, checksum) : undefined,
+    checksum: checksum !== undefined && algorithm ? parseChecksum(algorithm, checksum) : undefined,
     checksum_algo: algorithm,
   };
   if (algorithm !== undefined) {

@@ -24,6 +24,8 @@ test("the algorithm of a checksum follows from its length", () => {
 
 test("what the proxy would refuse is refused here", () => {
   for (const wrong of [
+    { checksum: "" },
+    { checksum: "", algorithm: "md5" },
     { checksum: "abc" },
     { checksum: "z".repeat(64) },
     { checksum: SHA256, algorithm: "md5" },

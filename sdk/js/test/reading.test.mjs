@@ -299,6 +299,9 @@ test("options that cannot be used are refused at once", () => {
     { bucket: "b", prefixes: "lfs/" },
     { bucket: "b", maxSize: -1 },
     { bucket: "b", tries: 0 },
+    { bucket: "b", pause: -1 },
+    { bucket: "b", readTimeout: Number.POSITIVE_INFINITY },
+    { bucket: "b", readTimeout: 2 ** 31 },
     { bucket: "b", endpoint: "localhost" },
     { bucket: "b", endpoint: "http://localhost/path" },
   ]) {

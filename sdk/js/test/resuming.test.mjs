@@ -113,6 +113,17 @@ test("an object that vanished meanwhile is missing", async () => {
     return true;
   };
   await assert.rejects(reader().resolve(envelopeOf(BODY)), { code: "blob-missing" });
+  for (const [onMissing, expected] of [
+    ["skip", null],
+    ["envelope", envelopeOf(BODY)],
+  ]) {
+    store.put("kafscale", KEY, BODY);
+    const told = [];
+    const { value, missing } = await reader({ onMissing, onResolve: ({ result }) => told.push(result) }).resolve(
+      envelopeOf(BODY),
+    );
+    assert.deepEqual([value, missing, told], [expected, true, ["blob-missing"]]);
+  }
 });
 
 test("answers that may pass are tried again, others are not", async () => {
@@ -131,9 +142,9 @@ test("answers that may pass are tried again, others are not", async () => {
 
 test("a store that says nothing is given up after readTimeout, before and amid the body", async () => {
   spoil = () => true;
-  await assert.rejects(reader({ readTimeout: 20, tries: 2 }).resolve(envelopeOf(BODY)), {
+  await assert.rejects(reader({ readTimeout: 250, tries: 2 }).resolve(envelopeOf(BODY)), {
     code: "store-unavailable",
-    message: /said nothing for 20 ms/,
+    message: /said nothing for 250 ms/,
   });
   assert.equal(store.requests.length, 2);
   spoil = (_request, response, body, first) => {
@@ -208,6 +219,47 @@ test("a stream that is cancelled lets go of its connection", async () => {
     break;
   }
   await closed;
+});
+
+test("a stream that is cancelled asks for nothing again: while it waits for bytes, and between two tries", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const turns = async () => {
+    for (let turn = 0; turn < 20; turn += 1) {
+      await new Promise(setImmediate);
+    }
+  };
+  for (const fate of ["waits", "drops"]) {
+    const told = [];
+    let asked = 0;
+    const source = {
+      get: async () => {
+        asked += 1;
+        const bytes = new ReadableStream({
+          pull(controller) {
+            if (asked > 1 || this.sent) {
+              return fate === "drops" ? controller.error(new Error("dropped")) : new Promise(() => undefined);
+            }
+            this.sent = true;
+            controller.enqueue(BODY.subarray(0, 1000));
+          },
+        });
+        return new Response(bytes, { headers: { "content-length": BODY.length } });
+      },
+    };
+    const { body } = await reader({ source, pause: 100, onResolve: ({ result }) => told.push(result) }).open(
+      envelopeOf(BODY),
+    );
+    const stream = body.getReader();
+    await stream.read();
+    const waiting = stream.read();
+    await turns();
+    await stream.cancel();
+    assert.equal((await waiting).done, true);
+    await turns();
+    context.mock.timers.tick(10_000); // the pause before another try
+    await turns();
+    assert.deepEqual([fate, asked, told], [fate, 1, ["closed"]]);
+  }
 });
 
 test("a connection is used again after a blob that was read to its end", async () => {
