@@ -63,4 +63,17 @@ public enum ChecksumAlgorithm {
   boolean accepts(String hex) {
     return hex.length() == digits && HEX.matcher(hex).matches();
   }
+
+  /**
+   * Refuses what is no checksum of this algorithm. An empty one would ask the proxy to verify
+   * nothing.
+   *
+   * @throws IllegalArgumentException for a text that is not in hex of this algorithm's length
+   */
+  public void check(String hex) {
+    if (!accepts(hex)) {
+      throw new IllegalArgumentException(
+          String.format("a %s checksum is %d hex digits, got \"%.80s\"", id(), digits, hex));
+    }
+  }
 }

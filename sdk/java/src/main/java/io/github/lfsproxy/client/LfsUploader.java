@@ -59,13 +59,14 @@ public final class LfsUploader {
   /**
    * Uploads what a stream gives, which is not closed.
    *
-   * @param length how many bytes there are; -1: as many as come
+   * @param length how many bytes are sent; -1: as many as come
    * @throws UploadException where the proxy refuses it, or does not answer
-   * @throws IOException where the stream cannot be read; nothing was published
+   * @throws IOException where the stream cannot be read, or ends before {@code length} bytes;
+   *     nothing was published
    */
   public UploadedRecord upload(String topic, InputStream in, long length, UploadOptions options)
       throws IOException {
-    UploadBody body = new UploadBody(in, length == 0);
+    UploadBody body = new UploadBody(in, length);
     HttpRequest request = request(topic, options, publisher(body, length));
     return published(send(request, body));
   }
@@ -136,7 +137,7 @@ public final class LfsUploader {
     try {
       return new UploadedRecord(answer.orElse(Map.of()));
     } catch (ClassCastException | ArithmeticException | InvalidEnvelopeException error) {
-      throw UploadException.unexpected(status, "the answer to the upload is not readable", error);
+      throw UploadException.unreadable(status, error);
     }
   }
 

@@ -1,20 +1,26 @@
 package io.github.lfsproxy.client;
 
+import java.io.EOFException;
 import java.io.FilterInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 
-/** The bytes of an upload on their way: how far they got tells what a lost connection means. */
+/**
+ * The bytes of an upload on their way: how far they got tells what a lost connection means. Of a
+ * known length no more is read than that: a file that grows meanwhile is sent as long as it was.
+ */
 final class UploadBody extends FilterInputStream {
   private volatile long lastProgress = System.nanoTime();
+  private long left;
   private volatile boolean ended;
   private volatile boolean cancelled;
   private volatile IOException failure;
 
-  /** {@code empty}: there is nothing to be read, so that all was sent from the start. */
-  UploadBody(InputStream in, boolean empty) {
+  /** {@code length} in bytes; of 0 all was sent from the start, of -1 the end is where it comes. */
+  UploadBody(InputStream in, long length) {
     super(in);
-    ended = empty;
+    left = length;
+    ended = length == 0;
   }
 
   /** Nanoseconds since bytes were last asked for. */
@@ -49,13 +55,26 @@ final class UploadBody extends FilterInputStream {
       throw new IOException("the upload was given up");
     }
     try {
-      int count = super.read(target, offset, length);
+      int count = left < 0 ? super.read(target, offset, length) : known(target, offset, length);
       lastProgress = System.nanoTime();
-      ended = ended || count < 0;
+      ended = left == 0 || count < 0;
       return count;
     } catch (IOException error) {
       failure = error;
       throw error;
     }
+  }
+
+  /** With a length the proxy needs no more than the last byte: the end is not waited for. */
+  private int known(byte[] target, int offset, int length) throws IOException {
+    if (left == 0) {
+      return -1;
+    }
+    int count = super.read(target, offset, (int) Math.min(length, left));
+    if (count < 0) {
+      throw new EOFException("the body ended " + left + " bytes before its length");
+    }
+    left -= count;
+    return count;
   }
 }

@@ -2,6 +2,7 @@ package io.github.lfsproxy.client;
 
 import java.time.Duration;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * An upload over HTTP that failed.
@@ -9,11 +10,13 @@ import java.util.Optional;
  * <p>Its name is that of the proxy's problem (RFC 9457), the last part of its type: too-large,
  * checksum-mismatch, unknown-topic, outcome-unknown and so on; or one of this library's own:
  * proxy-unavailable (nothing was published), outcome-unknown (the connection was lost after the
- * last byte was sent: the record may have been published, and a blind retry would publish it
- * twice), unexpected-answer (what answers is not the proxy, or of a newer kind).
+ * last byte was sent, or the answer is not readable: the record may have been published, and a
+ * blind retry would publish it twice), unexpected-answer (what answers is not the proxy, or of a
+ * newer kind).
  */
 public final class UploadException extends LfsException {
   private static final long serialVersionUID = 1L;
+  private static final Set<Integer> RETRIABLE = Set.of(408, 429, 503);
 
   private final int status;
   private final Duration retryAfter;
@@ -33,11 +36,21 @@ public final class UploadException extends LfsException {
   }
 
   static UploadException problem(String name, String detail, int status, Duration retryAfter) {
-    return new UploadException(name, detail, status, retryAfter, status == 503, null);
+    return new UploadException(name, detail, status, retryAfter, RETRIABLE.contains(status), null);
   }
 
   static UploadException unexpected(int status, String message, Throwable cause) {
     return new UploadException("unexpected-answer", message, status, null, false, cause);
+  }
+
+  static UploadException unreadable(int status, Throwable cause) {
+    return new UploadException(
+        "outcome-unknown",
+        "the answer to the upload is not readable, the record may have been published: " + cause,
+        status,
+        null,
+        false,
+        cause);
   }
 
   static UploadException proxyUnavailable(Throwable cause) {

@@ -70,8 +70,13 @@ public final class UploadOptions {
     return changed;
   }
 
-  /** The checksum that the bytes must have, in hex; the proxy publishes nothing else. */
+  /**
+   * The checksum that the bytes must have, in hex; the proxy publishes nothing else.
+   *
+   * @throws IllegalArgumentException where it is no checksum of that algorithm
+   */
   public UploadOptions checksum(ChecksumAlgorithm algorithm, String hex) {
+    algorithm.check(hex);
     return with("checksum_algo", algorithm.id()).with("checksum", hex);
   }
 

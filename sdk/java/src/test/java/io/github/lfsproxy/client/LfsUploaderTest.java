@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import java.io.ByteArrayInputStream;
+import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.InetAddress;
@@ -18,6 +19,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Map;
 import java.util.Optional;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -108,7 +110,7 @@ class LfsUploaderTest {
   void laterOptionReplacesEarlierOne() {
     UploadOptions options =
         UploadOptions.none()
-            .checksum(ChecksumAlgorithm.MD5, "00")
+            .checksum(ChecksumAlgorithm.MD5, ChecksumAlgorithm.MD5.hex(HELLO))
             .checksumAlgorithm(ChecksumAlgorithm.CRC32)
             .filename("a")
             .filename("b");
@@ -185,7 +187,63 @@ class LfsUploaderTest {
           assertThrows(
               UploadException.class,
               () -> uploader().upload("t", hello(), 5, UploadOptions.none()));
-      assertEquals("unexpected-answer", error.name());
+      assertEquals("outcome-unknown", error.name(), odd);
+      assertEquals(201, error.status());
+      assertFalse(error.retriable());
+    }
+  }
+
+  @Test
+  void refusalsThatPassAreRetriable() {
+    answer = "{\"type\":\"/problems/p\",\"detail\":\"d\"}";
+    Map<Integer, Boolean> all = Map.of(408, true, 429, true, 503, true, 400, false, 504, false);
+    all.forEach(
+        (code, retriable) -> {
+          status = code;
+          UploadException error =
+              assertThrows(
+                  UploadException.class,
+                  () -> uploader().upload("t", hello(), 5, UploadOptions.none()));
+          assertEquals(retriable, error.retriable(), code.toString());
+        });
+  }
+
+  @Test
+  void noMoreIsReadThanTheLength() throws IOException {
+    InputStream endless = new Zeros(Long.MAX_VALUE);
+    uploader().upload("t", endless, 5, UploadOptions.none());
+    assertArrayEquals(new byte[5], body);
+  }
+
+  @Test
+  void lastByteOfTheLengthMayBeEnoughForTheProxy() {
+    raw.script.add(
+        (request, out) -> {
+          request.body.readNBytes(5);
+          return false;
+        });
+    UploadException error =
+        assertThrows(
+            UploadException.class,
+            () ->
+                LfsUploader.builder(raw.endpoint())
+                    .build()
+                    .upload("t", new Zeros(1000), 5, UploadOptions.none()));
+    assertEquals("outcome-unknown", error.name());
+  }
+
+  @Test
+  void bodyThatEndsBeforeItsLengthIsTheCallersOwnError() {
+    assertThrows(
+        EOFException.class, () -> uploader().upload("t", hello(), 6, UploadOptions.none()));
+  }
+
+  @Test
+  void checksumThatIsNoneIsRefused() {
+    for (String wrong : new String[] {"", "00", "z".repeat(32)}) {
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> UploadOptions.none().checksum(ChecksumAlgorithm.MD5, wrong));
     }
   }
 

@@ -17,9 +17,14 @@ public final class LfsHeaders {
 
   private LfsHeaders() {}
 
-  /** Marks a record, and returns it. Do this before it is sent. */
+  /**
+   * Marks a record, and returns it. Do this before it is sent. One of a null value stays as it is:
+   * the proxy never offloads a tombstone, and leaves its headers on it.
+   */
   public static <K, V> ProducerRecord<K, V> mark(ProducerRecord<K, V> record, LfsMark mark) {
-    mark(record.headers(), mark);
+    if (record.value() != null) {
+      mark(record.headers(), mark);
+    }
     return record;
   }
 

@@ -44,8 +44,10 @@ public final class LfsMark {
    * The same with the checksum that the value must have.
    *
    * @param hex in hex digits
+   * @throws IllegalArgumentException where it is no checksum of that algorithm
    */
   public LfsMark expecting(ChecksumAlgorithm algorithm, String hex) {
+    algorithm.check(hex);
     return new LfsMark(algorithm, hex, contentType);
   }
 

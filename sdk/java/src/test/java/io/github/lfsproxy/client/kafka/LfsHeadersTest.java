@@ -2,6 +2,7 @@ package io.github.lfsproxy.client.kafka;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import io.github.lfsproxy.client.ChecksumAlgorithm;
 import java.nio.charset.StandardCharsets;
@@ -46,5 +47,21 @@ class LfsHeadersTest {
     LfsHeaders.mark(record, LfsMark.blob().algorithm(ChecksumAlgorithm.SHA256));
     assertEquals(
         List.of("mine=hello", "content-type=a/b", "LFS_BLOB=", "LFS_BLOB_ALG=sha256"), headers());
+  }
+
+  @Test
+  void tombstoneStaysAsItIs() {
+    ProducerRecord<byte[], byte[]> tombstone = new ProducerRecord<>("t", null);
+    assertSame(tombstone, LfsHeaders.mark(tombstone, LfsMark.blob()));
+    assertEquals(0, tombstone.headers().toArray().length);
+  }
+
+  @Test
+  void expectationThatIsNoChecksumIsRefused() {
+    for (String wrong : new String[] {"", "00", "z".repeat(64)}) {
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> LfsMark.blob().expecting(ChecksumAlgorithm.SHA256, wrong));
+    }
   }
 }
