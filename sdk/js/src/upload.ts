@@ -4,7 +4,7 @@ import { streamsBodies } from "#platform";
 import { readRefusal } from "./answers.js";
 import { type Body, type BodySource, bodyOf } from "./bodies.js";
 import { algorithmOf, type ChecksumAlgorithm, newChecksum, parseChecksum } from "./checksums.js";
-import type { Envelope } from "./envelope.js";
+import { type Envelope, parseEnvelope } from "./envelope.js";
 import { UploadError } from "./errors.js";
 
 export interface UploadOptions {
@@ -83,7 +83,7 @@ export async function upload(
 async function answered(response: Response, signal: AbortSignal | undefined): Promise<Uploaded> {
   try {
     if (response.status === 201) {
-      return (await response.json()) as Uploaded;
+      return published(await response.json());
     }
     throw await refused(response);
   } catch (error) {
@@ -91,8 +91,19 @@ async function answered(response: Response, signal: AbortSignal | undefined): Pr
     if (error instanceof UploadError || response.status !== 201) {
       throw error instanceof UploadError ? error : unreadable(response.status, error);
     }
-    throw new UploadError("outcome-unknown", "the proxy's answer broke off", { status: 201 }, { cause: error });
+    throw new UploadError("outcome-unknown", "the proxy's answer cannot be read", { status: 201 }, { cause: error });
   }
+}
+
+/** Throws TypeError, or what `parseEnvelope` throws, for an answer that says no record. */
+function published(answer: unknown): Uploaded {
+  const { topic, partition, offset, timestamp, envelope } = (answer ?? {}) as Partial<Uploaded>;
+  const numbers = [partition, offset, timestamp].every(Number.isInteger);
+  const read = parseEnvelope(new TextEncoder().encode(JSON.stringify(envelope ?? null)));
+  if (typeof topic !== "string" || !numbers || read === null) {
+    throw new TypeError("the answer names no record");
+  }
+  return answer as Uploaded;
 }
 
 function unreadable(status: number, error: unknown): UploadError {
@@ -191,13 +202,22 @@ class Progress {
             return;
           }
           if (done) {
+            this.#checkEnd();
             this.#ended = true;
             controller.close();
             return;
           }
-          controller.enqueue(value);
-          this.#sent += value.length;
+          // A file that grows meanwhile is sent as long as it was.
+          const bytes = value.subarray(0, (this.size ?? Number.POSITIVE_INFINITY) - this.#sent);
+          if (bytes.length > 0) {
+            controller.enqueue(bytes);
+          }
+          this.#sent += bytes.length;
           this.#ended = this.#sent === this.size;
+          if (this.#ended) {
+            controller.close();
+            await this.#reader.cancel();
+          }
           onProgress?.(this.#sent, this.size);
         },
         cancel: (reason) => this.#reader?.cancel(reason),
@@ -213,6 +233,14 @@ class Progress {
       this.#controller?.error(reason);
       // The upload has failed already: what the body says to that is no news.
       this.#reader?.cancel(reason).catch(() => undefined);
+    }
+  }
+
+  #checkEnd(): void {
+    if (this.size !== undefined && this.#sent < this.size) {
+      const error = new Error(`the body ended ${this.size - this.#sent} bytes before its length`);
+      this.#failed = { error };
+      throw error;
     }
   }
 

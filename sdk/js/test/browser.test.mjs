@@ -106,7 +106,8 @@ test("the browser build reads and uploads in Chromium", { skip, timeout: 60_000 
         hash.update(chunk);
       }
       response.writeHead(201, { "content-type": "application/json" });
-      response.end(JSON.stringify({ topic: "t", partition: 0, offset: 7, sha256: hash.digest("hex") }));
+      const record = { topic: "t", partition: 0, offset: 7, timestamp: 0, envelope: JSON.parse(envelopeOf(body)) };
+      response.end(JSON.stringify({ ...record, sha256: hash.digest("hex") }));
     },
     "/result": async (request, response) => {
       const chunks = await request.toArray();

@@ -48,7 +48,15 @@ before(async () => {
   proxy = createServer(async (request, response) => {
     received = { url: request.url, body: Buffer.concat(await request.toArray()) };
     response.writeHead(201, { "content-type": "application/json" });
-    response.end(JSON.stringify({ topic: "demo-topic", partition: 1, offset: 7 }));
+    response.end(
+      JSON.stringify({
+        topic: "demo-topic",
+        partition: 1,
+        offset: 7,
+        timestamp: 0,
+        envelope: JSON.parse(envelopeOf(BODY)),
+      }),
+    );
   });
   await new Promise((resolve) => proxy.listen(0, "127.0.0.1", resolve));
   // Inside the package, so that its name resolves to itself.

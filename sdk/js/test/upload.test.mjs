@@ -3,12 +3,13 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { appendFile, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { UploadError, upload } from "lfsproxy-client";
+import { envelopeOf } from "./fake-store.mjs";
 
 const BODY = Buffer.alloc(3_000_000, "an upload ");
 let folder;
@@ -18,7 +19,13 @@ let url;
 let received;
 let answer;
 
-const PUBLISHED = { topic: "t", partition: 1, offset: 7, timestamp: 1700000000000, envelope: { lfs_version: 1 } };
+const PUBLISHED = {
+  topic: "t",
+  partition: 1,
+  offset: 7,
+  timestamp: 1700000000000,
+  envelope: JSON.parse(envelopeOf(BODY)),
+};
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "lfsproxy-client-"));
@@ -251,6 +258,43 @@ test("an answer of success that breaks off leaves the outcome unknown", async ()
       response.write("{", () => response.destroy());
     });
   await assert.rejects(upload(url, "t", BODY), { code: "outcome-unknown", status: 201 });
+});
+
+test("an answer of success that names no record leaves the outcome unknown", async () => {
+  for (const odd of [null, {}, [], { ...PUBLISHED, offset: "7" }, { ...PUBLISHED, envelope: { lfs_version: 1 } }]) {
+    answer = (request, response) => request.resume().on("end", () => json(response, 201, "application/json", odd));
+    await assert.rejects(upload(url, "t", BODY), { code: "outcome-unknown", status: 201, retriable: false });
+  }
+});
+
+test("a file that grows meanwhile is sent as long as it was, and one that shrinks is not published", async () => {
+  const changing = join(folder, "changing");
+  await writeFile(changing, BODY);
+  const after = (change) => ({
+    fetch: async (...asked) => {
+      await change();
+      return fetch(...asked);
+    },
+  });
+  await upload(
+    url,
+    "t",
+    { path: changing },
+    after(() => appendFile(changing, "more")),
+  );
+  assert.equal(received[0].length, BODY.length);
+  await assert.rejects(
+    upload(
+      url,
+      "t",
+      { path: changing },
+      after(() => truncate(changing, 1_000_000)),
+    ),
+    {
+      message: "the body ended 2000004 bytes before its length",
+    },
+  );
+  assert.equal(received.length, 1);
 });
 
 test("what reading the body throws is what the upload throws", async () => {
