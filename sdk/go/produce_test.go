@@ -112,6 +112,28 @@ func TestUploadRefused(t *testing.T) {
 	}
 }
 
+func TestUploadAnsweredByNoProxy(t *testing.T) {
+	for _, answer := range []string{
+		"", "{}", "null", "[]", `{"topic":"t","partition":0,"offset":7,"timestamp":0}`,
+		`{"topic":"t","partition":0,"offset":7,"timestamp":0,"envelope":{"lfs_version":1}}`,
+		`{"topic":"t","partition":0,"offset":"7","timestamp":0,"envelope":` + string(envelopeOf(key, blob)) + `}`,
+	} {
+		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusCreated)
+			io.WriteString(w, answer) //nolint:errcheck // the client reads it or fails
+		}))
+		uploader, err := NewUploader(proxy.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		record, err := uploader.Upload(t.Context(), "t", strings.NewReader("hello"), UploadOptions{})
+		proxy.Close()
+		if err == nil || record != (Record{}) {
+			t.Errorf("%s is read as %+v", answer, record)
+		}
+	}
+}
+
 func TestUploadCutOff(t *testing.T) {
 	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	defer proxy.Close()

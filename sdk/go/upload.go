@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -119,10 +120,33 @@ func (u *Uploader) Upload(ctx context.Context, topic string, body io.Reader, opt
 	if err != nil {
 		return Record{}, fmt.Errorf("lfs: the upload was published, but its answer is cut off: %w", err)
 	}
-	record := Record{Location: response.Header.Get("Location")}
-	if err := json.Unmarshal(answer, &record); err != nil {
+	record, err := recordOf(answer)
+	if err != nil {
 		return Record{}, fmt.Errorf("lfs: the upload was published, but its answer cannot be read: %w", err)
 	}
+	record.Location = response.Header.Get("Location")
+	return record, nil
+}
+
+// recordOf reads what the proxy says of a published record. What answers 201 may be no proxy.
+func recordOf(answer []byte) (record Record, err error) {
+	if err := json.Unmarshal(answer, &record); err != nil {
+		return Record{}, err
+	}
+	var raw struct {
+		Envelope json.RawMessage `json:"envelope"`
+	}
+	if err := json.Unmarshal(answer, &raw); err != nil {
+		return Record{}, err
+	}
+	envelope, err := ParseEnvelope(raw.Envelope)
+	if err != nil {
+		return Record{}, err
+	}
+	if envelope == nil || record.Topic == "" {
+		return Record{}, errors.New("it names no record")
+	}
+	record.Envelope = *envelope
 	return record, nil
 }
 
