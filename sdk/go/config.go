@@ -90,7 +90,7 @@ func ConfigFromEnvironment() (Config, error) {
 	default:
 		return Config{}, fmt.Errorf("lfs: LFS_S3_PATH_STYLE is %q, true or false is needed", style)
 	}
-	if err := checkEndpoint(config.Endpoint); err != nil {
+	if err := checkStore(config.Endpoint); err != nil {
 		return Config{}, fmt.Errorf("lfs: LFS_S3_ENDPOINT %w", err)
 	}
 	return config, nil
@@ -120,7 +120,7 @@ func New(ctx context.Context, config Config) (*Client, error) {
 	if config.MaxSize < 0 {
 		return nil, fmt.Errorf("lfs: Config.MaxSize is %d, 0 or more is needed", config.MaxSize)
 	}
-	if err := checkEndpoint(config.Endpoint); err != nil {
+	if err := checkStore(config.Endpoint); err != nil {
 		return nil, fmt.Errorf("lfs: Config.Endpoint %w", err)
 	}
 	config.Region = or(config.Region, DefaultRegion)
@@ -184,6 +184,17 @@ func (c namedCredentials) Retrieve(ctx context.Context) (aws.Credentials, error)
 		return found, credentialsError{err}
 	}
 	return found, nil
+}
+
+// checkStore refuses what the proxy refuses, too: a store is at the root of its URL.
+func checkStore(endpoint string) error {
+	if err := checkEndpoint(endpoint); err != nil {
+		return err
+	}
+	if parsed, err := url.Parse(endpoint); err != nil || strings.Trim(parsed.Path, "/") != "" || parsed.RawQuery != "" || parsed.User != nil {
+		return fmt.Errorf("is %q, a URL without a path, query or user name is needed", endpoint)
+	}
+	return nil
 }
 
 func checkEndpoint(endpoint string) error {

@@ -372,9 +372,13 @@ func TestFromEnvironment(t *testing.T) {
 	if signed := store.requests[0].Header.Get("Authorization"); !strings.Contains(signed, "/eu-central-1/s3/") {
 		t.Errorf("signed by %s", signed)
 	}
-	for name, text := range map[string]string{"LFS_S3_PATH_STYLE": "perhaps", "LFS_S3_ENDPOINT": "localhost:9000"} {
+	for _, wrong := range [][2]string{
+		{"LFS_S3_PATH_STYLE", "perhaps"}, {"LFS_S3_ENDPOINT", "localhost:9000"}, {"LFS_S3_ENDPOINT", "http://localhost/s3"},
+		{"LFS_S3_ENDPOINT", "http://localhost?x"}, {"LFS_S3_ENDPOINT", "http://me@localhost"},
+	} {
+		name := wrong[0]
 		t.Run(name, func(t *testing.T) {
-			t.Setenv(name, text)
+			t.Setenv(name, wrong[1])
 			if _, err := FromEnvironment(t.Context()); err == nil || !strings.Contains(err.Error(), name) {
 				t.Errorf("%v", err)
 			}
