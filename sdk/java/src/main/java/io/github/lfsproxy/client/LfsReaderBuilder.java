@@ -1,5 +1,7 @@
 package io.github.lfsproxy.client;
 
+import java.net.URI;
+import java.net.URISyntaxException;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.Collection;
@@ -40,6 +42,7 @@ public final class LfsReaderBuilder {
   public LfsReaderBuilder environment(Map<String, String> environment) {
     bucket = variable(environment, "LFS_S3_BUCKET", "kafscale");
     endpoint = variable(environment, "LFS_S3_ENDPOINT", null);
+    checkEndpoint("LFS_S3_ENDPOINT", endpoint);
     region = variable(environment, "LFS_S3_REGION", "us-east-1");
     pathStyle = flag("LFS_S3_PATH_STYLE", variable(environment, "LFS_S3_PATH_STYLE", "false"));
     return this;
@@ -57,6 +60,30 @@ public final class LfsReaderBuilder {
     }
     throw new IllegalArgumentException(
         String.format("%s is %s: true or false is needed", name, text));
+  }
+
+  private static void checkEndpoint(String name, String text) {
+    if (text != null && !text.isEmpty() && !isPlace(text)) {
+      throw new IllegalArgumentException(
+          String.format(
+              "%s is %s: a URL such as http://localhost:9000 without a path, query or user name is"
+                  + " needed",
+              name, text));
+    }
+  }
+
+  private static boolean isPlace(String text) {
+    try {
+      URI url = new URI(text);
+      String place = url.getRawAuthority();
+      return ("http".equals(url.getScheme()) || "https".equals(url.getScheme()))
+          && place != null
+          && !place.contains("@")
+          && (url.getRawPath().isEmpty() || url.getRawPath().equals("/"))
+          && url.getRawQuery() == null;
+    } catch (URISyntaxException error) {
+      return false;
+    }
   }
 
   /** The bucket that holds the blobs. */
@@ -156,6 +183,7 @@ public final class LfsReaderBuilder {
     if (bucket == null || bucket.isEmpty()) {
       throw new IllegalArgumentException("a bucket is needed");
     }
+    checkEndpoint("endpoint", endpoint);
     return new LfsReader(this);
   }
 

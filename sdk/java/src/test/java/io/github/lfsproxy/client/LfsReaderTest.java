@@ -458,4 +458,21 @@ class LfsReaderTest {
                 () -> LfsReader.fromEnvironment(Map.of("LFS_S3_PATH_STYLE", "maybe"))));
     assertTrue(error.getMessage().contains("LFS_S3_PATH_STYLE is maybe"), error.getMessage());
   }
+
+  @Test
+  void endpointThatCannotBeUsedIsRefusedByName() {
+    for (String wrong :
+        List.of(
+            "here", "localhost:9000", "ftp://x", "http://", "http://x/p", "http://x?q", "no url")) {
+      IllegalArgumentException given =
+          assertThrows(
+              IllegalArgumentException.class, () -> builder().endpoint(wrong).build(), wrong);
+      assertTrue(given.getMessage().startsWith("endpoint is " + wrong), given.getMessage());
+      Map<String, String> environment = Map.of("LFS_S3_ENDPOINT", wrong);
+      IllegalArgumentException error =
+          assertThrows(
+              IllegalArgumentException.class, () -> LfsReader.fromEnvironment(environment), wrong);
+      assertTrue(error.getMessage().startsWith("LFS_S3_ENDPOINT is " + wrong), error.getMessage());
+    }
+  }
 }
