@@ -38,7 +38,7 @@ GO = Library(
     "go",
     ("go", "gofmt", "gcc"),
     (
-        ("sh", "-c", 'test -z "$(gofmt -l . | tee /dev/stderr)"'),
+        ("sh", "-c", 'unformatted=$(gofmt -l .); echo "$unformatted"; test -z "$unformatted"'),
         ("go", "vet", *GO_MODULES),
         ("go", "test", *GO_MODULES),
     ),
