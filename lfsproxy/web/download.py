@@ -195,7 +195,11 @@ def _presign_asked(query: bytes) -> bool:
     given = parse_qs(query, True)
     values = given.pop(b"presign", [b"false"])
     if given:
-        raise BadRequest(f"unknown option {next(iter(given))[:80]!r}; there is presign")
+        raise BadRequest(f"unknown option {_shown(next(iter(given)))}; there is presign")
     if len(values) != 1 or values[0] not in (b"true", b"false"):
-        raise BadRequest(f"presign is {values[-1][:80]!r}: true or false, once, is needed")
+        raise BadRequest(f"presign is {_shown(values[-1])}: true or false, once, is needed")
     return bool(values[0] == b"true")
+
+
+def _shown(value: bytes) -> str:
+    return repr(value[:80].decode("utf-8", "replace"))

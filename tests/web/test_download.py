@@ -124,6 +124,10 @@ class PayloadTests(DownloadCase):
         )
         self.assertEqual(self.get(f"{PATH}?presign=false").body, BLOB)
 
+    def test_a_wrong_query_is_quoted_as_text(self) -> None:
+        self.assertIn("unknown option 'foo'", self.get(f"{PATH}?foo=1").json["detail"])
+        self.assertIn("presign is 'yes'", self.get(f"{PATH}?presign=yes").json["detail"])
+
     def test_what_cannot_be_asked_for(self) -> None:
         for path in (
             f"{PATH}?presign=yes",
