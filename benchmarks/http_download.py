@@ -9,7 +9,6 @@ verifies nothing. Needs curl, and boto3 and psutil (extra ``test``).
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -19,7 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.http_upload import write_file
-from benchmarks.stack import BUCKET, MIB, TOPIC, Series, Servers, measure, report, s3_client, servers
+from benchmarks.stack import (
+    BUCKET,
+    MIB,
+    TOPIC,
+    Series,
+    Servers,
+    measure,
+    report,
+    s3_client,
+    servers,
+    transfer_options,
+)
 
 READ = MIB
 
@@ -53,12 +63,7 @@ def download(running: Servers, record: Any, count: int = 1) -> None:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--mib", type=int, default=1024)
-    options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--at-once", type=int, default=16)
-    options.add_argument("--at-once-mib", type=int, default=256)
-    chosen = options.parse_args()
+    chosen = transfer_options(__doc__)
     direct, proxied = Series("boto3 straight from the store"), Series("HTTP through the proxy")
     with tempfile.TemporaryDirectory() as folder, servers() as running:
         large, small = (upload(running, folder, mib) for mib in (chosen.mib, chosen.at_once_mib))

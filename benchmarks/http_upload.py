@@ -8,7 +8,6 @@ several files at once and prints the peak memory again. Needs curl, and boto3 an
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import tempfile
@@ -16,7 +15,18 @@ import uuid
 from functools import partial
 from pathlib import Path
 
-from benchmarks.stack import BUCKET, MIB, TOPIC, Series, Servers, measure, report, s3_client, servers
+from benchmarks.stack import (
+    BUCKET,
+    MIB,
+    TOPIC,
+    Series,
+    Servers,
+    measure,
+    report,
+    s3_client,
+    servers,
+    transfer_options,
+)
 
 BLOCK = 16 * MIB
 
@@ -44,12 +54,7 @@ def write_file(path: Path, mib: int) -> None:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--mib", type=int, default=1024)
-    options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--at-once", type=int, default=16)
-    options.add_argument("--at-once-mib", type=int, default=256)
-    chosen = options.parse_args()
+    chosen = transfer_options(__doc__)
     straight, proxied = Series("boto3 straight to the store"), Series("HTTP through the proxy")
     with tempfile.TemporaryDirectory() as folder, servers() as running:
         large, small = Path(folder, "large"), Path(folder, "small")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import statistics
@@ -17,6 +18,16 @@ from tests.integration.proxy import ProxyProcess
 BUCKET = "kafscale"
 MIB = 1024 * 1024
 TOPIC = "benchmark"
+
+
+def transfer_options(description: str | None) -> argparse.Namespace:
+    """The options of a benchmark that moves files over HTTP: one by one in rounds, then several at once."""
+    options = argparse.ArgumentParser(description=description)
+    options.add_argument("--mib", type=int, default=1024)
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--at-once", type=int, default=16)
+    options.add_argument("--at-once-mib", type=int, default=256)
+    return options.parse_args()
 
 
 @attrs.frozen

@@ -152,12 +152,19 @@ class Downloads:
         """
         record = await self.log.read(topic, partition, offset, KEPT_VALUE)
         envelope = parse_envelope(record.value)
+        size, checksum = record.size, record.sha256
         if envelope is not None:
-            return Found(
-                *(topic, partition, offset, record.headers),
-                *(envelope.content_length, envelope.checksum, envelope, None),
-            )
-        return Found(topic, partition, offset, record.headers, record.size, record.sha256, None, record.value)
+            size, checksum = envelope.content_length, envelope.checksum
+        return Found(
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            headers=record.headers,
+            size=size,
+            checksum=checksum,
+            envelope=envelope,
+            value=record.value if envelope is None else None,
+        )
 
     def check(self, found: Found) -> None:
         """Raise EnvelopeNotAllowed for an envelope that points to where this topic's blobs are not."""
