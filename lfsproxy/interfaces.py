@@ -122,6 +122,15 @@ class NotConditional(StoreRefused):
     """The store does not know If-None-Match, so that it cannot say who was first."""
 
 
+class OtherBytes(StoreRefused):
+    """There is a blob with other bytes under the key."""
+
+    http_status = 409
+    problem = "other-bytes"
+    title = "The upload has other bytes"
+    result = "client_error"
+
+
 class IResumableStore(Interface):
     """What uploads that outlive a process need of the bucket. Calls raise StoreUnavailable, StoreRefused.
 
@@ -141,7 +150,8 @@ class IResumableStore(Interface):
     async def create_object(key: str, buffers: Sequence[Buffer]) -> bool:
         """Write a small object that is not there yet; False when there is one with other bytes.
 
-        So of several that create one key with bytes of their own, exactly one is told True. Raises
+        True when it has these bytes, whoever wrote them: so of several that create one key with bytes of
+        their own, exactly one is told True, also when its first try was answered late or never. Raises
         NotConditional where the store does not know If-None-Match.
         """
 
@@ -160,7 +170,8 @@ class IResumableStore(Interface):
     async def put_blob(
         key: str, content_type: str, metadata: Mapping[str, str], buffers: Sequence[Buffer]
     ) -> None:
-        """Store a blob in one request. One with the same bytes that is there already is no error."""
+        """Store a blob in one request. One with the same bytes that is there already is no error; raises
+        OtherBytes where it has others."""
 
     async def begin_parts(key: str, content_type: str, metadata: Mapping[str, str]) -> str:
         """Begin a multipart upload; its id."""
@@ -168,9 +179,12 @@ class IResumableStore(Interface):
     async def put_part(key: str, upload_id: str, number: int, buffers: Sequence[Buffer]) -> StoredPart:
         """Store a part, over any that has its number."""
 
-    async def complete_parts(key: str, upload_id: str, parts: Sequence[StoredPart], length: int) -> None:
+    async def complete_parts(key: str, upload_id: str, parts: Sequence[StoredPart], length: int) -> bool:
         """Make the blob of these very parts visible; done already is no error. No part that was replaced
-        since is taken: StoreRefused."""
+        since is taken: StoreRefused.
+
+        False where there is a blob of that length and the store does not say whether it is of these parts.
+        """
 
     async def remove_parts(key: str, blob: bool) -> None:
         """Abort every multipart upload to ``key``, and with ``blob`` delete the object too. Never raises:

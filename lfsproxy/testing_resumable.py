@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from lfsproxy.checksums import Buffer, Checksum
 from lfsproxy.errors import StoreRefused
-from lfsproxy.interfaces import IResumableStore, StateObject, StoredPart
+from lfsproxy.interfaces import IResumableStore, OtherBytes, StateObject, StoredPart
 from lfsproxy.testing import Faults, MemoryBlob
 
 
@@ -56,7 +56,7 @@ class MemoryResumableStore(Faults):
         data = b"".join(buffers)
         await self._pass("create_object")
         if self.conditional and key in self.objects:
-            return False
+            return self.objects[key][0] == data
         self.objects[key] = (data, self._clock.seconds())
         return True
 
@@ -89,7 +89,7 @@ class MemoryResumableStore(Faults):
         blob = MemoryBlob(b"".join(buffers), content_type, dict(metadata))
         await self._pass("put_blob")
         if self.blobs.setdefault(key, blob).data != blob.data:
-            raise StoreRefused(f"there is another object at {self.bucket}/{key}")
+            raise OtherBytes(f"there is another object at {self.bucket}/{key}")
 
     async def begin_parts(self, key: str, content_type: str, metadata: Mapping[str, str]) -> str:
         await self._pass("begin_parts")
@@ -108,11 +108,11 @@ class MemoryResumableStore(Faults):
 
     async def complete_parts(
         self, key: str, upload_id: str, parts: Sequence[StoredPart], length: int
-    ) -> None:
+    ) -> bool:
         await self._pass("complete_parts")
         if upload_id not in self.uploads:
             if key in self.blobs and len(self.blobs[key].data) == length:
-                return
+                return False
             raise StoreRefused(f"there is no upload {upload_id}")
         stored = self.uploads[upload_id][1]
         for part in parts:
@@ -121,6 +121,7 @@ class MemoryResumableStore(Faults):
         data = b"".join(stored[part.number] for part in parts)
         self.blobs[key] = MemoryBlob(data, *self._described[upload_id])
         del self.uploads[upload_id]
+        return True
 
     async def remove_parts(self, key: str, blob: bool) -> None:
         self.uploads = {id: kept for id, kept in self.uploads.items() if kept[0] != key}

@@ -1,11 +1,10 @@
 """From a mark that is complete to a published record, at most once whatever dies on the way.
 
-    complete ─▶ blob whole ─▶ checksum right ─▶ ``publishing`` created ─▶ published ─▶ ``result``
-                                                          │ by another
-                                                          └─▶ wait for ``result``, look into the log
+    complete ─▶ blob whole ─▶ checksum right ─▶ intent created ─▶ published ─▶ ``result``
+                                                    │ by another
+                                                    └─▶ wait for ``result``, look into the log
 
-Only who creates ``publishing`` may produce. Its end is created in the same place: an upload that is given up
-gets a ``publishing`` that says so, and then nobody may produce any more.
+Only who creates the intent may produce, and only for START_SECONDS: see lfsproxy.resumable.fence.
 """
 
 from __future__ import annotations
@@ -22,15 +21,31 @@ from lfsproxy.budget import MemoryBudget
 from lfsproxy.checksums import new_checksum
 from lfsproxy.claimcheck import SURELY_NOT_PUBLISHED
 from lfsproxy.envelope import Envelope
-from lfsproxy.errors import BrokerUnavailable, ChecksumMismatch, LfsError, OutcomeUnknown, StoreUnavailable
+from lfsproxy.errors import (
+    BrokerUnavailable,
+    ChecksumMismatch,
+    LfsError,
+    OutcomeUnknown,
+    StoreRefused,
+    StoreUnavailable,
+)
 from lfsproxy.interfaces import IEnvelopePublisher, IMetrics, IResumableStore, Published
-from lfsproxy.resumable.errors import OutcomeStaysUnknown, UploadBusy, UploadGone
+from lfsproxy.resumable.errors import OutcomeStaysUnknown, UploadBusy, UploadGone, UploadNotFound
+from lfsproxy.resumable.fence import RESULT, UNKNOWN, VOID, Fence, Stand, is_fence
 from lfsproxy.resumable.readback import checksum_of_blob
 from lfsproxy.resumable.state import Found, Info, UploadState
+from lfsproxy.resumable.voids import Voids
 
 PATH = "tus"
 GRACE_SECONDS = 30.0
+"""How long after an intent and the time that a publish may take the log is believed to show it or not."""
+
+START_SECONDS = 25.0
+"""How long after an intent its creator may begin to publish. What comes between, the answer to the intent and one
+look at the store, may take any time; so the rest of GRACE_SECONDS is for the log to show the record."""
+
 POLL_SECONDS = 2.0
+INTENT_TRIES = 5
 
 
 @attrs.frozen
@@ -43,6 +58,7 @@ class Publication:
     metrics: IMetrics
     clock: IReactorTime
     nonce: Callable[[], str]
+    voids: Voids
     _log = Logger()
 
     async def finish(self, state: UploadState, found: Found) -> Published:
@@ -51,26 +67,35 @@ class Publication:
         Raises ChecksumMismatch (the upload is gone then), the publisher's errors, OutcomeUnknown,
         OutcomeStaysUnknown, UploadGone, or a store error; after all but the first it may be asked again.
         """
-        result = await state.read("result") if found.has("result") else None
-        if result is not None:
-            return _published(result)
-        intent = await state.must_be_alive(found)
-        if intent is not None:
-            return await self._outcome(state, found, intent)
+        fence = await self._not_ours(state, await state.must_be_alive(found))
+        if fence.stand is not Stand.FREE:
+            return await self._others(state, found, fence)
         envelope = await self._whole_blob(state, found)
-        return await self._publish(state, found, envelope)
+        return await self._publish(state, found, fence, envelope)
+
+    async def _not_ours(self, state: UploadState, fence: Fence) -> Fence:
+        """The fence, where an intent of ours by which nothing was published is void at last."""
+        if fence.stand is Stand.TAKEN and fence.intent is not None and self.voids.knows(fence.intent["nonce"]):
+            if not await self.voids.make(state, fence.intent["nonce"]):
+                raise StoreUnavailable(f"the upload {state.id} cannot be published yet: send it again")
+            return attrs.evolve(fence, stand=Stand.FREE)
+        return fence
 
     async def _whole_blob(self, state: UploadState, found: Found) -> Envelope:
         info, mark = found.info, found.mark
-        length = mark.offset
+        length, known = mark.offset, mark.checksum
         if mark.multipart is not None:
-            await self.store.complete_parts(info.blob_key, mark.multipart, mark.parts, length)
+            sure = await self.store.complete_parts(info.blob_key, mark.multipart, mark.parts, length)
+            if not sure:
+                known = None
         options = info.options
-        checksum = mark.checksum
+        checksum = known
         if checksum is None:
             running = new_checksum(options.algorithm)
             await checksum_of_blob(self.store, self.budget, info.blob_key, length, running)
             checksum = running.hexdigest()
+            if mark.checksum not in (None, checksum):
+                raise StoreRefused(f"the blob {info.blob_key} does not have the bytes that were sent")
         if options.checksum is not None and checksum != options.checksum:
             mismatch = ChecksumMismatch(options.algorithm, options.checksum, checksum)
             await self.give_up(state, found.info, str(mismatch), mismatch)
@@ -84,30 +109,30 @@ class Publication:
             checksum=checksum,
         )
 
-    async def _publish(self, state: UploadState, found: Found, envelope: Envelope) -> Published:
+    async def _publish(self, state: UploadState, found: Found, fence: Fence, envelope: Envelope) -> Published:
         info, options = found.info, found.info.options
         first = await self.publisher.log_end(info.topic, info.partition)
         value = envelope.to_bytes()
-        intent = {"nonce": self.nonce(), "value": value.decode("utf-8"), "first": first}
-        if not await state.create_json("publishing", intent):
-            now = await state.find()
-            other = await state.must_be_alive(now)
-            if other is None:
-                raise StoreUnavailable(
-                    f"another request could not publish the upload {info.id}: send it again"
-                )
-            return await self._outcome(state, now, other)
-        if await state.read("info") is None:
-            # It was given up, blob and all, between our look and our intent.
-            await state.delete("publishing")
-            raise UploadGone(f"the upload {info.id} is gone")
+        nonce = self.nonce()
+        intent = {"nonce": nonce, "value": value.decode("utf-8"), "first": first}
+        began = self.clock.seconds()
+        try:
+            others = await self._intend(state, fence, intent)
+            if others is None:
+                await self._must_not_be_removed(state, began)
+        except BaseException:
+            # It may be there, or land later: nothing was published by it.
+            self.voids.make_later(state, nonce)
+            raise
+        if others is not None:
+            return await self._others(state, *others)
         started = self.clock.seconds()
         try:
             record = await self.publisher.publish(
                 info.topic, info.partition, options.key, value, options.headers, options.timestamp
             )
         except SURELY_NOT_PUBLISHED:
-            await self._withdraw(state)
+            await self.voids.make(state, nonce)
             raise
         except Exception as error:
             raise OutcomeUnknown(
@@ -118,18 +143,46 @@ class Publication:
         await self._published(state, found, record)
         return record
 
-    async def _withdraw(self, state: UploadState) -> None:
-        """Nothing was published: let others try. Where that fails the outcome stays unknown to them."""
-        try:
-            await state.delete("publishing")
-        except LfsError as error:
-            self._log.warn("the intent to publish {id} stays: {error}", id=state.id, error=error)
+    async def _intend(
+        self, state: UploadState, fence: Fence, intent: dict[str, Any]
+    ) -> tuple[Found, Fence] | None:
+        """Create the next intent; None where that is ours, else what others have made of the upload."""
+        for _ in range(INTENT_TRIES):
+            if await state.create_json(fence.next_intent, intent):
+                return None
+            try:
+                now = await state.find()
+            except UploadNotFound as error:
+                raise UploadGone(f"the upload {state.id} is gone") from error
+            fence = await state.must_be_alive(now)
+            if fence.stand is not Stand.FREE:
+                return now, fence
+        raise StoreUnavailable(f"others could not publish the upload {state.id}: send it again")
+
+    async def _others(self, state: UploadState, found: Found, fence: Fence) -> Published:
+        if fence.stand is Stand.PUBLISHED:
+            return await self._result(state)
+        return await self._outcome(state, found, fence)
+
+    async def _must_not_be_removed(self, state: UploadState, began: float) -> None:
+        if await state.read("info") is None:
+            # It was removed, fence and all, between our look and our intent.
+            raise UploadGone(f"the upload {state.id} is gone")
+        if self.clock.seconds() - began > START_SECONDS:
+            # Whoever looks for the record may have given up by the time that it is in the log.
+            raise StoreUnavailable(f"the store was too slow to publish the upload {state.id}: send it again")
+
+    async def _result(self, state: UploadState) -> Published:
+        result = await state.read(RESULT)
+        if result is None:
+            raise UploadNotFound(f"there is no upload {state.id}")
+        return _published(result)
 
     async def _published(self, state: UploadState, found: Found, record: Published) -> None:
         """Note it, once: then the upload counts, and what only its making needed goes."""
         info = found.info
         try:
-            first = await state.create_json("result", {"nonce": self.nonce(), **attrs.asdict(record)})
+            first = await state.create_json(RESULT, {"nonce": self.nonce(), **attrs.asdict(record)})
             if first:
                 seconds = self._seconds(info)
                 self.metrics.upload(PATH, info.topic, "ok", found.mark.offset, seconds)
@@ -139,7 +192,7 @@ class Publication:
             self._log.warn("the result of the upload {id} is not noted: {error}", id=info.id, error=error)
 
     async def _tidy(self, state: UploadState, found: Found) -> None:
-        names = [one.key.rpartition("/")[2] for one in await self.store.list_objects(state.key(""))]
+        names = await state.names()
         marks = sorted(name for name in names if name.startswith("mark-"))
         for name in [*marks[:-1], *(name for name in names if name.startswith("tail-"))]:
             await state.delete(name)
@@ -147,11 +200,11 @@ class Publication:
             # One that was begun by a process which died before it could say so.
             await self.store.remove_parts(found.info.blob_key, blob=False)
 
-    async def _outcome(self, state: UploadState, found: Found, intent: dict[str, Any]) -> Published:
+    async def _outcome(self, state: UploadState, found: Found, fence: Fence) -> Published:
         """What came of another's intent: its result, else what the log has."""
-        info = found.info
-        listed = {one.key: one.age for one in await self.store.list_objects(state.key("publishing"))}
-        left = self.publisher.publish_seconds + GRACE_SECONDS - listed.get(state.key("publishing"), 0.0)
+        info, intent = found.info, fence.intent or {}
+        listed = {one.key: one.age for one in await self.store.list_objects(state.key(fence.name))}
+        left = self.publisher.publish_seconds + GRACE_SECONDS - listed.get(state.key(fence.name), 0.0)
         deadline = self.clock.seconds() + left
         looked = False
         while True:
@@ -164,13 +217,13 @@ class Publication:
                 if record is not None:
                     await self._published(state, found, record)
                     return record
-            result = await state.read("result")
-            if result is not None:
-                return _published(result)
+            names = await state.names()
+            if RESULT in names:
+                return await self._result(state)
+            if f"{VOID}{intent['nonce']}" in names:
+                raise BrokerUnavailable(f"the upload {info.id} could not be published: send it again")
             if over:
                 await self._unknown(state, info)
-            if await state.read("publishing") is None:
-                raise BrokerUnavailable(f"the upload {info.id} could not be published: send it again")
             await deferLater(self.clock, min(POLL_SECONDS, max(0.0, deadline - self.clock.seconds())))
 
     async def _unknown(self, state: UploadState, info: Info) -> None:
@@ -179,7 +232,7 @@ class Publication:
             f"whoever was publishing the upload {info.id} died, and {info.topic}, partition "
             f"{info.partition}, does not show its s3_key {info.blob_key}"
         )
-        if await state.create_json("unknown", {"nonce": self.nonce(), "why": why}):
+        if await state.create_json(UNKNOWN, {"nonce": self.nonce(), "why": why}):
             self.metrics.orphan("unknown_outcome")
             self.metrics.upload(PATH, info.topic, "broker_error", 0, self._seconds(info))
             self._log.warn(
@@ -191,34 +244,37 @@ class Publication:
         return max(0.0, self.clock.seconds() - info.created)
 
     async def give_up(self, state: UploadState, info: Info, why: str, error: LfsError | None = None) -> None:
-        """End an upload: its bytes go unless it was published, its state goes always.
+        """End an upload: its bytes go unless it was published, and its state but for the fence.
 
         ``error`` is why, for the metrics; else it is a cancelled one. Raises UploadBusy while it is being
         published, or a store error.
         """
-        if await state.create_json("publishing", {"nonce": self.nonce(), "given_up": why}):
-            self.metrics.upload(
-                PATH, info.topic, error.result if error else "cancelled", 0, self._seconds(info)
-            )
-            if isinstance(error, ChecksumMismatch):
-                self.metrics.checksum_mismatch(PATH)
-            given_up = True
-        else:
-            found = await state.find()
-            intent = await state.read("publishing") or {}
-            given_up = bool(intent.get("given_up"))
-            if not given_up and not found.has("result") and not found.has("unknown"):
+        for _ in range(INTENT_TRIES):
+            names = await state.names()
+            fence = await self._not_ours(state, await state.fence(names))
+            if fence.stand is Stand.TAKEN:
                 raise UploadBusy(f"the upload {info.id} is being published")
-        await self.remove(state, info.blob_key if given_up else None)
+            if fence.stand is not Stand.FREE:
+                break
+            if await state.create_json(fence.next_intent, {"nonce": self.nonce(), "given_up": why}):
+                result = error.result if error else "cancelled"
+                self.metrics.upload(PATH, info.topic, result, 0, self._seconds(info))
+                if isinstance(error, ChecksumMismatch):
+                    self.metrics.checksum_mismatch(PATH)
+        else:
+            raise StoreUnavailable(f"the upload {info.id} could not be ended: send it again")
+        # Who removes it removes the blob before ``info``: where that is gone, so is this upload's blob, or it was published.
+        given_up = fence.stand is Stand.GIVEN_UP and "info" in names
+        await self._remove(state, info.blob_key if given_up else None)
 
-    async def remove(self, state: UploadState, blob_key: str | None) -> None:
+    async def _remove(self, state: UploadState, blob_key: str | None) -> None:
         """Delete what an upload left, in an order that any replica can go on with; ``blob_key``: that too."""
         if blob_key is not None:
             await self.store.remove_parts(blob_key, blob=True)
-        names = [one.key.rpartition("/")[2] for one in await self.store.list_objects(state.key(""))]
-        # Without ``info`` nobody finds it; ``publishing`` keeps others from publishing until then.
-        for name in sorted(names, key=lambda name: (name == "publishing") - (name == "info")):
-            await state.delete(name)
+        # Without ``info`` nobody finds it. The fence stays for FENCE_SECONDS, for requests that are late.
+        for name in sorted(await state.names(), key=lambda name: name != "info"):
+            if not is_fence(name):
+                await state.delete(name)
 
 
 def _published(document: dict[str, Any]) -> Published:

@@ -3,9 +3,7 @@
     lfs-uploads/{id}/info           what the upload is; written once, first
     lfs-uploads/{id}/mark-00000007  how far it is: parts, length, and which tail goes behind the parts
     lfs-uploads/{id}/tail-{nonce}   bytes behind the last part that do not fill one
-    lfs-uploads/{id}/publishing     who may publish, and what; or that nobody may any more
-    lfs-uploads/{id}/result         the published record
-    lfs-uploads/{id}/unknown        it is not known whether there is one
+    and what lfsproxy.resumable.fence names: who may publish, and what came of it
 
 Every object is created (If-None-Match: *) and never changed. The mark with the highest number holds; the
 next one is created by whoever worked from it, and only one of several can, so that what a client was told
@@ -17,13 +15,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import attrs
 
 from lfsproxy.interfaces import Header, IResumableStore, StateObject, StoredPart
 from lfsproxy.resumable.errors import UploadGone, UploadNotFound
+from lfsproxy.resumable.fence import INTENT, Fence, Stand, judge, last_intent
 
 ROOT = "lfs-uploads/"
 KEPT_MARKS = 16
@@ -160,19 +159,34 @@ class UploadState:
         return None if data is None else json.loads(data)
 
     async def create_json(self, name: str, document: dict[str, Any]) -> bool:
-        """Write a JSON object that is not there yet; False where there is one, with other content."""
+        """Write a JSON object that is not there yet; False where there is one, with other content. A nonce in
+        it tells ours from another's, also where an answer was lost."""
         return await self.store.create_object(self.key(name), [_dump(document)])
 
     async def delete(self, name: str) -> None:
         """Delete an object of the upload."""
         await self.store.delete_object(self.key(name))
 
-    async def must_be_alive(self, found: Found) -> dict[str, Any] | None:
-        """What ``publishing`` says, None where there is none. Raises UploadGone where nobody may publish."""
-        intent = await self.read("publishing") if found.has("publishing") else None
-        if intent is not None and intent.get("given_up"):
-            raise UploadGone(f"the upload {self.id} is gone: {intent['given_up']}")
-        return intent
+    async def fence(self, names: Collection[str]) -> Fence:
+        """Who may publish, by the objects of these names. Raises UploadNotFound where they are being removed."""
+        number = last_intent(names)
+        if not number:
+            return judge(names, None)
+        intent = await self.read(f"{INTENT}{number:08d}")
+        if intent is None:
+            raise UploadNotFound(f"there is no upload {self.id}")
+        return judge(names, intent)
+
+    async def must_be_alive(self, found: Found) -> Fence:
+        """Who may publish. Raises UploadGone where nobody may any more."""
+        fence = await self.fence(found.objects)
+        if fence.stand is Stand.GIVEN_UP:
+            raise UploadGone(f"the upload {self.id} is gone: {fence.given_up}")
+        return fence
+
+    async def names(self) -> list[str]:
+        """The names of all objects of the upload."""
+        return [one.key.rpartition("/")[2] for one in await self.store.list_objects(self.key(""))]
 
 
 def idle_seconds(objects: Iterable[StateObject]) -> float:

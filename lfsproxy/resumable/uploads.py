@@ -30,9 +30,11 @@ from lfsproxy.resumable.errors import (
     UploadNotFound,
     WrongOffset,
 )
+from lfsproxy.resumable.fence import FENCE_SECONDS, Stand
 from lfsproxy.resumable.publication import Publication
 from lfsproxy.resumable.session import UploadSession
 from lfsproxy.resumable.state import ROOT, Found, Info, Mark, UploadOptions, UploadState, idle_seconds
+from lfsproxy.resumable.voids import Voids
 
 KNOWN_CHECKSUMS = 1000
 """Running checksums that are remembered between the requests of one upload."""
@@ -75,7 +77,10 @@ class ResumableUploads:
         self._publisher = publisher
         self._budget = budget
         self._nonce = nonce
-        self._publication = Publication(store, publisher, budget, claims.metrics, claims.clock, nonce)
+        self._voids = Voids(claims.clock)
+        self._publication = Publication(
+            store, publisher, budget, claims.metrics, claims.clock, nonce, self._voids
+        )
         self._busy: set[str] = set()
         self._running: OrderedDict[str, tuple[int, Checksum]] = OrderedDict()
         self._supported: bool | None = None
@@ -90,7 +95,8 @@ class ResumableUploads:
         self._sweeps.start(min(LONGEST_SWEEP_SECONDS, self.expiry / 2))
 
     def stop(self) -> None:
-        """Remove no more."""
+        """Remove no more, and make no more intents void."""
+        self._voids.close()
         if self._sweeps.running:
             self._sweeps.stop()
         if self._sweeping is not None:
@@ -138,37 +144,30 @@ class ResumableUploads:
         for one in await self._store.list_objects(ROOT):
             by_id.setdefault(one.key[len(ROOT) :].partition("/")[0], []).append(one)
         for id, objects in by_id.items():
-            if idle_seconds(objects) < self.expiry or id in self._busy:
+            whole = any(one.key == f"{ROOT}{id}/info" for one in objects)
+            if idle_seconds(objects) < (self.expiry if whole else FENCE_SECONDS) or id in self._busy:
                 continue
             try:
-                await self._expire(id, objects)
+                if whole and _ID.fullmatch(id):
+                    await self._expire(UploadState(self._store, id))
+                else:
+                    # What is behind an upload that was removed, or that never came to be.
+                    for one in objects:
+                        await self._store.delete_object(one.key)
             except LfsError as error:
                 self._log.info("the expired upload {id} stays for now: {error}", id=id, error=error)
 
-    async def _expire(self, id: str, objects: list[StateObject]) -> None:
-        if not _ID.fullmatch(id):
-            for one in objects:
-                await self._store.delete_object(one.key)
-            return
-        state = UploadState(self._store, id)
-        with self.at_work(id):
+    async def _expire(self, state: UploadState) -> None:
+        with self.at_work(state.id):
+            found = await state.find()
             try:
-                found = await state.find()
-            except UploadNotFound:
-                # Its making, or its removal, was cut short.
-                await self._publication.remove(state, None)
-            else:
-                await self._end_expired(state, found)
-
-    async def _end_expired(self, state: UploadState, found: Found) -> None:
-        try:
-            await self._publication.give_up(state, found.info, "it has expired")
-        except UploadBusy:
-            try:
-                await self._publication.finish(state, found)
-            except OutcomeUnknown as error:
-                self._log.debug("{error}", error=error)
-            await self._publication.give_up(state, found.info, "it has expired")
+                await self._publication.give_up(state, found.info, "it has expired")
+            except UploadBusy:
+                try:
+                    await self._publication.finish(state, found)
+                except OutcomeUnknown as error:
+                    self._log.debug("{error}", error=error)
+                await self._publication.give_up(state, found.info, "it has expired")
 
     # What a door asks for
 
@@ -197,8 +196,8 @@ class ResumableUploads:
         check_id(id)
         state = UploadState(self._store, id)
         found = await state.find(topic)
-        await state.must_be_alive(found)
-        if found.idle >= self.expiry and not found.has("publishing") and id not in self._busy:
+        fence = await state.must_be_alive(found)
+        if found.idle >= self.expiry and fence.stand is Stand.FREE and id not in self._busy:
             await self._publication.give_up(state, found.info, "it has expired")
             raise UploadGone(f"the upload {id} was not written to for {self.expiry:g} s (LFS_TUS_EXPIRY)")
         return state, found

@@ -18,17 +18,18 @@ from zope.interface import implementer
 
 from lfsproxy.checksums import Buffer, Checksum
 from lfsproxy.errors import StoreRefused, StoreUnavailable
-from lfsproxy.interfaces import IResumableStore, NotConditional, StateObject, StoredPart
-from lfsproxy.s3.answers import MAX_ANSWER, Answer, UnreadableAnswer, children, parse_xml, text_of
+from lfsproxy.interfaces import IResumableStore, NotConditional, OtherBytes, StateObject, StoredPart
+from lfsproxy.s3.answers import Answer, UnreadableAnswer, children, parse_xml, text_of
 from lfsproxy.s3.cleanup import FIRST_DELAY, Cleanup, Leftover
 from lfsproxy.s3.client import Part, S3Client, composite_crc, encode_crc
 from lfsproxy.s3.digest import INLINE_BYTES, digest
-from lfsproxy.s3.upload import MAX_PARTS, is_same, meta, object_headers
+from lfsproxy.s3.upload import CHECKSUM, MAX_PARTS, is_same, meta, object_headers
 
 CONFLICT_TRIES = 5
 """S3 answers 409 to one of two conditional writes at the same moment: asked again, it says who was first."""
 
 LISTED = 1000
+COMPARED = 256 * 1024
 
 
 @implementer(IResumableStore)
@@ -55,8 +56,12 @@ class S3ResumableStore:
         return self._part_size(length)
 
     async def create_object(self, key: str, buffers: Sequence[Buffer]) -> bool:
+        return await self._create(key, {"content-type": "application/octet-stream"}, buffers)
+
+    async def _create(self, key: str, headers: Mapping[str, str], buffers: Sequence[Buffer]) -> bool:
+        """Write an object that is not there yet; False where there is one with other bytes."""
         crc = await self._crc(buffers)
-        headers = {"content-type": "application/octet-stream", "if-none-match": "*"}
+        headers = {**headers, "if-none-match": "*"}
         if crc is not None:
             headers["x-amz-checksum-crc32c"] = encode_crc(crc)
         for _ in range(CONFLICT_TRIES):
@@ -70,19 +75,23 @@ class S3ResumableStore:
         if answer.status == 409:
             raise StoreUnavailable(f"{self.bucket}/{key} is being written by another: {answer}")
         if answer.status == 412:
-            # It may be what an earlier try of ours wrote.
-            return answer.attempts > 1 and await self._has(key, buffers)
+            # It may be what an earlier try of ours wrote, or one that somebody between us and the store made.
+            return await self._has(key, buffers)
         if answer.is_error:
             raise StoreRefused(f"{self.bucket}/{key} cannot be created: {answer}")
         return True
 
     async def _has(self, key: str, buffers: Sequence[Buffer]) -> bool:
-        wanted = memoryview(b"".join(buffers))
-        for at in range(0, len(wanted) + 1, MAX_ANSWER):
-            piece = await self.read_object(key, at, MAX_ANSWER)
-            if piece is None or wanted[at : at + MAX_ANSWER] != piece:
-                return False
-        return True
+        """Whether the object has these bytes; it is read back piece by piece."""
+        at = 0
+        for buffer in buffers:
+            whole = memoryview(buffer)
+            for start in range(0, len(whole), COMPARED):
+                wanted = whole[start : start + COMPARED]
+                if await self.read_object(key, at, len(wanted)) != wanted:
+                    return False
+                at += len(wanted)
+        return await self.read_object(key, at, 1) == b""
 
     async def read_object(self, key: str, start: int = 0, size: int | None = None) -> bytes | None:
         end = "" if size is None else str(start + size - 1)
@@ -134,12 +143,11 @@ class S3ResumableStore:
     async def put_blob(
         self, key: str, content_type: str, metadata: Mapping[str, str], buffers: Sequence[Buffer]
     ) -> None:
-        crc = await self._crc(buffers)
-        headers = {**object_headers(content_type), **meta(metadata)}
-        answer = await self._client.put_object(key, headers, buffers, crc)
-        if answer.is_error:
-            checksum = None if crc is None else encode_crc(crc)
-            await self._must_be_there(key, sum(map(len, buffers)), checksum, answer)
+        if not await self._create(key, {**object_headers(content_type), **meta(metadata)}, buffers):
+            raise OtherBytes(
+                f"the blob {key} has other bytes already, from an earlier request for the same upload: "
+                "end that upload and begin another"
+            )
 
     async def begin_parts(self, key: str, content_type: str, metadata: Mapping[str, str]) -> str:
         headers = {**object_headers(content_type), **meta(metadata)}
@@ -154,22 +162,20 @@ class S3ResumableStore:
 
     async def complete_parts(
         self, key: str, upload_id: str, parts: Sequence[StoredPart], length: int
-    ) -> None:
+    ) -> bool:
         listed = [Part(part.number, part.etag, part.crc) for part in parts]
         answer = await self._client.complete_multipart_upload(key, upload_id, listed)
-        if answer.is_error:
-            checksum = composite_crc(listed) if all(part.crc is not None for part in parts) else None
-            await self._must_be_there(key, length, checksum, answer)
-
-    async def _must_be_there(self, key: str, length: int, checksum: str | None, answer: Answer) -> None:
-        """An answer that it is there already, or that its upload is gone, mostly means that it was done."""
-        if answer.status == 412 or answer.code == "NoSuchUpload":
-            head = await self._client.head_object(key)
-            if head is not None and is_same(head, length, checksum):
-                return
+        if not answer.is_error:
+            return True
         if answer.status == 409:
             raise StoreUnavailable(f"the blob {key} has to be stored again: {answer}")
-        raise StoreRefused(f"the blob {key} cannot be stored: {answer}")
+        # An answer that it is there already, or that its upload is gone, mostly means that it was done.
+        there = answer.status == 412 or answer.code == "NoSuchUpload"
+        head = await self._client.head_object(key) if there else None
+        checksum = composite_crc(listed) if all(part.crc is not None for part in parts) else None
+        if head is None or not is_same(head, length, checksum):
+            raise StoreRefused(f"the blob {key} cannot be stored: {answer}")
+        return checksum is not None and head.headers.get(CHECKSUM) == checksum
 
     async def remove_parts(self, key: str, blob: bool) -> None:
         await self._cleanup.remove(Leftover(key, cut_parts=True, unknown_uploads=True, object=blob))

@@ -31,6 +31,7 @@ from lfsproxy.s3.digest import INLINE_BYTES
 from lfsproxy.s3.parts import Gate, PartSender
 
 FORM = "application/x-www-form-urlencoded"
+CHECKSUM = "x-amz-checksum-crc32c"
 MAX_PARTS = 10_000
 """Parts of one multipart upload, at most ("Amazon S3 multipart upload limits")."""
 
@@ -267,10 +268,11 @@ class S3Upload:
 
     async def _settle(self, answer: Answer, checksum: str | None) -> None:
         """Make sure that the blob is there. An answer that it is there already, or that its upload is gone,
-        to a request that was sent before, mostly means that the first one worked."""
+        mostly means that an earlier try worked, ours or of somebody between us and the store. Nobody else
+        writes to the key, which is new for every upload: an object of this length there has its bytes."""
         if not answer.is_error:
             return
-        if answer.attempts > 1 and (answer.status == 412 or answer.code == "NoSuchUpload"):
+        if answer.status == 412 or answer.code == "NoSuchUpload":
             head = await self._client.head_object(self._key)
             if head is not None and is_same(head, self._received, checksum):
                 return
@@ -319,7 +321,7 @@ def _digest(checksum: Checksum, buffers: Sequence[Buffer], with_crc: bool) -> in
 
 def is_same(head: Answer, length: int, checksum: str | None) -> bool:
     """Whether an object has the length, and the checksum where S3 tells it."""
-    stored = head.headers.get("x-amz-checksum-crc32c")
+    stored = head.headers.get(CHECKSUM)
     return head.headers.get("content-length") == str(length) and (
         checksum is None or stored is None or stored == checksum
     )

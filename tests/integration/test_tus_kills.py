@@ -67,7 +67,7 @@ class KillTests(TusTestCase):
     async def test_a_kill_behind_the_produce_is_found_in_the_log_and_published_once(self) -> None:
         second, path, data = await self.killed_at("/result HTTP/1.1", answer=False)
         keys = await in_thread(state_keys, self.servers)
-        self.assertIn(f"lfs-uploads/{path[-32:]}/publishing", keys)
+        self.assertIn(f"lfs-uploads/{path[-32:]}/intent-00000001", keys)
         self.assertNotIn(f"lfs-uploads/{path[-32:]}/result", keys)
         self.assertEqual(len(await in_thread(read_records, self.servers, self.topic)), 1)
         for reply in (
@@ -80,9 +80,9 @@ class KillTests(TusTestCase):
         self.assertEqual(metrics['lfsproxy_orphans_total{reason="unknown_outcome"}'], 0)
 
     async def test_a_kill_before_the_produce_stays_unknown_and_is_never_published(self) -> None:
-        second, path, data = await self.killed_at("/publishing HTTP/1.1", answer=True)
+        second, path, data = await self.killed_at("/intent-00000001 HTTP/1.1", answer=True)
         # The intent is in the store, and nobody ever produced.
-        self.assertIn(f"lfs-uploads/{path[-32:]}/publishing", await in_thread(state_keys, self.servers))
+        self.assertIn(f"lfs-uploads/{path[-32:]}/intent-00000001", await in_thread(state_keys, self.servers))
         for _ in range(2):
             reply = await in_thread(patch, second, path, len(data), b"")
             self.assertEqual(

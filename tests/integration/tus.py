@@ -150,7 +150,7 @@ class TusTestCase(TestCase):
         id = path.rpartition("/")[2]
         names = [key.rpartition("/")[2] for key in await in_thread(state_keys, self.servers) if id in key]
         self.assertEqual(
-            sorted(name.partition("-")[0] for name in names), ["info", "mark", "publishing", "result"]
+            sorted(name.partition("-")[0] for name in names), ["info", "intent", "mark", "result"]
         )
 
     async def assertNothing(self, path: str) -> None:

@@ -120,9 +120,10 @@ class PublicationTests(TusTests):
     def test_only_what_later_heads_need_stays(self) -> None:
         path, _ = self.complete()
         names = sorted(key.rpartition("/")[2] for key in self.door.uploads_store.objects)
-        self.assertEqual([name.partition("-")[0] for name in names], ["info", "mark", "publishing", "result"])
+        self.assertEqual([name.partition("-")[0] for name in names], ["info", "intent", "mark", "result"])
         self.assertEqual(self.door.delete(path).status, 204)
-        self.assertEqual(self.door.uploads_store.objects, {})
+        names = sorted(key.rpartition("/")[2] for key in self.door.uploads_store.objects)
+        self.assertEqual(names, ["intent-00000001", "result"])
         self.assertEqual(self.door.blobs, [DATA])
 
     def test_what_was_surely_not_sent_can_be_asked_for_again(self) -> None:
@@ -216,7 +217,8 @@ class EndTests(TusTests):
         young = self.door.new(10)
         self.door.clock.advance(EXPIRY / 2)
         self.assertEqual(self.door.offset(young), 0)
-        self.assertEqual(len({key.split("/")[1] for key in self.door.uploads_store.objects}), 1)
+        whole = [key for key in self.door.uploads_store.objects if key.endswith("/info")]
+        self.assertEqual(whole, [f"lfs-uploads/{young[-32:]}/info"])
         self.assertEqual((self.door.blobs, self.door.uploads_store.uploads), ([DATA], {}))
 
     def test_an_upload_that_is_worked_on_does_not_expire(self) -> None:

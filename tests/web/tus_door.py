@@ -7,9 +7,11 @@ import hashlib
 import json
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.claimcheck import ClaimCheck
+from lfsproxy.resumable.fence import FENCE_SECONDS, is_fence
 from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.testing_resumable import MemoryResumableStore
 from lfsproxy.web.site import make_site
@@ -117,5 +119,10 @@ class TusTests(SynchronousTestCase):
         return envelope
 
     def assertNothingLeft(self) -> None:
+        """The fence stays for requests that are late; then it goes as well."""
         store = self.door.uploads_store
-        self.assertEqual((store.objects, store.uploads, store.blobs), ({}, {}, {}))
+        self.assertEqual({key for key in store.objects if not is_fence(key.rpartition("/")[2])}, set())
+        self.assertEqual((store.uploads, store.blobs), ({}, {}))
+        self.door.clock.advance(FENCE_SECONDS)
+        self.successResultOf(Deferred.fromCoroutine(self.door.uploads.sweep()))
+        self.assertEqual(store.objects, {})

@@ -1,0 +1,91 @@
+"""Who may publish an upload, or remove its blob: what the objects beside it say.
+
+    intent-00000001   whoever created it, and nobody else, may publish the upload; or it says that the upload is
+                      given up: then nobody may, and its blob may go
+    void-{nonce}      the creator of the intent with that nonce has published nothing by it and never will
+    result            the upload is published: this is its record
+    unknown           whoever was publishing died, and the log does not show the envelope
+
+Only the intent with the highest number holds, and the next one is created only after it is void:
+
+    free ──intent──▶ taken ──result──▶ published          free ──intent that gives up──▶ given up
+     ▲                 │ └───unknown──▶ unknown
+     └─────void────────┘
+
+No name is ever used twice: each is created once (If-None-Match), none is deleted while a request about the upload
+may still be under way. So a request that is lost, late or repeated finds its name taken, by itself or by another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any
+
+import attrs
+
+INTENT = "intent-"
+VOID = "void-"
+RESULT = "result"
+UNKNOWN = "unknown"
+
+FENCE_SECONDS = 3600.0
+"""How long the fence stays behind an upload that was removed. A request to S3 lands within 15 minutes of its
+signing or not at all ("RequestTimeTooSkewed" in the Amazon S3 API reference)."""
+
+
+class Stand(Enum):
+    """Where an upload stands between its last byte and its record."""
+
+    FREE = "nobody publishes it"
+    TAKEN = "somebody may be publishing it"
+    GIVEN_UP = "nobody publishes it any more"
+    PUBLISHED = "the log has its record"
+    UNKNOWN = "whether the log has its record is not known"
+
+
+@attrs.frozen
+class Fence:
+    """``number`` is that of the intent that holds, 0 where there is none, and ``intent`` what it says."""
+
+    stand: Stand
+    number: int = 0
+    intent: dict[str, Any] | None = None
+
+    @property
+    def next_intent(self) -> str:
+        """The name of the intent that would hold after this one."""
+        return f"{INTENT}{self.number + 1:08d}"
+
+    @property
+    def name(self) -> str:
+        """The name of the intent that holds."""
+        return f"{INTENT}{self.number:08d}"
+
+    @property
+    def given_up(self) -> str:
+        """Why the upload was given up; empty where it was not."""
+        return str((self.intent or {}).get("given_up", ""))
+
+
+def last_intent(names: Iterable[str]) -> int:
+    """The number of the intent that holds, 0 where there is none."""
+    return max((int(name.removeprefix(INTENT)) for name in names if name.startswith(INTENT)), default=0)
+
+
+def judge(names: Iterable[str], intent: dict[str, Any] | None) -> Fence:
+    """What the objects of these names say; ``intent`` is what the last intent says."""
+    present = set(names)
+    number = last_intent(present)
+    if RESULT in present:
+        return Fence(Stand.PUBLISHED, number, intent)
+    if UNKNOWN in present:
+        return Fence(Stand.UNKNOWN, number, intent)
+    if intent is None or f"{VOID}{intent['nonce']}" in present:
+        return Fence(Stand.FREE, number, intent)
+    return Fence(Stand.GIVEN_UP if intent.get("given_up") else Stand.TAKEN, number, intent)
+
+
+def is_fence(name: str) -> bool:
+    """Whether the object of that name keeps others from publishing or removing."""
+    return name.startswith((INTENT, VOID)) or name in (RESULT, UNKNOWN)

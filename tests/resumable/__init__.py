@@ -1,0 +1,1 @@
+"""Resumable uploads without a door: who may publish, explored by a model."""

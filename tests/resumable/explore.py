@@ -1,0 +1,74 @@
+"""Explores every order and every fate of what replicas ask, down to the last step of each.
+
+    python -m tests.resumable.explore [--faults N] [--jumps N] [SCRIPT ...]
+
+A script is what each replica is asked for, as in ``finish,end/finish``. Prints how many states there are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+
+from tests.resumable.world import Choice, World
+
+SCRIPTS = (
+    "finish,finish/finish",
+    "finish,end/finish",
+    "finish,finish/end",
+    "finish/expire",
+    "finish,end/expire",
+)
+
+
+def explore(script: str, faults: int, jumps: int) -> int:
+    """The number of states. Raises BrokenPromise with the steps that led there."""
+    scripts = [one.split(",") for one in script.split("/")]
+    seen: set[tuple[int, int, int]] = set()
+    waiting: list[tuple[Choice, ...]] = [()]
+    while waiting:
+        world, left = _replay(scripts, waiting.pop(), faults, jumps)
+        while True:
+            state = (world.fingerprint(), *left)
+            if state in seen:
+                break
+            seen.add(state)
+            choices = world.choices(*left)
+            if not choices:
+                break
+            here = tuple(world.steps)
+            waiting += [(*here, other) for other in choices[1:]]
+            left = _step(world, choices[0], left)
+    return len(seen)
+
+
+def _replay(
+    scripts: Sequence[Sequence[str]], steps: Sequence[Choice], faults: int, jumps: int
+) -> tuple[World, tuple[int, int]]:
+    world = World(scripts)
+    left = (faults, jumps)
+    for step in steps:
+        left = _step(world, step, left)
+    return world, left
+
+
+def _step(world: World, choice: Choice, left: tuple[int, int]) -> tuple[int, int]:
+    faults, jumps = world.choose(choice)
+    return left[0] - faults, left[1] - jumps
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.resumable.explore")
+    parser.add_argument("scripts", nargs="*", default=SCRIPTS)
+    parser.add_argument("--faults", type=int, default=1)
+    parser.add_argument("--jumps", type=int, default=1)
+    options = parser.parse_args()
+    for script in options.scripts:
+        started = time.monotonic()
+        states = explore(script, options.faults, options.jumps)
+        print(f"{script}: {states} states, {time.monotonic() - started:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
