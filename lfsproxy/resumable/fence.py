@@ -1,8 +1,8 @@
 """Who may publish an upload, or remove its blob: what the objects beside it say.
 
-    intent-00000001   whoever created it, and nobody else, may publish the upload; or it says that the upload is
+    intent-00000001   its creator, and nobody else, may publish the upload; or it says that the upload is
                       given up: then nobody may, and its blob may go
-    void-{nonce}      the creator of the intent with that nonce has published nothing by it and never will
+    void-{nonce}      by the intent with that nonce nothing was published, and never will be
     result            the upload is published: this is its record
     unknown           whoever was publishing died, and the log does not show the envelope
 
@@ -12,8 +12,8 @@ Only the intent with the highest number holds, and the next one is created only 
      ▲                 │ └───unknown──▶ unknown
      └─────void────────┘
 
-No name is ever used twice: each is created once (If-None-Match), none is deleted while a request about the upload
-may still be under way. So a request that is lost, late or repeated finds its name taken, by itself or by another.
+No name is ever used twice: each is created once (If-None-Match), and none is deleted while a request about
+the upload may still be under way. So a request that is late or repeated finds its name taken.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ GRACE_SECONDS = 30.0
 """How long after an intent and the time that a publish may take the log is believed to show it or not."""
 
 START_SECONDS = 25.0
-"""How long after an intent its creator may begin to publish. What comes between, the answer to the intent and one
-look at the store, may take any time; so the rest of GRACE_SECONDS is for the log to show the record."""
+"""How long after it asked for an intent its creator may begin to publish: S3 may answer late. The rest of
+GRACE_SECONDS is for the log to show the record."""
 
 POLL_SECONDS = 2.0
 INTENT_TRIES = 5
@@ -75,8 +75,9 @@ class Publication:
 
     async def _not_ours(self, state: UploadState, fence: Fence) -> Fence:
         """The fence, where an intent of ours by which nothing was published is void at last."""
-        if fence.stand is Stand.TAKEN and fence.intent is not None and self.voids.knows(fence.intent["nonce"]):
-            if not await self.voids.make(state, fence.intent["nonce"]):
+        nonce = (fence.intent or {}).get("nonce", "")
+        if fence.stand is Stand.TAKEN and self.voids.knows(nonce):
+            if not await self.voids.make(state, nonce):
                 raise StoreUnavailable(f"the upload {state.id} cannot be published yet: send it again")
             return attrs.evolve(fence, stand=Stand.FREE)
         return fence
@@ -263,7 +264,7 @@ class Publication:
                     self.metrics.checksum_mismatch(PATH)
         else:
             raise StoreUnavailable(f"the upload {info.id} could not be ended: send it again")
-        # Who removes it removes the blob before ``info``: where that is gone, so is this upload's blob, or it was published.
+        # The blob goes before ``info``: where that is gone, so is the blob, or the upload was published.
         given_up = fence.stand is Stand.GIVEN_UP and "info" in names
         await self._remove(state, info.blob_key if given_up else None)
 

@@ -168,7 +168,7 @@ class UploadState:
         await self.store.delete_object(self.key(name))
 
     async def fence(self, names: Collection[str]) -> Fence:
-        """Who may publish, by the objects of these names. Raises UploadNotFound where they are being removed."""
+        """Who may publish, by the objects of these names. Raises UploadNotFound where they are gone."""
         number = last_intent(names)
         if not number:
             return judge(names, None)

@@ -1,4 +1,4 @@
-"""Intents that this process created, or may have created, and by which it published nothing: they are made void.
+"""Intents that this process created, or may have created, and by which it published nothing, are made void.
 
 Where the store is in trouble that is tried again in the background, so that another replica need not wait for
 somebody who will never publish. What this process knows it says at once to whoever asks here.
@@ -22,7 +22,7 @@ MAX_KNOWN = 1000
 
 
 class Voids:
-    """At most MAX_KNOWN are remembered; one that is forgotten leaves its upload's outcome unknown to others."""
+    """Remembers at most MAX_KNOWN; one that is forgotten leaves its upload's outcome unknown to others."""
 
     _log = Logger()
 

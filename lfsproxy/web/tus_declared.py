@@ -18,6 +18,7 @@ from lfsproxy.errors import (
     TooLarge,
     UnknownTopic,
 )
+from lfsproxy.interfaces import OtherBytes
 from lfsproxy.keys import WRITE
 from lfsproxy.resumable.errors import (
     OutcomeStaysUnknown,
@@ -79,6 +80,7 @@ RECEIVING: tuple[type[LfsError], ...] = (
     BytesMismatch,
     InvalidChecksum,
     NotOffsetBytes,
+    OtherBytes,
     Stalled,
     TooLarge,
     UploadMoved,

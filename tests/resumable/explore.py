@@ -2,7 +2,8 @@
 
     python -m tests.resumable.explore [--faults N] [--jumps N] [SCRIPT ...]
 
-A script is what each replica is asked for, as in ``finish,end/finish``. Prints how many states there are.
+A script is what each replica is asked for, as in ``finish,end/finish``; with a * in front, the requests that
+created the upload may land once more. Prints how many states there are.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import argparse
 import time
 from collections.abc import Sequence
 
-from tests.resumable.world import Choice, World
+from tests.resumable.world import JUMP, LONG, TICK, Choice, World
 
 SCRIPTS = (
     "finish,finish/finish",
@@ -22,13 +23,12 @@ SCRIPTS = (
 )
 
 
-def explore(script: str, faults: int, jumps: int) -> int:
+def explore(script: str, faults: int, jumps: int, spans: Sequence[float] = (TICK, JUMP, LONG)) -> int:
     """The number of states. Raises BrokenPromise with the steps that led there."""
-    scripts = [one.split(",") for one in script.split("/")]
     seen: set[tuple[int, int, int]] = set()
     waiting: list[tuple[Choice, ...]] = [()]
     while waiting:
-        world, left = _replay(scripts, waiting.pop(), faults, jumps)
+        world, left = _replay(script, waiting.pop(), (faults, jumps), spans)
         while True:
             state = (world.fingerprint(), *left)
             if state in seen:
@@ -43,11 +43,8 @@ def explore(script: str, faults: int, jumps: int) -> int:
     return len(seen)
 
 
-def _replay(
-    scripts: Sequence[Sequence[str]], steps: Sequence[Choice], faults: int, jumps: int
-) -> tuple[World, tuple[int, int]]:
-    world = World(scripts)
-    left = (faults, jumps)
+def _replay(script: str, steps: Sequence[Choice], left: tuple[int, int], spans: Sequence[float]) -> tuple[World, tuple[int, int]]:
+    world = World([one.split(",") for one in script.lstrip("*").split("/")], script.startswith("*"), spans)
     for step in steps:
         left = _step(world, step, left)
     return world, left

@@ -16,6 +16,7 @@ seconds, the time after which nobody who publishes is still at work, or the time
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -28,8 +29,8 @@ from lfsproxy.checksums import Buffer, Checksum
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.errors import BrokerRefused, LfsError, OutcomeUnknown, StoreUnavailable
 from lfsproxy.interfaces import (
-    IEnvelopePublisher,
     Header,
+    IEnvelopePublisher,
     IResumableStore,
     Published,
     StateObject,
@@ -41,6 +42,7 @@ from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics
 
 ID = "0" * 32
+STATE = f"lfs-uploads/{ID}/"
 BLOB = "lfs/default/t/0/0-00000000-0000-4000-8000-000000000000.bin"
 EXPIRY = 7200.0
 PUBLISH_SECONDS = 45.0
@@ -69,9 +71,19 @@ class BrokenPromise(AssertionError):
 
 
 class World:
-    """``scripts`` has what each replica is asked for, one after the other: finish, end or expire."""
+    """``scripts`` has what each replica is asked for, one after the other: finish, end or expire.
 
-    def __init__(self, scripts: Sequence[Sequence[str]]) -> None:
+    With ``late_creation`` the requests that created the upload may land a second time. ``spans`` are the times
+    that may pass at once, in seconds.
+    """
+
+    def __init__(
+        self,
+        scripts: Sequence[Sequence[str]],
+        late_creation: bool = False,
+        spans: Sequence[float] = (TICK, JUMP, LONG),
+    ) -> None:
+        self._spans = spans
         self.seconds = 0.0
         self.objects: dict[str, tuple[bytes, float]] = {}
         self.blob = True
@@ -79,17 +91,31 @@ class World:
         self.asked: list[Asked] = []
         self.late: list[tuple[str, Callable[[], Any]]] = []
         self.steps: list[Choice] = []
-        self._begin_state()
+        self._begin_state(late_creation)
         self.replicas = [Replica(self, number, script) for number, script in enumerate(scripts)]
         for replica in self.replicas:
             replica.go_on()
 
-    def _begin_state(self) -> None:
+    def _begin_state(self, late_creation: bool) -> None:
         """An upload whose bytes are all stored."""
         info = Info(ID, "t", 0, BLOB, 1000, "", UploadOptions(), 0.0)
         mark = Mark(1, "m", 4, 4, checksum="c")
         for name, data in (("info", info.to_bytes()), ("mark-00000001", mark.to_bytes())):
-            self.objects[f"lfs-uploads/{ID}/{name}"] = (data, 0.0)
+            key = f"{STATE}{name}"
+            self.create(key, data)
+            if late_creation:
+                self.late.append((f"create {key}", partial(self.create, key, data)))
+
+    def create(self, key: str, data: bytes) -> bool:
+        """PutObject with If-None-Match: *; whether the object now has these bytes."""
+        return self.objects.setdefault(key, (data, self.seconds))[0] == data
+
+    def append(self, value: bytes) -> Published:
+        """Produce."""
+        if f"{STATE}unknown" in self.objects:
+            raise BrokenPromise(f"published what nobody was to publish any more: {self.steps}")
+        self.log.append(value)
+        return Published("t", 0, len(self.log) - 1, 0)
 
     # What may happen
 
@@ -112,10 +138,11 @@ class World:
             ]
         found += [(at, "land") for at in range(len(self.late))]
         if jumps:
-            if any(replica.clock.getDelayedCalls() for replica in self.replicas):
-                found.append((TICK, "time"))
-            if not any(asked.what.startswith("publish") for asked in self.asked):
-                found += [(JUMP, "time"), (LONG, "time")]
+            waiting = any(replica.clock.getDelayedCalls() for replica in self.replicas)
+            publishing = any(asked.what.startswith("publish") for asked in self.asked)
+            found += [
+                (span, "time") for span in self._spans if (waiting if span < JUMP else not publishing)
+            ]
         return found
 
     def choose(self, choice: Choice) -> tuple[int, int]:
@@ -166,7 +193,7 @@ class World:
 
     def _answer(self, asked: Asked, result: Any) -> None:
         replica = self.replicas[asked.replica]
-        replica.seen.append((asked.what, repr(result)))
+        replica.see(asked.what, repr(result))
         if isinstance(result, Exception):
             asked.answer.errback(result)
         else:
@@ -191,7 +218,7 @@ class World:
                 tuple(self.log),
                 tuple(sorted((asked.replica, asked.what) for asked in self.asked)),
                 tuple(sorted(what for what, _ in self.late)),
-                tuple(tuple(replica.seen) for replica in self.replicas),
+                tuple(replica.seen for replica in self.replicas),
                 self.seconds,
                 tuple(
                     tuple(call.getTime() for call in replica.clock.getDelayedCalls())
@@ -202,12 +229,12 @@ class World:
 
 
 class Replica:
-    """One process. ``seen`` is all that it was ever told, which makes what it does next."""
+    """One process. ``seen`` stands for all that it was ever told, and when: that makes what it does next."""
 
     def __init__(self, world: World, number: int, script: Sequence[str]) -> None:
         self.number = number
         self.acknowledged = False
-        self.seen: list[tuple[str, str]] = []
+        self.seen = 0
         self._world = world
         self._script = list(script)
         self._nonces = 0
@@ -229,6 +256,10 @@ class Replica:
         self._nonces += 1
         return f"{self.number}.{self._nonces}"
 
+    def see(self, what: str, result: str) -> None:
+        """It is told that."""
+        self.seen = hash((self.seen, what, result, self._world.seconds))
+
     def go_on(self) -> None:
         """Begin what the script says next, where nothing is being done."""
         while self._script and (self._running is None or self._running.called):
@@ -238,7 +269,7 @@ class Replica:
         try:
             await {"finish": self._finish, "end": self._end, "expire": self._expire}[what]()
         except LfsError as error:
-            self.seen.append((what, str(error)))
+            self.see(what, str(error))
 
     async def _finish(self) -> None:
         state, found = await self.uploads.find("t", ID)
@@ -260,7 +291,7 @@ class Replica:
             world.asked.remove(asked)
             if asked.changes:
                 world.late.append((asked.what, asked.land))
-        self.seen.append(("crash", ""))
+        self.see("crash", "")
         self._boot()
         self.go_on()
 
@@ -291,10 +322,7 @@ class WorldStore(_Asking):
 
     async def create_object(self, key: str, buffers: Sequence[Buffer]) -> bool:
         data = b"".join(buffers)
-
-        def land() -> bool:
-            return self.world.objects.setdefault(key, (data, self.world.seconds))[0] == data
-
+        land = partial(self.world.create, key, data)
         created: bool = await self.ask(f"create {key} {data!r}", land, True)
         return created
 
@@ -366,15 +394,13 @@ class WorldPublisher(_Asking):
         headers: Sequence[Header],
         timestamp: int | None,
     ) -> Published:
-        def land() -> Published:
-            self.world.log.append(value)
-            return Published(topic, partition, len(self.world.log) - 1, 0)
-
-        published: Published = await self.ask(f"publish {len(self._replica.seen)}", land, True)
+        what = f"publish {self._replica.number}"
+        published: Published = await self.ask(what, partial(self.world.append, value), True)
         return published
 
     async def log_end(self, topic: str, partition: int) -> int:
-        return 0
+        end: int = await self.ask("log end", lambda: 0)
+        return end
 
     async def find(self, topic: str, partition: int, value: bytes, first: int) -> Published | None:
         def land() -> Published | None:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
-from lfsproxy.errors import BrokerUnavailable, OutcomeUnknown, StoreUnavailable
+import attrs
+from twisted.internet.defer import Deferred
+
+from lfsproxy.checksums import Buffer
+from lfsproxy.errors import BrokerRefused, BrokerUnavailable, OutcomeUnknown, StoreUnavailable
+from lfsproxy.interfaces import StoredPart
+from lfsproxy.resumable.publication import START_SECONDS
 from tests.web.doubles import Answer, Client, request
 from tests.web.tus_door import DATA, EXPIRY, OFFSET, TUS, TusDoor, TusTests, cut, encode, patch
 
@@ -158,6 +165,96 @@ class PublicationTests(TusTests):
         self.assertEqual(self.door.publisher.records, [])
         self.assertEqual(self.door.metrics.of("orphan"), [("unknown_outcome",)])
         self.assertEqual(self.door.blobs, [DATA])
+
+    def test_a_deletion_that_comes_late_takes_nothing_that_was_acknowledged(self) -> None:
+        store, late = self.door.uploads_store, list[str]()
+
+        async def answer_lost(key: str) -> None:
+            # As the store's own clean-up, that goes on in the background.
+            late.append(key)
+            raise StoreUnavailable("the answer was lost")
+
+        delete = store.delete_object
+        self.patch(store, "delete_object", answer_lost)
+        path, answer = self.complete(BrokerRefused(10, "too large"))
+        self.assertEqual(answer.status, 502)
+        self.patch(store, "delete_object", delete)
+        self.assertPublished(DATA, self.door.head(path))
+        for key in late:
+            self.successResultOf(Deferred.fromCoroutine(delete(key)))
+        self.assertEqual(self.door.head(path).status, 200)
+        self.assertEqual(self.door.delete(path).status, 204)
+        self.assertEqual((len(self.door.publisher.records), self.door.blobs), (1, [DATA]))
+
+    def test_an_intent_whose_answer_was_lost_is_no_unknown_outcome(self) -> None:
+        store = self.door.uploads_store
+        create = store.create_object
+
+        async def answer_lost(key: str, buffers: Sequence[Buffer]) -> bool:
+            await create(key, buffers)
+            if "/intent-" in key or "/void-" in key:
+                raise StoreUnavailable("the answer was lost")
+            return True
+
+        self.patch(store, "create_object", answer_lost)
+        path, answer = self.complete()
+        self.assertEqual((answer.status, self.door.publisher.records), (503, []))
+        self.patch(store, "create_object", create)
+        # Here it is known at once that nothing was published, elsewhere when the store says so.
+        other = self.door.replica().client()
+        other.send(request("HEAD", path, None, [TUS]))
+        self.door.clock.advance(2)
+        self.assertEqual(other.answer(head=True).status, 503)
+        self.assertPublished(DATA, self.door.head(path))
+        self.assertPublished(DATA, self.door.replica().head(path))
+
+    def test_a_replica_that_comes_to_publish_too_late_does_not(self) -> None:
+        store = self.door.uploads_store
+        read = store.read_object
+
+        async def slow(key: str, start: int = 0, size: int | None = None) -> bytes | None:
+            if key.endswith("/info") and any("/intent-" in one for one in store.objects):
+                self.door.clock.advance(START_SECONDS + 1)
+            return await read(key, start, size)
+
+        self.patch(store, "read_object", slow)
+        path, answer = self.complete()
+        self.assertEqual((answer.status, self.door.publisher.records), (503, []))
+        self.patch(store, "read_object", read)
+        self.door.clock.advance(1)
+        self.assertPublished(DATA, self.door.replica().head(path))
+
+    def test_a_blob_that_the_store_does_not_vouch_for_is_read_back(self) -> None:
+        store = self.door.uploads_store
+        complete = store.complete_parts
+
+        async def unsure(key: str, upload_id: str, parts: Sequence[StoredPart], length: int) -> bool:
+            await complete(key, upload_id, parts, length)
+            store.blobs[key] = attrs.evolve(store.blobs[key], data=content)
+            return False
+
+        self.patch(store, "complete_parts", unsure)
+        content = DATA[:-1] + b"?"
+        path, answer = self.complete()
+        self.assertEqual((answer.status, self.door.publisher.records), (502, []))
+        content = DATA
+        self.assertPublished(DATA, self.door.head(path))
+
+    def test_other_bytes_of_the_same_length_are_a_conflict(self) -> None:
+        path = self.door.new(500)
+        store = self.door.uploads_store
+        create = store.create_object
+
+        async def no_mark(key: str, buffers: Sequence[Buffer]) -> bool:
+            raise StoreUnavailable("down")
+
+        self.patch(store, "create_object", no_mark)
+        self.assertEqual(self.door.patch(path, 0, b"a" * 500).status, 503)
+        self.patch(store, "create_object", create)
+        answer = self.door.patch(path, 0, b"b" * 500)
+        self.assertEqual((answer.status, answer.json["type"]), (409, "/problems/other-bytes"))
+        self.assertEqual(self.door.publisher.records, [])
+        self.assertPublished(b"a" * 500, self.door.patch(path, 0, b"a" * 500))
 
     def test_two_replicas_that_finish_at_once_publish_once(self) -> None:
         path, _ = self.complete(BrokerUnavailable("no broker"))
