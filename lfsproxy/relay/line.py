@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections import deque
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from lfsproxy.wakeups import Gate, Wakeups
 
 
 class Place:
@@ -44,17 +47,16 @@ class Place:
     def _look_again(self) -> None:
         waiting, self._waiting = self._waiting, []
         for each in waiting:
-            if not each.called:
-                each.callback(None)
+            self._line._wakeups.fire(each, None)
 
 
 class Line:
     """The requests of one connection that were not forwarded yet, first come first."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
         self._places: deque[Place] = deque()
-        self._room: Deferred[None] | None = None
-        self._most = 0
+        self._wakeups = Wakeups(clock)
+        self._shorter = Gate(clock)
 
     def join(self) -> Place:
         """Take the last place."""
@@ -63,10 +65,9 @@ class Line:
         return place
 
     async def shorter_than(self, count: int) -> None:
-        """Wait until fewer than ``count`` requests are in the line. For one waiter at a time."""
-        if len(self._places) >= count:
-            self._room, self._most = Deferred(), count
-            await self._room
+        """Wait until fewer than ``count`` requests are in the line."""
+        while len(self._places) >= count:
+            await self._shorter.wait()
 
     def _leave(self, place: Place) -> None:
         if place not in self._places:
@@ -76,7 +77,4 @@ class Line:
         place._look_again()
         if was_first and self._places:
             self._places[0]._look_again()
-        room = self._room
-        if room is not None and len(self._places) < self._most:
-            self._room = None
-            room.callback(None)
+        self._shorter.open()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from lfsproxy.budget import Lease
@@ -32,6 +32,7 @@ from lfsproxy.errors import (
 from lfsproxy.relay.batches import Batch
 from lfsproxy.relay.replies import Answer, Expected
 from lfsproxy.relay.stream import ConnectionGone
+from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.answers import PartitionAnswer, ProduceResponse, merge_answers
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import RequestStart
@@ -96,7 +97,7 @@ class ProduceWork(ABC):
         self.size = start.size + 4 - len(start.head)
         self.reader = ProduceReader(start.api_version, self.size)
         self.lease: Lease | None = None
-        self.uploads = DeferredSemaphore(UPLOADS_AT_ONCE)
+        self.uploads = Semaphore(session.context.reactor, UPLOADS_AT_ONCE)
         self.plans = Plans(self.size, session.context.hold_limit)
         self.info = ProduceInfo(None, 1, 0)
         self.end = ProduceEnd()

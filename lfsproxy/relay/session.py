@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, cast
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
@@ -34,6 +34,7 @@ from lfsproxy.relay.replies import Answer, Expected, Replies
 from lfsproxy.relay.stream import ConnectionGone, FrameStream, shielded
 from lfsproxy.relay.streamed import StreamedProduce
 from lfsproxy.relay.upstream import BrokerStream
+from lfsproxy.wakeups import Semaphore, Wakeups
 from lfsproxy.wire import addresses, list_offsets, versions
 from lfsproxy.wire.answers import NodeEndpoint, ProduceResponse
 from lfsproxy.wire.chunks import Piece
@@ -75,7 +76,7 @@ class Session:
     ) -> None:
         self.context = context
         self.client = client
-        self.line = Line()
+        self.line = Line(context.reactor)
         self.holes = Holes()
         self.hints = OffsetHints()
         self.client_id: str | None = None
@@ -84,7 +85,7 @@ class Session:
         self._broker: BrokerStream | None = None
         self._ranges: Mapping[int, tuple[int, int]] = {}
         self.replies = Replies(client, self._changed)
-        self._writing = DeferredLock()
+        self._writing = Semaphore(context.reactor, 1)
         self._works: set[Deferred[None]] = set()
         self._connecting: Deferred[tuple[BrokerStream, float | None]] | None = None
         self._sign_in_again: IDelayedCall | None = None
@@ -100,6 +101,7 @@ class Session:
         self._close_told = False
         self._awaited: Callable[[], bool] = lambda: True
         self._reached: Deferred[None] | None = None
+        self._wakeups = Wakeups(context.reactor)
         client.on_lost = self._client_lost
 
     # The life of a session
@@ -182,7 +184,8 @@ class Session:
 
     def _changed(self) -> None:
         if self._reached is not None and not self._reached.called and self._awaited():
-            self._reached.callback(None)
+            waiting, self._reached = self._reached, None
+            self._wakeups.fire(waiting, None)
 
     def _is_all_answered(self) -> bool:
         is_over = self.client.closed or self._broker_over or self._given_up

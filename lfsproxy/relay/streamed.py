@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.task import deferLater
 
 from lfsproxy.budget import HeldMemory, Lease
@@ -24,6 +23,7 @@ from lfsproxy.relay.batches import Batch
 from lfsproxy.relay.held import offload
 from lfsproxy.relay.produce import Plans, ProduceWork
 from lfsproxy.relay.rewriting import Offloaded, Rewriter
+from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.batch import BatchHeader
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.decompress import USUAL_WINDOW
@@ -139,7 +139,7 @@ class StreamedBatch:
     """Takes a batch of ``size`` bytes piece by piece; then ``batch`` has it rewritten, or refused."""
 
     def __init__(
-        self, session: Session, batch: Batch, size: int, lease: Lease, uploads: DeferredSemaphore
+        self, session: Session, batch: Batch, size: int, lease: Lease, uploads: Semaphore
     ) -> None:
         self.batch = batch
         self._session = session
