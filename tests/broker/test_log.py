@@ -46,8 +46,11 @@ class HeldThreads:
 
     def __init__(self) -> None:
         self.held: list[Callable[[], object]] = []
+        self.runs_at_once = False
 
     def run(self, call: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        if self.runs_at_once:
+            return maybeDeferred(call, *args)
         done: Deferred[Any] = Deferred()
         self.held.append(lambda: maybeDeferred(call, *args).chainDeferred(done))
         return done
@@ -78,6 +81,7 @@ class LogTests(SynchronousTestCase):
     def let_go(self) -> None:
         while self.threads.held:
             self.threads.held.pop(0)()
+            self.clock.advance(0)
 
     def read(self, offset: int = BASE, most: int = 1000) -> LogRecord:
         reading = self.begin(offset, most)
@@ -133,6 +137,19 @@ class LogTests(SynchronousTestCase):
         self.assertEqual(self.cluster.asked, LOOKUPS)
         for reading in readings:
             self.successResultOf(reading)
+
+    def test_many_are_read_in_the_order_they_were_asked_for(self) -> None:
+        order: list[int] = []
+        readings = [self.begin() for _ in range(1000)]
+        for number, reading in enumerate(readings):
+            reading.addBoth(lambda _, number=number: order.append(number))
+        for number in range(100, 200):
+            readings[number].cancel()
+        self.threads.runs_at_once = True
+        self.let_go()
+        # The second one is in a thread of its own from the start, until all others are done.
+        self.assertEqual([*range(100, 200), 0, *range(2, 100), *range(200, 1000), 1], order)
+        self.assertEqual(self.cluster.asked, 900)
 
     def test_waiting_has_an_end(self) -> None:
         reading = self.begin()
