@@ -17,8 +17,9 @@ from lfsproxy.wakeups import Gate, Wakeups
 class Place:
     """One request's place in the line."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, is_cut_off: bool) -> None:
         self._line = line
+        self._is_cut_off = is_cut_off
         self._waiting: list[Deferred[None]] = []
 
     @property
@@ -28,17 +29,21 @@ class Place:
         return bool(places) and places[0] is self
 
     async def turn(self) -> None:
-        """Wait until every earlier request has left the line. Raises CancelledError where it has left itself.
+        """Wait until every earlier request has left the line. Several steps of the request may wait.
 
-        Several steps of the request may wait, each for itself.
+        Raises CancelledError where it has left itself, and where an earlier one was given up.
         """
-        while not self.is_first:
-            if self not in self._line._places:
+        while not self.is_first or self._is_cut_off:
+            if self._is_cut_off or self not in self._line._places:
                 raise CancelledError()
             # One for each who waits: to cancel one of them is not the turn of the next.
             waiting: Deferred[None] = Deferred()
             self._waiting.append(waiting)
             await waiting
+
+    def give_up(self) -> None:
+        """It is not forwarded, and so is nothing behind it, that could be taken for it. To be left as well."""
+        self._line._cut_off_behind(self)
 
     def leave(self) -> None:
         """Let the next one through. May be called more than once."""
@@ -55,12 +60,13 @@ class Line:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._places: deque[Place] = deque()
+        self._is_cut_off = False
         self._wakeups = Wakeups(clock)
         self._shorter = Gate(clock)
 
     def join(self) -> Place:
         """Take the last place."""
-        place = Place(self)
+        place = Place(self, self._is_cut_off)
         self._places.append(place)
         return place
 
@@ -68,6 +74,12 @@ class Line:
         """Wait until fewer than ``count`` requests are in the line."""
         while len(self._places) >= count:
             await self._shorter.wait()
+
+    def _cut_off_behind(self, place: Place) -> None:
+        if place in self._places:
+            self._is_cut_off = True
+            for behind in list(self._places)[self._places.index(place) + 1 :]:
+                behind._is_cut_off = True
 
     def _leave(self, place: Place) -> None:
         if place not in self._places:

@@ -138,7 +138,7 @@ class ProduceWork(ABC):
         try:
             await self.finish()
         except BaseException as error:
-            self.session.stop_forwarding()
+            self.place.give_up()
             self._give_up(error)
             raise
         finally:
@@ -147,9 +147,16 @@ class ProduceWork(ABC):
     def begin_body(self, info: ProduceInfo) -> None:
         """What stands before the records was read."""
         self.info = info
-        if info.acks == 0:
-            self.session.fire_and_forget = True
+        self.session.awaits_answer = self.awaits_answer
+        if not self.awaits_answer:
             self.session.replies.complete(self._answer, b"")
+        elif self.session.client.closed:
+            raise ConnectionGone
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether its client has to be there until it is forwarded: not so with acks=0."""
+        return self.info.acks != 0
 
     async def take_lease(self, size: int) -> Lease:
         """Wait for the one lease of this request."""
@@ -189,7 +196,7 @@ class ProduceWork(ABC):
         self._uploads_any = self._uploads_any or any(batch.claims for batch in batches)
         self._decide(batches)
         kept = [batch for batch in batches if batch.error is None]
-        if any(batch.claims for batch in kept) and self.session.client_hung_up():
+        if self.awaits_answer and any(batch.claims for batch in kept) and self.session.client.peer_hung_up():
             raise ConnectionGone
         self._all_submitted = last
         if last:
