@@ -141,13 +141,18 @@ class MemoryBudget(WakeLoop):
         """How many first leases wait."""
         return len(self._large) + len(self._small)
 
+    @property
+    def largest(self) -> int:
+        """The largest lease that can ever be granted, in bytes."""
+        return self.limit - self.limit // 4
+
     def acquire(self, size: int) -> Deferred[Lease]:
         """A first lease of ``size`` bytes, when its turn comes. The caller must hold no other lease.
 
         Cancel the Deferred to leave the queue. A size beyond what the budget can ever grant is an error of
         the caller: the settings are checked at start.
         """
-        largest = self.limit if size <= SMALL else self.limit - self.limit // 4
+        largest = self.limit if size <= SMALL else self.largest
         if not 0 <= size <= largest:
             raise ValueError(f"a lease of {size} bytes can never be granted, the most is {largest}")
         queue = self._small if size <= SMALL else self._large
@@ -192,7 +197,7 @@ class MemoryBudget(WakeLoop):
 
     def _fits_large(self, size: int) -> bool:
         large = self.used - self._used_small
-        return self.used + size <= self.limit and large + size <= self.limit - self.limit // 4
+        return self.used + size <= self.limit and large + size <= self.largest
 
     def _wake_next(self) -> bool:
         """Give the next one that waits its lease, if there is memory for it."""

@@ -212,7 +212,9 @@ class SemaphoreModel(RuleBasedStateMachine):
     def acquire(self, releases: bool) -> None:
         waiter = self.semaphore.acquire()
         self.waiting.append(waiter)
-        waiter.addCallbacks(lambda _: self.got(waiter, releases), lambda failure: failure.trap(CancelledError))
+        waiter.addCallbacks(
+            lambda _: self.got(waiter, releases), lambda failure: failure.trap(CancelledError)
+        )
 
     def got(self, waiter: Deferred[None], releases: bool) -> None:
         self.in_order = self.in_order and self.waiting[0] is waiter
@@ -248,4 +250,6 @@ class SemaphoreModel(RuleBasedStateMachine):
 
 class SemaphoreModelTests(SynchronousTestCase):
     def test_no_place_is_lost_or_given_twice(self) -> None:
-        run_state_machine_as_test(SemaphoreModel, settings=settings(max_examples=200, deadline=None, database=None))
+        run_state_machine_as_test(
+            SemaphoreModel, settings=settings(max_examples=200, deadline=None, database=None)
+        )

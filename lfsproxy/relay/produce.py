@@ -9,7 +9,7 @@ verdicts, the proxy's own among them, are merged into one answer.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -25,6 +25,7 @@ from lfsproxy.errors import (
     ChecksumMismatch,
     ClientGone,
     LfsError,
+    RepeatedPartition,
     SequenceHole,
     Stalled,
     UndecodableRecords,
@@ -39,6 +40,7 @@ from lfsproxy.wire.frames import RequestStart
 from lfsproxy.wire.primitives import shown
 from lfsproxy.wire.produce import (
     PartitionRecords,
+    PartitionStart,
     ProduceEnd,
     ProduceInfo,
     ProduceReader,
@@ -107,6 +109,7 @@ class ProduceWork(ABC):
         self._began_at = session.context.reactor.seconds()
         self._received_at = 0.0
         self._uploads_any = False
+        self._first_of: dict[tuple[str, int], Batch] = {}
         self._verdicts: list[ProduceResponse] = []
         self._unanswered = 0
         self._all_submitted = False
@@ -152,6 +155,24 @@ class ProduceWork(ABC):
             self.session.replies.complete(self._answer, b"")
         elif self.session.client.closed:
             raise ConnectionGone
+
+    def begin_batch(self, start: PartitionStart) -> Batch:
+        """The next partition's records begin.
+
+        Of several entries for one partition Kafka appends the last and acknowledges them all by it. Here all
+        are refused that were not sent yet.
+        """
+        batch = Batch(start)
+        first = self._first_of.setdefault((batch.topic, batch.partition), batch)
+        if first is not batch:
+            error = RepeatedPartition(
+                f"the request has more than one entry for {shown(batch.topic)}/{batch.partition}"
+            )
+            batch.error = error
+            if not first.sent and first.error is None:
+                first.error = error
+        self.batches.append(batch)
+        return batch
 
     @property
     def awaits_answer(self) -> bool:
@@ -288,7 +309,6 @@ class ProduceWork(ABC):
         verdict = ProduceResponse.decode(self._start.api_version, body)
         verdicts = {(each.topic, each.partition): each for each in verdict.partitions}
         for batch in sent:
-            # Of two batches for one partition, which no client sends, only the first can be told about.
             partition = verdicts.pop((batch.topic, batch.partition), None)
             if partition is not None:
                 self._settle_batch(batch, partition)
@@ -327,8 +347,9 @@ class ProduceWork(ABC):
     def _render(self) -> bytes:
         """The client's answer: the broker's verdicts and the proxy's own, with the proxy's addresses."""
         self._tell_if_long("took")
-        refused = [
-            PartitionAnswer(
+        # By partition, each told about once; where some of its records were sent and others refused: refused.
+        refused = {
+            (batch.topic, batch.partition): PartitionAnswer(
                 batch.topic,
                 batch.partition,
                 error_code=batch.error.kafka_code,
@@ -337,12 +358,13 @@ class ProduceWork(ABC):
             )
             for batch in self.batches
             if batch.error is not None
-        ]
+        }
         if len(self._verdicts) == 1 and not refused:
             answer = self._verdicts[0]
         else:
             order = [(batch.topic, batch.partition) for batch in self.batches]
-            answer = merge_answers([*self._verdicts, ProduceResponse(refused)], order)
+            verdicts = [_without(verdict, refused) for verdict in self._verdicts]
+            answer = merge_answers([*verdicts, ProduceResponse(list(refused.values()))], order)
         if answer.node_endpoints:
             answer = attrs.evolve(answer, node_endpoints=self.session.advertise_endpoints(answer))
         return answer.encode(self._start.api_version, self._start.correlation_id)
@@ -371,6 +393,11 @@ async def _remove(claims: Sequence[Claim], error: LfsError) -> None:
     for start in range(0, len(claims), REMOVALS_AT_ONCE):
         some = claims[start : start + REMOVALS_AT_ONCE]
         await gatherResults([Deferred.fromCoroutine(claim.abort(error)) for claim in some])
+
+
+def _without(verdict: ProduceResponse, places: Container[tuple[str, int]]) -> ProduceResponse:
+    left = [each for each in verdict.partitions if (each.topic, each.partition) not in places]
+    return attrs.evolve(verdict, partitions=left)
 
 
 def _record_errors(batch: Batch, error: LfsError) -> list[tuple[int, str | None]]:

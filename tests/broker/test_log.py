@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.broker.log import LOOKUPS, READ_SECONDS, KafkaLog
+from lfsproxy.budget import MemoryBudget
 from lfsproxy.errors import (
     BrokerUnavailable,
     LfsError,
@@ -102,6 +103,16 @@ class LogTests(SynchronousTestCase):
         self.assertEqual(self.read(BASE + 1, most=len(LARGE)).value, LARGE)
         found = self.read(BASE + 2)
         self.assertEqual((found.value, found.size), (None, None))
+
+    def test_a_value_that_no_batch_may_have_is_not_taken_out_so_that_there_is_memory_for_all_others(
+        self,
+    ) -> None:
+        settings = Settings(max_passthrough_size=len(LARGE) - 1)
+        self.log = KafkaLog(self.clock, cast(Any, self.cluster), cast(Any, self.threads), settings)
+        self.assertFails(UnreadableRecord, BASE + 1)
+        # The start refuses less upload memory than this, and a download may have three quarters of it.
+        least = 2 * (settings.s3_part_size + settings.max_passthrough_size)
+        self.assertGreater(MemoryBudget(self.clock, least, 1, 1).largest, settings.max_passthrough_size)
 
     def test_answers(self) -> None:
         for answer, error in (

@@ -163,7 +163,9 @@ class MixedAcksTests(RelayTestCase):
     def test_it_is_noticed_within_a_second_while_the_client_is_paused(self) -> None:
         self.store.hold("seal")
         client = self.client()
-        client.send(produce(1, acks=0), produce(2, batch(lfs(b"answered"))), request(11, 9, 3, bytes(3000 * KIB)))
+        client.send(
+            produce(1, acks=0), produce(2, batch(lfs(b"answered"))), request(11, 9, 3, bytes(3000 * KIB))
+        )
         client.hang_up()
         self.assertTrue(client.is_open)
         self.pass_seconds(1)

@@ -78,6 +78,19 @@ class LineTests(SynchronousTestCase):
         self.leave(first)
         self.failureResultOf(self.turn(second), CancelledError)
 
+    def test_nothing_behind_one_that_was_given_up_has_its_turn(self) -> None:
+        before, given_up, behind = self.line.join(), self.line.join(), self.line.join()
+        turns = [self.turn(given_up), self.turn(behind)]
+        self.line.join().give_up()
+        given_up.give_up()
+        later = self.line.join()
+        self.successResultOf(self.turn(before))
+        self.leave(given_up)
+        self.failureResultOf(turns[0], CancelledError)
+        self.leave(before)
+        for each in (turns[1], self.turn(later)):
+            self.failureResultOf(each, CancelledError)
+
     def test_room_is_there_when_enough_have_left(self) -> None:
         self.successResultOf(Deferred.fromCoroutine(self.line.shorter_than(1)))
         places = [self.line.join() for _ in range(3)]
