@@ -135,7 +135,7 @@ class SequenceHole(LfsError):
 
 
 class RepeatedPartition(LfsError):
-    """A Produce request with several entries for one partition, of which Kafka would drop all but the last."""
+    """A Produce request with several entries for one partition: Kafka would drop all but the last."""
 
     kafka_code = KAFKA_INVALID_REQUEST
     http_status = 400

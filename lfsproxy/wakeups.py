@@ -1,8 +1,8 @@
-"""Whoever waits is woken by a loop, on a turn of the reactor of its own: never in the frames of who lets go.
+"""Whoever waits is woken by a loop, in a turn of the reactor of its own: never in the frames of who lets go.
 
-Twisted's DeferredSemaphore, DeferredLock and DeferredQueue fire the next waiter inside ``release`` or ``put``.
-A waiter that ends at once lets the next one go a few frames deeper, and so on: some dozens of them reach
-Python's recursion limit, and there a waiter is lost together with what it was just given.
+Twisted's DeferredSemaphore, DeferredLock and DeferredQueue fire the next waiter inside ``release`` and
+``put``. A waiter that ends at once lets the next one go a few frames deeper, and so on: some dozens of them
+reach Python's recursion limit, and there a waiter is lost together with what it was just given.
 
 The rules here: first come, first woken. What a waiter gets is taken only at the moment it is woken, so that
 one that was cancelled has got nothing. Letting go only notes that there is something to do.

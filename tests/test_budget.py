@@ -185,7 +185,8 @@ class ManyTests(BudgetTestCase):
 
     def test_one_that_fails_when_it_has_its_lease_does_not_stop_the_others(self) -> None:
         held = self.fill()
-        failing = self.wait(16 * MIB).addCallback(lambda _: self.fail("on purpose"))
+        failing = self.wait(16 * MIB)
+        failing.addCallback(lambda _: self.fail("on purpose"))
         waiting = self.wait(16 * MIB)
         self.free(*held)
         self.failureResultOf(failing, self.failureException)

@@ -1,4 +1,4 @@
-"""Waiters are woken in order, one after another, never in the frames of whoever lets go, however many wait."""
+"""However many wait, they are woken in order, one after another, never in the frames of whoever lets go."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ class GateTests(WakeupsTestCase):
         self.assertEqual([2], self.woken)
 
     def test_one_that_fails_does_not_stop_the_others(self) -> None:
-        failing = self.gate.wait().addCallback(lambda _: self.fail("on purpose"))
+        failing = self.gate.wait()
+        failing.addCallback(lambda _: self.fail("on purpose"))
         self.gate.wait().addCallback(self.note(1))
         self.gate.open()
         self.clock.advance(0)

@@ -42,7 +42,7 @@ class Place:
             await waiting
 
     def give_up(self) -> None:
-        """It is not forwarded, and so is nothing behind it, that could be taken for it. To be left as well."""
+        """It is not forwarded, and nothing behind it either, which could be taken for it. Leave as well."""
         self._line._cut_off_behind(self)
 
     def leave(self) -> None:

@@ -152,8 +152,12 @@ class LogTests(SynchronousTestCase):
     def test_many_are_read_in_the_order_they_were_asked_for(self) -> None:
         order: list[int] = []
         readings = [self.begin() for _ in range(1000)]
+
+        def done(_: object, number: int) -> None:
+            order.append(number)
+
         for number, reading in enumerate(readings):
-            reading.addBoth(lambda _, number=number: order.append(number))
+            reading.addBoth(done, number)
         for number in range(100, 200):
             readings[number].cancel()
         self.threads.runs_at_once = True
