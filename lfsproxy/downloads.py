@@ -189,8 +189,8 @@ class Downloads:
         """``count`` bytes from ``first`` on, once there is memory for it; the whole is verified.
 
         ``evicted`` is called where others need the memory and the client is too slow. Raises BlobMissing,
-        BlobTruncated, a store error; UnreadableRecord for an ordinary value that there is never memory for, and
-        what IRecordLog.read raises where one is read again.
+        BlobTruncated, a store error; UnreadableRecord for an ordinary value that there is never memory for,
+        and what IRecordLog.read raises where one is read again.
         """
         size = found.size or 0
         ordinary = found.envelope is None

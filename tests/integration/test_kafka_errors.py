@@ -188,9 +188,9 @@ class MalformedTests(KafkaDoorTestCase):
         self.topic = await self.servers.new_topic("malformed")
 
     def exchange(self, frame: bytes, address: tuple[str, int] | None = None) -> bytes:
-        """Send bytes to the broker's port of the proxy, or to another; the answer's frame, b"" where it closes.
+        """Send bytes to the broker's port of the proxy, or to ``address``. Blocks.
 
-        Blocks.
+        Returns the answer's frame, b"" where the connection is closed.
         """
         with socket.create_connection(address or (HOST, self.proxy.node_port), timeout=20) as connection:
             connection.sendall(frame)
