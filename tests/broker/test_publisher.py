@@ -281,6 +281,7 @@ class StopTests(PublisherCase):
         self.assertNoResult(stopped)
         self.made[0].succeed(Metadata(1, 1))
         self.successResultOf(done)
+        self.reactor.advance(0)
         self.successResultOf(stopped)
         self.assertTrue(self.made[0].closed and self.cluster.stopped and self.threads.stopped)
         self.assertEqual(self.reactor.getDelayedCalls(), [])

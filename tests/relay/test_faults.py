@@ -28,7 +28,7 @@ class FaultTestCase(RelayTestCase):
 
 
 class RepeatedPartitionTests(FaultTestCase):
-    """Of two entries for one partition Kafka appends the last only, and acknowledges it: one would be lost."""
+    """Of two entries for one partition Kafka appends the last only, and acknowledges it: one is lost."""
 
     def repeated(self, *partitions: tuple[int, bytes], topics: int = 1, acks: int = -1) -> bytes:
         """A request with these entries, in one or as many topics."""
