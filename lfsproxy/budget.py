@@ -7,21 +7,25 @@ No deadlock: a reader takes one first lease while it holds nothing, and that lea
 More (for parallel parts) is only tried for, never waited for, and never granted while a first lease waits.
 A quarter of the limit is kept for leases of up to ``SMALL`` bytes, so that small traffic does not queue
 behind large.
+
+No lost wake-up: whatever frees memory, or takes a first waiter out of a queue, asks the one loop that grants
+(``lfsproxy.wakeups``). A lease is counted at the moment its waiter is resumed, never before, so there is none
+that is counted and in nobody's hands.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 
-import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from lfsproxy.interfaces import IPartMemory
+from lfsproxy.wakeups import WakeLoop
 
 SMALL = 1024 * 1024
 IDLE_SECONDS = 2.0
@@ -108,18 +112,17 @@ class Lease:
         )
 
 
-@attrs.define(eq=False)
-class _Waiting:
-    size: int
-    deferred: Deferred[Lease]
+_Queue = OrderedDict[Deferred[Lease], int]
+"""Who waits, first come first, and for how many bytes."""
 
 
-class MemoryBudget:
+class MemoryBudget(WakeLoop):
     """Grants leases first come, first served. All sizes in bytes, times in seconds."""
 
     _log = Logger()
 
     def __init__(self, clock: IReactorTime, limit: int, part_size: int, stall_timeout: float) -> None:
+        super().__init__(clock)
         self.clock = clock
         self.limit = limit
         self.part_size = part_size
@@ -127,8 +130,8 @@ class MemoryBudget:
         self.used = 0
         self.peak = 0
         self._used_small = 0
-        self._large: deque[_Waiting] = deque()
-        self._small: deque[_Waiting] = deque()
+        self._large: _Queue = OrderedDict()
+        self._small: _Queue = OrderedDict()
         self._leases: set[Lease] = set()
         self._checks = LoopingCall(self._evict_slowest)
         self._checks.clock = clock
@@ -138,22 +141,28 @@ class MemoryBudget:
         """How many first leases wait."""
         return len(self._large) + len(self._small)
 
+    @property
+    def largest(self) -> int:
+        """The largest lease that can ever be granted, in bytes."""
+        return self.limit - self.limit // 4
+
     def acquire(self, size: int) -> Deferred[Lease]:
         """A first lease of ``size`` bytes, when its turn comes. The caller must hold no other lease.
 
         Cancel the Deferred to leave the queue. A size beyond what the budget can ever grant is an error of
         the caller: the settings are checked at start.
         """
-        largest = self.limit if size <= SMALL else self.limit - self.limit // 4
+        largest = self.limit if size <= SMALL else self.largest
         if not 0 <= size <= largest:
             raise ValueError(f"a lease of {size} bytes can never be granted, the most is {largest}")
         queue = self._small if size <= SMALL else self._large
-        waiting = _Waiting(size, Deferred(lambda _: self._leave(queue, waiting)))
-        queue.append(waiting)
-        self._grant()
-        if self.waiting and not self._checks.running:
+        if not queue and not self.is_due and self._fits(size):
+            return succeed(self._lease(size))
+        waiting: Deferred[Lease] = Deferred(lambda _: self._leave(queue, waiting))
+        queue[waiting] = size
+        if not self._checks.running:
             self._checks.start(CHECK_SECONDS, now=False)  # never fails: see _evict_slowest
-        return waiting.deferred
+        return waiting
 
     def try_acquire(self, size: int) -> Lease | None:
         """A lease of ``size`` bytes if they are free and nobody waits, for a caller with another way."""
@@ -168,10 +177,15 @@ class MemoryBudget:
         self._account(size)
         return lease
 
-    def _leave(self, queue: deque[_Waiting], waiting: _Waiting) -> None:
-        if waiting in queue:
-            queue.remove(waiting)
-            self._grant()
+    def _leave(self, queue: _Queue, waiting: Deferred[Lease]) -> None:
+        if queue.pop(waiting, None) is not None:
+            self._waits_less()
+
+    def _waits_less(self) -> None:
+        if self.waiting:
+            self.ask()
+        elif self._checks.running:
+            self._checks.stop()
 
     def _fits(self, size: int) -> bool:
         if size > SMALL:
@@ -183,15 +197,17 @@ class MemoryBudget:
 
     def _fits_large(self, size: int) -> bool:
         large = self.used - self._used_small
-        return self.used + size <= self.limit and large + size <= self.limit - self.limit // 4
+        return self.used + size <= self.limit and large + size <= self.largest
 
-    def _grant(self) -> None:
+    def _wake_next(self) -> bool:
+        """Give the next one that waits its lease, if there is memory for it."""
         for queue in (self._large, self._small):
-            while queue and self._fits(queue[0].size):
-                waiting = queue.popleft()
-                waiting.deferred.callback(self._lease(waiting.size))
-        if not self.waiting and self._checks.running:
-            self._checks.stop()
+            if queue and self._fits(_first(queue)):
+                waiting, size = queue.popitem(last=False)
+                self._waits_less()
+                waiting.callback(self._lease(size))
+                return True
+        return False
 
     def _account(self, change: int) -> None:
         self.used += change
@@ -209,20 +225,26 @@ class MemoryBudget:
         if lease in self._leases:
             lease.size -= size
             self._account(-size)
-            self._grant()
+            self._freed()
 
     def _release(self, lease: Lease) -> None:
         if lease in self._leases:
             self._leases.remove(lease)
             self._used_small -= lease._small
             self._account(-lease.size)
-            self._grant()
+            self._freed()
+
+    def _freed(self) -> None:
+        if self.waiting:
+            self.ask()
 
     def _evict_slowest(self) -> None:
         """Evict holders that are too slow, slowest first, until what they held suffices for all who wait."""
+        if self.is_due:
+            return  # There is memory: who still waits after that is looked at the next time.
         now = self.clock.seconds()
         slow = [lease for lease in self._leases if lease._is_slow(now)]
-        wanted = sum(waiting.size for queue in (self._large, self._small) for waiting in queue)
+        wanted = sum(self._large.values()) + sum(self._small.values())
         for lease in sorted(slow, key=lambda lease: lease._rate(now)):
             if wanted <= 0:
                 return
@@ -242,3 +264,7 @@ class MemoryBudget:
         if evict is not None:
             with self._log.failuresHandled("evicting a client failed"):
                 evict()
+
+
+def _first(queue: _Queue) -> int:
+    return next(iter(queue.values()))

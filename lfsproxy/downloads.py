@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from lfsproxy.budget import Lease, MemoryBudget
 from lfsproxy.checksums import Checksum, new_checksum
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, Envelope, check_place, parse_envelope
-from lfsproxy.errors import BlobCorrupt, BlobMissing, BlobTruncated, LfsError, NoSuchRecord
+from lfsproxy.errors import BlobCorrupt, BlobMissing, BlobTruncated, LfsError, NoSuchRecord, UnreadableRecord
 from lfsproxy.interfaces import Header, IBlobDownload, IBlobSource, IMetrics, IRecordLog
 
 BUFFER_BYTES = 1024 * 1024
@@ -189,10 +189,16 @@ class Downloads:
         """``count`` bytes from ``first`` on, once there is memory for it; the whole is verified.
 
         ``evicted`` is called where others need the memory and the client is too slow. Raises BlobMissing,
-        BlobTruncated, a store error; what IRecordLog.read raises for an ordinary record that is read again.
+        BlobTruncated, a store error; UnreadableRecord for an ordinary value that there is never memory for,
+        and what IRecordLog.read raises where one is read again.
         """
         size = found.size or 0
         ordinary = found.envelope is None
+        if ordinary and size > self.budget.largest:
+            raise UnreadableRecord(
+                f"an ordinary value of {size} bytes is more than LFS_UPLOAD_MEMORY has room for "
+                f"({self.budget.largest} bytes)"
+            )
         lease = await self.budget.acquire(size if ordinary else min(size, BUFFER_BYTES))
         lease.evicted = evicted
         started = self.clock.seconds()

@@ -13,6 +13,7 @@ KAFKA_UNKNOWN_SERVER_ERROR = -1
 KAFKA_CORRUPT_MESSAGE = 2
 KAFKA_UNKNOWN_TOPIC_OR_PARTITION = 3
 KAFKA_MESSAGE_TOO_LARGE = 10
+KAFKA_INVALID_REQUEST = 42
 KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER = 45
 KAFKA_STORAGE_ERROR = 56
 KAFKA_INVALID_RECORD = 87
@@ -130,6 +131,16 @@ class SequenceHole(LfsError):
     problem = "sequence-hole"
     title = "An earlier batch was refused"
     retriable = True
+    result = "client_error"
+
+
+class RepeatedPartition(LfsError):
+    """A Produce request with several entries for one partition: Kafka would drop all but the last."""
+
+    kafka_code = KAFKA_INVALID_REQUEST
+    http_status = 400
+    problem = "repeated-partition"
+    title = "The request names a partition twice"
     result = "client_error"
 
 

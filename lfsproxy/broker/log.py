@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError, succeed
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -34,6 +34,7 @@ from lfsproxy.errors import (
 )
 from lfsproxy.interfaces import IRecordLog, LogRecord
 from lfsproxy.settings import Settings
+from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.lookup import FoundRecord, find_record
 
 LOOKUPS = 2
@@ -54,7 +55,7 @@ class KafkaLog:
         self._find = partial(
             find_record, max_value=self._most, max_decompressed=settings.max_decompressed_size
         )
-        self._lookups = DeferredSemaphore(LOOKUPS)
+        self._lookups = Semaphore(reactor, LOOKUPS)
 
     async def read(self, topic: str, partition: int, offset: int, most: int) -> LogRecord:
         # Who stops waiting leaves the lookup to its end: its place is free when its memory is.
@@ -64,12 +65,13 @@ class KafkaLog:
             if not answer.called:
                 answer.callback(result)
 
-        def look_up() -> Deferred[None]:
-            if answer.called:
-                return succeed(None)
-            return Deferred.fromCoroutine(self._read(topic, partition, offset, most)).addBoth(deliver)
+        async def look_up() -> None:
+            async with self._lookups:
+                if not answer.called:
+                    reading = Deferred.fromCoroutine(self._read(topic, partition, offset, most))
+                    await reading.addBoth(deliver)
 
-        self._lookups.run(look_up)
+        Deferred.fromCoroutine(look_up())
         answer.addTimeout(READ_SECONDS, self._reactor)
         try:
             return await answer

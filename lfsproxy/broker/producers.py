@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kafka import errors as kafka_errors
-from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -22,6 +22,7 @@ from lfsproxy.broker.producer import WatchedProducer
 from lfsproxy.broker.threads import Threads
 from lfsproxy.errors import BrokerUnavailable
 from lfsproxy.settings import Settings
+from lfsproxy.wakeups import Semaphore
 
 MOST_PRODUCERS = 8
 IDLE_SECONDS = 60.0
@@ -46,7 +47,7 @@ class Producers:
         self._cluster = cluster
         self._threads = threads
         self._make = make
-        self._turns = DeferredSemaphore(MOST_PRODUCERS)
+        self._turns = Semaphore(reactor, MOST_PRODUCERS)
         self._idle: list[tuple[WatchedProducer, Any]] = []
         self._closing: set[Deferred[None]] = set()
 

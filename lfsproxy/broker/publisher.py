@@ -31,6 +31,7 @@ from lfsproxy.broker.threads import Threads
 from lfsproxy.errors import BadRequest, BrokerUnavailable, Draining, LfsError, OutcomeUnknown
 from lfsproxy.interfaces import Header, IEnvelopePublisher, Published
 from lfsproxy.settings import Settings
+from lfsproxy.wakeups import Gate
 
 PUBLISH_SECONDS = METADATA_SECONDS + DELIVERY_SECONDS + 5.0
 KNOWN_OFFSETS = 10_000
@@ -63,7 +64,8 @@ class KafkaPublisher:
         self._rng = rng
         self._next: OrderedDict[tuple[str, int], int] = OrderedDict()
         self._publishing = 0
-        self._stopped: Deferred[None] | None = None
+        self._stopped = False
+        self._all_published = Gate(reactor)
 
     async def choose_partition(self, topic: str, key: bytes | None, partition: int | None) -> int:
         found = await self._cluster.topic(topic, create=True)
@@ -95,7 +97,7 @@ class KafkaPublisher:
         return await self._cluster.end_offset(topic, partition)
 
     async def find(self, topic: str, partition: int, value: bytes, first: int) -> Published | None:
-        if self._stopped is not None:
+        if self._stopped:
             raise Draining("the proxy is shutting down")
         wanted = Record(topic, partition, None, value, (), None)
         try:
@@ -117,15 +119,15 @@ class KafkaPublisher:
         timestamp: int | None,
     ) -> Published:
         check_headers(headers)
-        if self._stopped is not None:
+        if self._stopped:
             raise Draining("the proxy is shutting down")
         self._publishing += 1
         try:
             return await self._publish(Record(topic, partition, key, value, headers, timestamp))
         finally:
             self._publishing -= 1
-            if self._stopped is not None and not self._publishing and not self._stopped.called:
-                self._stopped.callback(None)
+            if not self._publishing:
+                self._all_published.open()
 
     async def _publish(self, record: Record) -> Published:
         topic, partition = record.topic, record.partition
@@ -196,9 +198,9 @@ class KafkaPublisher:
 
     async def stop(self) -> None:
         """Take nothing new, wait for what is being published (each is bounded), then close everything."""
-        self._stopped = Deferred()
-        if self._publishing:
-            await self._stopped
+        self._stopped = True
+        while self._publishing:
+            await self._all_published.wait()
         await self._producers.stop()
         await self._cluster.stop()
         await self._threads.stop()

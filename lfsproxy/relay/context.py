@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -17,6 +17,7 @@ from lfsproxy.interfaces import IMetrics
 from lfsproxy.relay.brokers import BrokerDirectory
 from lfsproxy.relay.upstream import Upstream
 from lfsproxy.settings import Settings
+from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.sasl import SASL_AUTHENTICATE, SASL_HANDSHAKE
 
 SCANS_AT_ONCE = 2
@@ -53,9 +54,17 @@ class RelayContext:
     directory: BrokerDirectory
     upstream: Upstream
     outage: SaidOnce = attrs.field(factory=lambda: SaidOnce())
-    inflating: DeferredSemaphore = attrs.field(factory=lambda: DeferredSemaphore(1))
-    scanning: DeferredSemaphore = attrs.field(factory=lambda: DeferredSemaphore(SCANS_AT_ONCE))
+    inflating: Semaphore = attrs.field(init=False)
+    scanning: Semaphore = attrs.field(init=False)
     clean_ups: set[Deferred[None]] = attrs.field(factory=set)
+
+    @inflating.default
+    def _one_place(self) -> Semaphore:
+        return Semaphore(self.reactor, 1)
+
+    @scanning.default
+    def _scanning_places(self) -> Semaphore:
+        return Semaphore(self.reactor, SCANS_AT_ONCE)
 
     @property
     def hold_limit(self) -> int:

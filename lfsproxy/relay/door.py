@@ -66,7 +66,7 @@ class _ClientStream(FrameStream):
     """A client's connection, which begins its session when it is made."""
 
     def __init__(self, door: RelayService, targets: Callable[[], Sequence[Address]]) -> None:
-        super().__init__(RequestFrames())
+        super().__init__(RequestFrames(), door.reactor)
         self._door = door
         self._targets = targets
 

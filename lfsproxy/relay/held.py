@@ -79,7 +79,7 @@ class HeldProduce(ProduceWork):
                 case RecordsBytes(data=data):
                     self.batches[-1].records.append(data)
                 case PartitionStart():
-                    self.batches.append(Batch(part))
+                    self.begin_batch(part)
                 case PartitionEnd(tags=tags):
                     self.batches[-1].tags = tags
                 case ProduceInfo():

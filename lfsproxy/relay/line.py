@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections import deque
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from lfsproxy.wakeups import Gate, Wakeups
 
 
 class Place:
     """One request's place in the line."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, is_cut_off: bool) -> None:
         self._line = line
+        self._is_cut_off = is_cut_off
         self._waiting: list[Deferred[None]] = []
 
     @property
@@ -25,17 +29,21 @@ class Place:
         return bool(places) and places[0] is self
 
     async def turn(self) -> None:
-        """Wait until every earlier request has left the line. Raises CancelledError where it has left itself.
+        """Wait until every earlier request has left the line. Several steps of the request may wait.
 
-        Several steps of the request may wait, each for itself.
+        Raises CancelledError where it has left itself, and where an earlier one was given up.
         """
-        while not self.is_first:
-            if self not in self._line._places:
+        while not self.is_first or self._is_cut_off:
+            if self._is_cut_off or self not in self._line._places:
                 raise CancelledError()
             # One for each who waits: to cancel one of them is not the turn of the next.
             waiting: Deferred[None] = Deferred()
             self._waiting.append(waiting)
             await waiting
+
+    def give_up(self) -> None:
+        """It is not forwarded, and nothing behind it either, which could be taken for it. Leave as well."""
+        self._line._cut_off_behind(self)
 
     def leave(self) -> None:
         """Let the next one through. May be called more than once."""
@@ -44,29 +52,34 @@ class Place:
     def _look_again(self) -> None:
         waiting, self._waiting = self._waiting, []
         for each in waiting:
-            if not each.called:
-                each.callback(None)
+            self._line._wakeups.fire(each, None)
 
 
 class Line:
     """The requests of one connection that were not forwarded yet, first come first."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
         self._places: deque[Place] = deque()
-        self._room: Deferred[None] | None = None
-        self._most = 0
+        self._is_cut_off = False
+        self._wakeups = Wakeups(clock)
+        self._shorter = Gate(clock)
 
     def join(self) -> Place:
         """Take the last place."""
-        place = Place(self)
+        place = Place(self, self._is_cut_off)
         self._places.append(place)
         return place
 
     async def shorter_than(self, count: int) -> None:
-        """Wait until fewer than ``count`` requests are in the line. For one waiter at a time."""
-        if len(self._places) >= count:
-            self._room, self._most = Deferred(), count
-            await self._room
+        """Wait until fewer than ``count`` requests are in the line."""
+        while len(self._places) >= count:
+            await self._shorter.wait()
+
+    def _cut_off_behind(self, place: Place) -> None:
+        if place in self._places:
+            self._is_cut_off = True
+            for behind in list(self._places)[self._places.index(place) + 1 :]:
+                behind._is_cut_off = True
 
     def _leave(self, place: Place) -> None:
         if place not in self._places:
@@ -76,7 +89,4 @@ class Line:
         place._look_again()
         if was_first and self._places:
             self._places[0]._look_again()
-        room = self._room
-        if room is not None and len(self._places) < self._most:
-            self._room = None
-            room.callback(None)
+        self._shorter.open()

@@ -9,11 +9,11 @@ verdicts, the proxy's own among them, are merged into one answer.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from lfsproxy.budget import Lease
@@ -25,6 +25,7 @@ from lfsproxy.errors import (
     ChecksumMismatch,
     ClientGone,
     LfsError,
+    RepeatedPartition,
     SequenceHole,
     Stalled,
     UndecodableRecords,
@@ -32,12 +33,14 @@ from lfsproxy.errors import (
 from lfsproxy.relay.batches import Batch
 from lfsproxy.relay.replies import Answer, Expected
 from lfsproxy.relay.stream import ConnectionGone
+from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.answers import PartitionAnswer, ProduceResponse, merge_answers
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import RequestStart
 from lfsproxy.wire.primitives import shown
 from lfsproxy.wire.produce import (
     PartitionRecords,
+    PartitionStart,
     ProduceEnd,
     ProduceInfo,
     ProduceReader,
@@ -96,7 +99,7 @@ class ProduceWork(ABC):
         self.size = start.size + 4 - len(start.head)
         self.reader = ProduceReader(start.api_version, self.size)
         self.lease: Lease | None = None
-        self.uploads = DeferredSemaphore(UPLOADS_AT_ONCE)
+        self.uploads = Semaphore(session.context.reactor, UPLOADS_AT_ONCE)
         self.plans = Plans(self.size, session.context.hold_limit)
         self.info = ProduceInfo(None, 1, 0)
         self.end = ProduceEnd()
@@ -106,6 +109,7 @@ class ProduceWork(ABC):
         self._began_at = session.context.reactor.seconds()
         self._received_at = 0.0
         self._uploads_any = False
+        self._first_of: dict[tuple[str, int], Batch] = {}
         self._verdicts: list[ProduceResponse] = []
         self._unanswered = 0
         self._all_submitted = False
@@ -137,7 +141,7 @@ class ProduceWork(ABC):
         try:
             await self.finish()
         except BaseException as error:
-            self.session.stop_forwarding()
+            self.place.give_up()
             self._give_up(error)
             raise
         finally:
@@ -146,9 +150,34 @@ class ProduceWork(ABC):
     def begin_body(self, info: ProduceInfo) -> None:
         """What stands before the records was read."""
         self.info = info
-        if info.acks == 0:
-            self.session.fire_and_forget = True
+        self.session.awaits_answer = self.awaits_answer
+        if not self.awaits_answer:
             self.session.replies.complete(self._answer, b"")
+        elif self.session.client.closed:
+            raise ConnectionGone
+
+    def begin_batch(self, start: PartitionStart) -> Batch:
+        """The next partition's records begin.
+
+        Of several entries for one partition Kafka appends the last and acknowledges them all by it. Here all
+        are refused that were not sent yet.
+        """
+        batch = Batch(start)
+        first = self._first_of.setdefault((batch.topic, batch.partition), batch)
+        if first is not batch:
+            error = RepeatedPartition(
+                f"the request has more than one entry for {shown(batch.topic)}/{batch.partition}"
+            )
+            batch.error = error
+            if not first.sent and first.error is None:
+                first.error = error
+        self.batches.append(batch)
+        return batch
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether its client has to be there until it is forwarded: not so with acks=0."""
+        return self.info.acks != 0
 
     async def take_lease(self, size: int) -> Lease:
         """Wait for the one lease of this request."""
@@ -188,7 +217,7 @@ class ProduceWork(ABC):
         self._uploads_any = self._uploads_any or any(batch.claims for batch in batches)
         self._decide(batches)
         kept = [batch for batch in batches if batch.error is None]
-        if any(batch.claims for batch in kept) and self.session.client_hung_up():
+        if self.awaits_answer and any(batch.claims for batch in kept) and self.session.client.peer_hung_up():
             raise ConnectionGone
         self._all_submitted = last
         if last:
@@ -280,7 +309,6 @@ class ProduceWork(ABC):
         verdict = ProduceResponse.decode(self._start.api_version, body)
         verdicts = {(each.topic, each.partition): each for each in verdict.partitions}
         for batch in sent:
-            # Of two batches for one partition, which no client sends, only the first can be told about.
             partition = verdicts.pop((batch.topic, batch.partition), None)
             if partition is not None:
                 self._settle_batch(batch, partition)
@@ -319,8 +347,9 @@ class ProduceWork(ABC):
     def _render(self) -> bytes:
         """The client's answer: the broker's verdicts and the proxy's own, with the proxy's addresses."""
         self._tell_if_long("took")
-        refused = [
-            PartitionAnswer(
+        # By partition, each told about once; where some of its records were sent and others refused: refused.
+        refused = {
+            (batch.topic, batch.partition): PartitionAnswer(
                 batch.topic,
                 batch.partition,
                 error_code=batch.error.kafka_code,
@@ -329,12 +358,13 @@ class ProduceWork(ABC):
             )
             for batch in self.batches
             if batch.error is not None
-        ]
+        }
         if len(self._verdicts) == 1 and not refused:
             answer = self._verdicts[0]
         else:
             order = [(batch.topic, batch.partition) for batch in self.batches]
-            answer = merge_answers([*self._verdicts, ProduceResponse(refused)], order)
+            verdicts = [_without(verdict, refused) for verdict in self._verdicts]
+            answer = merge_answers([*verdicts, ProduceResponse(list(refused.values()))], order)
         if answer.node_endpoints:
             answer = attrs.evolve(answer, node_endpoints=self.session.advertise_endpoints(answer))
         return answer.encode(self._start.api_version, self._start.correlation_id)
@@ -363,6 +393,11 @@ async def _remove(claims: Sequence[Claim], error: LfsError) -> None:
     for start in range(0, len(claims), REMOVALS_AT_ONCE):
         some = claims[start : start + REMOVALS_AT_ONCE]
         await gatherResults([Deferred.fromCoroutine(claim.abort(error)) for claim in some])
+
+
+def _without(verdict: ProduceResponse, places: Container[tuple[str, int]]) -> ProduceResponse:
+    left = [each for each in verdict.partitions if (each.topic, each.partition) not in places]
+    return attrs.evolve(verdict, partitions=left)
 
 
 def _record_errors(batch: Batch, error: LfsError) -> list[tuple[int, str | None]]:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Sequence
 from typing import cast
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredSemaphore, FirstError, gatherResults
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.python.failure import Failure
 
 from lfsproxy.claimcheck import Claim, Payload
@@ -22,6 +22,7 @@ from lfsproxy.errors import LfsError, TooLarge
 from lfsproxy.interfaces import IPartMemory
 from lfsproxy.relay.batches import Batch
 from lfsproxy.relay.context import RelayContext
+from lfsproxy.wakeups import Gate, Semaphore
 from lfsproxy.wire.batch import BatchHeader
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.marks import LfsMark
@@ -55,7 +56,7 @@ class Rewriter:
         header: BatchHeader,
         xerial: bool,
         hint: int,
-        uploads: DeferredSemaphore,
+        uploads: Semaphore,
     ) -> None:
         self._context = context
         self._batch = batch
@@ -67,7 +68,7 @@ class Rewriter:
         self._waiting_size = 0
         self._places = 0
         self._finishing: set[Deferred[None]] = set()
-        self._one_finished: Deferred[None] | None = None
+        self._one_finished = Gate(context.reactor)
         self.error: LfsError | None = None
         self.storing = 0
         """Bytes of the values that were given to ``finish`` and are not stored yet."""
@@ -164,7 +165,7 @@ class Rewriter:
             self._leave_place()
             if not isinstance(result, Failure):
                 self._finishing.discard(finishing)
-            self._tell_one_finished()
+            self._one_finished.open()
             return result
 
         finishing.addBoth(over)
@@ -195,15 +196,9 @@ class Rewriter:
     async def one_finished(self) -> None:
         """Wait until a blob is stored. Raises ``error`` where one cannot be."""
         if self.error is None:
-            self._one_finished = Deferred()
-            await self._one_finished
+            await self._one_finished.wait()
         if self.error is not None:
             raise self.error
-
-    def _tell_one_finished(self) -> None:
-        waiting, self._one_finished = self._one_finished, None
-        if waiting is not None:
-            waiting.callback(None)
 
     def _write_out(self) -> None:
         """Write what waits for nothing any more."""

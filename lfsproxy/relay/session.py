@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, cast
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
@@ -34,6 +34,7 @@ from lfsproxy.relay.replies import Answer, Expected, Replies
 from lfsproxy.relay.stream import ConnectionGone, FrameStream, shielded
 from lfsproxy.relay.streamed import StreamedProduce
 from lfsproxy.relay.upstream import BrokerStream
+from lfsproxy.wakeups import Semaphore, Wakeups
 from lfsproxy.wire import addresses, list_offsets, versions
 from lfsproxy.wire.answers import NodeEndpoint, ProduceResponse
 from lfsproxy.wire.chunks import Piece
@@ -75,17 +76,19 @@ class Session:
     ) -> None:
         self.context = context
         self.client = client
-        self.line = Line()
+        self.line = Line(context.reactor)
         self.holes = Holes()
         self.hints = OffsetHints()
         self.client_id: str | None = None
-        self.fire_and_forget = False
+        self.awaits_answer = True
+        """Whether the request that is being read has an answer, as far as is known: else the last one."""
         self._connect = connect
         self._broker: BrokerStream | None = None
         self._ranges: Mapping[int, tuple[int, int]] = {}
         self.replies = Replies(client, self._changed)
-        self._writing = DeferredLock()
-        self._works: set[Deferred[None]] = set()
+        self._writing = Semaphore(context.reactor, 1)
+        self._works: dict[Deferred[None], bool] = {}
+        """Whether each has to be given up when the client is gone."""
         self._connecting: Deferred[tuple[BrokerStream, float | None]] | None = None
         self._sign_in_again: IDelayedCall | None = None
         self._gate = SignInGate() if context.clients_sign_in else None
@@ -100,6 +103,7 @@ class Session:
         self._close_told = False
         self._awaited: Callable[[], bool] = lambda: True
         self._reached: Deferred[None] | None = None
+        self._wakeups = Wakeups(context.reactor)
         client.on_lost = self._client_lost
 
     # The life of a session
@@ -182,7 +186,8 @@ class Session:
 
     def _changed(self) -> None:
         if self._reached is not None and not self._reached.called and self._awaited():
-            self._reached.callback(None)
+            waiting, self._reached = self._reached, None
+            self._wakeups.fire(waiting, None)
 
     def _is_all_answered(self) -> bool:
         is_over = self.client.closed or self._broker_over or self._given_up
@@ -196,7 +201,7 @@ class Session:
         """The client's connection is closed: what waits for memory or for its turn need not wait on."""
         if self._connecting is not None:
             self._connecting.cancel()
-        if self._requests is not None and not self.fire_and_forget:
+        if self._requests is not None and self.awaits_answer:
             self._requests.cancel()
         self._changed()
 
@@ -230,16 +235,13 @@ class Session:
 
         What was not is given up, except where the client need not be there (acks=0).
         """
-        if not self.fire_and_forget:
-            self._cancel_works()
+        for work, is_for_client in list(self._works.items()):
+            if is_for_client:
+                work.cancel()
         await self._until(self._is_all_settled, AFTER_CLIENT_SECONDS)
 
-    def stop_forwarding(self) -> None:
-        """A request is given up. Nothing behind it may reach the broker: it could be taken for the next."""
-        self._forwards = False
-
     def _cancel_works(self) -> None:
-        self.stop_forwarding()
+        self._forwards = False
         for work in list(self._works):
             work.cancel()
 
@@ -278,12 +280,8 @@ class Session:
 
     def look_for_hang_up(self) -> None:
         """A paused socket does not tell that its peer has gone, so it is asked."""
-        if self.client.reading_paused and self.client_hung_up():
+        if self.client.reading_paused and self.awaits_answer and self.client.peer_hung_up():
             self.client.abort()
-
-    def client_hung_up(self) -> bool:
-        """Whether nobody is left to be answered. Without answers (acks=0) nobody need be."""
-        return not self.fire_and_forget and self.client.peer_hung_up()
 
     # Requests, in the client's order
 
@@ -397,16 +395,22 @@ class Session:
         try:
             await place.turn()
             await self.forward(expected, pieces)
+        except BaseException:
+            place.give_up()
+            raise
         finally:
             place.leave()
 
-    def spawn(self, steps: Coroutine[Any, Any, None]) -> None:
-        """Run steps of this session beside the reading of requests; they end with the session."""
+    def spawn(self, steps: Coroutine[Any, Any, None], is_for_client: bool = True) -> None:
+        """Run steps of this session beside the reading of requests; they end with the session.
+
+        ``is_for_client``: they are given up when the client is gone.
+        """
         work = Deferred.fromCoroutine(self._guarded(steps))
-        self._works.add(work)
+        self._works[work] = is_for_client
 
         def done(_: object) -> None:
-            self._works.discard(work)
+            del self._works[work]
             self._changed()
 
         work.addBoth(done)
@@ -445,7 +449,7 @@ class Session:
         work = kind(self, start, self.replies.new(), self.line.join())
         self._keep_alive.begin()
         await work.receive()
-        self.spawn(self._bring_to_end(work))
+        self.spawn(self._bring_to_end(work), is_for_client=work.awaits_answer)
 
     async def _bring_to_end(self, work: ProduceWork) -> None:
         try:
@@ -523,7 +527,7 @@ class Session:
                 reply.callback(list_offsets.decode_answer(version, body))
 
         frame = list_offsets.encode_request(version, list_offsets.CORRELATION_ID, topic, partition)
-        self.spawn(self.forward(Expected(None, None, take), [frame]))
+        self.spawn(self.forward(Expected(None, None, take), [frame]), is_for_client=False)
         return reply
 
 

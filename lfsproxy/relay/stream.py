@@ -12,12 +12,13 @@ from typing import Any, cast
 from typing import Protocol as Shape
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lfsproxy.peers import peer_is_gone
+from lfsproxy.wakeups import Gate
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestStart, ResponseStart
 
@@ -51,7 +52,7 @@ class FrameStream(Protocol):
     written as IPv4. ``on_lost`` is called when the connection is closed, after the waiting reader was told.
     """
 
-    def __init__(self, frames: Frames) -> None:
+    def __init__(self, frames: Frames, clock: IReactorTime) -> None:
         self.frames = frames
         self.connected_to_peer = False
         self.peer = ""
@@ -60,8 +61,8 @@ class FrameStream(Protocol):
         self._closed = False
         self._more: Deferred[None] | None = None
         self._writable = True
-        self._drained: list[Deferred[None]] = []
-        self._over: list[Deferred[None]] = []
+        self._drained = Gate(clock)
+        self._over = Gate(clock)
         self.on_lost: Callable[[], None] = lambda: None
 
     def connectionMade(self) -> None:
@@ -86,18 +87,14 @@ class FrameStream(Protocol):
         self._closed = True
         self._writable = True
         self._wake()
-        self._fire_drained()
+        self._drained.open()
         self.on_lost()
-        waiting, self._over = self._over, []
-        for each in waiting:
-            each.callback(None)
+        self._over.open()
 
     async def over(self) -> None:
         """Wait until the connection is gone."""
         if self.connected_to_peer and not self._closed:
-            waiting: Deferred[None] = Deferred()
-            self._over.append(waiting)
-            await waiting
+            await self._over.wait()
 
     @property
     def closed(self) -> bool:
@@ -131,9 +128,7 @@ class FrameStream(Protocol):
     async def drained(self) -> None:
         """Wait until the peer takes more. Returns at once after a close: the reader learns of that."""
         if not self._writable and not self._closed:
-            waiting: Deferred[None] = Deferred()
-            self._drained.append(waiting)
-            await waiting
+            await self._drained.wait()
 
     async def send_all(self, pieces: Sequence[Piece]) -> None:
         """Write any number of bytes, WRITE_SIZE ahead of the peer at most. Ends early after a close."""
@@ -150,16 +145,11 @@ class FrameStream(Protocol):
 
     def resumeProducing(self) -> None:
         self._writable = True
-        self._fire_drained()
+        self._drained.open()
 
     def stopProducing(self) -> None:
         self._writable = True
-        self._fire_drained()
-
-    def _fire_drained(self) -> None:
-        waiting, self._drained = self._drained, []
-        for each in waiting:
-            each.callback(None)
+        self._drained.open()
 
     def close(self) -> None:
         """Close after what was written is sent."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.task import deferLater
 
 from lfsproxy.budget import HeldMemory, Lease
@@ -24,6 +23,7 @@ from lfsproxy.relay.batches import Batch
 from lfsproxy.relay.held import offload
 from lfsproxy.relay.produce import Plans, ProduceWork
 from lfsproxy.relay.rewriting import Offloaded, Rewriter
+from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.batch import BatchHeader
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.decompress import USUAL_WINDOW
@@ -57,7 +57,7 @@ SECONDS_AT_ONCE = 0.02
 class StreamedProduce(ProduceWork):
     """A request of any size. While a batch is received, the one before it may still be on its way to S3."""
 
-    _current: _HeldBatch | StreamedBatch | None = None
+    _current: _HeldBatch | StreamedBatch | _RefusedBatch | None = None
 
     async def read_body(self) -> None:
         lease = await self.take_lease(self.context.hold_limit)
@@ -78,9 +78,10 @@ class StreamedProduce(ProduceWork):
                 await self._current.receive(data)
             case PartitionStart():
                 await self._submit_current(last=False)
-                batch = Batch(part)
-                self.batches.append(batch)
-                if part.size <= self.context.settings.max_passthrough_size:
+                batch = self.begin_batch(part)
+                if batch.error is not None:
+                    self._current = _RefusedBatch(batch)
+                elif part.size <= self.context.settings.max_passthrough_size:
                     self._current = _HeldBatch(self, batch, part.size)
                 else:
                     self._current = StreamedBatch(self.session, batch, part.size, lease, self.uploads)
@@ -135,12 +136,26 @@ class _HeldBatch:
         self._records = bytearray()
 
 
+class _RefusedBatch:
+    """A batch that is refused whatever it has: its bytes are let go of."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+    async def receive(self, data: Piece) -> None:
+        self.batch.receive_header(data)
+
+    async def end(self) -> None:
+        """It is decided already."""
+
+    def cancel(self) -> None:
+        """It holds nothing."""
+
+
 class StreamedBatch:
     """Takes a batch of ``size`` bytes piece by piece; then ``batch`` has it rewritten, or refused."""
 
-    def __init__(
-        self, session: Session, batch: Batch, size: int, lease: Lease, uploads: DeferredSemaphore
-    ) -> None:
+    def __init__(self, session: Session, batch: Batch, size: int, lease: Lease, uploads: Semaphore) -> None:
         self.batch = batch
         self._session = session
         self._context = session.context

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, cast
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IAddress, IHandshakeListener, IReactorTCP
+from twisted.internet.interfaces import IAddress, IHandshakeListener, IReactorTCP, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
@@ -22,6 +22,7 @@ from lfsproxy.errors import BrokerUnavailable, FramingError, SignInRefused
 from lfsproxy.relay.stream import ConnectionGone, FrameStream
 from lfsproxy.settings import Address, Settings
 from lfsproxy.tls import ClientTls, tls_trouble
+from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire import addresses, metadata, sasl
 from lfsproxy.wire.frames import FrameBytes, ResponseFrames
 
@@ -39,8 +40,8 @@ Ask = Callable[[bytes], Awaitable[bytes]]
 class BrokerStream(FrameStream):
     """A connection to the broker at ``address``. ``trouble`` is what ended it, where TLS knows that."""
 
-    def __init__(self, address: Address) -> None:
-        super().__init__(ResponseFrames())
+    def __init__(self, address: Address, clock: IReactorTime) -> None:
+        super().__init__(ResponseFrames(), clock)
         self.address = address
         self.trouble = ""
         self._is_shaken = False
@@ -70,11 +71,12 @@ class BrokerStream(FrameStream):
 class _BrokerFactory(Factory):
     noisy = False
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, clock: IReactorTime) -> None:
         self._address = address
+        self._clock = clock
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        return BrokerStream(self._address)
+        return BrokerStream(self._address, self._clock)
 
 
 class Upstream:
@@ -85,7 +87,7 @@ class Upstream:
         self._settings = settings
         self._refused = sasl.RefusedSignIns()
         self._trusted: set[Address] = set()
-        self._first_sign_ins: dict[Address, DeferredLock] = {}
+        self._first_sign_ins: dict[Address, Semaphore] = {}
         self._tls = None
         if settings.uses_tls:
             self._tls = ClientTls(
@@ -141,8 +143,9 @@ class Upstream:
         )
         if self._tls is not None:
             endpoint = wrapClientTLS(self._tls.creator(host), endpoint)
+        factory = _BrokerFactory(address, cast(IReactorTime, self._reactor))
         try:
-            protocol = await cast(Awaitable[Protocol], endpoint.connect(_BrokerFactory(address)))
+            protocol = await cast(Awaitable[Protocol], endpoint.connect(factory))
         except (ConnectError, OSError) as error:
             raise BrokerUnavailable(f"{address}: {error}") from None
         stream = cast(BrokerStream, protocol)
@@ -175,12 +178,9 @@ class Upstream:
 
         if stream.address in self._trusted:
             return await self.sign_in(ask, stream.address)
-        lock = self._first_sign_ins.setdefault(stream.address, DeferredLock())
-        await lock.acquire()
-        try:
+        clock = cast(IReactorTime, self._reactor)
+        async with self._first_sign_ins.setdefault(stream.address, Semaphore(clock, 1)):
             return await self.sign_in(ask, stream.address)
-        finally:
-            lock.release()
 
     async def _ask_once(self, stream: BrokerStream, frame: bytes, when: str) -> bytes:
         """The only question on a connection."""

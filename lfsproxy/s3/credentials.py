@@ -23,8 +23,10 @@ from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from lfsproxy.errors import LfsError, StoreRefused, StoreUnavailable
+from lfsproxy.wakeups import Wakeups
 
 REFRESH_BEFORE = 120
 """Seconds before the end of their life from which credentials are no longer used without a refresh."""
@@ -69,6 +71,7 @@ class ChainCredentials:
         self._source: Credentials | None = None
         self._frozen: ReadOnlyCredentials | None = None
         self._waiting: list[Deferred[ReadOnlyCredentials]] | None = None
+        self._wakeups = Wakeups(reactor)
 
     async def current(self) -> ReadOnlyCredentials:
         source = self._source
@@ -113,12 +116,10 @@ class ChainCredentials:
         waiting, self._waiting = self._waiting or [], None
         if isinstance(result, ReadOnlyCredentials):
             self._frozen = result
+            answer: ReadOnlyCredentials | Failure = result
+        elif isinstance(result, LfsError):
+            answer = Failure(result)
+        else:
+            answer = Failure(StoreUnavailable(f"S3 credentials cannot be had: {result}"))
         for waiter in waiting:
-            if waiter.called:
-                continue
-            if isinstance(result, ReadOnlyCredentials):
-                waiter.callback(result)
-            elif isinstance(result, LfsError):
-                waiter.errback(result)
-            else:
-                waiter.errback(StoreUnavailable(f"S3 credentials cannot be had: {result}"))
+            self._wakeups.fire(waiter, answer)

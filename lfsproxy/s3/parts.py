@@ -5,40 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from lfsproxy.checksums import Buffer
 from lfsproxy.s3.client import Part, S3Client, S3Unavailable
-
-
-class Gate:
-    """Where coroutines wait for something to happen."""
-
-    def __init__(self) -> None:
-        self._waiting: list[Deferred[None]] = []
-
-    def wait(self) -> Deferred[None]:
-        """Fires at the next ``open``, fails at the next ``fail``."""
-        waiter: Deferred[None] = Deferred(self._leave)
-        self._waiting.append(waiter)
-        return waiter
-
-    def _leave(self, waiter: Deferred[None]) -> None:
-        if waiter in self._waiting:
-            self._waiting.remove(waiter)
-
-    def open(self) -> None:
-        """Let all go on that wait."""
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            if not waiter.called:
-                waiter.callback(None)
-
-    def fail(self, error: BaseException) -> None:
-        """Fail all that wait."""
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            if not waiter.called:
-                waiter.errback(error)
+from lfsproxy.wakeups import Gate
 
 
 class PartSender:
@@ -50,6 +21,7 @@ class PartSender:
 
     def __init__(
         self,
+        clock: IReactorTime,
         client: S3Client,
         key: str,
         headers: Mapping[str, str],
@@ -71,7 +43,7 @@ class PartSender:
         self._tasks: set[Deferred[BaseException | None]] = set()
         self._creating = False
         self._create_error: Exception | None = None
-        self._changed = Gate()
+        self._changed = Gate(clock)
 
     @property
     def started(self) -> bool:

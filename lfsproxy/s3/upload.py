@@ -14,7 +14,7 @@ from enum import Enum
 import attrs
 from crc32c import crc32c
 from twisted.internet.base import ReactorBase
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -28,7 +28,8 @@ from lfsproxy.s3.answers import Answer
 from lfsproxy.s3.cleanup import Cleanup, Leftover
 from lfsproxy.s3.client import S3Client, S3Refused, S3Unavailable, composite_crc, encode_crc
 from lfsproxy.s3.digest import INLINE_BYTES
-from lfsproxy.s3.parts import Gate, PartSender
+from lfsproxy.s3.parts import PartSender
+from lfsproxy.wakeups import Gate, Semaphore
 
 FORM = "application/x-www-form-urlencoded"
 CHECKSUM = "x-amz-checksum-crc32c"
@@ -87,9 +88,9 @@ class S3Upload:
         self._gathered: deque[Buffer] = deque()
         self._gathered_size = 0
         self._slots = 1
-        self._writers = Gate()
-        self._hashing = DeferredLock()
-        self._sender = PartSender(client, key, headers, self._digest, self._part_ended)
+        self._writers = Gate(reactor)
+        self._hashing = Semaphore(reactor, 1)
+        self._sender = PartSender(reactor, client, key, headers, self._digest, self._part_ended)
         self._single_crc: int | None = None
         self._doubtful = False
         self._committing: Deferred[StoredBlob] | None = None

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lfsproxy.budget import Lease
 from lfsproxy.errors import Stalled
 from lfsproxy.peers import CHECK_SECONDS, bytes_acknowledged
+from lfsproxy.wakeups import Wakeups
 
 if TYPE_CHECKING:
     from lfsproxy.web.request import StreamingRequest
@@ -37,6 +39,7 @@ class ResponseFlow:
         # A response before this one, on the same connection, may not have left yet.
         self._full = request.channel.is_full
         self._room: Deferred[None] | None = None
+        self._wakeups = Wakeups(clock)
         self._look: IDelayedCall | None = None
         self._taken: int | None = None
         self._progress = 0.0
@@ -67,7 +70,7 @@ class ResponseFlow:
         """Fail the write that waits, if one does."""
         room, self._room = self._room, None
         if room is not None:
-            room.errback(error)
+            self._wakeups.fire(room, Failure(error))
 
     def _look_at_client(self) -> None:
         self._look = None

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 from twisted.web.server import Site
 
+from lfsproxy import wakeups
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.downloads import Downloads
@@ -62,7 +63,7 @@ class LfsSite(Site):
         self._ingesting: set[StreamingRequest] = set()
         self.uploads = 0
         """Requests with an upload that runs, whether its client is still there or not."""
-        self._waiting: list[Deferred[None]] = []
+        self._over = wakeups.Gate(reactor)
         self.cut: LfsError | None = None
         """Why connections are cut by the proxy itself, once they are."""
 
@@ -85,9 +86,7 @@ class LfsSite(Site):
                 channel.close()
         if self._is_over:
             return succeed(None)
-        waiting: Deferred[None] = Deferred(self._waiting.remove)
-        self._waiting.append(waiting)
-        return waiting
+        return self._over.wait()
 
     def abort(self, why: str = "the proxy is stopped") -> None:
         """Cut every connection that is left. Uploads that go on end with that reason."""
@@ -157,9 +156,7 @@ class LfsSite(Site):
 
     def _check_over(self) -> None:
         if self._is_over:
-            waiting, self._waiting = self._waiting, []
-            for deferred in waiting:
-                deferred.callback(None)
+            self._over.open()
 
 
 def make_site(

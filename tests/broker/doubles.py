@@ -82,7 +82,7 @@ class Metadata:
 
 @attrs.define(eq=False)
 class FakeProducer:
-    """A WatchedProducer whose records are answered by the test."""
+    """A WatchedProducer whose records are answered by the test, or all with ``answers`` at once."""
 
     arguments: Any
     watch: Watch = attrs.field(factory=Watch)
@@ -90,6 +90,7 @@ class FakeProducer:
     refuses: BaseException | None = None
     opens: BaseException | None = None
     closed: bool = False
+    answers: Any = None
     succeed: Callable[[Any], None] = attrs.field(default=lambda _: None)
     fail: Callable[[BaseException], None] = attrs.field(default=lambda _: None)
 
@@ -105,6 +106,8 @@ class FakeProducer:
             raise self.refuses
         self.sent.append(record)
         self.succeed, self.fail = succeeded, failed
+        if self.answers is not None:
+            succeeded(self.answers)
 
     def leaves(self, *codes: int | None) -> None:
         """The record goes to the socket once per code, and is answered with it (None: not at all)."""

@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.broker.log import LOOKUPS, READ_SECONDS, KafkaLog
+from lfsproxy.budget import MemoryBudget
 from lfsproxy.errors import (
     BrokerUnavailable,
     LfsError,
@@ -46,8 +47,11 @@ class HeldThreads:
 
     def __init__(self) -> None:
         self.held: list[Callable[[], object]] = []
+        self.runs_at_once = False
 
     def run(self, call: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        if self.runs_at_once:
+            return maybeDeferred(call, *args)
         done: Deferred[Any] = Deferred()
         self.held.append(lambda: maybeDeferred(call, *args).chainDeferred(done))
         return done
@@ -78,6 +82,7 @@ class LogTests(SynchronousTestCase):
     def let_go(self) -> None:
         while self.threads.held:
             self.threads.held.pop(0)()
+            self.clock.advance(0)
 
     def read(self, offset: int = BASE, most: int = 1000) -> LogRecord:
         reading = self.begin(offset, most)
@@ -98,6 +103,16 @@ class LogTests(SynchronousTestCase):
         self.assertEqual(self.read(BASE + 1, most=len(LARGE)).value, LARGE)
         found = self.read(BASE + 2)
         self.assertEqual((found.value, found.size), (None, None))
+
+    def test_a_value_that_no_batch_may_have_is_not_taken_out_so_that_there_is_memory_for_all_others(
+        self,
+    ) -> None:
+        settings = Settings(max_passthrough_size=len(LARGE) - 1)
+        self.log = KafkaLog(self.clock, cast(Any, self.cluster), cast(Any, self.threads), settings)
+        self.assertFails(UnreadableRecord, BASE + 1)
+        # The start refuses less upload memory than this, and a download may have three quarters of it.
+        least = 2 * (settings.s3_part_size + settings.max_passthrough_size)
+        self.assertGreater(MemoryBudget(self.clock, least, 1, 1).largest, settings.max_passthrough_size)
 
     def test_answers(self) -> None:
         for answer, error in (
@@ -133,6 +148,23 @@ class LogTests(SynchronousTestCase):
         self.assertEqual(self.cluster.asked, LOOKUPS)
         for reading in readings:
             self.successResultOf(reading)
+
+    def test_many_are_read_in_the_order_they_were_asked_for(self) -> None:
+        order: list[int] = []
+        readings = [self.begin() for _ in range(1000)]
+
+        def done(_: object, number: int) -> None:
+            order.append(number)
+
+        for number, reading in enumerate(readings):
+            reading.addBoth(done, number)
+        for number in range(100, 200):
+            readings[number].cancel()
+        self.threads.runs_at_once = True
+        self.let_go()
+        # The second one is in a thread of its own from the start, until all others are done.
+        self.assertEqual([*range(100, 200), 0, *range(2, 100), *range(200, 1000), 1], order)
+        self.assertEqual(self.cluster.asked, 900)
 
     def test_waiting_has_an_end(self) -> None:
         reading = self.begin()

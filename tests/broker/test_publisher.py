@@ -114,9 +114,24 @@ class PublishTests(PublisherCase):
             last = self.publish()
         self.assertEqual(len(self.made), MOST_PRODUCERS)
         self.made[3].succeed(Metadata(1, 0))
+        self.reactor.advance(0)
         self.assertEqual(len(self.made[3].sent), 2)
         self.made[3].succeed(Metadata(2, 0))
         self.assertEqual(self.successResultOf(last).offset, 2)
+
+    def test_many_that_wait_for_a_producer_are_published_in_their_order(self) -> None:
+        many = [self.publish(value=b"%d" % number) for number in range(1000)]
+        for each in many[100:200]:
+            each.cancel()
+            self.failureResultOf(each, CancelledError)
+        for producer in self.made:
+            producer.answers = Metadata(1, 0)
+        self.made[0].succeed(Metadata(1, 0))
+        self.reactor.advance(0)
+        for each in many[MOST_PRODUCERS:100] + many[200:]:
+            self.successResultOf(each)
+        rest = [*range(MOST_PRODUCERS, 100), *range(200, 1000)]
+        self.assertEqual([0, *rest], [int(record.value) for record in self.made[0].sent])
 
     def test_a_refused_record_closes_its_producer(self) -> None:
         done = self.publish()
@@ -266,6 +281,7 @@ class StopTests(PublisherCase):
         self.assertNoResult(stopped)
         self.made[0].succeed(Metadata(1, 1))
         self.successResultOf(done)
+        self.reactor.advance(0)
         self.successResultOf(stopped)
         self.assertTrue(self.made[0].closed and self.cluster.stopped and self.threads.stopped)
         self.assertEqual(self.reactor.getDelayedCalls(), [])

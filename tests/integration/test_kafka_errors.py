@@ -17,6 +17,7 @@ from lfsproxy.devstack import S3Server
 from lfsproxy.devstack.ports import HOST
 from lfsproxy.envelope import parse_envelope
 from lfsproxy.wire.answers import PartitionAnswer, ProduceResponse
+from lfsproxy.wire.produce import PartitionRecords, TopicRecords
 from tests.integration.clients import java
 from tests.integration.clients.python import aiokafka, kafka_python, librdkafka
 from tests.integration.clients.records import Mode, Outcome, Record, lfs
@@ -186,9 +187,12 @@ class MalformedTests(KafkaDoorTestCase):
         self.proxy = await shared_proxy(**LIMITS)
         self.topic = await self.servers.new_topic("malformed")
 
-    def exchange(self, frame: bytes) -> bytes:
-        """Send bytes to the broker's port of the proxy; the answer's frame, b"" where it closes. Blocks."""
-        with socket.create_connection((HOST, self.proxy.node_port), timeout=20) as connection:
+    def exchange(self, frame: bytes, address: tuple[str, int] | None = None) -> bytes:
+        """Send bytes to the broker's port of the proxy, or to ``address``. Blocks.
+
+        Returns the answer's frame, b"" where the connection is closed.
+        """
+        with socket.create_connection(address or (HOST, self.proxy.node_port), timeout=20) as connection:
             connection.sendall(frame)
             file = connection.makefile("rb")
             try:
@@ -216,6 +220,20 @@ class MalformedTests(KafkaDoorTestCase):
 
     async def test_compressed_records_that_do_not_decode_are_invalid(self) -> None:
         await self.assert_refused(raw.batch(raw.lfs(b"blob"), codec=4, area=b"LFS_BLOB no zstd"), 87)
+
+    async def test_a_partition_named_twice_is_refused_of_which_kafka_would_keep_the_last_only(self) -> None:
+        entries = [PartitionRecords(0, [raw.batch(raw.lfs(value))]) for value in (b"one", b"two")]
+        frame = raw.produce_topics(1, [TopicRecords(self.topic, entries)])
+        host, _, port = self.servers.kafka.bootstrap.rpartition(":")
+        for address, codes, values in (
+            ((HOST, self.proxy.node_port), [42], []),
+            ((host, int(port)), [0], [b"two"]),
+        ):
+            answer = await in_thread(self.exchange, frame, address)
+            verdicts = ProduceResponse.decode(9, answer[4:]).partitions
+            self.assertEqual([verdict.error_code for verdict in verdicts], codes)
+            self.assertEqual(await in_thread(self.values, self.topic), values)
+        await self.assert_nothing_left(self.topic)
 
     async def test_broken_framing_closes_the_connection_and_is_counted(self) -> None:
         frame = raw.produce(1, raw.batch(raw.lfs(b"blob")), topic=self.topic)

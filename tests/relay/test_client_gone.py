@@ -133,6 +133,77 @@ class ClientGoneTests(RelayTestCase):
         self.assertEqual(self.lines(), [])
 
 
+class MixedAcksTests(RelayTestCase):
+    """Whether a request goes on without its client is told by its own acks, not by another's."""
+
+    def test_a_request_without_an_answer_does_not_publish_later_ones_of_a_client_that_left(self) -> None:
+        client = self.client()
+        client.send(produce(1, batch(lfs(b"unanswered")), acks=0))
+        self.assert_published(b"unanswered")
+        self.store.hold("seal")
+        client.send(produce(2, batch(lfs(b"answered"))))
+        client.hang_up()
+        self.let_go("seal")
+        self.assert_published(b"unanswered")
+        self.assertEqual(self.blobs, [b"unanswered"])
+        self.assertEqual(len(self.relay._sessions), 0)
+
+    def test_it_is_looked_for_once_more_just_before_forwarding(self) -> None:
+        self.store.hold("seal")
+        client = self.client()
+        client.send(produce(1, acks=0), produce(2, batch(lfs(b"answered"))))
+        client.wire.paused = True
+        client.hang_up()
+        self.let_go("seal")
+        self.assertEqual(self.blobs, [])
+        self.assertEqual([each.info.acks for each in self.broker.requests], [0])
+        client.wire.paused = False
+        self.net.flow()
+
+    def test_it_is_noticed_within_a_second_while_the_client_is_paused(self) -> None:
+        self.store.hold("seal")
+        client = self.client()
+        client.send(
+            produce(1, acks=0), produce(2, batch(lfs(b"answered"))), request(11, 9, 3, bytes(3000 * KIB))
+        )
+        client.hang_up()
+        self.assertTrue(client.is_open)
+        self.pass_seconds(1)
+        self.assertEqual(self.store.open_uploads, 0)
+        self.let_go("seal")
+        self.assertEqual((len(self.broker.requests), self.blobs), (1, []))
+
+    def test_one_without_an_answer_goes_on_where_a_later_one_is_given_up(self) -> None:
+        self.store.hold("seal")
+        client = self.client()
+        client.send(
+            produce(1, batch(lfs(b"unanswered")), acks=0),
+            produce(2, batch(lfs(b"answered"))),
+            produce(3, batch(lfs(b"behind")), acks=0),
+        )
+        client.hang_up()
+        self.assertEqual(self.store.open_uploads, 2)
+        self.let_go("seal")
+        self.assert_published(b"unanswered")
+        self.assertEqual(self.blobs, [b"unanswered"])
+
+    def test_one_that_waits_for_memory_is_not_published_once_it_turns_out_to_want_an_answer(self) -> None:
+        for acks in (0, -1):
+            published = len(self.cluster.records())
+            lease = self.budget.try_acquire(MEMORY * 3 // 4)
+            leases = [self.budget.try_acquire(KIB * 64) for _ in range(8)]
+            client = self.client()
+            client.send(produce(1, acks=0), produce(2, batch(record(bytes(100 * KIB))), acks=acks))
+            self.assertEqual(self.budget.waiting, 1)
+            client.hang_up()
+            for each in [lease, *leases]:
+                assert each is not None
+                each.release()
+            self.net.flow()
+            self.assertEqual(len(self.cluster.records()), published + (acks == 0))
+            self.assertEqual(len(self.relay._sessions), 0)
+
+
 class AfterForwardingTests(RelayTestCase):
     """What was forwarded may still be answered, and the answer decides about the blob."""
 

@@ -27,6 +27,60 @@ class FaultTestCase(RelayTestCase):
         return client
 
 
+class RepeatedPartitionTests(FaultTestCase):
+    """Of two entries for one partition Kafka appends the last only, and acknowledges it: one is lost."""
+
+    def repeated(self, *partitions: tuple[int, bytes], topics: int = 1, acks: int = -1) -> bytes:
+        """A request with these entries, in one or as many topics."""
+        entries = [PartitionRecords(number, [each]) for number, each in partitions]
+        size = -(-len(entries) // topics)
+        cut = [entries[start : start + size] for start in range(0, len(entries), size)]
+        return produce_topics(1, [TopicRecords("demo-topic", each) for each in cut], acks=acks)
+
+    def test_both_are_refused_before_anything_is_uploaded(self) -> None:
+        for topics in (1, 2):
+            for first, second in (
+                (batch(lfs(b"one")), batch(lfs(b"two"))),
+                (batch(record(b"one")), batch(record(b"two"))),
+                (batch(lfs(b"one")), batch(record(b"two"))),
+            ):
+                self.assert_refused(self.repeated((0, first), (0, second), topics=topics), 42, "demo-topic/0")
+        self.assertEqual(self.metrics.of("upload"), [])
+
+    def test_other_partitions_of_the_request_are_published(self) -> None:
+        client = self.client()
+        client.send(
+            self.repeated(
+                (0, batch(lfs(b"one"))),
+                (1, batch(lfs(b"other"))),
+                (0, batch(lfs(b"two"))),
+                (0, batch(lfs(b"3"))),
+            )
+        )
+        self.assertEqual(
+            sorted((each.partition, each.error_code) for each in client.verdicts(1)), [(0, 42), (1, 0)]
+        )
+        self.assertEqual(self.blobs, [b"other"])
+
+    def test_without_an_answer_the_connection_is_closed(self) -> None:
+        client = self.client()
+        client.send(self.repeated((0, batch(lfs(b"one"))), (0, batch(lfs(b"two"))), acks=0))
+        self.assertFalse(client.is_open)
+        self.assert_nothing_published()
+
+    def test_in_a_request_that_is_streamed_what_follows_the_first_is_refused(self) -> None:
+        huge = bytes(PASSTHROUGH + 3 * 256 * KIB)
+        for second in (lfs(b"two"), lfs(huge), record(bytes(300 * KIB))):
+            client = self.client()
+            client.send(self.repeated((0, batch(lfs(huge))), (1, batch(lfs(b"x"))), (0, batch(second))))
+            self.assertEqual(
+                sorted((each.partition, each.error_code) for each in client.verdicts(1)), [(0, 42), (1, 0)]
+            )
+            self.assertEqual(self.store.open_uploads, 0)
+        self.assertEqual(len(self.blobs), 6)
+        self.assertEqual(len(self.cluster.records()), 3)
+
+
 class StoreFaultTests(FaultTestCase):
     def test_an_unavailable_store_is_a_storage_error(self) -> None:
         for call in ("begin", "write", "seal", "commit"):
@@ -191,11 +245,6 @@ class PartitionTests(FaultTestCase):
         self.assertEqual([each.error_code for each in client.verdicts(1)], [87, 87])
         self.assertEqual([each.correlation_id for each in self.cluster.produced], [2])
         self.assertEqual(client.order, [1, 2])
-
-    def test_the_same_partition_twice_leaves_nothing_undecided(self) -> None:
-        twice = [PartitionRecords(0, [batch(lfs(value))]) for value in (b"one", b"two")]
-        self.client().send(produce_topics(1, [TopicRecords("demo-topic", twice)]))
-        self.assertEqual(len(self.metrics.of("upload")), 2)
 
 
 class UnforeseenTests(RelayTestCase):

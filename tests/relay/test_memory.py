@@ -85,6 +85,41 @@ class LeaseTests(RelayTestCase):
         self.assertEqual(client.order, [1])
 
 
+class CrowdTests(RelayTestCase):
+    overrides = {"upload_memory": 12 * 1024 * KIB}
+
+    def hold_all(self) -> None:
+        """Let slow clients hold all the memory, then many producers wait for some."""
+        slow = produce(0, batch(lfs(bytes(100 * KIB))))[: 70 * KIB]
+        for _ in range(130):
+            self.client().send(slow)
+        self.waiting = [self.client() for _ in range(300)]
+        for number, client in enumerate(self.waiting):
+            client.send(produce(number, batch(record(b"%03d" % number + bytes(100 * KIB)))))
+        self.assertGreater(self.budget.waiting, 300)
+
+    def test_a_crowd_that_waits_for_slow_clients_is_all_answered(self) -> None:
+        for _ in range(2):
+            published = len(self.cluster.records())
+            self.hold_all()
+            self.pass_seconds(5)
+            self.assertEqual([client.order for client in self.waiting], [[n] for n in range(300)])
+            self.assertEqual([client.code(n) for n, client in enumerate(self.waiting)], [0] * 300)
+            self.assertEqual(len(self.cluster.records()), published + 300)
+            for client in self.clients:
+                client.hang_up()
+            self.assertEqual((self.budget.used, self.budget.waiting), (0, 0))
+
+    def test_a_crowd_that_leaves_while_it_waits_leaves_nothing_behind(self) -> None:
+        self.hold_all()
+        for client in self.waiting[100:200]:
+            client.hang_up()
+        self.pass_seconds(5)
+        stayed = [*range(100), *range(200, 300)]
+        self.assertEqual([self.waiting[n].order for n in stayed], [[n] for n in stayed])
+        self.assertEqual(len(self.cluster.records()), 200)
+
+
 class UnreadAnswerTests(RelayTestCase):
     def test_a_client_that_reads_no_answers_is_not_read_either(self) -> None:
         client = self.client()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import FramingError
@@ -13,76 +14,122 @@ from lfsproxy.wire.batch import BatchHeader
 
 
 class LineTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.line = Line(self.clock)
+
+    def leave(self, place: Place) -> None:
+        place.leave()
+        self.clock.advance(0)
+
     def turn(self, place: Place) -> Deferred[None]:
         return Deferred.fromCoroutine(place.turn())
 
     def test_the_first_has_its_turn_at_once(self) -> None:
-        self.successResultOf(self.turn(Line().join()))
+        self.successResultOf(self.turn(self.line.join()))
 
     def test_turns_come_in_the_order_of_joining(self) -> None:
-        line = Line()
-        first, second, third = line.join(), line.join(), line.join()
+        first, second, third = self.line.join(), self.line.join(), self.line.join()
         turns = [self.turn(third), self.turn(second)]
-        first.leave()
+        self.leave(first)
         self.successResultOf(turns[1])
         self.assertNoResult(turns[0])
-        second.leave()
+        self.leave(second)
         self.successResultOf(turns[0])
 
     def test_a_turn_that_nobody_waited_for_is_kept(self) -> None:
-        line = Line()
-        first, second = line.join(), line.join()
-        first.leave()
+        first, second = self.line.join(), self.line.join()
+        self.leave(first)
         self.successResultOf(self.turn(second))
         self.successResultOf(self.turn(second))
 
     def test_leaving_early_gives_nobody_a_turn(self) -> None:
-        line = Line()
-        first, second, third = line.join(), line.join(), line.join()
+        first, second, third = self.line.join(), self.line.join(), self.line.join()
         turn = self.turn(third)
-        second.leave()
-        second.leave()
+        self.leave(second)
+        self.leave(second)
         self.assertNoResult(turn)
-        first.leave()
+        self.leave(first)
         self.successResultOf(turn)
 
     def test_several_may_wait_for_one_place_s_turn(self) -> None:
-        line = Line()
-        first, second = line.join(), line.join()
+        first, second = self.line.join(), self.line.join()
         turns = [self.turn(second), self.turn(second)]
         turns[0].cancel()
         self.failureResultOf(turns[0], CancelledError)
         self.assertNoResult(turns[1])
-        first.leave()
+        self.leave(first)
         self.successResultOf(turns[1])
 
     def test_a_turn_can_be_cancelled(self) -> None:
-        line = Line()
-        first, second, third = line.join(), line.join(), line.join()
+        first, second, third = self.line.join(), self.line.join(), self.line.join()
         cancelled, waiting = self.turn(second), self.turn(third)
         cancelled.cancel()
         self.failureResultOf(cancelled, CancelledError)
-        second.leave()
-        first.leave()
+        self.leave(second)
+        self.leave(first)
         self.successResultOf(waiting)
 
     def test_who_left_has_no_turn_to_wait_for(self) -> None:
-        line = Line()
-        first, second = line.join(), line.join()
+        first, second = self.line.join(), self.line.join()
         waiting = self.turn(second)
-        second.leave()
+        self.leave(second)
         self.failureResultOf(waiting, CancelledError)
-        first.leave()
+        self.leave(first)
         self.failureResultOf(self.turn(second), CancelledError)
 
+    def test_nothing_behind_one_that_was_given_up_has_its_turn(self) -> None:
+        before, given_up, behind = self.line.join(), self.line.join(), self.line.join()
+        turns = [self.turn(given_up), self.turn(behind)]
+        self.line.join().give_up()
+        given_up.give_up()
+        later = self.line.join()
+        self.successResultOf(self.turn(before))
+        self.leave(given_up)
+        self.failureResultOf(turns[0], CancelledError)
+        self.leave(before)
+        for each in (turns[1], self.turn(later)):
+            self.failureResultOf(each, CancelledError)
+
     def test_room_is_there_when_enough_have_left(self) -> None:
-        line = Line()
-        self.successResultOf(Deferred.fromCoroutine(line.shorter_than(1)))
-        places = [line.join() for _ in range(3)]
-        room = Deferred.fromCoroutine(line.shorter_than(2))
-        places[2].leave()
+        self.successResultOf(Deferred.fromCoroutine(self.line.shorter_than(1)))
+        places = [self.line.join() for _ in range(3)]
+        room = Deferred.fromCoroutine(self.line.shorter_than(2))
+        self.leave(places[2])
         self.assertNoResult(room)
-        places[0].leave()
+        self.leave(places[0])
+        self.successResultOf(room)
+
+    def test_who_leaves_goes_on_before_the_next_has_its_turn(self) -> None:
+        first, second = self.line.join(), self.line.join()
+        turn, room = self.turn(second), Deferred.fromCoroutine(self.line.shorter_than(2))
+        first.leave()
+        self.assertNoResult(turn)
+        self.assertNoResult(room)
+        self.clock.advance(0)
+        self.successResultOf(turn)
+        self.successResultOf(room)
+
+    def test_many_that_leave_when_it_is_their_turn_all_have_it_in_order(self) -> None:
+        order: list[int] = []
+
+        async def pass_through(number: int, place: Place) -> None:
+            try:
+                await place.turn()
+                order.append(number)
+            finally:
+                place.leave()
+
+        first = self.line.join()
+        passing = [Deferred.fromCoroutine(pass_through(number, self.line.join())) for number in range(5000)]
+        room = Deferred.fromCoroutine(self.line.shorter_than(1))
+        for each in passing[1000:2000]:
+            each.cancel()
+            self.failureResultOf(each, CancelledError)
+        self.leave(first)
+        for each in passing[:1000] + passing[2000:]:
+            self.successResultOf(each)
+        self.assertEqual(order, [*range(1000), *range(2000, 5000)])
         self.successResultOf(room)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -36,12 +37,14 @@ class StreamTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.peer = Listener()
         self.wire = Wire(self.peer, "::ffff:10.1.2.3")
-        self.stream = FrameStream(RequestFrames())
+        self.clock = Clock()
+        self.stream = FrameStream(RequestFrames(), self.clock)
         self.wire.join(self.stream)
 
     def flow(self) -> None:
+        self.clock.advance(0)
         while self.wire.deliver():
-            pass
+            self.clock.advance(0)
 
     def event(self) -> Deferred[Event]:
         return Deferred.fromCoroutine(self.stream.next_event())
@@ -160,6 +163,30 @@ class WriteTests(StreamTestCase):
         self.flow()
         self.successResultOf(waiting[0])
         self.failureResultOf(waiting[2], CancelledError)
+
+    def test_many_may_wait_for_the_peer_and_for_the_end(self) -> None:
+        self.wire.peer_reads = False
+        self.stream.write(bytes(2 * WRITE_SIZE))
+        order: list[int] = []
+
+        async def wait(number: int) -> None:
+            await self.stream.drained()
+            order.append(number)
+            await self.stream.over()
+
+        waiting = [Deferred.fromCoroutine(wait(number)) for number in range(5000)]
+        for each in waiting[1000:2000]:
+            each.cancel()
+            self.failureResultOf(each, CancelledError)
+        self.wire.peer_reads = True
+        self.wire.deliver()
+        self.assertEqual(order, [])
+        self.flow()
+        self.assertEqual(order, [*range(1000), *range(2000, 5000)])
+        self.wire.hang_up()
+        self.flow()
+        for each in waiting[:1000] + waiting[2000:]:
+            self.successResultOf(each)
 
     def test_on_lost_is_called_once_the_reader_knows(self) -> None:
         known: list[bool] = []

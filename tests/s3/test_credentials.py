@@ -9,7 +9,7 @@ from botocore.credentials import Credentials, RefreshableCredentials
 from botocore.exceptions import CredentialRetrievalError, PartialCredentialsError
 from twisted.internet import reactor as _reactor
 from twisted.internet.base import ReactorBase
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
 from lfsproxy.errors import StoreRefused, StoreUnavailable
@@ -134,6 +134,20 @@ class ChainTests(TestCase):
         first.addErrback(lambda _: None)
         first.cancel()
         self.assertEqual("key-0", await second)
+
+    async def test_many_that_wait_for_them_all_get_them_in_order(self) -> None:
+        order: list[int] = []
+
+        async def sign(number: int) -> None:
+            await self.key()
+            order.append(number)
+
+        signing = [Deferred.fromCoroutine(sign(number)) for number in range(5000)]
+        for each in signing[1000:2000]:
+            each.addErrback(lambda failure: failure.trap(CancelledError))
+            each.cancel()
+        await gatherResults(signing)
+        self.assertEqual([*range(1000), *range(2000, 5000)], order)
 
     async def test_the_environment_is_part_of_the_chain(self) -> None:
         import os

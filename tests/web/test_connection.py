@@ -167,6 +167,7 @@ class ContinueTests(SynchronousTestCase):
         self.client.send(request(body=bytes(2 * MIB), headers=[EXPECT])[: -2 * MIB])
         self.assertEqual(self.client.received, b"")
         lease.release()
+        self.door.clock.advance(0)
         self.assertEqual(self.client.received, CONTINUE)
         self.client.send(bytes(2 * MIB))
         self.assertEqual(self.client.answer().status, 201)
@@ -332,6 +333,7 @@ class BackPressureTests(SynchronousTestCase):
         self.client.send(request(body=bytes(2 * MIB))[: -2 * MIB] + bytes(1000))
         self.assertFalse(self.client.transport.reading)
         lease.release()
+        self.door.clock.advance(0)
         self.assertTrue(self.client.transport.reading)
 
 

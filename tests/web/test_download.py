@@ -95,6 +95,18 @@ class PayloadTests(DownloadCase):
         self.assertEqual(answer.headers["etag"], f'"{hashlib.sha256(answer.body).hexdigest()}"')
         self.assertEqual(self.get(PATH, "Range: bytes=2-6").body, b"hello")
 
+    def test_an_ordinary_value_beyond_what_memory_can_be_had_for_says_so(self) -> None:
+        self.publish(bytes(self.door.budget.limit * 3 // 4 + 1))
+        problem = self.assertProblem(self.get(), 502, "unreadable-record")
+        self.assertIn("LFS_UPLOAD_MEMORY", problem["detail"])
+        self.assertEqual(self.door.budget.used, 0)
+        self.assertEqual(self.get(method="HEAD").status, 200)
+
+    def test_an_ordinary_value_of_all_the_memory_that_can_be_had_is_given_out(self) -> None:
+        value = bytes(self.door.budget.limit * 3 // 4)
+        self.publish(value)
+        self.assertEqual(self.get().body, value)
+
     def test_a_large_ordinary_value_waits_for_memory_and_is_read_again(self) -> None:
         value = b"v" * 500_000
         self.publish(value)

@@ -146,6 +146,7 @@ class DrainTests(SynchronousTestCase):
         self.assertTrue(client.transport.disconnecting)
         self.assertNoResult(drained)
         client.leave()
+        self.door.clock.advance(0)
         self.successResultOf(drained)
 
     def test_an_upload_in_flight_finishes(self) -> None:
@@ -160,6 +161,7 @@ class DrainTests(SynchronousTestCase):
         self.assertEqual((answer.status, answer.headers["connection"]), (201, "close"))
         self.assertTrue(client.transport.disconnecting)
         client.leave()
+        self.door.clock.advance(0)
         self.successResultOf(drained)
 
     def test_publishing_for_a_client_that_left_is_waited_for(self) -> None:
@@ -171,6 +173,7 @@ class DrainTests(SynchronousTestCase):
         drained = self.door.site.drain()
         self.assertNoResult(drained)
         self.door.publisher.let_go("publish")
+        self.door.clock.advance(0)
         self.successResultOf(drained)
 
     def test_new_uploads_are_sent_elsewhere(self) -> None:

@@ -349,6 +349,7 @@ class FailureTests(SynchronousTestCase):
         client.leave()
         for lease in leases:
             lease.release()
+        self.door.clock.advance(0)
 
     def test_a_dripping_client_keeps_its_memory_until_it_fills_no_part(self) -> None:
         client = self.door.client()
