@@ -22,6 +22,7 @@ class _Read(asyncio.Future[bytes]):
 
     _taken = False
     _taken_back = False
+    _awaiting = 0
 
     def result(self) -> bytes:
         if self._taken_back:
@@ -29,11 +30,16 @@ class _Read(asyncio.Future[bytes]):
                 "these bytes were given to a later read, which began before they were taken"
             )
         data = super().result()
-        self._taken = True
+        if not self._awaiting:  # Else it is the task that asks before it runs again: it may yet be cancelled.
+            self._taken = True
         return data
 
     def __await__(self) -> Generator[Any, None, bytes]:
-        yield from super().__await__()
+        self._awaiting += 1
+        try:
+            yield from super().__await__()
+        finally:
+            self._awaiting -= 1
         return self.result()
 
     __iter__ = __await__
