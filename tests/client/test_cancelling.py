@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -16,6 +17,7 @@ from lfsproxy.client import BlobReader
 from lfsproxy.client.cancelling import Cancellation
 from lfsproxy.client.reader import static_credentials
 from lfsproxy.errors import LfsError, ReadInterrupted
+from tests.certificates import Authority
 from tests.client.doubles import envelope_of
 
 DATA = b"0123456789" * 100
@@ -80,8 +82,8 @@ class CancellingTests(SynchronousTestCase):
         threading.Thread(target=run, daemon=True).start()
         return future
 
-    def check(self, sent: bytes, **arguments: Any) -> None:
-        store = Silent(sent)
+    def check(self, sent: bytes, tls: ssl.SSLContext | None = None, **arguments: Any) -> None:
+        store = Silent(sent, tls)
         self.started(store)
         told: list[str] = []
         reader = self.reader(store, on_resolve=lambda one: told.append(one.result), **arguments)
@@ -98,6 +100,13 @@ class CancellingTests(SynchronousTestCase):
 
     def test_while_it_waits_for_the_rest(self) -> None:
         self.check(HEAD + b"\r\n" + DATA[:100])
+
+    def test_over_tls(self) -> None:
+        authority = Authority(Path(self.mktemp()))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(authority.issue("localhost").combined)
+        for sent in (b"", HEAD + b"\r\n" + DATA[:100]):
+            self.check(sent, context, ca_bundle=str(authority.file))
 
     def test_where_the_connection_is_to_be_closed(self) -> None:
         self.check(HEAD + b"Connection: close\r\n\r\n" + DATA[:100])
