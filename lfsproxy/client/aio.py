@@ -75,6 +75,9 @@ class _Asyncio:
     def is_done(self, future: asyncio.Future[Any]) -> bool:
         return future.done()
 
+    def has_result(self, future: _Read) -> bool:
+        return future.done() and not future.cancelled()
+
 
 class BlobReader(ThreadedReader):
     """``lfsproxy.client.BlobReader`` with futures; takes its arguments. Make it where its loop runs.

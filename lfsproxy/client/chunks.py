@@ -11,6 +11,7 @@ from typing import Any
 
 from lfsproxy.client.cancelling import Cancellation
 from lfsproxy.client.threads import Framework, Threads
+from lfsproxy.errors import ReadInterrupted
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -33,23 +34,31 @@ class ThreadedStream:
         self._held = memoryview(b"")
         """Read from the file, and given to nobody."""
         self._ended = False
+        self._giving: Any = None
+        """The read for which bytes are on their way between file, ``_held`` and future."""
 
     def read(self, size: int | None = CHUNK_BYTES) -> Any:
         """A future of the next ``size`` bytes (None or below 0: all); fewer only at the verified end.
 
         Fails with ChecksumMismatch, BlobTruncated or StoreUnavailable instead of a wrong end; then every
         later read fails, too. A read that is cancelled loses nothing: its bytes are the next one's. One at
-        a time: a read while another one is waited for fails with RuntimeError.
+        a time: a read while another one is waited for fails with RuntimeError. After an exception that came
+        into the event loop from elsewhere, and may have lost bytes, reads fail with ReadInterrupted.
         """
         future = self._framework.create_read()
+        if self._giving is not None and not self._framework.has_result(self._giving):
+            lost = "an exception in the event loop broke off a read: this stream cannot be read on"
+            self._framework.reject(future, ReadInterrupted(lost))
+            return future
         if self._future is not None and not self._framework.is_done(self._future):
             self._framework.reject(future, RuntimeError("another read of this blob is waited for"))
             return future
-        if self._future is not None:
-            self._hold(self._framework.take_back(self._future), self._held)
-        self._future = future
+        last, self._future, self._giving = self._future, future, future
+        if last is not None:
+            self._hold(self._framework.take_back(last), self._held)
         self._size = -1 if size is None or size < 0 else size
         self._serve()
+        self._giving = None
         return future
 
     def _serve(self) -> None:
@@ -65,10 +74,11 @@ class ThreadedStream:
         self._busy = True
 
         def came(data: bytes) -> None:
-            self._busy = False
+            self._giving, self._busy = self._future, False
             self._ended = missing < 0 or len(data) < missing
             self._hold(self._held, data)
             self._serve()
+            self._giving = None
 
         self._threads.run(lambda: self._file.read(missing), came, self._failed)
 

@@ -34,6 +34,9 @@ class Framework(Protocol):
     def is_done(self, future: Any) -> bool:
         """Whether the future has a result, or was cancelled."""
 
+    def has_result(self, future: Any) -> bool:
+        """Whether a read's future has a result, or has failed, and was not cancelled."""
+
 
 class Threads:
     """Runs blocking calls, and hands what they return or raise to the event loop."""

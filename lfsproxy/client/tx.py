@@ -13,6 +13,17 @@ from lfsproxy.client.reader import BlobReader as BlockingReader
 from lfsproxy.client.threaded import THREADS, ThreadedReader
 
 
+class _Read(Deferred[bytes]):
+    """A read's Deferred, which remembers that it was cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__(self._cancelled)
+        self.was_cancelled = False
+
+    def _cancelled(self, cancelled: Deferred[bytes]) -> None:
+        self.was_cancelled = True
+
+
 class _Twisted:
     def __init__(self, reactor: Any) -> None:
         txa = txaio.tx.with_config(loop=reactor)  # type: ignore[no-untyped-call]  # of txaio
@@ -23,10 +34,10 @@ class _Twisted:
     def create_future(self, cancel: Callable[[], None]) -> Deferred[Any]:
         return Deferred(lambda cancelled: cancel())
 
-    def create_read(self) -> Deferred[Any]:
-        return Deferred()
+    def create_read(self) -> _Read:
+        return _Read()
 
-    def take_back(self, future: Deferred[Any]) -> bytes:
+    def take_back(self, future: _Read) -> bytes:
         return b""  # A Deferred hands its result on at once: there is no moment in which it could be lost.
 
     def from_thread(self, call: Callable[[], None]) -> None:
@@ -34,6 +45,9 @@ class _Twisted:
 
     def is_done(self, future: Deferred[Any]) -> bool:
         return bool(future.called)
+
+    def has_result(self, future: _Read) -> bool:
+        return bool(future.called) and not future.was_cancelled
 
 
 class BlobReader(ThreadedReader):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -114,6 +115,37 @@ class TwistedTests(SynchronousTestCase):
                 read = stream.read(-1)
                 self.run_next()
                 self.failureResultOf(read, ReadInterrupted)
+
+    def test_an_exception_on_the_way_to_its_future_is_no_end(self) -> None:
+        class HandlerRaised(BaseException):
+            """What a signal handler raises."""
+
+        def handler(*arguments: Any) -> None:
+            raise HandlerRaised
+
+        for place in ("resolve", "_hold", "_serve"):
+            stream = self.opened()
+            waiting = stream.read(1000)
+            with mock.patch.object(stream._framework if place == "resolve" else stream, place, handler):
+                self.assertRaises(HandlerRaised, self.run_next)
+            self.failureResultOf(stream.read(1000), ReadInterrupted)
+            self.cancel(waiting)
+            for _ in range(2):
+                self.failureResultOf(stream.read(1000), ReadInterrupted)
+
+    def test_a_callback_may_read_on(self) -> None:
+        stream = self.opened()
+        received: list[bytes] = []
+
+        def read_on(data: bytes) -> Any:
+            received.append(data)
+            return stream.read(600_000).addCallback(read_on) if data else None
+
+        done = stream.read(700_000).addCallback(read_on)
+        while self.held.threads.work:
+            self.run_next()
+        self.successResultOf(done)
+        self.assertEqual(b"".join(received), DATA)
 
     def test_a_stream_that_nobody_waits_for_is_closed(self) -> None:
         class Late(AtOnce):

@@ -92,7 +92,7 @@ class InterruptedTests(SynchronousTestCase):
         for wrap in (io.TextIOWrapper, io.BufferedReader):
             store, value = stored(DATA)
             store.faults = [Raised(BUFFERED * 2, HandlerRaised())]
-            wrapped: Any = wrap(self.open(store, value))  # type: ignore[arg-type]  # what it reads from is buffered
+            wrapped: Any = wrap(self.open(store, value))
             self.assertRaises(HandlerRaised, wrapped.read, 600_000)
             self.assertRaises(ReadInterrupted, wrapped.read, 600_000)
 
