@@ -34,6 +34,7 @@ class ThreadedStream:
         self._held = memoryview(b"")
         """Read from the file, and given to nobody."""
         self._ended = False
+        self._closed = False
         self._giving: Any = None
         """The read for which bytes are on their way between file, ``_held`` and future."""
 
@@ -46,6 +47,9 @@ class ThreadedStream:
         into the event loop from elsewhere, and may have lost bytes, reads fail with ReadInterrupted.
         """
         future = self._framework.create_read()
+        if self._closed:
+            self._framework.reject(future, ValueError("the blob is closed"))
+            return future
         if self._giving is not None and not self._framework.has_result(self._giving):
             lost = "an exception in the event loop broke off a read: this stream cannot be read on"
             self._framework.reject(future, ReadInterrupted(lost))
@@ -96,8 +100,8 @@ class ThreadedStream:
 
     def close(self) -> Any:
         """A future that is done when the connection is let go of; also before the end. Ends a read."""
+        self._closed = True
         self._cancellation.cancel()
-        self._held, self._ended = memoryview(b""), False
         return self._threads.future(self._file.close)
 
     def __aiter__(self) -> ThreadedStream:

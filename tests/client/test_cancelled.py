@@ -191,9 +191,17 @@ class TwistedTests(SynchronousTestCase):
         self.run_next()
         self.successResultOf(closing)
         self.assertEqual([one.result for one in self.held.told], ["closed"])
-        after = stream.read(10)
+        self.failureResultOf(stream.read(10), ValueError)
+
+    def test_what_comes_after_closing_is_not_read_on(self) -> None:
+        stream = self.opened()
+        self.cancel(stream.read(1000))
         self.run_next()
-        self.failureResultOf(after, ValueError)
+        self.cancel(stream.read(2000))
+        read = self.held.threads.work.pop()
+        stream.close()
+        read()
+        self.failureResultOf(stream.read(10), ValueError)
 
 
 class AsyncioTests(SynchronousTestCase):
@@ -217,7 +225,8 @@ class AsyncioTests(SynchronousTestCase):
             self.assertEqual(len(received), 600_000)
             rest = stream.read(-1)
             threads.run()
-            return received + await rest
+            left: bytes = await rest
+            return received + left
 
         self.assertEqual(asyncio.run(main()), DATA)
 
