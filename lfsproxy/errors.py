@@ -343,6 +343,14 @@ class BlobTruncated(LfsError):
     title = "The blob has the wrong length"
 
 
+class ReadInterrupted(LfsError):
+    """A read of a blob was broken off in its middle: what it had received is lost, so nothing is read on."""
+
+    problem = "read-interrupted"
+    title = "The read was interrupted"
+    result = "client_error"
+
+
 class BlobCorrupt(ChecksumMismatch):
     """The blob's bytes do not have the checksum that its envelope names: nothing that a client did wrong."""
 

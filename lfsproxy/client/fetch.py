@@ -7,7 +7,6 @@ Tries are counted from the last progress, so that a long download may be interru
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -19,8 +18,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
+from lfsproxy.client.cancelling import Cancellation
 from lfsproxy.envelope import Envelope
-from lfsproxy.errors import BlobMissing, BlobTruncated, LfsError, StoreRefused, StoreUnavailable
+from lfsproxy.errors import (
+    BlobMissing,
+    BlobTruncated,
+    LfsError,
+    ReadInterrupted,
+    StoreRefused,
+    StoreUnavailable,
+)
 from lfsproxy.s3.signing import S3Location, sign
 
 TRIES = 5
@@ -38,12 +45,15 @@ class Credentials(Protocol):
 
 @attrs.frozen
 class Transport:
-    """How blobs are asked for. ``location`` names endpoint and region; its bucket is replaced."""
+    """How blobs are asked for. ``location`` names endpoint and region; its bucket is replaced.
+
+    ``sleep`` replaces the pause between two tries, which a cancellation ends.
+    """
 
     location: S3Location
     credentials: Callable[[], Credentials]
     pool: urllib3.PoolManager
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] | None = None
     rng: random.Random = attrs.field(factory=random.Random)
 
     def get(self, envelope: Envelope, first: int, etag: str | None) -> BaseHTTPResponse:
@@ -79,17 +89,22 @@ class Transport:
 class BlobBytes:
     """The bytes of one blob in their order, not verified. The first GET is sent by ``start``."""
 
-    def __init__(self, transport: Transport, envelope: Envelope) -> None:
+    def __init__(self, transport: Transport, envelope: Envelope, cancellation: Cancellation) -> None:
         self._transport = transport
         self._envelope = envelope
+        self._cancellation = cancellation
         self._response: BaseHTTPResponse | None = None
         self._etag: str | None = None
         self._position = 0
         self._failures = 0
 
     def start(self) -> None:
-        """Send the GET. Raises BlobMissing, BlobTruncated, StoreRefused or StoreUnavailable."""
+        """Send the GET.
+
+        Raises BlobMissing, BlobTruncated, StoreRefused, StoreUnavailable, or ReadInterrupted when cancelled.
+        """
         while self._response is None:
+            self._check_cancelled()
             try:
                 self._response = self._opened()
             except (HTTPError, OSError, _TryAgain) as error:
@@ -106,7 +121,9 @@ class BlobBytes:
                 self.close()
                 self._pause(error)
                 continue
-            if data:
+            if not data:
+                self._check_cancelled()  # The end may be that of a socket that was shut.
+            else:
                 self._failures = 0
                 self._position += len(data)
             return data
@@ -114,6 +131,7 @@ class BlobBytes:
     def close(self) -> None:
         """Let go of the connection: it is reused when the response was read to its end."""
         response, self._response = self._response, None
+        self._cancellation.watch(None)  # The connection may be another read's soon.
         if response is not None:
             if response.length_remaining:
                 response.close()
@@ -121,7 +139,8 @@ class BlobBytes:
                 response.release_conn()
 
     def _opened(self) -> BaseHTTPResponse:
-        response = self._transport.get(self._envelope, self._position, self._etag)
+        with self._cancellation.asking():
+            response = self._transport.get(self._envelope, self._position, self._etag)
         if response.status == (206 if self._position else 200):
             self._check_length(response)
             self._etag = response.headers.get("ETag")
@@ -138,33 +157,40 @@ class BlobBytes:
         if length.isdecimal() and int(length) + self._position != wanted:
             response.close()
             raise BlobTruncated(
-                f"the blob {self._name} has {int(length) + self._position} bytes, its envelope says {wanted}"
+                f"the blob {self.name} has {int(length) + self._position} bytes, its envelope says {wanted}"
             )
 
+    def _check_cancelled(self) -> None:
+        if self._cancellation.cancelled:
+            raise ReadInterrupted(f"the read of the blob {self.name} was cancelled")
+
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
+        """Bucket and key."""
         return f"{self._envelope.s3_bucket}/{self._envelope.s3_key}"
 
     def _refusal(self, status: int, text: str) -> Exception:
         code = text.partition("<Code>")[2].partition("</Code>")[0]
         said = f"{status} {code}".strip()
         if status == 404 and code != "NoSuchBucket":
-            return BlobMissing(f"the blob {self._name} is missing")
+            return BlobMissing(f"the blob {self.name} is missing")
         if status in _RETRIED:
             return _TryAgain(f"the store answers {said}")
         if self._position and status in (200, 412, 416):
             return StoreUnavailable(
-                f"the blob {self._name} cannot be read on after {self._position} bytes: {said}"
+                f"the blob {self.name} cannot be read on after {self._position} bytes: {said}"
             )
-        return StoreRefused(f"the store refuses to give the blob {self._name}: {said}")
+        return StoreRefused(f"the store refuses to give the blob {self.name}: {said}")
 
     def _pause(self, error: Exception) -> None:
-        """Wait before the next try, or raise StoreUnavailable after the last."""
+        """Wait before the next try; raise StoreUnavailable after the last, ReadInterrupted if cancelled."""
+        self._check_cancelled()
         self._failures += 1
         if self._failures >= TRIES:
-            raise StoreUnavailable(f"the blob {self._name} cannot be read: {error}") from error
+            raise StoreUnavailable(f"the blob {self.name} cannot be read: {error}") from error
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._failures - 1))
-        self._transport.sleep(longest * self._transport.rng.uniform(0.5, 1.0))
+        sleep = self._transport.sleep or self._cancellation.pause
+        sleep(longest * self._transport.rng.uniform(0.5, 1.0))
 
 
 class _TryAgain(LfsError):

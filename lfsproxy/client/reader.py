@@ -18,16 +18,17 @@ import urllib3
 from botocore.credentials import Credentials as StaticCredentials
 from botocore.session import Session
 
+from lfsproxy.client.cancelling import Cancellation, cancellable_pool
 from lfsproxy.client.fetch import BlobBytes, Credentials, Transport
+from lfsproxy.client.file import BlobFile
 from lfsproxy.client.recognise import check_size, recognise
 from lfsproxy.client.stream import BlobStream
 from lfsproxy.envelope import Envelope, check_place
-from lfsproxy.errors import BlobMissing, LfsError, SettingError, StoreRefused
+from lfsproxy.errors import BlobMissing, LfsError, ReadInterrupted, SettingError, StoreRefused
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.settings import setting_table, variable
 
 DEFAULT_PREFIXES = ("lfs/",)
-BUFFER_BYTES = 256 * 1024
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
 
@@ -40,7 +41,7 @@ _log = logging.getLogger(__name__)
 class Resolution:
     """What ``on_resolve`` is told when an envelope has been dealt with.
 
-    ``result`` is ok, closed (the stream was closed before its end), or the name of what went wrong
+    ``result`` is ok, closed (closed or cancelled before the end), or the name of what went wrong
     (``LfsError.problem``: blob-missing, checksum-mismatch, ...); ``size`` is in bytes received, ``seconds``
     from the start of the fetch to its end, the time the caller took for reading included.
     """
@@ -112,7 +113,7 @@ class BlobReader:
         self._transport = Transport(
             location=S3Location(bucket, region, endpoint or None, path_style),
             credentials=self._find_credentials,
-            pool=urllib3.PoolManager(timeout=timeout, maxsize=16, ca_certs=ca_bundle),
+            pool=cancellable_pool(timeout=timeout, maxsize=16, ca_certs=ca_bundle),
             **transport,
         )
 
@@ -139,24 +140,29 @@ class BlobReader:
         """The blob behind an envelope; any other value as it is. Raises as ``open`` does."""
         return self.resolve(value).value
 
-    def resolve(self, value: bytes | None) -> Resolved:
-        """Like ``fetch``, and tells what the value was."""
+    def resolve(self, value: bytes | None, cancellation: Cancellation | None = None) -> Resolved:
+        """Like ``fetch``, and tells what the value was.
+
+        By ``cancellation`` another thread may end the call, which then raises ReadInterrupted.
+        """
         envelope = recognise(value)
         if envelope is None:
             return Resolved(value)
         try:
-            with self._stream(envelope) as stream:
+            with self._stream(envelope, cancellation) as stream:
                 return Resolved(stream.read(), envelope)
         except BlobMissing:
             if self._on_missing == "raise":
                 raise
             return Resolved(value if self._on_missing == "envelope" else None, envelope, missing=True)
 
-    def open(self, value: bytes | None) -> io.BufferedIOBase | None:
+    def open(self, value: bytes | None, cancellation: Cancellation | None = None) -> io.BufferedIOBase | None:
         """The blob behind an envelope as a file to read from; so is any other value.
 
         None for a null value, and for a missing blob with on_missing="skip". Where the end of a wrong blob
-        would be, reading raises ChecksumMismatch or BlobTruncated.
+        would be, reading raises ChecksumMismatch or BlobTruncated. A read that anything else broke off (a
+        signal handler that raised) cannot be followed by another: that raises ReadInterrupted. By
+        ``cancellation`` another thread may end this call, and every read of the file.
 
         Raises InvalidEnvelope, UnsupportedEnvelope, TooLarge, EnvelopeNotAllowed, BlobMissing,
         BlobTruncated, ChecksumMismatch, StoreRefused, or StoreUnavailable (after own retries).
@@ -165,7 +171,7 @@ class BlobReader:
         if envelope is None:
             return None if value is None else io.BytesIO(value)
         try:
-            return self._stream(envelope)
+            return self._stream(envelope, cancellation)
         except BlobMissing:
             if self._on_missing == "raise":
                 raise
@@ -175,22 +181,30 @@ class BlobReader:
         """Close the connections that are kept for reuse."""
         self._transport.pool.clear()
 
-    def _stream(self, envelope: Envelope) -> io.BufferedReader:
+    def _stream(self, envelope: Envelope, cancellation: Cancellation | None) -> BlobFile:
         started = self._clock()
+        given = Cancellation() if cancellation is None else cancellation
 
         def ended(size: int, verified: bool, error: LfsError | None) -> None:
+            if given.cancelled:
+                error = None
             result = "ok" if verified else "closed" if error is None else error.problem
             self._report(Resolution(envelope, result, size, self._clock() - started, error))
 
+        source = BlobBytes(self._transport, envelope, given)
         try:
             check_size(envelope, self._max_size)
             check_place(envelope, self._buckets, self._prefixes)
-            source = BlobBytes(self._transport, envelope)
             source.start()
         except LfsError as error:
             ended(0, False, error)
             raise
-        return io.BufferedReader(BlobStream(envelope, source, ended), BUFFER_BYTES)
+        except BaseException as error:
+            source.close()
+            told = ReadInterrupted(f"{type(error).__name__} broke off the request for the blob {source.name}")
+            ended(0, False, told)
+            raise
+        return BlobFile(BlobStream(envelope, source, ended))
 
     def _report(self, resolution: Resolution) -> None:
         if self._on_resolve is not None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from lfsproxy.checksums import Buffer, new_checksum
 from lfsproxy.client.fetch import BlobBytes
 from lfsproxy.envelope import Envelope
-from lfsproxy.errors import BlobTruncated, ChecksumMismatch, LfsError
+from lfsproxy.errors import BlobTruncated, ChecksumMismatch, LfsError, ReadInterrupted
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -20,7 +20,8 @@ class BlobStream(io.RawIOBase):
     a failure, BlobTruncated, ChecksumMismatch or StoreUnavailable is raised where the end would be. So
     neither "read until the end" nor "read content_length bytes" can take a wrong blob for a right one.
     ``ended`` is called once, with the bytes received, whether they were verified, and the error; neither
-    verified nor an error means closed before the end.
+    verified nor an error means closed before the end. Not for use by itself: BlobFile keeps count of what an
+    exception from elsewhere may have lost.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class BlobStream(io.RawIOBase):
         self._ended: Callable[[int, bool, LfsError | None], None] | None = ended
         self._checksum = new_checksum(envelope.checksum_algo)
         self._received = 0
-        self._error: LfsError | None = None
+        self.error: LfsError | None = None
         self._verified = False
 
     def readable(self) -> bool:
@@ -52,15 +53,14 @@ class BlobStream(io.RawIOBase):
     def _take(self, size: int) -> bytes:
         if self.closed:
             raise ValueError("the blob is closed")
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         if self._verified or not size:
             return b""
         try:
             return self._next(size)
         except LfsError as error:
-            self._error = error
-            self._finish(error)
+            self.fail(error)
             raise
 
     def _next(self, size: int) -> bytes:
@@ -82,6 +82,23 @@ class BlobStream(io.RawIOBase):
             raise ChecksumMismatch(self.envelope.checksum_algo, self.envelope.checksum, actual)
         self._verified = True
         self._finish(None)
+
+    def interrupt(self, cause: BaseException | None = None) -> LfsError:
+        """A read was broken off by another exception: from now on reading raises what this returns."""
+        if self.error is None:
+            what = "another read from within" if cause is None else type(cause).__name__
+            error = ReadInterrupted(
+                f"the blob {self._source.name} cannot be read on: {what} broke off a read"
+            )
+            error.__cause__ = cause
+            self.fail(error)
+            return error
+        return self.error
+
+    def fail(self, error: LfsError) -> None:
+        """From now on reading raises ``error``, and the connection is let go of."""
+        self.error = error
+        self._finish(error)
 
     def _finish(self, error: LfsError | None) -> None:
         self._source.close()

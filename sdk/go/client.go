@@ -132,7 +132,9 @@ func (c *Client) follow(ctx context.Context, envelope *Envelope, ended func(int6
 	if err := from.start(); err != nil {
 		return nil, err
 	}
-	return &blobReader{envelope: envelope, source: from, sum: sum, ended: ended}, nil
+	broken := failure(ErrReadInterrupted, envelope, nil,
+		"the blob %s cannot be read on: a panic broke off a read", from.name())
+	return &blobReader{envelope: envelope, source: from, sum: sum, ended: ended, broken: broken}, nil
 }
 
 // check refuses what the configuration does not allow. Whoever may produce to a topic decides what an

@@ -27,6 +27,8 @@ var (
 	ErrStoreRefused error = kind("store-refused")
 	// ErrStoreUnavailable: the store did not answer, after the client's own retries.
 	ErrStoreUnavailable error = kind("store-unavailable")
+	// ErrReadInterrupted: a panic, as of the hook, broke off a read of the stream; it cannot be read on.
+	ErrReadInterrupted error = kind("read-interrupted")
 )
 
 // Error is what every failure of a [Client] is, for use with [errors.As].

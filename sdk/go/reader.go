@@ -10,6 +10,9 @@ import (
 // blobReader reads a blob and verifies length and checksum on the way. The last bytes are handed out only
 // after the whole blob was verified: until then, and on every read after a failure, the error stands where
 // the end would be. ended is called once, with an error, io.EOF for a verified blob, or nil when closed early.
+//
+// A read that a panic breaks off (of the hook, above all) may have lost bytes: result says so from its
+// beginning, and only a read that comes to its end says otherwise.
 type blobReader struct {
 	envelope *Envelope
 	source   *source
@@ -17,6 +20,8 @@ type blobReader struct {
 	received int64
 	result   error // io.EOF: verified; another error: failed; nil: not at the end yet
 	closed   bool
+	over     bool  // ended was called, or is being called
+	broken   error // what result is during a read
 	ended    func(received int64, result error)
 }
 
@@ -29,6 +34,7 @@ func (r *blobReader) Read(into []byte) (int, error) {
 	case len(into) == 0:
 		return 0, nil
 	}
+	r.result = r.broken
 	n, err := r.next(into)
 	if err != nil {
 		clear(into[:n])
@@ -40,7 +46,9 @@ func (r *blobReader) Read(into []byte) (int, error) {
 		if n == 0 {
 			return 0, io.EOF
 		}
+		return n, nil
 	}
+	r.result = nil
 	return n, nil
 }
 
@@ -82,17 +90,18 @@ func (r *blobReader) verify() error {
 }
 
 func (r *blobReader) finish(result error) {
-	r.result = result
+	r.over = true
 	r.source.close()
 	r.ended(r.received, result)
+	r.result = result
 }
 
 // Close lets go of the connection. Before the end was reached it is no error, but no success either.
 func (r *blobReader) Close() error {
-	if !r.closed && r.result == nil {
-		r.finish(nil)
-	}
 	r.closed = true
+	if !r.over {
+		r.finish(r.result)
+	}
 	return nil
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -27,14 +28,32 @@ class DroppedBody(io.BytesIO):
         return data
 
 
+class RaisingBody(io.BytesIO):
+    """A body of which one read raises instead, then it goes on: as where a signal's handler raises."""
+
+    def __init__(self, data: bytes, fault: Raised) -> None:
+        super().__init__(data)
+        self.fault = fault
+        self.raised = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        before = self.fault.after - self.tell()
+        if self.raised or size is None or size < 0:
+            return super().read(size)
+        if before <= 0:
+            self.raised = True
+            raise self.fault.error
+        return super().read(min(size, before))
+
+
 @attrs.define
 class FakeStore:
     """Objects by (bucket, key). ``faults``: what the next GETs meet instead: a status, an error, or a number
-    of bytes after which the connection is lost. It is its own connection pool.
+    of bytes after which the connection is lost, or something is raised. It is its own connection pool.
     """
 
     objects: dict[tuple[str, str], bytes] = attrs.field(factory=dict)
-    faults: list[int | Exception | Dropped] = attrs.field(factory=list)
+    faults: list[int | BaseException | Dropped | Raised] = attrs.field(factory=list)
     asked: list[dict[str, str]] = attrs.field(factory=list)
     paths: list[str] = attrs.field(factory=list)
     etag: str = '"one"'
@@ -51,7 +70,7 @@ class FakeStore:
         self.asked.append(dict(headers))
         self.paths.append(path)
         fault = self.faults.pop(0) if self.faults else None
-        if isinstance(fault, Exception):
+        if isinstance(fault, BaseException):
             raise fault
         if isinstance(fault, int):
             return self._answer(fault, f"<Error><Code>Code{fault}</Code></Error>".encode())
@@ -63,6 +82,8 @@ class FakeStore:
             return self._answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
         first = int(headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
         status = 206 if "Range" in headers else 200
+        if isinstance(fault, Raised):
+            return self._answer(status, data[first:], body=partial(RaisingBody, fault=fault))
         if fault is not None:
             whole = data[first:]
             return self._answer(status, whole[: fault.after], len(whole), DroppedBody)
@@ -88,6 +109,14 @@ class Dropped:
     """The connection is lost after this many bytes of a GET's answer."""
 
     after: int
+
+
+@attrs.frozen
+class Raised:
+    """The first read behind this many bytes of a GET's answer raises the error."""
+
+    after: int
+    error: BaseException
 
 
 def refused() -> Exception:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from lfsproxy.client import aio, threaded, tx
+from lfsproxy.client import aio, tx
 from lfsproxy.errors import BlobMissing, ChecksumMismatch
 from tests.client.doubles import FakeStore, reader, stored
 
@@ -58,28 +57,6 @@ class TwistedTests(TestCase):
 
     async def test_a_null_value_opens_nothing(self) -> None:
         self.assertIsNone(await self.made(FakeStore()).open(None))
-
-
-class CancelTests(SynchronousTestCase):
-    def test_a_result_that_nobody_waits_for_is_dropped(self) -> None:
-        class Later(tx._Twisted):
-            """Keeps what is to be run in a thread until asked."""
-
-            def __init__(self) -> None:
-                super().__init__(None)
-                self.work: list[Callable[[], None]] = []
-
-            def in_thread(self, work: Callable[[], None]) -> None:
-                self.work.append(work)
-
-            def from_thread(self, call: Callable[[], None]) -> None:
-                call()
-
-        framework = Later()
-        future = threaded.run_in_thread(framework, lambda: 1)
-        future.cancel()
-        framework.work.pop()()
-        self.failureResultOf(future, CancelledError)
 
 
 class AsyncioTests(SynchronousTestCase):

@@ -204,7 +204,8 @@ final class BlobBytes implements AutoCloseable {
         String.format("the blob %s cannot be read: %s", name(), reason), error);
   }
 
-  private String name() {
+  /** Bucket and key. */
+  String name() {
     return envelope.bucket() + "/" + envelope.key();
   }
 }

@@ -2,6 +2,7 @@ package io.github.lfsproxy.client;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.OutputStream;
 import java.util.Objects;
 
 /**
@@ -10,6 +11,9 @@ import java.util.Objects;
  * <p>The last bytes are handed out only after the whole blob was verified: until then, and on every
  * read after a failure, the error is thrown where the end would be. So neither "read until the end"
  * nor "read content_length bytes" can take a wrong blob for a right one.
+ *
+ * <p>Anything else that is thrown in the middle of a read (an Error of the hook, OutOfMemoryError,
+ * what the target of a copy throws) may take bytes with it: then, too, every later read throws.
  */
 final class BlobStream extends InputStream {
   static final int BUFFER_BYTES = 256 * 1024;
@@ -60,6 +64,31 @@ final class BlobStream extends InputStream {
   }
 
   @Override
+  public byte[] readAllBytes() throws IOException {
+    return readNBytes(Integer.MAX_VALUE);
+  }
+
+  @Override
+  public byte[] readNBytes(int length) throws IOException {
+    try {
+      return super.readNBytes(length);
+    } catch (IOException | RuntimeException | Error failure) {
+      breakOff(failure);
+      throw failure;
+    }
+  }
+
+  @Override
+  public long transferTo(OutputStream out) throws IOException {
+    try {
+      return super.transferTo(out);
+    } catch (IOException | RuntimeException | Error failure) {
+      breakOff(failure);
+      throw failure;
+    }
+  }
+
+  @Override
   public int available() {
     return closed ? 0 : filled - next;
   }
@@ -96,8 +125,22 @@ final class BlobStream extends InputStream {
       next = filled = 0;
       finish(failure);
       throw failure;
+    } catch (RuntimeException | Error failure) {
+      breakOff(failure);
+      throw failure;
     }
     return filled > 0;
+  }
+
+  /** From now on every read throws, as bytes may be lost; unless that is so already. */
+  private void breakOff(Throwable cause) {
+    if (error == null && !closed) {
+      error =
+          new ReadInterruptedException(
+              String.format("the blob %s cannot be read on: %s", source.name(), cause), cause);
+      next = filled = 0;
+      finish(error);
+    }
   }
 
   private void receive() {
