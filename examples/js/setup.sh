@@ -11,5 +11,5 @@ npm install ../lfsproxy/sdk/js
 # [/folder]
 
 # [snappy]
-npm install kafkajs-snappy
+npm install kafkajs-snappy-typescript
 # [/snappy]

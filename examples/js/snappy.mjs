@@ -1,4 +1,4 @@
-import { CompressionCodecs, CompressionTypes } from "kafkajs";
-import SnappyCodec from "kafkajs-snappy";
+import kafkajs from "kafkajs";
+import { SnappyCodec } from "kafkajs-snappy-typescript";
 
-CompressionCodecs[CompressionTypes.Snappy] = SnappyCodec;
+kafkajs.CompressionCodecs[kafkajs.CompressionTypes.Snappy] = new SnappyCodec().codec;

@@ -31,7 +31,7 @@ from tests.integration.stack import Stack, in_thread, stack
 
 CLONE = "git clone https://github.com/lfsproxy/lfsproxy\n"
 CHECKOUT = ("lfsproxy", "sdk", "twisted", "LICENSE", "README.md", "pyproject.toml", "setup.cfg")
-NOT_COPIED = ("node_modules", "dist", "target", "build", "__pycache__", "*.egg-info", "*.tgz", ".page-*")
+NOT_COPIED = ("node_modules", "dist", "target", "build", "__pycache__", "*.egg-info", "*.tgz")
 BLOB = bytes(range(200)) * 1500
 ORDINARY = b"ordinary"
 SETUP_SECONDS = 600.0
