@@ -75,9 +75,9 @@ class Project:
         """What a program prints that ends by itself. Raises ExampleFailed."""
         return await in_thread(_run, command, self.folder, self.environment)
 
-    async def lines_of(self, command: Sequence[str], count: int) -> list[str]:
-        """The first lines that a program prints, which is then ended. Raises ExampleFailed."""
-        return await in_thread(_first_lines, command, count, self.folder, self.environment)
+    async def lines_of(self, command: Sequence[str], count: int, having: str = "") -> list[str]:
+        """The first lines with ``having`` that a program prints; then it is ended. Raises ExampleFailed."""
+        return await in_thread(_first_lines, command, count, having, self.folder, self.environment)
 
 
 async def project_for(language: str, setup: str = "setup") -> Project:
@@ -139,7 +139,7 @@ def _run(
 
 
 def _first_lines(
-    command: Sequence[str], count: int, folder: Path, environment: Mapping[str, str]
+    command: Sequence[str], count: int, having: str, folder: Path, environment: Mapping[str, str]
 ) -> list[str]:
     lines: list[str] = []
     with tempfile.TemporaryFile("w+") as errors:
@@ -157,7 +157,8 @@ def _first_lines(
             patience = threading.Timer(SECONDS, process.kill)
             patience.start()
             while len(lines) < count and (line := process.stdout.readline()):
-                lines.append(line.rstrip("\n"))
+                if having in line:
+                    lines.append(line.rstrip("\n"))
             patience.cancel()
             process.kill()
         if len(lines) < count:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
+import attrs
 from confluent_kafka import Producer
 from kafka import KafkaProducer
 from twisted.internet import reactor
@@ -15,6 +17,7 @@ from twisted.web.server import Request, Site
 from lfsproxy.client import lfs_headers
 from tests.integration.examples import BLOB, Places, Project, places, project_for
 from tests.integration.stack import in_thread
+from tests.integration.test_examples_go import LARGE, built, go_project
 from tests.sdks.tools import require_tools
 
 READ = """\
@@ -118,13 +121,36 @@ class JavaScriptTests(TestCase):
         await in_thread(produce_snappy, here)
         without = project.paste("consume.mjs", {**here.kafka, '"demo"': '"without"'})
         said = ["env", "KAFKAJS_LOG_LEVEL=error", "sh", "-c", f"exec node {without} 2>&1"]
-        self.assertIn("Snappy compression not implemented", (await project.lines_of(said, 1))[0])
+        await project.lines_of(said, 1, having="Snappy compression not implemented")
         program, codec = project.paste("consume.mjs", here.group("demo")), project.paste("snappy.mjs", {})
         await project.run_part("snappy")
         self.assertEqual(
             await self.printed(["node", "--import", f"./{codec}", program], 2),
             [f"0 text/plain {len(BLOB)}", f"1 text/plain {len(BLOB)}"],
         )
+
+    async def test_what_franz_go_compresses(self) -> None:
+        go = await go_project()
+        project, here = await self.project(), await places("js-franz")
+        await go.run_part("franz")
+        await go.output_of(await built("produce.go", here.kafka))
+        await project.run_part("snappy")
+        program, codec = project.paste("consume.mjs", here.group("demo")), project.paste("snappy.mjs", {})
+        self.assertEqual(
+            await self.printed(["node", "--import", f"./{codec}", program], 1), [f"0 image/png {LARGE}"]
+        )
+
+    async def test_a_plain_install_of_the_folder_builds_it(self) -> None:
+        project, here = await self.project(), await places("js-folder")
+        library = project.folder.parent / "lfsproxy" / "sdk" / "js"
+        for built_there in ("dist", "node_modules"):
+            shutil.rmtree(library / built_there)
+        empty = attrs.evolve(project, folder=project.folder.parent / "linked")
+        empty.folder.mkdir()
+        await empty.run_part("folder")
+        (empty.folder / "large-file.bin").write_bytes(BLOB)
+        program = empty.paste("upload.mjs", here.http)
+        self.assertEqual(await empty.output_of(["node", program]), "published at 0:0\n")
 
 
 def produce_snappy(here: Places) -> None:
