@@ -34,7 +34,7 @@ class Presigner(Resource):
     isLeaf = True
 
     def __init__(self, here: Places) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # of Twisted
         self._here = here
 
     def render_GET(self, request: Request) -> bytes:
@@ -97,19 +97,19 @@ class JavaScriptTests(TestCase):
         place = {"topic": here.topic, "partition": 0, "offset": 0}
         value = first.envelope.to_bytes().decode()
         await self.assert_read(
-            project, program, f"[new TextEncoder().encode({value!r}), {json.dumps(place)}]"
+            project, program, f"[new TextEncoder().encode({json.dumps(value)}), {json.dumps(place)}]"
         )
 
     async def test_reading_by_presigned_urls(self) -> None:
         project, here = await self.project(), await places("js-presigned")
         first, _ = await here.fill()
-        listen: Any = reactor.listenTCP  # type: ignore[attr-defined]
+        listen: Any = reactor.listenTCP
         port = listen(0, Site(Presigner(here)), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         ours = f"http://127.0.0.1:{port.getHost().port}"
         program = project.paste("browser-presigned.mjs", {"https://my-server.example": ours})
         value = first.envelope.to_bytes().decode()
-        await self.assert_read(project, program, f"[new TextEncoder().encode({value!r})]")
+        await self.assert_read(project, program, f"[new TextEncoder().encode({json.dumps(value)})]")
 
     async def assert_read(self, project: Project, program: str, arguments: str) -> None:
         (project.folder / "read.mjs").write_text(READ.format(name=program, arguments=arguments))
@@ -164,7 +164,7 @@ def produce_snappy(here: Places) -> None:
             "broker.address.family": "v4",
         }
     )
-    raw.produce(here.topic, BLOB, headers=headers)
+    raw.produce(here.topic, BLOB, headers=[*headers])
     raw.flush(60)
     xerial = KafkaProducer(bootstrap_servers=here.proxy.bootstrap, compression_type="snappy")
     xerial.send(here.topic, BLOB, headers=headers).get(60)
