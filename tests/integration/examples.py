@@ -22,18 +22,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
-from kafka import KafkaProducer
 
-from lfsproxy.client import Published, Uploader
 from tests.docs.blocks import ROOT, example
-from tests.integration.proxy import ProxyProcess, shared_proxy
-from tests.integration.stack import Stack, in_thread, stack
+from tests.integration.stack import in_thread, stack
 
 CLONE = "git clone https://github.com/lfsproxy/lfsproxy\n"
 CHECKOUT = ("lfsproxy", "sdk", "twisted", "LICENSE", "README.md", "pyproject.toml", "setup.cfg")
 NOT_COPIED = ("node_modules", "dist", "target", "build", "__pycache__", "*.egg-info", "*.tgz")
-BLOB = bytes(range(200)) * 1500
-ORDINARY = b"ordinary"
 SETUP_SECONDS = 600.0
 SECONDS = 90.0
 
@@ -80,11 +75,8 @@ class Project:
         return await in_thread(_first_lines, command, count, having, self.folder, self.environment)
 
 
-async def project_for(language: str, setup: str = "setup") -> Project:
-    """The project of a language, made now by ``setup`` if this is the first call of the run.
-
-    Raises ExampleFailed.
-    """
+async def project_for(language: str) -> Project:
+    """The project of a language, made now if this is the first call of the run. Raises ExampleFailed."""
     if language not in _projects:
         servers = await stack()
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("LFS_", "AWS_", "VIRTUAL_ENV"))}
@@ -98,7 +90,7 @@ async def project_for(language: str, setup: str = "setup") -> Project:
             "PYTHONUNBUFFERED": "1",
         }
         home = Path(_folder.name, language)
-        script = example(ROOT, f"examples/{language}/setup.sh", setup)
+        script = example(ROOT, f"examples/{language}/setup.sh", "setup")
         if not script.startswith(CLONE):
             raise ExampleFailed(f"examples/{language}/setup.sh does not begin with: {CLONE}")
         await in_thread(_copy_checkout, home / "lfsproxy")
@@ -165,49 +157,3 @@ def _first_lines(
             errors.seek(0)
             raise ExampleFailed(f"{command} printed no more than {lines}:\n{errors.read()[-4000:]}")
     return lines
-
-
-@attrs.frozen
-class Places:
-    """Where the examples' printed servers and topic are in a test."""
-
-    servers: Stack
-    proxy: ProxyProcess
-    topic: str
-
-    @property
-    def kafka(self) -> dict[str, str]:
-        """For a program that is a Kafka client without a group."""
-        return {"localhost:19092": self.proxy.bootstrap, "demo-topic": self.topic}
-
-    def group(self, printed: str) -> dict[str, str]:
-        """For a consumer in the group that it prints: one of its own, as those before it were ended."""
-        return {**self.kafka, f'"{printed}"': f'"{self.topic}"'}
-
-    @property
-    def http(self) -> dict[str, str]:
-        """For a program that uploads."""
-        return {"http://localhost:8080": self.proxy.http, "demo-topic": self.topic}
-
-    async def fill(self) -> list[Published]:
-        """Publish a blob, an ordinary value and another blob, at the offsets 0, 1 and 2. The two blobs."""
-        return await in_thread(self._fill)
-
-    def _fill(self) -> list[Published]:
-        with Uploader(self.proxy.http) as uploader:
-            first = uploader.upload(self.topic, BLOB, content_type="image/png")
-            producer = KafkaProducer(bootstrap_servers=self.proxy.bootstrap)
-            producer.send(self.topic, ORDINARY).get(60)
-            producer.close()
-            return [first, uploader.upload(self.topic, BLOB, content_type="image/png")]
-
-    async def lose(self, published: Published) -> None:
-        """Remove a blob from the store."""
-        place = published.envelope
-        await in_thread(self.servers.s3_client().delete_object, Bucket=place.s3_bucket, Key=place.s3_key)
-
-
-async def places(prefix: str) -> Places:
-    """A new topic on the shared servers, and the shared proxy in front of them."""
-    servers, proxy = await stack(), await shared_proxy()
-    return Places(servers, proxy, await servers.new_topic(prefix))

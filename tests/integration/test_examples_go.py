@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import TestCase
 
-from tests.integration.examples import BLOB, Project, places, project_for
+from tests.integration.example_places import BLOB, places
+from tests.integration.examples import Project, project_for
 from tests.sdks.tools import require_tools
 
 LARGE = 6_000_000

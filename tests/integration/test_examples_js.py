@@ -15,7 +15,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from lfsproxy.client import lfs_headers
-from tests.integration.examples import BLOB, Places, Project, places, project_for
+from tests.integration.example_places import BLOB, Places, places
+from tests.integration.examples import Project, project_for
 from tests.integration.stack import in_thread
 from tests.integration.test_examples_go import LARGE, built, go_project
 from tests.sdks.tools import require_tools

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import TestCase
 
-from tests.integration.examples import BLOB, Places, Project, places, project_for
+from tests.integration.example_places import BLOB, Places, places
+from tests.integration.examples import Project, project_for
 
 PYTHON = ".venv/bin/python"
 ALL = [f"0 {len(BLOB)}", "1 8", f"2 {len(BLOB)}"]
