@@ -22,7 +22,8 @@ test: $(VENV)/installed-test
 
 test-sdks: $(VENV)/installed-test
 	@LFS_TEST_ALL_SDKS=1 $(VENV)/bin/python -m tests.run sdks
-	@LFS_TEST_ALL_SDKS=1 $(VENV)/bin/python -m twisted.trial tests.client tests.integration.test_sdks
+	@LFS_TEST_ALL_SDKS=1 $(VENV)/bin/python -m twisted.trial tests.client tests.integration.test_sdks \
+		tests.integration.test_examples_go tests.integration.test_examples_js tests.integration.test_examples_python
 
 lint: $(VENV)/installed-test
 	@$(VENV)/bin/python -m tests.run lint types imports

@@ -10,7 +10,6 @@ import (
 	lfs "github.com/lfsproxy/lfsproxy/sdk/go"
 )
 
-// quick start
 func handle(ctx context.Context, client *lfs.Client, value []byte) error {
 	payload, info, err := client.Fetch(ctx, value) // the blob's bytes; an ordinary value as it is
 	if errors.Is(err, lfs.ErrBlobMissing) {
@@ -48,8 +47,6 @@ func consume(ctx context.Context, values [][]byte) error {
 	}
 	return nil
 }
-
-// end of quick start
 
 func Example() {
 	envelope := `{"lfs_version":1,"s3_bucket":"kafscale",` +

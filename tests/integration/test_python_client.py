@@ -1,12 +1,8 @@
-"""The Python client beside the Kafka clients it is for: its page's quick start, deserializers, aiokafka."""
+"""The Python client beside the Kafka clients it is for: deserializers, aiokafka."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import subprocess
-import sys
 from contextlib import aclosing
 from typing import Any
 
@@ -21,48 +17,10 @@ from lfsproxy.client.aiokafka import resolve_records
 from lfsproxy.client.reader import static_credentials
 from lfsproxy.errors import BlobMissing
 from tests.integration.proxy import shared_proxy
-from tests.integration.sdks import ROOT
 from tests.integration.stack import Stack, in_thread, stack
 
-PAGE = ROOT / "docs" / "sdk" / "python.md"
 BLOBS = [bytes([number]) * 300_000 for number in range(3)]
 SECONDS = 30
-
-
-def quick_start() -> str:
-    """The first program of the page."""
-    found = re.search(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    assert found is not None
-    return found[1]
-
-
-class PageTests(TestCase):
-    timeout = 120
-
-    async def test_the_quick_start_runs_as_printed(self) -> None:
-        servers, proxy = await stack(), await shared_proxy()
-        topic = await servers.new_topic("python-page")
-        program = quick_start()
-        for printed, here in (
-            ("localhost:19092", proxy.bootstrap),
-            ("http://localhost:8080", proxy.http),
-            ("demo-topic", topic),
-        ):
-            self.assertIn(printed, program)
-            program = program.replace(printed, here)
-        done = await in_thread(
-            subprocess.run,
-            [sys.executable, "-c", program],
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-            env={**os.environ, **servers.environment},
-        )
-        self.assertEqual(done.returncode, 0, done.stderr)
-        lines = done.stdout.splitlines()
-        self.assertTrue(lines[0].startswith(f"0 1 lfs/default/{topic}/0/"), lines)
-        self.assertEqual(lines[1:], ["0 10240000 True", "1 10240000 True"])
 
 
 class ConsumerTests(TestCase):
