@@ -50,7 +50,8 @@ class JavaPageTests(unittest.TestCase):
     async def test_a_file_is_uploaded_and_its_blob_streamed(self) -> None:
         uploaded = await self.run_program("Upload")
         self.assertRegex(
-            uploaded, rf"^{self.topic}-0@0: kafscale/lfs/default/{self.topic}/0/0-.+\.bin \({LENGTH} bytes\)$"
+            uploaded,
+            rf"(?m)^{self.topic}-0@0: kafscale/lfs/default/{self.topic}/0/0-.+\.bin \({LENGTH} bytes\)$",
         )
         self.assertIn(f"offset 0: {LENGTH} bytes\n", await self.run_program("ReadBlobs"))
 
@@ -68,7 +69,7 @@ class JavaPageTests(unittest.TestCase):
         url = f"{self.proxy.http}/v1/topics/{self.topic}/records"
         for _ in range(count):
             await in_thread(_post, url, bytes(size))
-        shown = await self.run_program("Consume", heap="144m")
+        shown = await self.run_program("Consume", heap="160m")
         offsets = [int(found) for found in re.findall(rf"^offset (\d+): {size} bytes$", shown, re.MULTILINE)]
         self.assertEqual(offsets, list(range(count)), shown)
         polls = [int(found) for found in re.findall(r"^(\d+) records in this poll$", shown, re.MULTILINE)]

@@ -25,13 +25,15 @@ public class Consume {
     properties.put("lfs.max.poll.bytes", arguments[2]);
     try (KafkaConsumer<String, byte[]> consumer = new KafkaConsumer<>(properties)) {
       consumer.subscribe(List.of(arguments[1]));
-      ConsumerRecords<String, byte[]> records = consumer.poll(SILENCE);
-      while (!records.isEmpty()) {
+      while (true) {
+        ConsumerRecords<String, byte[]> records = consumer.poll(SILENCE);
+        if (records.isEmpty()) {
+          return;
+        }
         System.out.printf("%d records in this poll%n", records.count());
         for (ConsumerRecord<String, byte[]> record : records) {
           System.out.printf("offset %d: %d bytes%n", record.offset(), record.value().length);
         }
-        records = consumer.poll(SILENCE);
       }
     }
   }

@@ -26,13 +26,15 @@ public class ConsumeLazily {
     properties.put("value.deserializer", LfsValueDeserializer.class);
     try (KafkaConsumer<String, LfsValue> consumer = new KafkaConsumer<>(properties)) {
       consumer.subscribe(List.of(arguments[1]));
-      ConsumerRecords<String, LfsValue> records = consumer.poll(SILENCE);
-      while (!records.isEmpty()) {
+      while (true) {
+        ConsumerRecords<String, LfsValue> records = consumer.poll(SILENCE);
+        if (records.isEmpty()) {
+          return;
+        }
         for (ConsumerRecord<String, LfsValue> record : records) {
           System.out.printf("offset %d: %s%n", record.offset(), record.value());
           save(record.value(), folder.resolve(record.offset() + ".bin"));
         }
-        records = consumer.poll(SILENCE);
       }
     }
   }

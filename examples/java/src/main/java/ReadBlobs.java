@@ -23,12 +23,14 @@ public class ReadBlobs {
     try (LfsReader reader = LfsReader.fromEnvironment();
         KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(properties)) {
       consumer.subscribe(List.of(arguments[1]));
-      ConsumerRecords<byte[], byte[]> records = consumer.poll(SILENCE);
-      while (!records.isEmpty()) {
+      while (true) {
+        ConsumerRecords<byte[], byte[]> records = consumer.poll(SILENCE);
+        if (records.isEmpty()) {
+          return;
+        }
         for (ConsumerRecord<byte[], byte[]> record : records) {
           System.out.printf("offset %d: %d bytes%n", record.offset(), length(reader, record));
         }
-        records = consumer.poll(SILENCE);
       }
     }
   }
