@@ -1,6 +1,6 @@
 """docs/how-to/kafka-connect.md, followed from an empty folder: a file sink gets the text that was uploaded.
 
-The worker is Kafka's own, from the jars on Maven Central (connect/pom.xml) instead of a downloaded Kafka folder.
+The worker is Kafka's own, from the jars on Maven Central (connect/pom.xml) in place of a Kafka folder.
 """
 
 from __future__ import annotations
@@ -46,9 +46,7 @@ class ConnectTests(unittest.TestCase):
         self.servers = await stack()
         self.proxy = await shared_proxy()
         self.place: Place = await in_thread(java_place)
-        self.folder = Path(self.mktemp()).absolute()
-        self.folder.mkdir()
-        (self.folder / "lfsproxy").symlink_to(self.place.folder / "lfsproxy")
+        self.folder = await in_thread(self.new_folder)
         self.rest = f"{HOST}:{free_port()}"
         topic = await self.servers.new_topic("connect")
         self.instead = {
@@ -57,6 +55,12 @@ class ConnectTests(unittest.TestCase):
             "text-topic": topic,
             "/opt/kafka": str(self.folder / "kafka"),
         }
+
+    def new_folder(self) -> Path:
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        (folder / "lfsproxy").symlink_to(self.place.folder / "lfsproxy")
+        return folder
 
     def run_block(self, part: str) -> str:
         return self.place.run(command_of(CONNECT_PAGE, part), self.folder, instead=self.instead)
