@@ -32,7 +32,8 @@ public class Consume {
         }
         System.out.printf("%d records in this poll%n", records.count());
         for (ConsumerRecord<String, byte[]> record : records) {
-          System.out.printf("offset %d: %d bytes%n", record.offset(), record.value().length);
+          int length = record.value() == null ? 0 : record.value().length;
+          System.out.printf("offset %d: %d bytes%n", record.offset(), length);
         }
       }
     }

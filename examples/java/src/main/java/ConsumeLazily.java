@@ -33,7 +33,9 @@ public class ConsumeLazily {
         }
         for (ConsumerRecord<String, LfsValue> record : records) {
           System.out.printf("offset %d: %s%n", record.offset(), record.value());
-          save(record.value(), folder.resolve(record.offset() + ".bin"));
+          if (record.value() != null) {
+            save(record.value(), folder.resolve(record.offset() + ".bin"));
+          }
         }
       }
     }
