@@ -87,7 +87,9 @@ class Place:
     def environment(self, heap: str = "512m") -> dict[str, str]:
         """This machine's, without what points to other servers. Programs run in Maven's own ``heap``."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("LFS_", "AWS_", "KAFKA_"))}
-        options = f"-Xmx{heap} -XX:+UseSerialGC -Dmaven.repo.local={self.folder / 'm2'}"
+        options = (
+            f"-Xmx{heap} -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dmaven.repo.local={self.folder / 'm2'}"
+        )
         return {**inherited, "MAVEN_OPTS": options, "AWS_EC2_METADATA_DISABLED": "true"}
 
     def run(
