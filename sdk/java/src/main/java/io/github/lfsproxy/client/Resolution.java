@@ -1,5 +1,6 @@
 package io.github.lfsproxy.client;
 
+import java.util.Locale;
 import java.util.Optional;
 
 /** What the hook is told when an envelope has been dealt with. */
@@ -43,5 +44,11 @@ public final class Resolution {
   /** The error, where there was one. */
   public Optional<LfsException> error() {
     return Optional.ofNullable(error);
+  }
+
+  @Override
+  public String toString() {
+    return String.format(
+        Locale.ROOT, "%s: %s, %d bytes in %.3f s", result, envelope, size, seconds);
   }
 }

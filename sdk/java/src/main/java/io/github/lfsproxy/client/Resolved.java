@@ -37,4 +37,12 @@ public final class Resolved {
   public boolean missing() {
     return missing;
   }
+
+  @Override
+  public String toString() {
+    if (envelope != null) {
+      return missing ? "missing: " + envelope : envelope.toString();
+    }
+    return value == null ? "null" : String.format("an ordinary value (%d bytes)", value.length);
+  }
 }

@@ -104,4 +104,10 @@ public final class UploadOptions {
     headers.forEach(header -> query.add("header=" + encode(header)));
     return query.isEmpty() ? "" : "?" + String.join("&", query);
   }
+
+  /** The options as they are sent, so with the record's key and headers. */
+  @Override
+  public String toString() {
+    return "options" + query();
+  }
 }

@@ -52,4 +52,9 @@ public final class UploadedRecord {
   public Envelope envelope() {
     return envelope;
   }
+
+  @Override
+  public String toString() {
+    return String.format("%s-%d@%d: %s", topic, partition, offset, envelope);
+  }
 }

@@ -33,6 +33,9 @@ import org.apache.kafka.connect.storage.Converter;
  * <p>The other properties are those of {@link LfsConfig}; all go to the inner converter too. Keys
  * are passed through. A store that does not answer is a RetriableException, any other failure a
  * DataException, so that Connect's errors.retry.timeout and errors.tolerance hold.
+ *
+ * <p>A worker converts all records of a poll before the sink gets the first, so that a task holds
+ * up to consumer.override.max.poll.records times {@code lfs.max.size} bytes of blobs: set both.
  */
 public final class LfsConverter implements Converter, AutoCloseable {
   /** The converter behind this one. */

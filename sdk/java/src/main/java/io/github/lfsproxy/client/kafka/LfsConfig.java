@@ -106,8 +106,13 @@ public final class LfsConfig extends AbstractConfig {
    * @throws ConfigException where they do not make one
    */
   public LfsReader reader() {
+    return reader(getLong(MAX_SIZE));
+  }
+
+  /** The same with another limit in place of {@value #MAX_SIZE}. */
+  LfsReader reader(long maxSize) {
     try {
-      return builder().build();
+      return builder().maxSize(maxSize).build();
     } catch (IllegalArgumentException error) {
       throw new ConfigException(error.getMessage());
     }
@@ -118,7 +123,6 @@ public final class LfsConfig extends AbstractConfig {
         LfsReader.builder()
             .environment(System.getenv())
             .prefixes(getList(PREFIXES))
-            .maxSize(getLong(MAX_SIZE))
             .onMissing(OnMissing.of(getString(ON_MISSING)))
             .connectTimeout(Duration.ofMillis(getLong(CONNECT_TIMEOUT_MS)))
             .readTimeout(Duration.ofMillis(getLong(READ_TIMEOUT_MS)));

@@ -4,6 +4,7 @@ import io.github.lfsproxy.client.Envelope;
 import io.github.lfsproxy.client.LfsException;
 import io.github.lfsproxy.client.LfsReader;
 import io.github.lfsproxy.client.Resolved;
+import io.github.lfsproxy.client.TooLargeException;
 import java.nio.ByteBuffer;
 import java.util.Map;
 import org.apache.kafka.common.config.ConfigDef;
@@ -20,12 +21,20 @@ import org.apache.kafka.common.serialization.Deserializer;
  * <pre>{@code
  * value.deserializer=io.github.lfsproxy.client.kafka.LfsDeserializer
  * lfs.inner.deserializer=org.apache.kafka.common.serialization.StringDeserializer
+ * interceptor.classes=io.github.lfsproxy.client.kafka.LfsPollInterceptor
  * lfs.s3.bucket=kafscale
  * }</pre>
  *
  * <p>The properties are those of {@link LfsConfig}. Keys are never resolved: as a key.deserializer
  * this only delegates, to {@value #INNER_KEY}. A blob that is missing under {@code
  * lfs.on.missing=skip} is null.
+ *
+ * <p>Each blob is held whole, and so are those of all records of a poll: up to {@value
+ * #MAX_POLL_BYTES} bytes, beyond which a poll ends and the next record comes with the next one.
+ * {@link LfsPollInterceptor} tells where a poll ends. Without it a consumer is refused, unless its
+ * max.poll.records times {@code lfs.max.size} are not more. Inside another deserializer, or made by
+ * hand, this does not know of polls, and there is no such bound. {@link LfsValueDeserializer}
+ * fetches only what is asked for.
  *
  * @param <T> what the inner deserializer makes of the bytes
  */
@@ -36,13 +45,24 @@ public final class LfsDeserializer<T> implements Deserializer<T> {
   /** The deserializer of keys. Default: ByteArrayDeserializer. */
   public static final String INNER_KEY = "lfs.inner.key.deserializer";
 
+  /** The most bytes of blobs in one poll, and so of one blob; 0: no bound. Default: 256 MiB. */
+  public static final String MAX_POLL_BYTES = "lfs.max.poll.bytes";
+
   private static final ConfigDef DEFINITION =
       LfsConfig.definition()
+          .define(
+              MAX_POLL_BYTES,
+              Type.LONG,
+              256L * 1024 * 1024,
+              ConfigDef.Range.atLeast(0),
+              Importance.HIGH,
+              "Bytes of blobs in one poll.")
           .define(INNER, Type.CLASS, ByteArrayDeserializer.class, Importance.HIGH, "Of values.")
           .define(INNER_KEY, Type.CLASS, ByteArrayDeserializer.class, Importance.LOW, "Of keys.");
 
   private LfsReader reader;
   private Deserializer<T> inner;
+  private PollBound bound = PollBound.NONE;
 
   /** For a Kafka client, which calls {@link #configure}. */
   public LfsDeserializer() {}
@@ -59,7 +79,10 @@ public final class LfsDeserializer<T> implements Deserializer<T> {
     if (inner == null) {
       LfsConfig config = LfsConfig.of(DEFINITION, configs);
       inner = instance(config, isKey ? INNER_KEY : INNER);
-      reader = isKey ? null : config.reader();
+      if (!isKey) {
+        bound = PollBound.of(configs, config);
+        reader = config.reader(bound.largest(config.getLong(LfsConfig.MAX_SIZE)));
+      }
     }
     inner.configure(configs, isKey);
   }
@@ -72,7 +95,7 @@ public final class LfsDeserializer<T> implements Deserializer<T> {
   @Override
   public T deserialize(String topic, byte[] data) {
     Resolved resolved = resolve(topic, data);
-    return skipped(resolved) ? null : inner.deserialize(topic, resolved.value());
+    return counted(resolved, skipped(resolved) ? null : inner.deserialize(topic, resolved.value()));
   }
 
   /**
@@ -84,7 +107,8 @@ public final class LfsDeserializer<T> implements Deserializer<T> {
   @Override
   public T deserialize(String topic, Headers headers, byte[] data) {
     Resolved resolved = resolve(topic, data);
-    return skipped(resolved) ? null : inner.deserialize(topic, headers, resolved.value());
+    return counted(
+        resolved, skipped(resolved) ? null : inner.deserialize(topic, headers, resolved.value()));
   }
 
   /**
@@ -103,9 +127,11 @@ public final class LfsDeserializer<T> implements Deserializer<T> {
     if (resolved.envelope().isEmpty()) {
       return inner.deserialize(topic, headers, data);
     }
-    return skipped(resolved)
-        ? null
-        : inner.deserialize(topic, headers, ByteBuffer.wrap(resolved.value()));
+    return counted(
+        resolved,
+        skipped(resolved)
+            ? null
+            : inner.deserialize(topic, headers, ByteBuffer.wrap(resolved.value())));
   }
 
   private Resolved resolve(String topic, byte[] data) {
@@ -113,11 +139,27 @@ public final class LfsDeserializer<T> implements Deserializer<T> {
       return Resolved.ordinary(data);
     }
     try {
+      Envelope.parse(data).ifPresent(envelope -> bound.require(envelope.contentLength()));
       return reader.resolve(data);
     } catch (LfsException error) {
+      String limits =
+          error instanceof TooLargeException
+              ? String.format(
+                  " (%s and %s say how large it may be; %s gives larger ones as streams)",
+                  LfsConfig.MAX_SIZE, MAX_POLL_BYTES, LfsValueDeserializer.class.getSimpleName())
+              : "";
       throw new SerializationException(
-          String.format("a record of %s cannot be resolved: %s", topic, error.getMessage()), error);
+          String.format(
+              "a record of %s cannot be resolved: %s%s", topic, error.getMessage(), limits),
+          error);
     }
+  }
+
+  private T counted(Resolved resolved, T result) {
+    if (resolved.envelope().isPresent() && resolved.value() != null) {
+      bound.add(resolved.value().length);
+    }
+    return result;
   }
 
   private static boolean skipped(Resolved resolved) {

@@ -67,4 +67,12 @@ public final class LfsMark {
   Optional<String> contentType() {
     return Optional.ofNullable(contentType);
   }
+
+  @Override
+  public String toString() {
+    StringBuilder text = new StringBuilder(LfsHeaders.BLOB + "=" + expected().orElse(""));
+    algorithm().ifPresent(id -> text.append(", " + LfsHeaders.ALGORITHM + "=" + id.id()));
+    contentType().ifPresent(type -> text.append(", " + LfsHeaders.CONTENT_TYPE + "=" + type));
+    return text.toString();
+  }
 }

@@ -1,0 +1,98 @@
+"""docs/sdk/java.md, followed from an empty folder: its commands, its project, and each of its programs."""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from twisted.trial import unittest
+
+from tests.integration.frames import MIB
+from tests.integration.java_pages import (
+    JAVA_PAGE,
+    ROOT,
+    TOOLS,
+    Place,
+    blocks_of,
+    command_of,
+    demo_addresses,
+    java_place,
+)
+from tests.integration.proxy import shared_proxy
+from tests.integration.stack import in_thread, stack
+from tests.sdks.tools import require_tools
+
+LENGTH = 20_000_000
+"""Of the file that the page uploads."""
+POLL_BYTES = 64 * MIB
+"""What the page says of one poll."""
+
+
+class JavaPageTests(unittest.TestCase):
+    timeout = 1200
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        require_tools("java", TOOLS)
+        self.servers = await stack()
+        self.proxy = await shared_proxy()
+        self.place: Place = await in_thread(java_place)
+        self.topic = await self.servers.new_topic("java-page")
+        self.instead = {**demo_addresses(self.servers, self.proxy), "demo-topic": self.topic}
+
+    async def run_program(self, name: str, **options: Any) -> str:
+        """Run a program as the page says, in a shell that has the page's variables."""
+        variables = command_of(JAVA_PAGE, "export LFS_S3_BUCKET")
+        commands = command_of(JAVA_PAGE, f"-Dexec.mainClass={name} ")
+        return await in_thread(self.place.run, variables + commands, instead=self.instead, **options)
+
+    async def test_a_file_is_uploaded_and_its_blob_streamed(self) -> None:
+        uploaded = await self.run_program("Upload")
+        self.assertRegex(
+            uploaded,
+            rf"(?m)^{self.topic}-0@0: kafscale/lfs/default/{self.topic}/0/0-.+\.bin \({LENGTH} bytes\)$",
+        )
+        self.assertIn(f"offset 0: {LENGTH} bytes\n", await self.run_program("ReadBlobs"))
+
+    async def test_a_marked_record_is_offloaded_and_its_blob_saved_on_demand(self) -> None:
+        sent = Path(self.place.project, "large-file.bin")
+        await in_thread(sent.write_bytes, b"\0\1\2" * MIB)
+        self.assertIn(f"{self.topic}-0@0\n", await self.run_program("Produce"))
+        shown = await self.run_program("ConsumeLazily")
+        self.assertIn(f"offset 0: kafscale/lfs/default/{self.topic}/0/0-", shown)
+        saved = Path(self.place.project, "blobs", "0.bin")
+        self.assertEqual(await in_thread(saved.read_bytes), await in_thread(sent.read_bytes))
+
+    async def test_more_blobs_than_the_heap_has_room_for_come_in_more_polls(self) -> None:
+        count, size = 12, 16 * MIB
+        url = f"{self.proxy.http}/v1/topics/{self.topic}/records"
+        for _ in range(count):
+            await in_thread(_post, url, bytes(size))
+        shown = await self.run_program("Consume", heap="160m")
+        offsets = [int(found) for found in re.findall(rf"^offset (\d+): {size} bytes$", shown, re.MULTILINE)]
+        self.assertEqual(offsets, list(range(count)), shown)
+        polls = [int(found) for found in re.findall(r"^(\d+) records in this poll$", shown, re.MULTILINE)]
+        self.assertEqual((max(polls), sum(polls)), (POLL_BYTES // size, count), shown)
+
+    def test_the_page_shows_the_examples_as_they_are(self) -> None:
+        shown = {block.file: block.text for block in blocks_of(JAVA_PAGE) if block.file is not None}
+        there = [file for file in (ROOT / "examples/java").rglob("*") if file.suffix in {".java", ".xml"}]
+        self.assertEqual(
+            shown, {str(file.relative_to(ROOT / "examples/java")): file.read_text() for file in there}
+        )
+
+    def test_the_folder_s_own_readme_begins_the_same_way(self) -> None:
+        readme = ROOT / "sdk/java/README.md"
+        self.assertIn(command_of(readme, "git clone"), command_of(JAVA_PAGE, "git clone"))
+        (dependency,) = [block.text for block in blocks_of(readme) if block.language == "xml"]
+        pom = (ROOT / "examples/java/pom.xml").read_text()
+        self.assertIn("".join(dependency.split()), "".join(pom.split()))
+
+
+def _post(url: str, body: bytes) -> None:
+    request = urllib.request.Request(
+        url, data=body, headers={"Content-Type": "application/octet-stream"}, method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert answer.status == 201
