@@ -8,13 +8,13 @@ from typing import Any
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy import settings
 from lfsproxy.errors import SettingError
 from lfsproxy.settings import (
     Address,
     Settings,
     flag,
     load_settings,
+    loading,
     misspelt_variables,
     parse_address,
     setting_table,
@@ -277,7 +277,7 @@ class LoadTests(SynchronousTestCase):
 
     def test_a_secret_is_shown_neither_when_it_is_wrong_nor_at_the_start(self) -> None:
         info = attrs.evolve(setting_table()["namespace"], secret=True)
-        self.patch(settings, "setting_table", lambda: {"namespace": info})
+        self.patch(loading, "setting_table", lambda: {"namespace": info})
         error = self.assertRaises(SettingError, load_settings, {"LFS_NAMESPACE": "hunter/2"}, {})
         self.assertIn("LFS_NAMESPACE is '***': ", str(error))
         self.assertNotIn("hunter", str(error))
