@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 def _parameter(name: str, info: SettingInfo) -> list[str | None]:
     default = f"default {info.default}" if info.default else "default empty"
-    return [flag(name), None, None, f"{info.help} [{variable(name)}, {default}]"]
+    allowed = f"Allowed: {info.parse.allowed}."
+    return [flag(name), None, None, f"{info.help} {allowed} [{variable(name)}, {default}]"]
 
 
 class Options(usage.Options):
@@ -30,9 +31,9 @@ class Options(usage.Options):
     synopsis = "[options]"
     longdesc = (
         "Every option can be given as the environment variable that is named beside it; the option wins. "
-        "Sizes are in bytes, times in seconds. An address is host:port, [v6]:port, or :port, which listens "
-        "on every IPv4 and IPv6 address. S3 credentials come from the usual AWS places (environment, "
-        "profile, web identity, instance metadata)."
+        "Sizes are in bytes and times in seconds, where no unit is given (64k, 128MiB, 10GB; 30s, 5m, 1h). "
+        "An address is host:port, [v6]:port, or :port, which listens on every IPv4 and IPv6 address. S3 "
+        "credentials come from the usual AWS places (environment, profile, web identity, instance metadata)."
     )
     optParameters: ClassVar = [_parameter(name, info) for name, info in setting_table().items()]
     environment: ClassVar[Mapping[str, str]] = os.environ

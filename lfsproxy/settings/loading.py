@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import attrs
@@ -52,9 +53,22 @@ def _without_password(text: str) -> str:
     return re.sub(r"//[^/@]*@", "//***@", text)
 
 
-def misspelt_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """Variables that are no setting but look much like one, each with the setting probably meant."""
-    known = [variable(name) for name in setting_table()]
-    strange = sorted(name for name in environment if name.startswith("LFS_") and name not in known)
-    close = {name: get_close_matches(name, known, 1, cutoff=0.8) for name in strange}
-    return {name: meant[0] for name, meant in close.items() if meant}
+def check_files(loaded: LoadedSettings) -> None:
+    """Raise SettingError, one line, where a file that a setting names cannot be read."""
+    for name, info in setting_table().items():
+        path = getattr(loaded.settings, name)
+        if info.parse.is_file and path:
+            why = _unreadable(path)
+            if why:
+                origin, shown = loaded.origins.get(name, (variable(name), path))
+                raise SettingError(f"{origin} is {shown!r}: {info.parse.allowed} is needed ({why})")
+
+
+def _unreadable(path: str) -> str:
+    """Why a file cannot be read; "" where it can. It is not opened: that would wait for a pipe's writer."""
+    try:
+        if stat.S_ISDIR(os.stat(path).st_mode):
+            return "it is a directory"
+    except (OSError, ValueError) as error:
+        return (isinstance(error, OSError) and error.strerror) or "no such path can be"
+    return "" if os.access(path, os.R_OK) else f"user {os.geteuid()} may not read it"
