@@ -34,6 +34,7 @@ from lfsproxy.relay.replies import Answer, Expected, Replies
 from lfsproxy.relay.stream import ConnectionGone, FrameStream, shielded
 from lfsproxy.relay.streamed import StreamedProduce
 from lfsproxy.relay.upstream import BrokerStream
+from lfsproxy.uploadlog import SENDER, Sender
 from lfsproxy.wire import addresses, list_offsets, versions
 from lfsproxy.wire.answers import NodeEndpoint, ProduceResponse
 from lfsproxy.wire.chunks import Piece
@@ -441,6 +442,7 @@ class Session:
 
     async def _receive_produce(self, start: RequestStart) -> None:
         body = start.size + 4 - len(start.head)
+        SENDER.set(Sender(self.client_id or "", self.client.peer))
         kind = HeldProduce if body <= self.context.hold_limit else StreamedProduce
         work = kind(self, start, self.replies.new(), self.line.join())
         self._keep_alive.begin()

@@ -27,6 +27,7 @@ from lfsproxy.interfaces import IEnvelopePublisher, IMetrics, IResumableStore, P
 from lfsproxy.resumable.errors import OutcomeStaysUnknown, UploadBusy, UploadGone
 from lfsproxy.resumable.readback import checksum_of_blob
 from lfsproxy.resumable.state import Found, Info, UploadState
+from lfsproxy.uploadlog import UploadEnd, upload_ended
 
 PATH = "tus"
 GRACE_SECONDS = 30.0
@@ -131,8 +132,7 @@ class Publication:
         try:
             first = await state.create_json("result", {"nonce": self.nonce(), **attrs.asdict(record)})
             if first:
-                seconds = self._seconds(info)
-                self.metrics.upload(PATH, info.topic, "ok", found.mark.offset, seconds)
+                self._ended(info, offset=record.offset, size=found.mark.offset)
             await self._tidy(state, found)
         except LfsError as error:
             # The log has the record all the same, and is looked into when somebody asks.
@@ -181,14 +181,24 @@ class Publication:
         )
         if await state.create_json("unknown", {"nonce": self.nonce(), "why": why}):
             self.metrics.orphan("unknown_outcome")
-            self.metrics.upload(PATH, info.topic, "broker_error", 0, self._seconds(info))
+            self._ended(info, result="broker_error", reason=why)
             self._log.warn(
                 "{why}: the blob stays: {bucket}/{key}", why=why, bucket=self.store.bucket, key=info.blob_key
             )
         raise OutcomeStaysUnknown(f"{why}; it is not published again")
 
-    def _seconds(self, info: Info) -> float:
-        return max(0.0, self.clock.seconds() - info.created)
+    def _ended(self, info: Info, **how: Any) -> None:
+        """Count and log the end of an upload."""
+        seconds = max(0.0, self.clock.seconds() - info.created)
+        end = UploadEnd(
+            door=PATH,
+            topic=info.topic,
+            partition=info.partition,
+            key=info.blob_key,
+            seconds=seconds,
+            **how,
+        )
+        upload_ended(self.metrics, end)
 
     async def give_up(self, state: UploadState, info: Info, why: str, error: LfsError | None = None) -> None:
         """End an upload: its bytes go unless it was published, its state goes always.
@@ -197,9 +207,7 @@ class Publication:
         published, or a store error.
         """
         if await state.create_json("publishing", {"nonce": self.nonce(), "given_up": why}):
-            self.metrics.upload(
-                PATH, info.topic, error.result if error else "cancelled", 0, self._seconds(info)
-            )
+            self._ended(info, result=error.result if error else "cancelled", reason=why)
             if isinstance(error, ChecksumMismatch):
                 self.metrics.checksum_mismatch(PATH)
             given_up = True
