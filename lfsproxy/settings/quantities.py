@@ -16,7 +16,8 @@ MOST_BYTES = 2**63 - 1
 MOST_SECONDS = 365 * 24 * 3600
 
 _PREFIXES = "kmgt"
-_SECONDS = {"ms": Decimal("0.001"), "s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
+_SECONDS = {unit: Decimal(text) for unit, text in [("ms", "0.001"), ("s", "1"), ("m", "60"), ("h", "3600")]}
+_SECONDS["d"] = 24 * _SECONDS["h"]
 
 
 def read_size(text: str) -> int | None:
@@ -46,7 +47,7 @@ def read_time(text: str) -> float | None:
     if not re.fullmatch(r"([0-9]{1,15}(\.[0-9]{1,9})?(ms|s|m|h|d))+", text):
         return None
     parts = re.findall(r"([0-9.]+)(ms|s|m|h|d)", text)
-    return float(sum(Decimal(number) * _SECONDS[unit] for number, unit in parts))
+    return float(sum((Decimal(number) * _SECONDS[unit] for number, unit in parts), Decimal(0)))
 
 
 def show_time(seconds: float) -> str:

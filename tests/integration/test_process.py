@@ -148,6 +148,48 @@ class RefusedStartTests(ProcessTestCase):
                 self.assertIn(f"{address}: the port is in use by another process; {variable} says", line)
                 self.assertNotIn("Traceback", proxy.log)
 
+    def test_a_file_that_cannot_be_read_is_one_line_and_exit_status_1(self) -> None:
+        proxy = self.proxy({"LFS_HTTP_TLS_CERT": "/nowhere.pem", "LFS_HTTP_TLS_KEY": "/nowhere.key"})
+        self.assertEqual(proxy.wait(), 1)
+        self.assertEqual(
+            proxy.log,
+            "lfsproxy: LFS_HTTP_TLS_CERT is '/nowhere.pem': the path of a file that the proxy can read is "
+            "needed (No such file or directory)\n",
+        )
+
+    async def test_the_log_is_json_from_the_first_line_on_where_that_is_asked_for(self) -> None:
+        proxy = self.proxy(
+            {
+                "LFS_LOG_FORMAT": "json",
+                "LFS_S3_ENDPOINT": f"http://localhost:{free_port()}",
+                "LFS_KAFKA_BROKERS": f"{HOST}:{free_port()}",
+                "LFS_HELLO": "x",
+            }
+        )
+        await in_thread(proxy.until, lambda: proxy.readiness() is not None)
+        await in_thread(proxy.ask, "GET", "/nowhere")
+        await in_thread(proxy.until_logged, "/nowhere")
+        lines = [json.loads(line) for line in proxy.log.splitlines()]
+        self.assertEqual({line["level"] for line in lines} - {"info", "warn"}, set())
+        self.assertIn("set, but no settings, so that they change nothing: LFS_HELLO", str(lines))
+        self.assertFalse([line for line in lines if "/readyz" in line["message"]])
+        (request,) = [line for line in lines if line.get("event") == "request"]
+        self.assertEqual((request["method"], request["path"], request["status"]), ("GET", "/nowhere", 404))
+
+    async def test_debug_shows_the_polls_and_warn_hides_requests(self) -> None:
+        for level, shown in (("debug", True), ("warn", False)):
+            proxy = self.proxy(
+                {
+                    "LFS_LOG_LEVEL": level,
+                    "LFS_S3_ENDPOINT": f"http://localhost:{free_port()}",
+                    "LFS_KAFKA_BROKERS": f"{HOST}:{free_port()}",
+                }
+            )
+            await in_thread(proxy.until_logged, "S3 cannot be used")
+            await in_thread(proxy.until, lambda proxy=proxy: proxy.readiness() is not None)
+            self.assertEqual("GET /readyz 503" in proxy.log, shown)
+            self.assertEqual("listening: HTTP" in proxy.log, shown)
+
     async def test_s3_and_kafka_out_of_reach_are_said_and_looked_for(self) -> None:
         port = free_port()
         proxy = self.proxy(

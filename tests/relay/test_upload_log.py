@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any
 
 from lfsproxy.errors import StoreUnavailable
 from tests.relay.records import batch, lfs, produce, record
@@ -60,12 +60,17 @@ class UploadLogTests(RelayTestCase):
 
 
 class SpeculationTests(RelayTestCase):
-    overrides: ClassVar = {"max_passthrough_size": 2 * PART}
+    overrides = {"max_passthrough_size": 2 * PART}
 
     def test_a_record_that_was_not_to_be_offloaded_after_all_has_no_line(self) -> None:
-        begun = []
+        begun: list[str] = []
         begin = self.store.begin
-        self.patch(self.store, "begin", lambda *args: begun.append(args[0]) or begin(*args))
+
+        def note(key: str, *args: Any) -> Any:
+            begun.append(key)
+            return begin(key, *args)
+
+        self.patch(self.store, "begin", note)
         self.client().send(produce(1, batch(record(bytes(PART + KIB)), lfs(bytes(3 * PART)))))
         self.assertEqual(len(begun), 2)
         self.assertEqual([line["bytes"] for line in upload_lines(self.events)], [3 * PART])
