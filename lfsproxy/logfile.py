@@ -34,11 +34,11 @@ def log_observer(settings: Settings, twistd: Mapping[str, Any]) -> ILogObserver 
     """
     if twistd.get("logger"):
         return None
-    own: Any = UnixAppLogger(twistd)._getLogObserver()  # type: ignore[no-untyped-call]  # of Twisted
+    own = UnixAppLogger(twistd)._getLogObserver()
     if not ILogObserver.providedBy(own):
         own = LegacyLogObserverWrapper(own)
     elif settings.log_format == "json":
-        own = json_observer(own._outFile)
+        own = json_observer(cast(Any, own)._outFile)
     return at_least(settings.log_level, own)
 
 

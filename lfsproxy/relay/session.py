@@ -93,6 +93,7 @@ class Session:
         self._keep_alive = KeepAlive(context.reactor, lambda: self.spawn(self._probe()))
         self._requests: Deferred[None] | None = None
         self._between_requests = False
+        self._asked = False
         self._read = 0
         self._draining = False
         self._forwards = True
@@ -122,6 +123,8 @@ class Session:
             self.context.outage.is_new("")
             await self._serve(self._broker)
         finally:
+            if self.client.closed and not self._asked and not self._close_told:
+                self._log.debug("a Kafka client ({peer}) left without a request", peer=self.client.peer)
             await self._see_off(self.client)
             self.context.metrics.kafka_connection(-1)
 
@@ -293,6 +296,7 @@ class Session:
             self._between_requests = True
             event = await self.client.next_event()
             self._between_requests = False
+            self._asked = True
             if not isinstance(event, RequestStart):
                 raise FramingError(f"a frame begins with {event!r:.80}")
             self.client_id = shown(event.client_id)

@@ -77,6 +77,18 @@ class _BrokerFactory(Factory):
         return BrokerStream(self._address)
 
 
+async def _cancellable(connecting: Deferred[Protocol]) -> Protocol:
+    """Wait for a connection. Given up, it raises CancelledError: an endpoint that is cancelled while it looks
+    up the name says that there is no such host."""
+    waiting: Deferred[Protocol] = Deferred()
+    connecting.chainDeferred(waiting)
+    try:
+        return await waiting
+    except CancelledError:
+        connecting.cancel()
+        raise
+
+
 class Upstream:
     """Opens connections to brokers. Raises BrokerUnavailable where none can be had."""
 
@@ -142,7 +154,7 @@ class Upstream:
         if self._tls is not None:
             endpoint = wrapClientTLS(self._tls.creator(host), endpoint)
         try:
-            protocol = await cast(Awaitable[Protocol], endpoint.connect(_BrokerFactory(address)))
+            protocol = await _cancellable(endpoint.connect(_BrokerFactory(address)))
         except (ConnectError, OSError) as error:
             raise BrokerUnavailable(f"{address}: {error}") from None
         stream = cast(BrokerStream, protocol)

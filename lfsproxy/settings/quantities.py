@@ -16,8 +16,13 @@ MOST_BYTES = 2**63 - 1
 MOST_SECONDS = 365 * 24 * 3600
 
 _PREFIXES = "kmgt"
-_SECONDS = {unit: Decimal(text) for unit, text in [("ms", "0.001"), ("s", "1"), ("m", "60"), ("h", "3600")]}
-_SECONDS["d"] = 24 * _SECONDS["h"]
+_SECONDS = {
+    "ms": Decimal("0.001"),
+    "s": Decimal(1),
+    "m": Decimal(60),
+    "h": Decimal(3600),
+    "d": Decimal(24 * 3600),
+}
 
 
 def read_size(text: str) -> int | None:

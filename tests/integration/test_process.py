@@ -272,6 +272,32 @@ class RunningTests(ProcessTestCase):
         self.assertEqual(await in_thread(proxy.wait), 0)
         self.assertNotIn("Traceback", proxy.log)
 
+    async def test_the_ports_stay_open_for_load_balancers_until_a_second_signal(self) -> None:
+        servers = await stack()
+        topic = await servers.new_topic("delay")
+        proxy = await self.running(servers, LFS_DRAIN_DELAY="10m")
+        proxy.process.send_signal(signal.SIGTERM)
+        await in_thread(proxy.until, lambda: proxy.readiness() == ["the proxy is shutting down"])
+        response, body = await in_thread(proxy.ask, "POST", f"/v1/topics/{topic}/records", b"late")
+        self.assertEqual(response.status, 201, body)
+        await in_thread(produce, proxy, topic, b"late too")
+        proxy.process.send_signal(signal.SIGTERM)
+        self.assertEqual(await in_thread(proxy.wait), 0)
+
+    async def test_probes_of_load_balancers_are_no_trouble(self) -> None:
+        servers = await stack()
+        proxy = await self.running(servers, LFS_LOG_LEVEL="debug")
+        said = len(proxy.log)
+
+        def probe() -> None:
+            for port in (proxy.kafka, proxy.node, proxy.http, proxy.metrics) * 10:
+                socket.create_connection((HOST, port), timeout=SECONDS).close()
+            proxy.until(lambda: proxy.log[said:].count("left without a request") == 40)
+
+        await in_thread(probe)
+        self.assertNotRegex(proxy.log[said:], "#(warn|error|critical)")
+        self.assertNotIn(b"lfsproxy_kafka_closed_total{", await in_thread(proxy.scrape))
+
     async def test_a_second_signal_cuts_an_upload_and_leaves_nothing(self) -> None:
         servers = await stack()
         topic = await servers.new_topic("hurry")
