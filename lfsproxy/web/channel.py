@@ -19,7 +19,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, cast
 
-from constantly import NamedConstant
 from twisted.internet import interfaces
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
 from twisted.logger import LogLevel
@@ -283,7 +282,7 @@ class StreamingChannel(HTTPChannel):
         else:
             self._refuse(b"400 Bad Request")
 
-    def _say(self, what: str, level: NamedConstant = LogLevel.info, **values: Any) -> None:
+    def _say(self, what: str, level: Any = LogLevel.info, **values: Any) -> None:
         peer = cast(Any, self.transport).getPeer()
         text = f"an HTTP client ({{host}}) {what}"
         self._log.emit(level, text, host=getattr(peer, "host", peer), **values)

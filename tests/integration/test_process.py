@@ -95,6 +95,9 @@ class Proxy:
     def until_logged(self, text: str) -> None:
         self.until(lambda: text in self.log)
 
+    def until_polled(self) -> None:
+        self.until(lambda: self.readiness() is not None)
+
     def until_ready(self) -> None:
         self.until(lambda: self.readiness() == [])
 
@@ -166,7 +169,7 @@ class RefusedStartTests(ProcessTestCase):
                 "LFS_HELLO": "x",
             }
         )
-        await in_thread(proxy.until, lambda: proxy.readiness() is not None)
+        await in_thread(proxy.until_polled)
         await in_thread(proxy.ask, "GET", "/nowhere")
         await in_thread(proxy.until_logged, "/nowhere")
         lines = [json.loads(line) for line in proxy.log.splitlines()]
@@ -186,7 +189,7 @@ class RefusedStartTests(ProcessTestCase):
                 }
             )
             await in_thread(proxy.until_logged, "S3 cannot be used")
-            await in_thread(proxy.until, lambda proxy=proxy: proxy.readiness() is not None)
+            await in_thread(proxy.until_polled)
             self.assertEqual("GET /readyz 503" in proxy.log, shown)
             self.assertEqual("listening: HTTP" in proxy.log, shown)
 
