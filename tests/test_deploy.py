@@ -52,8 +52,8 @@ class SystemdTests(SynchronousTestCase):
         if shutil.which("systemd-analyze") is None:
             raise SkipTest("systemd-analyze is not on this machine: the systemd unit was not verified")
         # The command has to exist for systemd to be content; besides, every credential is taken in.
-        unit = re.sub("^#(LoadCredential|Environment)=", r"\1=", self.unit(), flags=re.M)
-        text, changed = re.subn("^ExecStart=[^ ]+", f"ExecStart={sys.executable}", unit, flags=re.M)
+        whole = re.sub("^#(LoadCredential|Environment)=", r"\1=", self.unit(), flags=re.M)
+        text, changed = re.subn("^ExecStart=[^ ]+", f"ExecStart={sys.executable}", whole, flags=re.M)
         self.assertEqual(changed, 1)
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
