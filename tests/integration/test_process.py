@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -243,8 +244,9 @@ class RunningTests(ProcessTestCase):
         response, body = await in_thread(proxy.ask, "POST", path, b"by http", Origin="https://a.example")
         self.assertEqual(response.status, 201, body)
         self.assertEqual(response.headers["Access-Control-Allow-Origin"], "https://a.example")
-        response, _ = await in_thread(proxy.ask, "POST", path, bytes(101))
-        self.assertEqual(response.status, 413)
+        request_id = response.headers["X-Request-Id"]
+        response, _ = await in_thread(proxy.ask, "POST", path, bytes(101), **{"X-Request-Id": "too-large"})
+        self.assertEqual((response.status, response.headers["X-Request-Id"]), (413, "too-large"))
         await in_thread(produce, proxy, topic, b"by kafka")
 
         envelopes = await in_thread(consume, proxy, topic, 2)
@@ -255,6 +257,20 @@ class RunningTests(ProcessTestCase):
         ]
         self.assertEqual(blobs, [b"by http", b"by kafka"])
         self.assertIn("LFS_S3_BUCKET (flag --s3-bucket) is 'bucket-of-flags'", proxy.log)
+        by_http, by_kafka, refused = (
+            re.search(rf"\] (upload .*{re.escape(what)}.*)$", proxy.log, re.MULTILINE)
+            for what in (f"request_id={request_id}", "client=a-producer", "request_id=too-large")
+        )
+        for found, said in (
+            (by_http, f"upload result=ok door=http peer={HOST}:"),
+            (by_http, f"topic={topic} partition=0 offset=0 key={envelopes[0]['s3_key']} bytes=7 seconds="),
+            (by_kafka, f"upload result=ok door=kafka client=a-producer peer={HOST}:"),
+            (by_kafka, f"topic={topic} partition=0 offset=1 key={envelopes[1]['s3_key']} bytes=8 seconds="),
+            (refused, f"upload result=client_error door=http peer={HOST}:"),
+            (refused, "LFS_MAX_UPLOAD_SIZE"),
+        ):
+            assert found is not None, proxy.log
+            self.assertIn(said, found[1])
         metrics = (await in_thread(proxy.scrape)).decode()
         for door in ("http", "kafka"):
             self.assertIn(
@@ -320,7 +336,7 @@ class RunningTests(ProcessTestCase):
 def produce(proxy: Proxy, topic: str, value: bytes) -> None:
     """One LFS record through the relay."""
     problems: list[Any] = []
-    producer = Producer({"bootstrap.servers": f"{HOST}:{proxy.kafka}"})
+    producer = Producer({"bootstrap.servers": f"{HOST}:{proxy.kafka}", "client.id": "a-producer"})
     producer.produce(
         topic, value, headers={"LFS_BLOB": b""}, on_delivery=lambda error, _: problems.append(error)
     )
