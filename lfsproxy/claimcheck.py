@@ -29,7 +29,7 @@ from lfsproxy.errors import (
     TooLarge,
 )
 from lfsproxy.interfaces import IBlobStore, IBlobUpload, IMetrics, IPartMemory
-from lfsproxy.uploadlog import SENDER, UploadEnd, upload_ended
+from lfsproxy.uploadlog import SENDER, UploadEnd, log_upload, upload_ended
 
 SURELY_NOT_PUBLISHED = (BrokerRefused, BrokerUnavailable, BadRequest, Draining)
 """What IEnvelopePublisher.publish raises when the record is certainly not in the log."""
@@ -274,4 +274,16 @@ class ClaimCheck:
         Raises InvalidChecksum for an unknown algorithm or unusable checksum, TooLarge for a known length
         beyond LFS_MAX_UPLOAD_SIZE or the store's limits.
         """
-        return Claim(self, payload, memory)
+        try:
+            return Claim(self, payload, memory)
+        except LfsError as error:
+            log_upload(
+                UploadEnd(
+                    door=payload.path,
+                    topic=payload.topic,
+                    partition=payload.partition,
+                    result=error.result,
+                    reason=str(error),
+                )
+            )
+            raise

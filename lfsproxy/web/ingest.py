@@ -107,6 +107,8 @@ class Ingest:
         partition, hint = await self._place(head)
         lease = await self._budget.acquire(self._claims.store.first_part(self._body.length))
         try:
+            # From here on the claim says how it ended.
+            self._begun = True
             claim = self._claims.begin(
                 Payload(
                     path="http",
@@ -120,7 +122,6 @@ class Ingest:
                 ),
                 lease,
             )
-            self._begun = True
             envelope = await self._store(claim, lease)
             return Ingested(await self._publish(claim, head, partition, envelope), envelope)
         finally:

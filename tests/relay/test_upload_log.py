@@ -47,6 +47,16 @@ class UploadLogTests(RelayTestCase):
         self.assertEqual((line["result"], line["reason"]), ("store_error", "S3 is asleep"))
         self.assertNotIn("offset", line)
 
+    def test_one_that_is_refused_before_it_stores_anything_has_its_reason(self) -> None:
+        self.client().send(produce(1, batch(lfs(b"one", mark=b"not hex"))))
+        (line,) = upload_lines(self.events)
+        self.assertEqual(
+            (line["result"], line["topic"], line["client"]), ("client_error", "demo-topic", "a-client")
+        )
+        self.assertIn("hex", line["reason"])
+        self.assertNotIn("key", line)
+        self.assertEqual(self.metrics.of("upload"), [])
+
     def test_an_unknown_outcome_has_its_reason(self) -> None:
         self.cluster.held = True
         self.client().send(produce(1, batch(lfs(b"one"))))

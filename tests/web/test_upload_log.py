@@ -71,6 +71,10 @@ class UploadLogTests(LogCase):
         self.assertNotIn("key", line)
         self.assertEqual(self.door.metrics.of("upload"), [])
 
+    def test_a_checksum_that_is_none_has_one_line(self) -> None:
+        answer, (line,) = self.logged(request("POST", "/v1/topics/t/records?checksum=abc", b"abc"))
+        self.assertEqual((answer.status, line["result"]), (400, "client_error"))
+
     def test_what_fails_in_the_middle_has_one_line(self) -> None:
         self.door.store.fail_next("commit", StoreUnavailable("S3 is asleep"))
         answer, (line,) = self.logged(request("POST", body=b"abc"))
