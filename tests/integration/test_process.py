@@ -245,7 +245,8 @@ class RunningTests(ProcessTestCase):
         self.assertEqual(response.status, 201, body)
         self.assertEqual(response.headers["Access-Control-Allow-Origin"], "https://a.example")
         request_id = response.headers["X-Request-Id"]
-        response, _ = await in_thread(proxy.ask, "POST", path, bytes(101), **{"X-Request-Id": "too-large"})
+        own_id: Any = {"X-Request-Id": "too-large"}
+        response, _ = await in_thread(proxy.ask, "POST", path, bytes(101), **own_id)
         self.assertEqual((response.status, response.headers["X-Request-Id"]), (413, "too-large"))
         await in_thread(produce, proxy, topic, b"by kafka")
 

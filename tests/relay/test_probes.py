@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from twisted.logger import LogLevel
 
@@ -28,7 +28,8 @@ class LookUpTests(RelayTestCase):
     overrides = {"kafka_brokers": (Address("a.example", 9092), Address("b.example", 9092))}
 
     def test_it_is_no_outage_and_no_other_broker_is_tried(self) -> None:
-        self.net.nameResolver = resolver = _SilentResolver()
+        resolver = _SilentResolver()
+        self.net.nameResolver = cast(Any, resolver)
         connections = len(self.net.tcpClients)
         client = self.client()
         self.assertEqual(resolver.asked, 1)
