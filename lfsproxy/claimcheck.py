@@ -29,6 +29,7 @@ from lfsproxy.errors import (
     TooLarge,
 )
 from lfsproxy.interfaces import IBlobStore, IBlobUpload, IMetrics, IPartMemory
+from lfsproxy.uploadlog import SENDER, UploadEnd, log_upload, upload_ended
 
 SURELY_NOT_PUBLISHED = (BrokerRefused, BrokerUnavailable, BadRequest, Draining)
 """What IEnvelopePublisher.publish raises when the record is certainly not in the log."""
@@ -40,6 +41,7 @@ class Payload:
 
     ``path`` is the door (kafka or http); ``length`` is in bytes where known; ``expected`` is the
     client's checksum in hex; ``algorithm`` is that checksum's and the envelope's, None is the default.
+    ``index`` is the record's in its batch.
     ``described_late``: content type, algorithm and expected checksum are not known yet, the door tells them
     by ``Claim.describe``; until then the payload may turn out not to be one (``Claim.discard``).
     """
@@ -53,6 +55,7 @@ class Payload:
     algorithm: str | None = None
     expected: str | None = None
     described_late: bool = False
+    index: int = 0
 
 
 _SMALL = 4096
@@ -72,6 +75,7 @@ class Claim:
         "_gathered",
         "_payload",
         "_received",
+        "_sender",
         "_settled",
         "_started",
         "_upload",
@@ -92,6 +96,7 @@ class Claim:
             checks.check_size(payload.length)
         self._received = 0
         self._started = checks.clock.seconds()
+        self._sender = SENDER.get()
         self._settled = False
         self._gathered = bytearray()
         self.key = object_key(
@@ -187,18 +192,18 @@ class Claim:
 
     async def abort(self, error: LfsError) -> None:
         """Nothing was published, surely, or will be: leave nothing in the store. Never raises."""
-        if self._settle(error.result):
+        if self._settle(error.result, str(error)):
             if isinstance(error, ChecksumMismatch):
                 self._checks.metrics.checksum_mismatch(self._payload.path)
             await self._remove()
 
-    def published(self) -> None:
-        """The broker has acknowledged the envelope."""
-        self._settle("ok")
+    def published(self, base_offset: int) -> None:
+        """The broker has acknowledged the envelope; its batch begins at that offset, -1 is not known."""
+        self._settle("ok", "", base_offset)
 
     def unknown(self, why: str) -> None:
         """The envelope may be in the log: the blob stays, counted and logged for garbage collection."""
-        if self._settle("broker_error"):
+        if self._settle("broker_error", why):
             self._checks.metrics.orphan("unknown_outcome")
             self._log.warn(
                 "it is not known whether an envelope was published, its blob stays: {bucket}/{key} ({why})",
@@ -207,13 +212,26 @@ class Claim:
                 why=why,
             )
 
-    def _settle(self, result: str) -> bool:
+    def _settle(self, result: str, reason: str, base_offset: int = -1) -> bool:
         if self._settled:
             return False
         self._settled = True
         payload = self._payload
-        seconds = self._checks.clock.seconds() - self._started
-        self._checks.metrics.upload(payload.path, payload.topic, result, self._received, seconds)
+        upload_ended(
+            self._checks.metrics,
+            UploadEnd(
+                door=payload.path,
+                topic=payload.topic,
+                partition=payload.partition,
+                offset=base_offset + payload.index if base_offset >= 0 else None,
+                key=self.key,
+                size=self._received,
+                seconds=self._checks.clock.seconds() - self._started,
+                result=result,
+                reason=reason,
+                sender=self._sender,
+            ),
+        )
         return True
 
     async def _remove(self) -> None:
@@ -256,4 +274,16 @@ class ClaimCheck:
         Raises InvalidChecksum for an unknown algorithm or unusable checksum, TooLarge for a known length
         beyond LFS_MAX_UPLOAD_SIZE or the store's limits.
         """
-        return Claim(self, payload, memory)
+        try:
+            return Claim(self, payload, memory)
+        except LfsError as error:
+            log_upload(
+                UploadEnd(
+                    door=payload.path,
+                    topic=payload.topic,
+                    partition=payload.partition,
+                    result=error.result,
+                    reason=str(error),
+                )
+            )
+            raise

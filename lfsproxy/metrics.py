@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from typing import Any, cast
 
 import twisted
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.exposition import choose_encoder
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 from zope.interface import implementer
 
 from lfsproxy.interfaces import IMetrics
+
+_log = Logger()
 
 MAX_TOPICS = 200
 MAX_APIS = 100
@@ -184,10 +189,27 @@ class MetricsPage(Resource):
         return encode(self._registry)
 
 
+class _Scrape(http.HTTPChannel):
+    """A connection to the metrics. One without a request is a probe."""
+
+    asked = False
+
+    def dataReceived(self, data: bytes) -> None:
+        self.asked = True
+        super().dataReceived(data)  # type: ignore[no-untyped-call]  # of twisted.web
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        if not self.asked:
+            peer = cast(Any, self.transport).getPeer()
+            _log.debug("a client of the metrics ({host}) left without a request", host=peer.host)
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]  # of twisted.web
+
+
 class MetricsSite(Site):
     """Serves ``/metrics``; every other path is 404. Scrapes are not logged."""
 
     noisy = False
+    protocol = _Scrape  # type: ignore[assignment]
 
     def __init__(self, registry: CollectorRegistry) -> None:
         root = Resource()

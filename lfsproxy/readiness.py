@@ -39,6 +39,7 @@ class Readiness:
         notes: Sequence[str] = (),
     ) -> None:
         self.draining = False
+        self._leaving = False
         self.notes = list(notes)
         self._clock = clock
         self._interval = interval
@@ -64,13 +65,17 @@ class Readiness:
         for asking in list(self._asking.values()):
             asking.cancel()
 
+    def leave(self) -> None:
+        """The process shuts down soon: not ready from now on, but it still takes work."""
+        self._leaving = True
+
     def drain(self) -> None:
         """The process shuts down: not ready from now on."""
         self.draining = True
 
     def problems(self) -> list[str]:
         """Why the process is not ready; empty when it is."""
-        found = ["the proxy is shutting down"] if self.draining else []
+        found = ["the proxy is shutting down"] if self.draining or self._leaving else []
         return found + [f"{name}: {problem}" for name, problem in self._problems.items() if problem]
 
     def _ask(self, name: str, check: Callable[[], Awaitable[None]]) -> Deferred[None]:

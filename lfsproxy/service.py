@@ -2,8 +2,8 @@
 
 starting: bind every port (or end the process with one line) ─▶ say what runs ─▶ ask S3 and Kafka, again
           and again
-stopping: not ready ─▶ ports closed ─▶ work in flight finishes, at most LFS_DRAIN_TIMEOUT ─▶ the rest is
-          cut and cleaned up ─▶ S3 and Kafka clients closed
+stopping: not ready ─▶ all goes on for LFS_DRAIN_DELAY ─▶ ports closed ─▶ work in flight finishes, at most
+          LFS_DRAIN_TIMEOUT ─▶ the rest is cut and cleaned up ─▶ S3 and Kafka clients closed
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.s3.credentials import ChainCredentials
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.s3.store import S3Store
-from lfsproxy.settings import Address, LoadedSettings, Settings, misspelt_variables
+from lfsproxy.settings import Address, LoadedSettings, Settings, check_files, setting_table, unknown_variables
 from lfsproxy.tls import ServerTls
 from lfsproxy.web.https import over_tls
 from lfsproxy.web.site import make_site
@@ -127,6 +127,7 @@ class LfsProxy(Service):
         self._http: IListeningPort | None = None
         self._metrics: IListeningPort | None = None
         self._drained: Deferred[str] | None = None
+        self._delaying: Deferred[None] | None = None
 
     def _secured(self, site: ServerFactory[Any], client_ca: str = "") -> ServerFactory[Any]:
         """The factory over TLS, where there is a certificate. Raises SettingError where it cannot be used."""
@@ -162,6 +163,11 @@ class LfsProxy(Service):
         )
         for origin, text in self._origins.values():
             self._log.info("{origin} is {text}", origin=origin, text=repr(text))
+        if settings.s3_bucket == setting_table()["s3_bucket"].default:
+            self._log.info(
+                "blobs go to the default bucket, {bucket!r}: LFS_S3_BUCKET names another",
+                bucket=settings.s3_bucket,
+            )
         try:
             self.relay.open()
             self._http = listen(self.reactor, settings.http_addr, self._http_factory, "LFS_HTTP_ADDR")
@@ -193,6 +199,7 @@ class LfsProxy(Service):
         """Drain, then close everything. A second signal meanwhile ends the draining: see ``hurry``."""
         super().stopService()  # type: ignore[no-untyped-call]  # of Twisted
         self._drained = drained = Deferred[str]()
+        await self._delay()
         self.readiness.drain()
         await gatherResults([self._close_port(self._http), maybeDeferred(self.relay.stop_listening)])
         self.site.abort(await self._drain(drained))
@@ -206,8 +213,25 @@ class LfsProxy(Service):
         self._log.info("stopped")
 
     def hurry(self) -> None:
-        """Cut what is still in flight instead of waiting for it."""
+        """End LFS_DRAIN_DELAY; after that, cut what is still in flight instead of waiting for it."""
+        if self._delaying is not None and not self._delaying.called:
+            self._delaying.callback(None)
+            return
         self._end_drain("the proxy was asked to stop at once")
+
+    async def _delay(self) -> None:
+        """Go on for LFS_DRAIN_DELAY while /readyz is red, until load balancers send no more clients."""
+        seconds = self.settings.drain_delay
+        if not seconds:
+            return
+        self.readiness.leave()
+        self._log.info(
+            "stopping: not ready from now on, the ports stay open for {seconds:g} s (LFS_DRAIN_DELAY)",
+            seconds=seconds,
+        )
+        self._delaying = Deferred[None]()
+        self._delaying.addTimeout(seconds, self.reactor, lambda *_: None)
+        await self._delaying
 
     async def _drain(self, drained: Deferred[str]) -> str:
         """Let what is in flight finish, within LFS_DRAIN_TIMEOUT; why what is left then is to be cut."""
@@ -258,10 +282,11 @@ def _number(port: IListeningPort | None) -> int:
 def make_service(reactor: Any, loaded: LoadedSettings, environment: Mapping[str, str]) -> LfsProxy:
     """The proxy that the settings describe. Nothing is bound or asked before it starts.
 
-    ``environment`` is looked at for AWS_CA_BUNDLE and for misspelt variables. Raises SettingError.
+    ``environment`` is looked at for AWS_CA_BUNDLE and for variables that are no settings. Raises
+    SettingError.
     """
-    for name, meant in misspelt_variables(environment).items():
-        _log.warn("{name} is set, but there is no such setting; is {meant} meant?", name=name, meant=meant)
+    check_files(loaded)
+    _warn_of_unknown(environment)
     disable_created_metrics()  # type: ignore[no-untyped-call]  # of prometheus_client
     settings = loaded.settings
     metrics = PrometheusMetrics(version("lfsproxy"))
@@ -272,6 +297,17 @@ def make_service(reactor: Any, loaded: LoadedSettings, environment: Mapping[str,
     return LfsProxy(
         reactor, loaded, store, publisher, metrics, closers, store.resumable(), log=log, source=store.source()
     )
+
+
+def _warn_of_unknown(environment: Mapping[str, str]) -> None:
+    unknown = unknown_variables(environment)
+    if unknown:
+        _log.warn(
+            "set, but no settings, so that they change nothing: {names}",
+            names=", ".join(
+                f"{name} (is {meant} meant?)" if meant else name for name, meant in unknown.items()
+            ),
+        )
 
 
 def _make_store(

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from twisted.application.service import IService, MultiService
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 
 from lfsproxy.errors import SettingError
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 def _parameter(name: str, info: SettingInfo) -> list[str | None]:
     default = f"default {info.default}" if info.default else "default empty"
-    return [flag(name), None, None, f"{info.help} [{variable(name)}, {default}]"]
+    allowed = f"Allowed: {info.parse.allowed}."
+    return [flag(name), None, None, f"{info.help} {allowed} [{variable(name)}, {default}]"]
 
 
 class Options(usage.Options):
@@ -30,9 +31,9 @@ class Options(usage.Options):
     synopsis = "[options]"
     longdesc = (
         "Every option can be given as the environment variable that is named beside it; the option wins. "
-        "Sizes are in bytes, times in seconds. An address is host:port, [v6]:port, or :port, which listens "
-        "on every IPv4 and IPv6 address. S3 credentials come from the usual AWS places (environment, "
-        "profile, web identity, instance metadata)."
+        "Sizes are in bytes and times in seconds, where no unit is given (64k, 128MiB, 10GB; 30s, 5m, 1h). "
+        "An address is host:port, [v6]:port, or :port, which listens on every IPv4 and IPv6 address. S3 "
+        "credentials come from the usual AWS places (environment, profile, web identity, instance metadata)."
     )
     optParameters: ClassVar = [_parameter(name, info) for name, info in setting_table().items()]
     environment: ClassVar[Mapping[str, str]] = os.environ
@@ -60,12 +61,19 @@ class Process(MultiService):
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, proxy: LfsProxy) -> None:
+    def __init__(self, reactor: Any, proxy: LfsProxy, observer: ILogObserver | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # of Twisted
+        self._observer = observer
         self._reactor = reactor
         self._proxy = proxy
         self._stopping = False
         self.addService(proxy)  # type: ignore[no-untyped-call]  # of Twisted
+
+    def setServiceParent(self, parent: Any) -> None:
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]  # of Twisted
+        if self._observer is not None:
+            # twistd asks the application how to log before it begins to.
+            parent.setComponent(ILogObserver, self._observer)
 
     def privilegedStartService(self) -> None:
         try:
@@ -101,10 +109,11 @@ def makeService(options: Options) -> IService:
     """The service of the process, for twistd's reactor."""
     from twisted.internet import reactor
 
+    from lfsproxy.logfile import log_observer
     from lfsproxy.service import make_service
 
     try:
         proxy = make_service(reactor, options.loaded, options.environment)
     except SettingError as error:
         raise SystemExit(f"lfsproxy: {error}") from None
-    return Process(reactor, proxy)
+    return Process(reactor, proxy, log_observer(options.loaded.settings, options.parent or {}))

@@ -218,7 +218,7 @@ class OutcomeTests(ClaimTestCase):
         self.clock.advance(5)
         claim.write(DATA)
         self.run_now(claim.finish())
-        claim.published()
+        claim.published(42)
         self.assertEqual([("http", "demo-topic", "ok", len(DATA), 5.0)], self.metrics.of("upload"))
         self.assertIn(KEY, self.store.blobs)
 
@@ -248,7 +248,7 @@ class OutcomeTests(ClaimTestCase):
 
     def test_the_first_outcome_counts(self) -> None:
         claim, _ = self.finished()
-        claim.published()
+        claim.published(42)
         self.run_now(claim.abort(ClientGone("gone")))
         self.run_now(claim.abort(BrokerRefused(10, "too large")))
         claim.unknown("late")

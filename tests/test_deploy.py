@@ -13,7 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.settings import Settings, setting_table, variable
 
-SYSTEMD = Path(__file__).parent.parent / "deploy" / "systemd"
+ROOT = Path(__file__).parent.parent
+SYSTEMD = ROOT / "deploy" / "systemd"
+HOW_TO = ROOT / "docs" / "how-to" / "systemd.md"
 
 
 class SystemdTests(SynchronousTestCase):
@@ -29,13 +31,29 @@ class SystemdTests(SynchronousTestCase):
 
     def test_a_stop_has_more_time_than_draining_takes(self) -> None:
         [seconds] = re.findall(r"^TimeoutStopSec=(\d+)$", self.unit(), re.M)
-        self.assertGreaterEqual(int(seconds), Settings().drain_timeout + 30)
+        self.assertGreaterEqual(int(seconds), Settings().drain_delay + Settings().drain_timeout + 30)
+
+    def test_each_setting_that_names_a_file_has_its_credential(self) -> None:
+        pairs = re.findall(r"^#LoadCredential=(.*):(.*)\n#Environment=(.*)=(.*)$", self.unit(), re.M)
+        files = {variable(name) for name, info in setting_table().items() if info.parse.is_file}
+        self.assertEqual({setting for _, _, setting, _ in pairs}, files)
+        for name, path, setting, value in pairs:
+            self.assertEqual((path, value), (f"/etc/lfsproxy/{name}", f"%d/{name}"), setting)
+        self.assertEqual(len({name for name, *_ in pairs}), len(files))
+
+    def test_the_how_to_has_the_units_own_pairs(self) -> None:
+        drop_in = re.findall(r"```ini\n(.*?)```", HOW_TO.read_text(), re.S)[0]
+        lines = re.findall(r"^ *((?:LoadCredential|Environment)=.*)$", drop_in, re.M)
+        self.assertEqual(len(lines), 8)
+        for line in lines:
+            self.assertIn(f"\n#{line}\n", self.unit())
 
     def test_systemd_accepts_the_unit(self) -> None:
         if shutil.which("systemd-analyze") is None:
             raise SkipTest("systemd-analyze is not on this machine: the systemd unit was not verified")
-        # The command has to exist for systemd to be content; nothing else is changed.
-        text, changed = re.subn("^ExecStart=[^ ]+", f"ExecStart={sys.executable}", self.unit(), flags=re.M)
+        # The command has to exist for systemd to be content; besides, every credential is taken in.
+        whole = re.sub("^#(LoadCredential|Environment)=", r"\1=", self.unit(), flags=re.M)
+        text, changed = re.subn("^ExecStart=[^ ]+", f"ExecStart={sys.executable}", whole, flags=re.M)
         self.assertEqual(changed, 1)
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()

@@ -14,7 +14,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
-from twisted.logger import capturedLogs, formatEvent
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 
 from lfsproxy.errors import SettingError, StoreUnavailable
@@ -233,16 +233,36 @@ class StartTests(ProxyTestCase):
             self.start(self.proxy(LFS_NAMESPACE="team"))
         said = [formatEvent(event) for event in events]
         self.assertIn("LFS_NAMESPACE is 'team'", said)
-        self.assertFalse([line for line in said if "LFS_S3_BUCKET" in line], said)
+        self.assertFalse([line for line in said if "LFS_S3_BUCKET is" in line], said)
         self.assertTrue([line for line in said if line.startswith("LFS Proxy 1.2.3 on Python 3.")], said)
         self.assertTrue([line for line in said if line.startswith("listening: HTTP at 127.0.0.1:")], said)
 
-    def test_a_misspelt_variable_is_warned_of(self) -> None:
+    def test_variables_that_are_no_settings_are_named_in_one_warning(self) -> None:
+        environment = {"LFS_S3_BUKET": "x", "LFS_HELLO": "y", "LFS_PROXY_SERVICE_HOST": "10.0.0.1"}
         with capturedLogs() as events:
-            make_service(reactor, load_settings({}, {}), {"LFS_S3_BUKET": "x"})
-        self.assertIn(
-            "LFS_S3_BUKET is set, but there is no such setting; is LFS_S3_BUCKET meant?",
-            [formatEvent(event) for event in events],
+            make_service(reactor, load_settings({}, {}), environment)
+        self.assertEqual(
+            [formatEvent(event) for event in events if event["log_level"] == LogLevel.warn],
+            [
+                "set, but no settings, so that they change nothing: LFS_HELLO, "
+                "LFS_S3_BUKET (is LFS_S3_BUCKET meant?)"
+            ],
+        )
+
+    async def test_the_default_bucket_has_a_line_of_its_own(self) -> None:
+        line = "blobs go to the default bucket, 'kafscale': LFS_S3_BUCKET names another"
+        for environment, count in (({}, 1), ({"LFS_S3_BUCKET": "another"}, 0)):
+            with capturedLogs() as events:
+                self.start(self.proxy(**environment))
+            self.assertEqual([formatEvent(event) for event in events].count(line), count)
+
+    def test_a_file_that_cannot_be_read_stops_the_start(self) -> None:
+        loaded = load_settings({"LFS_HTTP_API_KEYS_FILE": "/nowhere/keys"}, {})
+        error = self.assertRaises(SettingError, make_service, reactor, loaded, {})
+        self.assertEqual(
+            str(error),
+            "LFS_HTTP_API_KEYS_FILE is '/nowhere/keys': the path of a file that the proxy can read is needed "
+            "(No such file or directory)",
         )
 
     def test_a_ca_bundle_that_cannot_be_read_is_named(self) -> None:
@@ -316,6 +336,38 @@ class StopTests(ProxyTestCase):
         await stopping
         await self.assertFailure(upload, OSError, Exception)
         self.assertEqual(self.store.open_uploads, 0)
+
+    async def test_the_ports_stay_open_while_load_balancers_see_red(self) -> None:
+        proxy = self.start(self.proxy(LFS_DRAIN_DELAY="600"))
+        port = proxy.http_port
+        stopping = self.begin_stop(proxy)
+        red = await ask(port, "GET", "/readyz")
+        self.assertEqual(red.status, 503)
+        self.assertIn(b"the proxy is shutting down", red.body)
+        self.assertEqual((await ask(port, "POST", RECORDS, b"abc")).status, 201)
+        socket.create_connection(("127.0.0.1", proxy.relay.bootstrap_port)).close()
+        self.assertFalse(stopping.called)
+        proxy.hurry()
+        await stopping
+        await self.assertFailure(ask(port, "GET", "/healthz"), ConnectionError)
+
+    async def test_the_delay_ends_by_itself(self) -> None:
+        proxy = self.start(self.proxy(LFS_DRAIN_DELAY="50ms"))
+        port = proxy.http_port
+        await proxy.stopService()
+        await self.assertFailure(ask(port, "GET", "/healthz"), ConnectionError)
+
+    async def test_a_signal_that_ends_the_delay_cuts_nothing(self) -> None:
+        self.store.hold("commit")
+        proxy = self.start(self.proxy(LFS_DRAIN_DELAY="600"))
+        upload = ask(proxy.http_port, "POST", RECORDS, b"abc")
+        await self.until(lambda: self.store.held("commit") == 1)
+        stopping = self.begin_stop(proxy)
+        proxy.hurry()
+        await self.until(lambda: proxy.readiness.draining)
+        self.store.let_go("commit")
+        self.assertEqual((await upload).status, 201)
+        await stopping
 
     async def test_all_ports_are_closed_and_the_closers_called(self) -> None:
         proxy = self.start(self.proxy())

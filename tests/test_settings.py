@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Any
 
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy import settings
 from lfsproxy.errors import SettingError
 from lfsproxy.settings import (
     Address,
     Settings,
+    check_files,
     flag,
     load_settings,
-    misspelt_variables,
+    loading,
     parse_address,
     setting_table,
+    unknown_variables,
     variable,
 )
 
@@ -82,6 +85,9 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "tus_expiry": ("60", 60.0),
     "stall_timeout": ("7", 7.0),
     "drain_timeout": ("0.5", 0.5),
+    "drain_delay": ("10s", 10.0),
+    "log_level": ("WARN", "warn"),
+    "log_format": ("json", "json"),
 }
 
 COMPANIONS: dict[str, dict[str, str]] = {
@@ -122,8 +128,27 @@ BAD: dict[str, tuple[str, ...]] = {
     "checksum_algo": ("sha1", "SHA256"),
     "http_base_path": ("lfs", "/a b", "/a//b", "/../a", "/v1", "/docs/x"),
     "http_max_uploads": ("-1", "many"),
-    "max_upload_size": ("-1", "1e9", "5MB"),
-    "cors_origins": ("example.com", "https://a.example/path"),
+    "max_upload_size": ("-1", "1e9", "5 MBs", "0.3", "1.5B", "9EiB"),
+    "s3_region": ("http://x", "us east 1", "us-east-1/", "-"),
+    "kafka_advertised_host": (
+        "http://kafka",
+        "PLAINTEXT://kafka",
+        "kafka:9092",
+        "a b",
+        "0.0.0.0",
+        "1.2.3.4.5",
+    ),
+    "kafka_sasl_username": ("a\x1b[0m",),
+    "kafka_sasl_password_file": ("a\x00b",),
+    "download_prefixes": ("lfs/*", "s3://b/lfs/", "/lfs/", "lfs/../x", "a b"),
+    "cors_origins": (
+        "example.com",
+        "https://a.example/path",
+        "https://*.example.com",
+        "https://a b",
+        "https://a:70000",
+        "https://me@a.example",
+    ),
     "kafka_broker_port_base": ("0", "x", "65536"),
     "kafka_advertised_port_base": ("0",),
     "kafka_security_protocol": ("TLS",),
@@ -131,7 +156,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "kafka_sasl_mechanism": ("SCRAM",),
     "namespace": ("..", "a/b"),
     "offload_threshold": ("-1",),
-    "topics": (",",),
+    "topics": (",", "a b", "a/b", "x" * 250),
     "max_passthrough_size": ("0", "1023"),
     "upload_memory": ("1",),
     "s3_part_size": ("1", "5242879", "5368709121"),
@@ -139,10 +164,67 @@ BAD: dict[str, tuple[str, ...]] = {
     "s3_retry_timeout": ("0", "-1", "inf", "nan"),
     "s3_checksum": ("sha256",),
     "max_decompressed_size": ("0",),
-    "tus_expiry": ("0", "soon"),
-    "stall_timeout": ("0",),
-    "drain_timeout": ("x",),
+    "tus_expiry": ("0", "soon", "366d"),
+    "stall_timeout": ("0", "0s", "5 minutes"),
+    "drain_timeout": ("x", "1h 5"),
+    "drain_delay": ("-1", "1e1"),
+    "log_level": ("verbose", "warning"),
+    "log_format": ("xml",),
 }
+
+NASTY = (
+    *(
+        "a b",
+        " x",
+        "x ",
+        "x\n",
+        "a\r\nX-Evil: 1",
+        "x\x00y",
+        "\x1b[31m",
+        "\u00e9",
+        "\u0661",
+        "x" * 5000,
+        "9" * 25,
+    ),
+    *(
+        "http://kafka",
+        "PLAINTEXT://kafka",
+        "kafka:9092",
+        "kafka:port",
+        "user@kafka:1",
+        "http://[::1",
+        "s3://b/k",
+    ),
+    *(
+        "[::1",
+        "[::g]:1",
+        "::1",
+        "*:1",
+        "1.2.3.4.5:1",
+        "https://*.example.com",
+        "https://u:p@x",
+        "http://x:1:2",
+    ),
+    *("*", ",", ";", "-", "/", "//x", "../x", "a/../b", "${HOME}", "1e999", "+1", "NaN", "1_000", "10 GBs"),
+)
+"""Texts that few settings can take."""
+
+TAKEN = {
+    "s3_bucket": {"9" * 25, "1e999", "NaN", "1_000"},
+    "s3_region": {"9" * 25, "1e999", "NaN", "1_000"},
+    "s3_endpoint": {"http://kafka"},
+    "kafka_brokers": {"kafka:9092"},
+    "http_addr": {"kafka:9092"},
+    "metrics_addr": {"kafka:9092"},
+    "kafka_addr": {"kafka:9092"},
+    "cors_origins": {"http://kafka", "*", ","},
+    "kafka_advertised_host": {"::1", "1e999", "NaN", "1_000"},
+    "http_base_path": {"/"},
+    "namespace": {"9" * 25, "-", "1e999", "NaN", "1_000"},
+    "topics": {" x", "x ", "9" * 25, "*", "-", "1e999", "NaN", "1_000"},
+    "download_prefixes": {" x", "x ", "9" * 25, ",", "-", "1e999", "+1", "NaN", "1_000"},
+}
+"""Which setting takes which of NASTY; no other setting takes any, names of files and free texts aside."""
 
 
 class TableTests(SynchronousTestCase):
@@ -257,8 +339,56 @@ class LoadTests(SynchronousTestCase):
             for text in texts:
                 error = self.assertRaises(SettingError, load_settings, {variable(name): text}, {})
                 self.assertIn(variable(name), str(error))
-                self.assertIn(text, str(error))
+                self.assertIn(repr(text), str(error).replace("***@", "me@"))
                 self.assertNotIn("\n", str(error))
+
+    def test_each_setting_takes_only_what_makes_sense_for_it(self) -> None:
+        for name, info in setting_table().items():
+            if info.parse.is_file or name == "kafka_sasl_password":
+                continue
+            refused = set()
+            for text in NASTY:
+                try:
+                    info.parse(text)
+                except ValueError as error:
+                    refused.add(text)
+                    self.assertRegex(str(error), r"\A[ -~]+ (is|are) needed[ -~]*\Z", (name, text))
+            if name == "kafka_sasl_username":
+                self.assertEqual(refused, {text for text in NASTY if re.search("[\x00-\x1f]", text)})
+            else:
+                self.assertEqual(set(NASTY) - refused, TAKEN.get(name, set()), name)
+
+    def test_a_file_that_cannot_be_read_is_named(self) -> None:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        there = folder / "there.pem"
+        there.write_text("x")
+        files = [name for name, info in setting_table().items() if info.parse.is_file]
+        self.assertEqual(len(files), 11)
+        for name in files:
+            for path, why in (
+                (folder / "gone", "No such file or directory"),
+                (folder, "it is a directory"),
+                (there / "below", "Not a directory"),
+            ):
+                given = {**COMPANIONS.get(name, {}), name: str(path)}
+                for other in given.keys() & set(files) - {name}:
+                    given[other] = str(there)
+                error = self.assertRaises(SettingError, check_files, load_settings({}, given))
+                self.assertEqual(
+                    str(error),
+                    f"{variable(name)} (flag --{flag(name)}) is '{path}': "
+                    f"the path of a file that the proxy can read is needed ({why})",
+                )
+        check_files(load_settings({"LFS_HTTP_API_KEYS_FILE": str(there)}, {}))
+
+    def test_a_file_of_another_user_is_named(self) -> None:
+        path = Path(self.mktemp())
+        path.write_text("x")
+        self.patch(os, "access", lambda file, mode: False)
+        loaded = load_settings({"LFS_HTTP_API_KEYS_FILE": str(path)}, {})
+        with self.assertRaisesRegex(SettingError, rf"\(user {os.geteuid()} may not read it\)$"):
+            check_files(loaded)
 
     def test_a_bad_flag_is_named(self) -> None:
         error = self.assertRaises(SettingError, load_settings, {}, {"http_addr": "8080"})
@@ -277,7 +407,7 @@ class LoadTests(SynchronousTestCase):
 
     def test_a_secret_is_shown_neither_when_it_is_wrong_nor_at_the_start(self) -> None:
         info = attrs.evolve(setting_table()["namespace"], secret=True)
-        self.patch(settings, "setting_table", lambda: {"namespace": info})
+        self.patch(loading, "setting_table", lambda: {"namespace": info})
         error = self.assertRaises(SettingError, load_settings, {"LFS_NAMESPACE": "hunter/2"}, {})
         self.assertIn("LFS_NAMESPACE is '***': ", str(error))
         self.assertNotIn("hunter", str(error))
@@ -291,9 +421,90 @@ class LoadTests(SynchronousTestCase):
         self.assertIn(str(least), str(error))
         load_settings({"LFS_UPLOAD_MEMORY": str(least)}, {})
 
-    def test_a_misspelt_variable_is_found_with_the_one_that_was_meant(self) -> None:
-        environment = {"LFS_S3_BUKET": "x", "LFS_S3_BUCKET": "y", "LFS_DEMO_CACHE": "1", "PATH": "/bin"}
-        self.assertEqual(misspelt_variables(environment), {"LFS_S3_BUKET": "LFS_S3_BUCKET"})
+    def test_a_variable_that_is_no_setting_is_found_with_the_one_that_was_meant(self) -> None:
+        environment = {
+            "LFS_S3_BUKET": "x",
+            "LFS_S3_BUCKET": "y",
+            "LFS_BUCKET_NAME": "z",
+            "LFS_KAFKA_ADVERTISED_PORT": "9092",
+            "lfs_s3_bucket": "not ours",
+            "PATH": "/bin",
+        }
+        self.assertEqual(
+            unknown_variables(environment),
+            {
+                "LFS_BUCKET_NAME": None,
+                "LFS_KAFKA_ADVERTISED_PORT": "LFS_KAFKA_ADVERTISED_PORT_BASE",
+                "LFS_S3_BUKET": "LFS_S3_BUCKET",
+            },
+        )
+
+    def test_variables_of_others_are_no_mistake(self) -> None:
+        environment = {
+            "LFS_PROXY_SERVICE_HOST": "10.0.0.1",
+            "LFS_PROXY_SERVICE_PORT": "8080",
+            "LFS_PROXY_SERVICE_PORT_HTTP": "8080",
+            "LFS_PROXY_PORT": "tcp://10.0.0.1:8080",
+            "LFS_PORT_80_TCP": "tcp://10.0.0.1:80",
+            "LFS_PROXY_PORT_8080_TCP_ADDR": "10.0.0.1",
+            "LFS_PROXY_PORT_8080_TCP_PORT": "8080",
+            "LFS_PROXY_PORT_8080_TCP_PROTO": "tcp",
+            "LFS_DEMO_CACHE": "/tmp",
+            "LFS_TEST_MIB": "1",
+            "LFS_API_KEY": "key",
+        }
+        self.assertEqual(unknown_variables(environment), {})
+
+
+class QuantityTests(SynchronousTestCase):
+    def test_sizes(self) -> None:
+        for text, value in {
+            "0": 0,
+            "16777216": 2**24,
+            "64k": 2**16,
+            "64K": 2**16,
+            "128MiB": 2**27,
+            "128 MiB": 2**27,
+            "128Mi": 2**27,
+            "10GB": 10**10,
+            "10gb": 10**10,
+            "1kB": 1000,
+            "1.5G": 3 * 2**29,
+            "2T": 2**41,
+            "7B": 7,
+        }.items():
+            self.assertEqual(load_settings({"LFS_MAX_UPLOAD_SIZE": text}, {}).settings.max_upload_size, value)
+
+    def test_times(self) -> None:
+        for text, value in {
+            "15": 15,
+            "0.5": 0.5,
+            "30s": 30,
+            "500ms": 0.5,
+            "5m": 300,
+            "1h": 3600,
+            "1h30m": 5400,
+            "7d": 604800,
+            "0.5h": 1800,
+        }.items():
+            self.assertEqual(load_settings({"LFS_DRAIN_TIMEOUT": text}, {}).settings.drain_timeout, value)
+
+    def test_the_range_is_said(self) -> None:
+        for name, text, said in (
+            (
+                "LFS_S3_PART_SIZE",
+                "1MiB",
+                "a size from 5MiB to 5GiB, such as 65536, 64k, 128MiB or 10GB, is needed",
+            ),
+            ("LFS_STALL_TIMEOUT", "0", "a time above 0, at most 365d, such as 30, 30s, 5m or 1h, is needed"),
+            ("LFS_DRAIN_DELAY", "x", "a time from 0, at most 365d, such as 30, 30s, 5m or 1h, is needed"),
+        ):
+            error = self.assertRaises(SettingError, load_settings, {name: text}, {})
+            self.assertEqual(str(error), f"{name} is '{text}': {said}")
+
+    def test_a_value_with_a_unit_is_shown_as_it_was_given(self) -> None:
+        loaded = load_settings({"LFS_UPLOAD_MEMORY": "256MiB"}, {})
+        self.assertEqual(loaded.origins, {"upload_memory": ("LFS_UPLOAD_MEMORY", "256MiB")})
 
 
 class AddressTests(SynchronousTestCase):

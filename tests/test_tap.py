@@ -26,7 +26,8 @@ class OptionsTests(SynchronousTestCase):
         text = " ".join(str(new_options()).split())
         for name, info in setting_table().items():
             self.assertIn(f"--{flag(name)}=", text)
-            self.assertIn(f"[{variable(name)}, default {info.default or 'empty'}]", text)
+            said = f"Allowed: {info.parse.allowed}. [{variable(name)}, default {info.default or 'empty'}]"
+            self.assertIn(said, text)
 
     def test_without_options_the_environment_counts(self) -> None:
         self.assertEqual(

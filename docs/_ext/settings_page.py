@@ -12,18 +12,24 @@ INTRODUCTION = """\
 # Settings
 
 Each setting is an environment variable and a flag of `twistd -n lfsproxy`; the flag wins, and an empty
-variable counts as not given. Sizes are in bytes, times in seconds. An address is `host:port`, `[v6]:port`,
-or `:port`, which listens on every IPv4 and IPv6 address of the machine.
+variable counts as not given. An address is `host:port`, `[v6]:port`, or `:port`, which listens on every IPv4
+and IPv6 address of the machine.
+
+A size without a unit is in bytes. `k`, `M`, `G` and `T`, or `KiB`, `MiB`, `GiB` and `TiB`, are powers of
+1024; `kB`, `MB`, `GB` and `TB` are powers of 1000. A time without a unit is in seconds; `ms`, `s`, `m`, `h`
+and `d` can be used and joined, as in `1h30m`. Capitals do not matter.
 
 A value that cannot be used stops the start with one line that names the variable, the value and what is
-allowed. The start logs every value that is not a default, and where it came from.
+allowed; a file that a setting names has to be readable by then. The start logs every value that is not a
+default, and where it came from. Variables whose name begins with `LFS_` and that are no settings are named
+in one warning, except those that Kubernetes sets for services.
 
 S3 credentials are no settings of the proxy: they come from the usual AWS places (the variables
 `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, a profile, web identity, instance
 metadata) and are refreshed when they expire.
 
-| variable | flag | default | meaning |
-|---|---|---|---|
+| variable | flag | default | allowed | meaning |
+|---|---|---|---|---|
 """
 
 
@@ -32,9 +38,13 @@ def page() -> str:
     rows = []
     for name, info in setting_table().items():
         default = f"`{info.default}`" if info.default else "empty"
-        meaning = info.help.replace("|", "\\|").replace("*", "\\*")
-        rows.append(f"| `{variable(name)}` | `--{flag(name)}` | {default} | {meaning} |\n")
+        allowed, meaning = _cell(info.parse.allowed), _cell(info.help)
+        rows.append(f"| `{variable(name)}` | `--{flag(name)}` | {default} | {allowed} | {meaning} |\n")
     return INTRODUCTION + "".join(rows)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("*", "\\*").replace("[", "\\[").replace("]", "\\]")
 
 
 def write_page(app: Any) -> None:

@@ -25,26 +25,28 @@ def load_keys(path: Path) -> list[ApiKey]:
 def change_keys(path: Path, change: Callable[[list[ApiKey]], list[ApiKey]], create: bool = False) -> None:
     """Replace the keys of a file by what ``change`` makes of them; ``create`` it where it is missing.
 
-    The file is of its owner alone (0600), and on the disk when this returns. Where it is a link, another
+    A new file is of its owner alone (0600); another keeps its group, and that the group may read it. It is
+    on the disk when this returns. Where it is a link, another
     user's, or writable for others, nothing is changed: ClickException says so.
     """
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         # Of the folder, since the file itself is replaced.
         fcntl.flock(folder, fcntl.LOCK_EX)
-        keys = load_keys(path) if _is_there(path, create) else []
-        _replace(path, write_keys(change(keys)))
+        found = _existing(path, create)
+        keys = load_keys(path) if found is not None else []
+        _replace(path, write_keys(change(keys)), found)
         os.fsync(folder)
     finally:
         os.close(folder)
 
 
-def _is_there(path: Path, create: bool) -> bool:
+def _existing(path: Path, create: bool) -> os.stat_result | None:
     try:
         found = path.lstat()
     except FileNotFoundError:
         if create:
-            return False
+            return None
         raise
     if not stat.S_ISREG(found.st_mode):
         kind = "a link: name the file itself" if stat.S_ISLNK(found.st_mode) else "no file"
@@ -53,15 +55,18 @@ def _is_there(path: Path, create: bool) -> bool:
         raise click.ClickException(f"{path} belongs to another user (uid {found.st_uid})")
     if found.st_mode & 0o022:
         raise click.ClickException(f"{path} can be written by others than its owner: chmod go-w it first")
-    return True
+    return found
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, text: str, found: os.stat_result | None) -> None:
     # mkstemp makes files with 0600.
     number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with open(number, "w", encoding="utf-8") as file:
             file.write(text)
+            if found is not None:
+                os.fchown(number, -1, found.st_gid)
+                os.fchmod(number, 0o600 | found.st_mode & stat.S_IRGRP)
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)

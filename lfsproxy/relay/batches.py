@@ -123,10 +123,10 @@ class Batch:
         claims, self.claims = self.claims, []
         return claims
 
-    def published(self) -> None:
-        """The broker has acknowledged it."""
+    def published(self, base_offset: int) -> None:
+        """The broker has acknowledged it, at that offset."""
         for claim in self.take_claims():
-            claim.published()
+            claim.published(base_offset)
 
     def lost(self, why: str) -> None:
         """Nobody knows whether it is in the log."""

@@ -248,7 +248,9 @@ class RelayService(Service):
 
     def handshake_failed(self, peer: str, trouble: str) -> None:
         """A client's connection ended before its session began; ``trouble`` is "" where it just went away."""
-        if trouble:
+        if not trouble:
+            self._log.debug("a Kafka client ({peer}) left without a request", peer=peer)
+        else:
             self._log.warn("a Kafka client ({peer}) is turned away: {trouble}", peer=peer, trouble=trouble)
             self._context.metrics.kafka_closed("tls")
 

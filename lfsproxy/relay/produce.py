@@ -322,7 +322,7 @@ class ProduceWork(ABC):
         code = answer.error_code
         batch.settle_hint(self.session.hints, answer.base_offset if code == 0 else None)
         if code == 0:
-            batch.published()
+            batch.published(answer.base_offset)
         elif code in SURELY_NOT_APPENDED:
             self._abandon(batch, BrokerRefused(code, f"the broker answered {code}"))
         else:

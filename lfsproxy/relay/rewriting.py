@@ -124,6 +124,7 @@ class Rewriter:
             offset_hint=self._hint + record.index,
             length=record.value_length,
             described_late=mark is None,
+            index=record.index,
         )
         if mark is not None:
             payload = attrs.evolve(

@@ -34,6 +34,7 @@ from lfsproxy.relay.replies import Answer, Expected, Replies
 from lfsproxy.relay.stream import ConnectionGone, FrameStream, shielded
 from lfsproxy.relay.streamed import StreamedProduce
 from lfsproxy.relay.upstream import BrokerStream
+from lfsproxy.uploadlog import SENDER, Sender
 from lfsproxy.wakeups import Semaphore, Wakeups
 from lfsproxy.wire import addresses, list_offsets, versions
 from lfsproxy.wire.answers import NodeEndpoint, ProduceResponse
@@ -95,6 +96,7 @@ class Session:
         self._keep_alive = KeepAlive(context.reactor, lambda: self.spawn(self._probe()))
         self._requests: Deferred[None] | None = None
         self._between_requests = False
+        self._asked = False
         self._read = 0
         self._draining = False
         self._forwards = True
@@ -125,6 +127,8 @@ class Session:
             self.context.outage.is_new("")
             await self._serve(self._broker)
         finally:
+            if self.client.closed and not self._asked and not self._close_told:
+                self._log.debug("a Kafka client ({peer}) left without a request", peer=self.client.peer)
             await self._see_off(self.client)
             self.context.metrics.kafka_connection(-1)
 
@@ -290,6 +294,7 @@ class Session:
             self._between_requests = True
             event = await self.client.next_event()
             self._between_requests = False
+            self._asked = True
             if not isinstance(event, RequestStart):
                 raise FramingError(f"a frame begins with {event!r:.80}")
             self.client_id = shown(event.client_id)
@@ -445,6 +450,7 @@ class Session:
 
     async def _receive_produce(self, start: RequestStart) -> None:
         body = start.size + 4 - len(start.head)
+        SENDER.set(Sender(self.client_id or "", self.client.peer))
         kind = HeldProduce if body <= self.context.hold_limit else StreamedProduce
         work = kind(self, start, self.replies.new(), self.line.join())
         self._keep_alive.begin()

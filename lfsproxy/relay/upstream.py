@@ -79,6 +79,18 @@ class _BrokerFactory(Factory):
         return BrokerStream(self._address, self._clock)
 
 
+async def _cancellable(connecting: Deferred[Protocol]) -> Protocol:
+    """Wait for a connection. Given up, it raises CancelledError: an endpoint that is cancelled while it looks
+    up the name says that there is no such host."""
+    waiting: Deferred[Protocol] = Deferred()
+    connecting.chainDeferred(waiting)
+    try:
+        return await waiting
+    except CancelledError:
+        connecting.cancel()
+        raise
+
+
 class Upstream:
     """Opens connections to brokers. Raises BrokerUnavailable where none can be had."""
 
@@ -145,7 +157,7 @@ class Upstream:
             endpoint = wrapClientTLS(self._tls.creator(host), endpoint)
         factory = _BrokerFactory(address, cast(IReactorTime, self._reactor))
         try:
-            protocol = await cast(Awaitable[Protocol], endpoint.connect(factory))
+            protocol = await _cancellable(cast(Deferred[Protocol], endpoint.connect(factory)))
         except (ConnectError, OSError) as error:
             raise BrokerUnavailable(f"{address}: {error}") from None
         stream = cast(BrokerStream, protocol)

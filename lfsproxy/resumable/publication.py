@@ -35,6 +35,7 @@ from lfsproxy.resumable.fence import RESULT, UNKNOWN, VOID, Fence, Stand, is_fen
 from lfsproxy.resumable.readback import checksum_of_blob
 from lfsproxy.resumable.state import Found, Info, UploadState
 from lfsproxy.resumable.voids import Voids
+from lfsproxy.uploadlog import UploadEnd, upload_ended
 
 PATH = "tus"
 GRACE_SECONDS = 30.0
@@ -185,8 +186,7 @@ class Publication:
         try:
             first = await state.create_json(RESULT, {"nonce": self.nonce(), **attrs.asdict(record)})
             if first:
-                seconds = self._seconds(info)
-                self.metrics.upload(PATH, info.topic, "ok", found.mark.offset, seconds)
+                self._ended(info, offset=record.offset, size=found.mark.offset)
             await self._tidy(state, found)
         except LfsError as error:
             # The log has the record all the same, and is looked into when somebody asks.
@@ -235,14 +235,24 @@ class Publication:
         )
         if await state.create_json(UNKNOWN, {"nonce": self.nonce(), "why": why}):
             self.metrics.orphan("unknown_outcome")
-            self.metrics.upload(PATH, info.topic, "broker_error", 0, self._seconds(info))
+            self._ended(info, result="broker_error", reason=why)
             self._log.warn(
                 "{why}: the blob stays: {bucket}/{key}", why=why, bucket=self.store.bucket, key=info.blob_key
             )
         raise OutcomeStaysUnknown(f"{why}; it is not published again")
 
-    def _seconds(self, info: Info) -> float:
-        return max(0.0, self.clock.seconds() - info.created)
+    def _ended(self, info: Info, **how: Any) -> None:
+        """Count and log the end of an upload."""
+        seconds = max(0.0, self.clock.seconds() - info.created)
+        end = UploadEnd(
+            door=PATH,
+            topic=info.topic,
+            partition=info.partition,
+            key=info.blob_key,
+            seconds=seconds,
+            **how,
+        )
+        upload_ended(self.metrics, end)
 
     async def give_up(self, state: UploadState, info: Info, why: str, error: LfsError | None = None) -> None:
         """End an upload: its bytes go unless it was published, and its state but for the fence.
@@ -258,8 +268,7 @@ class Publication:
             if fence.stand is not Stand.FREE:
                 break
             if await state.create_json(fence.next_intent, {"nonce": self.nonce(), "given_up": why}):
-                result = error.result if error else "cancelled"
-                self.metrics.upload(PATH, info.topic, result, 0, self._seconds(info))
+                self._ended(info, result=error.result if error else "cancelled", reason=why)
                 if isinstance(error, ChecksumMismatch):
                     self.metrics.checksum_mismatch(PATH)
         else:

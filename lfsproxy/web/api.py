@@ -22,6 +22,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from lfsproxy.errors import ClientGone, Draining, LfsError
 from lfsproxy.readiness import Readiness
 from lfsproxy.resumable.uploads import check_id
+from lfsproxy.uploadlog import sent_by
 from lfsproxy.web import declared, tus_declared
 from lfsproxy.web.assets import Document, asset, docs_page, page
 from lfsproxy.web.cors import Cors
@@ -106,7 +107,8 @@ class HttpApi:
         if self._readiness.draining:
             raise Draining("the proxy is shutting down; another replica takes uploads")
         ingest = self._begin(parse_topic(topic), request)
-        running = ingest.start()
+        with sent_by(request.sender):
+            running = ingest.start()
         request.lfs_site.track(request, running)
         return _answer(request, running, lambda done: _created(request, done), ingest.stop)
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet import interfaces
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
+from twisted.logger import LogLevel
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
@@ -63,6 +64,7 @@ class StreamingChannel(HTTPChannel):
         self.closing = False
         self._idle = True
         self._shaking = False
+        self.asked = False
         self._dropped = 0
         self._unread = False
         self._look: IDelayedCall | None = None
@@ -94,6 +96,8 @@ class StreamingChannel(HTTPChannel):
         trouble = tls_trouble(reason)
         if self._shaking and trouble:
             self._say("is turned away: {trouble}", trouble=trouble)
+        elif not self.asked:
+            self._say("left without a request", LogLevel.debug)
         super().connectionLost(reason)
         if self._look is not None:
             self._look.cancel()
@@ -117,6 +121,7 @@ class StreamingChannel(HTTPChannel):
             return
         if self._idle:
             self._idle = False
+            self.asked = True
             self.setTimeout(self.header_seconds)
             if data[:1] == TLS_HANDSHAKE:
                 self._say("is turned away: it speaks TLS, and LFS_HTTP_TLS_CERT is not set")
@@ -277,9 +282,10 @@ class StreamingChannel(HTTPChannel):
         else:
             self._refuse(b"400 Bad Request")
 
-    def _say(self, what: str, **values: Any) -> None:
+    def _say(self, what: str, level: Any = LogLevel.info, **values: Any) -> None:
         peer = cast(Any, self.transport).getPeer()
-        self._log.info(f"an HTTP client ({{host}}) {what}", host=getattr(peer, "host", peer), **values)
+        text = f"an HTTP client ({{host}}) {what}"
+        self._log.emit(level, text, host=getattr(peer, "host", peer), **values)
 
     def _refuse(self, status: bytes) -> None:
         """Answer bytes that never became a request."""

@@ -11,7 +11,7 @@ from twisted.web.iweb import IRequest
 
 EXPOSED = (
     "Location, ETag, Lfs-Record, Upload-Offset, Upload-Length, Upload-Metadata, Upload-Expires, "
-    "Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Retry-After"
+    "Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Retry-After, X-Request-Id"
 )
 REQUEST_HEADERS = (
     "Authorization, Content-Type, Content-Digest, Repr-Digest, Content-MD5, If-None-Match, If-Range, "

@@ -43,6 +43,8 @@ class _Connection(BufferingTLSTransport):
             "an HTTP client ({host}) is turned away: it speaks plain HTTP to the port of HTTPS",
             host=getattr(peer, "host", peer),
         )
+        # It has been told of already, and is no probe.
+        cast(Any, self.wrappedProtocol).asked = True
         transport.write(ANSWER)
         self.disconnecting = True
         transport.loseConnection()

@@ -18,6 +18,7 @@ from lfsproxy.claimcheck import SURELY_NOT_PUBLISHED, Claim, ClaimCheck, Payload
 from lfsproxy.envelope import Envelope
 from lfsproxy.errors import ClientGone, LfsError, OutcomeUnknown, Stalled
 from lfsproxy.interfaces import Header, IEnvelopePublisher, Published
+from lfsproxy.uploadlog import UploadEnd, log_upload
 from lfsproxy.web.body import RequestBody
 from lfsproxy.web.content import ContentHead, UploadContent
 from lfsproxy.web.problems import problem_of
@@ -57,6 +58,8 @@ class Ingest:
         self._stoppable = True
         self._stopped: LfsError | None = None
         self._task: Deferred[Ingested] | None = None
+        self._started = claims.clock.seconds()
+        self._begun = False
 
     def start(self) -> Deferred[Ingested]:
         """Begin. The Deferred fires when all is done, cleaning up included; ``stop`` ends it earlier.
@@ -77,7 +80,19 @@ class Ingest:
         try:
             return await self._receive()
         except Exception as error:
-            raise self._error_of(error) from error
+            reason = self._error_of(error)
+            if not self._begun:
+                seconds = self._claims.clock.seconds() - self._started
+                log_upload(
+                    UploadEnd(
+                        door="http",
+                        topic=self._topic,
+                        seconds=seconds,
+                        result=reason.result,
+                        reason=str(reason),
+                    )
+                )
+            raise reason from error
 
     def _error_of(self, error: Exception) -> LfsError:
         """Why the upload ended: a stop's reason goes before what the stop made fail."""
@@ -92,6 +107,8 @@ class Ingest:
         partition, hint = await self._place(head)
         lease = await self._budget.acquire(self._claims.store.first_part(self._body.length))
         try:
+            # From here on the claim says how it ended.
+            self._begun = True
             claim = self._claims.begin(
                 Payload(
                     path="http",
@@ -171,5 +188,5 @@ class Ingest:
                 f"look for the s3_key {claim.key} before sending again"
             ) from error
         self._claims.metrics.publish(self._claims.clock.seconds() - started)
-        claim.published()
+        claim.published(record.offset)
         return record

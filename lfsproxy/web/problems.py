@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -108,6 +108,8 @@ def render_problem(request: IRequest, error: LfsError) -> bytes:
         "status": error.http_status,
         "detail": str(error) or error.title,
     }
+    # The request's line in the log says it too.
+    cast(Any, request).problem = document["detail"]
     if isinstance(error, ChecksumMismatch):
         document.update(algorithm=error.algorithm, expected=error.expected, actual=error.actual)
     elif isinstance(error, BrokerRefused):

@@ -10,19 +10,26 @@ rest is drained; with a long one the response says ``Connection: close``.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
+from uuid import uuid4
 
 from twisted.python.failure import Failure
 from twisted.web import http, server
 
 from lfsproxy.errors import BadRequest, LfsError
+from lfsproxy.settings import Address
+from lfsproxy.uploadlog import Sender
 from lfsproxy.web.body import RequestBody
 from lfsproxy.web.channel import DRAIN_BYTES, DRAIN_SECONDS
 from lfsproxy.web.problems import ExpectationFailed, NotFound, render_problem
 
 if TYPE_CHECKING:
     from lfsproxy.web.channel import StreamingChannel
+
+
+_SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._~:/+=@-]{0,127}")
 
 
 class StreamingRequest(server.Request):
@@ -42,6 +49,10 @@ class StreamingRequest(server.Request):
         self.answered_early = False
         self.key_id: str | None = None
         """The id of the API key that the request came with, once it was found."""
+        self.request_id = ""
+        """The client's X-Request-Id where that is sane, else one of our own."""
+        self.problem = ""
+        """What went wrong, where the answer is a problem."""
         self._ends = False
 
     def gotLength(self, length: int | None) -> None:
@@ -59,6 +70,8 @@ class StreamingRequest(server.Request):
         # A reverse proxy may have taken the base path away, and probes come without it.
         self.path, self.query = (path[len(base) :] if path.startswith(base + b"/") else path), query
         self.args = http.parse_qs(query, True)
+        self.request_id = self._own_or_given_id()
+        self.setHeader(b"X-Request-Id", self.request_id.encode("ascii"))
         self.lfs_site.prepare(self)
         refusal = self._refusal()
         if refusal is not None:
@@ -71,6 +84,20 @@ class StreamingRequest(server.Request):
             self.answer(b"")
         else:
             self.process()
+
+    def _own_or_given_id(self) -> str:
+        given = self.requestHeaders.getRawHeaders(b"X-Request-Id", [])
+        if len(given) == 1 and _SANE_ID.fullmatch(given[0]):
+            return given[0].decode("ascii")
+        return uuid4().hex
+
+    @property
+    def sender(self) -> Sender:
+        """Who sent it, for the log."""
+        address: Any = self.client
+        host = address.host.removeprefix("::ffff:") if "." in address.host else address.host
+        peer = str(Address(host, address.port))
+        return Sender(f"key {self.key_id}" if self.key_id else "", peer, self.request_id)
 
     def _refusal(self) -> LfsError | None:
         """What is wrong with the request whatever it asks for, and what routing would not mind."""

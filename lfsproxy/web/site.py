@@ -21,6 +21,7 @@ from lfsproxy.interfaces import IEnvelopePublisher, IMetrics
 from lfsproxy.readiness import Readiness
 from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.settings import Settings
+from lfsproxy.uploadlog import as_line, quoted
 from lfsproxy.web.api import HttpApi, route_of
 from lfsproxy.web.channel import StreamingChannel
 from lfsproxy.web.content import UploadContent
@@ -127,14 +128,26 @@ class LfsSite(Site):
         method = request.method.decode("ascii") if request.method in METHODS else "other"
         route = route_of(request)
         self._metrics.http_request(route, method, request.code)
+        sender, path = request.sender, request.path[:300].decode("latin-1")
         self._log.emit(
             LogLevel.debug if route in POLLED else LogLevel.info,
-            "{client}{key} {method} {path} {status}",
+            "{client}{key} {method} {path} {status} {more}",
             client=request.client.host,
             key=f" (key {request.key_id})" if request.key_id is not None else "",
             method=method,
-            path=request.path[:300].decode("latin-1"),
+            path=quoted(path),
             status=request.code,
+            more=as_line({"request_id": sender.request_id, "reason": request.problem}),
+            fields={
+                "event": "request",
+                "client": sender.client,
+                "peer": sender.peer,
+                "method": method,
+                "path": path,
+                "status": request.code,
+                "request_id": sender.request_id,
+                "reason": request.problem,
+            },
         )
 
     def request_ended(self, request: StreamingRequest) -> None:

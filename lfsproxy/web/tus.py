@@ -30,6 +30,7 @@ from lfsproxy.resumable.errors import ResumableOff
 from lfsproxy.resumable.session import UploadSession
 from lfsproxy.resumable.state import Found, Mark, UploadState
 from lfsproxy.resumable.uploads import ResumableUploads
+from lfsproxy.uploadlog import sent_by
 from lfsproxy.web.cors import Cors
 from lfsproxy.web.ingest import READ_BYTES
 from lfsproxy.web.options import parse_topic
@@ -118,7 +119,8 @@ class TusApi:
             raise ResumableOff("this proxy has no store for resumable uploads")
         if changes and self._readiness.draining:
             raise Draining("the proxy is shutting down; another replica goes on with uploads")
-        running = Deferred.fromCoroutine(work(self._maybe))
+        with sent_by(request.sender):
+            running = Deferred.fromCoroutine(work(self._maybe))
         request.lfs_site.track(request, running)
         gone = False
 

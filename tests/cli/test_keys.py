@@ -55,9 +55,19 @@ class KeysTests(SynchronousTestCase):
         self.addCleanup(os.umask, os.umask(0))
         self.add()
         self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
-        self.path.chmod(0o644)
+        self.path.chmod(0o604)
         self.add("--name", "b", "--topic", "*", "--action", "read")
         self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
+
+    def test_a_group_that_may_read_the_file_still_may_when_it_has_changed(self) -> None:
+        self.add()
+        group = max(os.getgroups() or [os.getgid()]) if os.geteuid() else 61200
+        os.chown(self.path, -1, group)
+        self.path.chmod(0o640)
+        self.add("--name", "b", "--topic", "*", "--action", "read")
+        self.run_keys("revoke", "camera")
+        found = self.path.stat()
+        self.assertEqual((stat.S_IMODE(found.st_mode), found.st_gid), (0o640, group))
         self.assertEqual(os.listdir(self.path.parent), ["keys.json"])
 
     def test_expiry(self) -> None:

@@ -141,7 +141,7 @@ class ApiKeyTests(SecurityTests):
         )
         self.assertEqual(code, 1)
         (line,) = (out + err).decode().splitlines()
-        self.assertRegex(line, rf"LFS_HTTP_API_KEYS_FILE is '{missing}': not usable .*No such file")
+        self.assertRegex(line, rf"LFS_HTTP_API_KEYS_FILE is '{missing}': the path of a file .*No such file")
 
 
 class HttpsTests(SecurityTests):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -95,6 +96,9 @@ class Proxy:
     def until_logged(self, text: str) -> None:
         self.until(lambda: text in self.log)
 
+    def until_polled(self) -> None:
+        self.until(lambda: self.readiness() is not None)
+
     def until_ready(self) -> None:
         self.until(lambda: self.readiness() == [])
 
@@ -148,6 +152,48 @@ class RefusedStartTests(ProcessTestCase):
                 self.assertIn(f"{address}: the port is in use by another process; {variable} says", line)
                 self.assertNotIn("Traceback", proxy.log)
 
+    def test_a_file_that_cannot_be_read_is_one_line_and_exit_status_1(self) -> None:
+        proxy = self.proxy({"LFS_HTTP_TLS_CERT": "/nowhere.pem", "LFS_HTTP_TLS_KEY": "/nowhere.key"})
+        self.assertEqual(proxy.wait(), 1)
+        self.assertEqual(
+            proxy.log,
+            "lfsproxy: LFS_HTTP_TLS_CERT is '/nowhere.pem': the path of a file that the proxy can read is "
+            "needed (No such file or directory)\n",
+        )
+
+    async def test_the_log_is_json_from_the_first_line_on_where_that_is_asked_for(self) -> None:
+        proxy = self.proxy(
+            {
+                "LFS_LOG_FORMAT": "json",
+                "LFS_S3_ENDPOINT": f"http://localhost:{free_port()}",
+                "LFS_KAFKA_BROKERS": f"{HOST}:{free_port()}",
+                "LFS_HELLO": "x",
+            }
+        )
+        await in_thread(proxy.until_polled)
+        await in_thread(proxy.ask, "GET", "/nowhere")
+        await in_thread(proxy.until_logged, "/nowhere")
+        lines = [json.loads(line) for line in proxy.log.splitlines()]
+        self.assertEqual({line["level"] for line in lines} - {"info", "warn"}, set())
+        self.assertIn("set, but no settings, so that they change nothing: LFS_HELLO", str(lines))
+        self.assertFalse([line for line in lines if "/readyz" in line["message"]])
+        (request,) = [line for line in lines if line.get("event") == "request"]
+        self.assertEqual((request["method"], request["path"], request["status"]), ("GET", "/nowhere", 404))
+
+    async def test_debug_shows_the_polls_and_warn_hides_requests(self) -> None:
+        for level, shown in (("debug", True), ("warn", False)):
+            proxy = self.proxy(
+                {
+                    "LFS_LOG_LEVEL": level,
+                    "LFS_S3_ENDPOINT": f"http://localhost:{free_port()}",
+                    "LFS_KAFKA_BROKERS": f"{HOST}:{free_port()}",
+                }
+            )
+            await in_thread(proxy.until_logged, "S3 cannot be used")
+            await in_thread(proxy.until_polled)
+            self.assertEqual("GET /readyz 503" in proxy.log, shown)
+            self.assertEqual("listening: HTTP" in proxy.log, shown)
+
     async def test_s3_and_kafka_out_of_reach_are_said_and_looked_for(self) -> None:
         port = free_port()
         proxy = self.proxy(
@@ -198,8 +244,10 @@ class RunningTests(ProcessTestCase):
         response, body = await in_thread(proxy.ask, "POST", path, b"by http", Origin="https://a.example")
         self.assertEqual(response.status, 201, body)
         self.assertEqual(response.headers["Access-Control-Allow-Origin"], "https://a.example")
-        response, _ = await in_thread(proxy.ask, "POST", path, bytes(101))
-        self.assertEqual(response.status, 413)
+        request_id = response.headers["X-Request-Id"]
+        own_id: Any = {"X-Request-Id": "too-large"}
+        response, _ = await in_thread(proxy.ask, "POST", path, bytes(101), **own_id)
+        self.assertEqual((response.status, response.headers["X-Request-Id"]), (413, "too-large"))
         await in_thread(produce, proxy, topic, b"by kafka")
 
         envelopes = await in_thread(consume, proxy, topic, 2)
@@ -210,6 +258,20 @@ class RunningTests(ProcessTestCase):
         ]
         self.assertEqual(blobs, [b"by http", b"by kafka"])
         self.assertIn("LFS_S3_BUCKET (flag --s3-bucket) is 'bucket-of-flags'", proxy.log)
+        by_http, by_kafka, refused = (
+            re.search(rf"\] (upload .*{re.escape(what)}.*)$", proxy.log, re.MULTILINE)
+            for what in (f"request_id={request_id}", "client=a-producer", "request_id=too-large")
+        )
+        for found, said in (
+            (by_http, f"upload result=ok door=http peer={HOST}:"),
+            (by_http, f"topic={topic} partition=0 offset=0 key={envelopes[0]['s3_key']} bytes=7 seconds="),
+            (by_kafka, f"upload result=ok door=kafka client=a-producer peer={HOST}:"),
+            (by_kafka, f"topic={topic} partition=0 offset=1 key={envelopes[1]['s3_key']} bytes=8 seconds="),
+            (refused, f"upload result=client_error door=http peer={HOST}:"),
+            (refused, "LFS_MAX_UPLOAD_SIZE"),
+        ):
+            assert found is not None, proxy.log
+            self.assertIn(said, found[1])
         metrics = (await in_thread(proxy.scrape)).decode()
         for door in ("http", "kafka"):
             self.assertIn(
@@ -230,6 +292,32 @@ class RunningTests(ProcessTestCase):
         self.assertEqual(await in_thread(proxy.wait), 0)
         self.assertNotIn("Traceback", proxy.log)
 
+    async def test_the_ports_stay_open_for_load_balancers_until_a_second_signal(self) -> None:
+        servers = await stack()
+        topic = await servers.new_topic("delay")
+        proxy = await self.running(servers, LFS_DRAIN_DELAY="10m")
+        proxy.process.send_signal(signal.SIGTERM)
+        await in_thread(proxy.until, lambda: proxy.readiness() == ["the proxy is shutting down"])
+        response, body = await in_thread(proxy.ask, "POST", f"/v1/topics/{topic}/records", b"late")
+        self.assertEqual(response.status, 201, body)
+        await in_thread(produce, proxy, topic, b"late too")
+        proxy.process.send_signal(signal.SIGTERM)
+        self.assertEqual(await in_thread(proxy.wait), 0)
+
+    async def test_probes_of_load_balancers_are_no_trouble(self) -> None:
+        servers = await stack()
+        proxy = await self.running(servers, LFS_LOG_LEVEL="debug")
+        said = len(proxy.log)
+
+        def probe() -> None:
+            for port in (proxy.kafka, proxy.node, proxy.http, proxy.metrics) * 10:
+                socket.create_connection((HOST, port), timeout=SECONDS).close()
+            proxy.until(lambda: proxy.log[said:].count("left without a request") == 40)
+
+        await in_thread(probe)
+        self.assertNotRegex(proxy.log[said:], "#(warn|error|critical)")
+        self.assertNotIn(b"lfsproxy_kafka_closed_total{", await in_thread(proxy.scrape))
+
     async def test_a_second_signal_cuts_an_upload_and_leaves_nothing(self) -> None:
         servers = await stack()
         topic = await servers.new_topic("hurry")
@@ -249,7 +337,7 @@ class RunningTests(ProcessTestCase):
 def produce(proxy: Proxy, topic: str, value: bytes) -> None:
     """One LFS record through the relay."""
     problems: list[Any] = []
-    producer = Producer({"bootstrap.servers": f"{HOST}:{proxy.kafka}"})
+    producer = Producer({"bootstrap.servers": f"{HOST}:{proxy.kafka}", "client.id": "a-producer"})
     producer.produce(
         topic, value, headers={"LFS_BLOB": b""}, on_delivery=lambda error, _: problems.append(error)
     )

@@ -167,7 +167,8 @@ class Client:
 
 
 class RelayTestCase(SynchronousTestCase):
-    """A started relay. ``overrides``: settings that are not those of a small relay.
+    """A started relay. ``overrides``: settings that are not those of a small relay. ``keeps_log``: for
+    ``lines``.
 
     At the end of every test, whatever it did, nothing may be left: no memory, no upload, no connection,
     no delayed call. Blobs may: tests say which.
@@ -175,6 +176,7 @@ class RelayTestCase(SynchronousTestCase):
 
     overrides: dict[str, Any] = {}
     store_type = MemoryBlobStore
+    keeps_log = True
 
     def setUp(self) -> None:
         settings: dict[str, Any] = {
@@ -201,7 +203,7 @@ class RelayTestCase(SynchronousTestCase):
             max_size=self.settings.max_upload_size,
         )
         self.events: list[LogEvent] = []
-        observe = cast(ILogObserver, self.events.append)
+        observe = cast(ILogObserver, self._observe)
         globalLogPublisher.addObserver(observe)
         self.addCleanup(globalLogPublisher.removeObserver, observe)
         self.relay = RelayService(self.net, self.settings, claims, self.budget, self.metrics)
@@ -211,6 +213,10 @@ class RelayTestCase(SynchronousTestCase):
         self._stopped: Deferred[None] | None = None
         self.net.flow()
         self.addCleanup(self.check_nothing_is_left)
+
+    def _observe(self, event: LogEvent) -> None:
+        if self.keeps_log:
+            self.events.append(event)
 
     def prepare(self) -> None:
         """Script the cluster before the relay asks it anything."""

@@ -75,6 +75,7 @@ class _PartUpload:
 
 class PeakTests(RelayTestCase):
     store_type = PartStore
+    keeps_log = False
 
     @contextmanager
     def traced(self) -> Iterator[Callable[[], int]]:

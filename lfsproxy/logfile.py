@@ -1,0 +1,70 @@
+"""How twistd writes the log: from LFS_LOG_LEVEL on, as text or as one JSON object on each line.
+
+Every JSON line has time (UTC), level, logger, message, and error, a traceback, where there is one.
+Lines about uploads and requests have the fields of lfsproxy.uploadlog and lfsproxy.web.site besides;
+``event`` names which.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from twisted.logger import (
+    FileLogObserver,
+    FilteringLogObserver,
+    ILogObserver,
+    LegacyLogObserverWrapper,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    formatEvent,
+)
+from twisted.scripts._twistd_unix import UnixAppLogger
+
+from lfsproxy.settings import Settings
+
+
+def log_observer(settings: Settings, twistd: Mapping[str, Any]) -> ILogObserver | None:
+    """What is to observe the log in place of twistd's own observer; ``twistd`` are twistd's options.
+
+    None where twistd was told an observer (--logger). Where it was told to log to syslog, the format stays.
+    """
+    if twistd.get("logger"):
+        return None
+    own = UnixAppLogger(twistd)._getLogObserver()
+    if not ILogObserver.providedBy(own):
+        own = LegacyLogObserverWrapper(own)
+    elif settings.log_format == "json":
+        own = json_observer(cast(Any, own)._outFile)
+    return at_least(settings.log_level, own)
+
+
+def at_least(level: str, observer: ILogObserver) -> ILogObserver:
+    """The observer, for events of at least that level."""
+    predicate = LogLevelFilterPredicate(LogLevel.lookupByName(level))
+    return cast(ILogObserver, FilteringLogObserver(observer, [predicate]))
+
+
+def json_observer(file: Any) -> ILogObserver:
+    """Writes each event as one JSON object on a line of its own."""
+    return cast(ILogObserver, FileLogObserver(file, json_line))
+
+
+def json_line(event: LogEvent) -> str:
+    """An event as one JSON object and a line end."""
+    time = datetime.fromtimestamp(event.get("log_time", 0.0), UTC)
+    level = event.get("log_level")
+    line: dict[str, Any] = {
+        "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": "info" if level is None else level.name,
+        "logger": event.get("log_namespace") or "-",
+        "message": formatEvent(event),
+        **event.get("fields", {}),
+    }
+    failure = event.get("log_failure")
+    if failure is not None:
+        line["error"] = failure.getTraceback()
+    return json.dumps(line) + "\n"

@@ -1,0 +1,142 @@
+"""Kinds of values: each reads one setting's text, or raises ValueError that says what is allowed.
+
+Hosts, addresses and URLs are in lfsproxy.settings.hosts, sizes and times in lfsproxy.settings.quantities.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+
+_OWN_SEGMENTS = ("v1", "assets", "docs", "healthz", "openapi.json", "readyz")
+
+
+@attrs.frozen
+class Kind:
+    """Reads a setting's text. ``allowed`` is what the text has to be, for people: "true or false".
+
+    ``is_file``: the text names a file, which has to be readable when the proxy starts.
+    """
+
+    allowed: str
+    read: Callable[[str], Any]
+    is_file: bool = False
+
+    def __call__(self, text: str) -> Any:
+        """The value. Raises ValueError, a sentence that says what is allowed."""
+        return self.read(text)
+
+
+class Needed(ValueError):
+    """What a text would have to be."""
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__(f"{allowed} {'are' if allowed.startswith('up to') else 'is'} needed")
+
+
+def _matching(pattern: str, allowed: str, refused: Sequence[str] = ()) -> Kind:
+    """A text that matches the whole pattern and is not one of ``refused``."""
+
+    def read(text: str) -> str:
+        if not re.fullmatch(pattern, text, re.ASCII) or text in refused:
+            raise Needed(allowed)
+        return text
+
+    return Kind(allowed, read)
+
+
+def one_of(*names: str, ignore_case: bool = False) -> Kind:
+    """One of some names; "" among them is for none."""
+    allowed = f"one of {', '.join(name for name in names if name)}"
+
+    def read(text: str) -> str:
+        given = text.lower() if ignore_case else text
+        if given not in names:
+            raise Needed(allowed)
+        return given
+
+    return Kind(allowed, read)
+
+
+def whole(low: int, high: int | None = None) -> Kind:
+    """A whole number in a range."""
+    allowed = f"a whole number from {low}" + (f" to {high}" if high is not None else "")
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,19}", text.strip()):
+            raise Needed(allowed)
+        value = int(text)
+        if value < low or (high is not None and value > high):
+            raise Needed(allowed)
+        return value
+
+    return Kind(allowed, read)
+
+
+def _read_flag(text: str) -> bool:
+    value = text.strip().lower()
+    if value in {"true", "1", "yes", "on"}:
+        return True
+    if value in {"false", "0", "no", "off"}:
+        return False
+    raise Needed("true or false")
+
+
+FLAG = Kind("true or false", _read_flag)
+BUCKET = _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", "a bucket name (letters, digits, '.', '_' and '-')")
+REGION = _matching(
+    r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}",
+    "a region such as us-east-1 or auto (letters, digits, '.', '_' and '-')",
+)
+NAMESPACE = _matching(r"[A-Za-z0-9._-]{1,128}", "up to 128 letters, digits, '.', '_' and '-'", (".", ".."))
+
+
+def _read_base_path(text: str) -> str:
+    segments = text.strip("/").split("/")
+    shape = re.fullmatch(r"(/[A-Za-z0-9._~-]+)*/?", text)
+    if not shape or not all(each.strip(".") for each in segments if each):
+        raise Needed("a path such as /lfs (letters, digits, '.', '_', '~' and '-' between slashes)")
+    if segments[0] in _OWN_SEGMENTS:
+        raise ValueError(f"a path is needed that does not begin with the API's own /{segments[0]}")
+    return text.rstrip("/")
+
+
+def _read_text(text: str) -> str:
+    if re.search(r"[\x00-\x1f\x7f]", text):
+        raise Needed("a text without line ends and other control characters")
+    return text
+
+
+def _read_secret(text: str) -> str:
+    return text
+
+
+def list_of(allowed: str, pattern: str, may_be_empty: bool = False, strip: str = "") -> Kind:
+    """Texts with commas between them, each of which matches the whole pattern."""
+
+    def read(text: str) -> tuple[str, ...]:
+        found = tuple(part.strip(" ") for part in text.split(",") if part.strip(" "))
+        if strip:
+            found = tuple(part.rstrip(strip) for part in found)
+        if not all(re.fullmatch(pattern, part, re.ASCII) for part in found) or not (found or may_be_empty):
+            raise ValueError(f"{allowed} are needed, with commas between them")
+        return found
+
+    return Kind(f"{allowed}, with commas between them", read)
+
+
+TEXT = Kind("any text on one line", _read_text)
+SECRET = Kind("any text", _read_secret)
+FILE = Kind("the path of a file that the proxy can read", _read_text, is_file=True)
+BASE_PATH = Kind("a path such as /lfs, or empty", _read_base_path)
+TOPICS = list_of(
+    "topic names or globs (letters, digits, '.', '_', '-', *, ?, [ and ])", r"[A-Za-z0-9._*?\[\]!-]{1,249}"
+)
+PREFIXES = list_of(
+    "key prefixes such as lfs/default/photos/ (no * and no bucket's name)",
+    r"(?!.*//)(?!(.*/)?\.{1,2}(/|$))[A-Za-z0-9._~!'()=+@-][A-Za-z0-9._~!'()=+@/-]{0,1023}",
+    may_be_empty=True,
+)

@@ -1,0 +1,69 @@
+"""Which settings need one another, and which exclude one another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lfsproxy.errors import SettingError
+from lfsproxy.settings.names import variable
+
+if TYPE_CHECKING:
+    from lfsproxy.settings.table import Settings
+
+
+def check_rules(settings: Settings) -> None:
+    """Raise SettingError, one line, where settings do not fit together."""
+    least = 2 * (settings.s3_part_size + settings.max_passthrough_size)
+    if settings.upload_memory < least:
+        raise SettingError(
+            f"LFS_UPLOAD_MEMORY is {settings.upload_memory}: at least 2 x (LFS_S3_PART_SIZE + "
+            f"LFS_MAX_PASSTHROUGH_SIZE) = {least} is needed"
+        )
+    _check_pairs(settings)
+
+
+def _check_pairs(settings: Settings) -> None:
+    """Settings that need one another."""
+    for name in ("kafka_tls", "kafka_listener_tls", "http_tls"):
+        if bool(getattr(settings, f"{name}_cert")) != bool(getattr(settings, f"{name}_key")):
+            raise SettingError(
+                f"{variable(name)}_CERT and {variable(name)}_KEY need one another: set both or none"
+            )
+    for name in ("kafka_tls_ca", "kafka_tls_cert"):
+        if getattr(settings, name) and not settings.uses_tls:
+            raise SettingError(
+                f"{variable(name)} is {getattr(settings, name)!r}: it needs "
+                "LFS_KAFKA_SECURITY_PROTOCOL SSL or SASL_SSL"
+            )
+    if settings.kafka_listener_tls_client_ca and not settings.kafka_listener_tls_cert:
+        raise SettingError("LFS_KAFKA_LISTENER_TLS_CLIENT_CA needs LFS_KAFKA_LISTENER_TLS_CERT and _KEY")
+    if settings.http_tls_client_ca and not settings.http_tls_cert:
+        raise SettingError("LFS_HTTP_TLS_CLIENT_CA needs LFS_HTTP_TLS_CERT and _KEY")
+    if settings.metrics_tls and not settings.http_tls_cert:
+        raise SettingError("LFS_METRICS_TLS is true: it needs LFS_HTTP_TLS_CERT and _KEY")
+    if settings.kafka_sasl_password and settings.kafka_sasl_password_file:
+        raise SettingError("LFS_KAFKA_SASL_PASSWORD and LFS_KAFKA_SASL_PASSWORD_FILE: set only one of them")
+    if settings.kafka_sasl_mechanism and not settings.uses_sasl:
+        raise SettingError(
+            f"LFS_KAFKA_SASL_MECHANISM is '{settings.kafka_sasl_mechanism}': it needs "
+            "LFS_KAFKA_SECURITY_PROTOCOL SASL_PLAINTEXT or SASL_SSL"
+        )
+    if settings.uses_sasl and settings.kafka_client_identity == "proxy" and not settings.kafka_sasl_mechanism:
+        raise SettingError("LFS_KAFKA_CLIENT_IDENTITY is 'proxy': it needs LFS_KAFKA_SASL_MECHANISM")
+    _check_mechanism(settings, settings.kafka_sasl_mechanism)
+
+
+def _check_mechanism(settings: Settings, mechanism: str) -> None:
+    named = mechanism in {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}
+    if named and not settings.kafka_sasl_username:
+        raise SettingError(f"LFS_KAFKA_SASL_MECHANISM is '{mechanism}': it needs LFS_KAFKA_SASL_USERNAME")
+    has_secret = settings.kafka_sasl_password or settings.kafka_sasl_password_file
+    if (named or mechanism == "OAUTHBEARER") and not has_secret:
+        raise SettingError(
+            f"LFS_KAFKA_SASL_MECHANISM is '{mechanism}': it needs LFS_KAFKA_SASL_PASSWORD or "
+            "LFS_KAFKA_SASL_PASSWORD_FILE"
+        )
+    if mechanism == "AWS_MSK_IAM" and not settings.uses_tls:
+        raise SettingError(
+            "LFS_KAFKA_SASL_MECHANISM is 'AWS_MSK_IAM': it needs LFS_KAFKA_SECURITY_PROTOCOL SASL_SSL"
+        )

@@ -1,0 +1,107 @@
+"""One line for every upload that ended, of both doors and resumable: who, what, where, how it went.
+
+    upload result=ok door=kafka client=app-1 peer=10.0.0.7:51234 topic=photos partition=3 offset=42 key=…
+
+Whoever ends an upload calls ``upload_ended``, which counts it and writes the line. Who sent it is told by
+``sent_by`` or ``SENDER.set`` before the coroutine starts that does the work: a coroutine keeps the context
+that it began in.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import attrs
+from twisted.logger import Logger
+
+from lfsproxy.interfaces import IMetrics
+
+MOST_SHOWN = 1000
+
+_log = Logger()
+
+
+@attrs.frozen
+class Sender:
+    """Who sends: the Kafka client's id or the API key's, the peer's address, the HTTP request's id."""
+
+    client: str = ""
+    peer: str = ""
+    request_id: str = ""
+
+
+NOBODY = Sender()
+SENDER: ContextVar[Sender] = ContextVar("lfsproxy_sender", default=NOBODY)
+"""Who sent what is worked on."""
+
+
+@contextmanager
+def sent_by(sender: Sender) -> Iterator[None]:
+    """What is started meanwhile is this sender's."""
+    token = SENDER.set(sender)
+    try:
+        yield
+    finally:
+        SENDER.reset(token)
+
+
+@attrs.frozen(kw_only=True)
+class UploadEnd:
+    """How an upload ended. ``size`` is the bytes received, ``seconds`` since it began.
+
+    ``door`` is kafka, http or tus; ``result`` as in lfsproxy.interfaces.IMetrics, with ``reason`` where it is
+    not ok. ``partition`` and ``key`` are not known of an upload that ended before it had them, ``offset``
+    only where the broker told it.
+    """
+
+    door: str
+    topic: str
+    partition: int | None = None
+    offset: int | None = None
+    key: str = ""
+    size: int = 0
+    seconds: float = 0.0
+    result: str = "ok"
+    reason: str = ""
+    sender: Sender = attrs.field(factory=SENDER.get)
+
+
+def upload_ended(metrics: IMetrics, end: UploadEnd) -> None:
+    """Count an upload and log it."""
+    metrics.upload(end.door, end.topic, end.result, end.size, end.seconds)
+    log_upload(end)
+
+
+def log_upload(end: UploadEnd) -> None:
+    """Log an upload that is not counted, as it had not begun to store anything."""
+    fields = {
+        "result": end.result,
+        "door": end.door,
+        "client": end.sender.client,
+        "peer": end.sender.peer,
+        "topic": end.topic,
+        "partition": end.partition,
+        "offset": end.offset,
+        "key": end.key,
+        "bytes": end.size,
+        "seconds": round(end.seconds, 3),
+        "request_id": end.sender.request_id,
+        "reason": end.reason,
+    }
+    _log.info("upload {line}", line=as_line(fields), fields={"event": "upload", **fields})
+
+
+def as_line(fields: dict[str, Any]) -> str:
+    """Fields that have a value, as ``name=value`` with spaces between them."""
+    return " ".join(f"{name}={quoted(value)}" for name, value in fields.items() if value not in {None, ""})
+
+
+def quoted(value: object) -> str:
+    """A value on one line, in JSON's quotes where it has blanks, quotes or anything that is not printable."""
+    text = str(value)[:MOST_SHOWN]
+    return text if re.fullmatch(r"[!#-~]+", text) else json.dumps(text)

@@ -1,0 +1,89 @@
+"""The log as twistd writes it: which levels, and what a line of JSON has."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any, cast
+
+from twisted.logger import ILogObserver, Logger, LogLevel
+from twisted.scripts._twistd_unix import ServerOptions
+from twisted.trial.unittest import SynchronousTestCase
+
+from lfsproxy.logfile import json_observer, log_observer
+from lfsproxy.settings import Settings
+
+
+class ObserverTests(SynchronousTestCase):
+    """The observer that twistd is given, with twistd's own options."""
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp()).absolute()
+
+    def written(self, *flags: str, **settings: str) -> list[str]:
+        """The lines after one event of each level."""
+        options = cast(Any, ServerOptions())
+        options.parseOptions(["-n", f"--logfile={self.path}", *flags])
+        observer = log_observer(Settings(**cast(Any, settings)), options)
+        assert observer is not None
+        log = Logger(namespace="n", observer=observer)
+        for level in LogLevel.iterconstants():
+            log.emit(level, "it is {word}", word=level.name)
+        return self.path.read_text().splitlines()
+
+    def test_debug_is_left_out_unless_asked_for(self) -> None:
+        for level, count in (("debug", 5), ("info", 4), ("warn", 3), ("error", 2)):
+            self.path.unlink(missing_ok=True)
+            self.assertEqual(len(self.written(log_level=level)), count)
+
+    def test_text_stays_as_twistd_writes_it(self) -> None:
+        self.assertRegex(self.written(log_level="error")[0], r"^\d{4}-\d\d-\d\dT\S+ \[n#error\] it is error$")
+
+    def test_json_is_one_object_on_each_line(self) -> None:
+        lines = [json.loads(line) for line in self.written(log_format="json")]
+        self.assertEqual([line["level"] for line in lines], ["info", "warn", "error", "critical"])
+        self.assertEqual(list(lines[0]), ["time", "level", "logger", "message"])
+        self.assertEqual((lines[0]["logger"], lines[0]["message"]), ("n", "it is info"))
+        self.assertRegex(lines[0]["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+
+    def test_an_observer_that_twistd_was_told_stays(self) -> None:
+        self.assertIsNone(log_observer(Settings(), {"logger": lambda: None}))
+
+    def test_syslog_keeps_its_format(self) -> None:
+        observer = log_observer(
+            Settings(log_format="json"), {"syslog": True, "prefix": "x", "nodaemon": True}
+        )
+        self.assertTrue(ILogObserver.providedBy(observer))
+
+
+class JsonTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.file = io.StringIO()
+        self.log = Logger(namespace="n", observer=json_observer(self.file))
+
+    @property
+    def line(self) -> dict[str, Any]:
+        (line,) = self.file.getvalue().splitlines()
+        return cast(dict[str, Any], json.loads(line))
+
+    def test_fields_are_beside_the_message(self) -> None:
+        self.log.info(
+            "upload {line}", line="result=ok", fields={"event": "upload", "result": "ok", "offset": 7}
+        )
+        self.assertEqual(
+            {name: self.line[name] for name in ("message", "event", "result", "offset")},
+            {"message": "upload result=ok", "event": "upload", "result": "ok", "offset": 7},
+        )
+
+    def test_a_failure_has_its_traceback(self) -> None:
+        try:
+            raise ValueError("no such thing")
+        except ValueError:
+            self.log.failure("it failed")
+        self.assertEqual((self.line["level"], self.line["message"]), ("critical", "it failed"))
+        self.assertIn("ValueError: no such thing", self.line["error"])
+
+    def test_nothing_breaks_a_line(self) -> None:
+        self.log.info("{text}", text="a\nb\u2028c\udc80")
+        self.assertEqual(self.line["message"], "a\nb\u2028c\udc80")
