@@ -14,7 +14,6 @@ from importlib.metadata import version
 from typing import Any, cast
 
 import twisted
-from OpenSSL import SSL
 from prometheus_client import disable_created_metrics
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred, succeed
@@ -45,7 +44,7 @@ from lfsproxy.s3.credentials import ChainCredentials
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.s3.store import S3Store
 from lfsproxy.settings import Address, LoadedSettings, Settings, misspelt_variables
-from lfsproxy.tls import ServerTls
+from lfsproxy.tls import ClientTls, ServerTls
 from lfsproxy.web.https import over_tls
 from lfsproxy.web.site import make_site
 
@@ -265,7 +264,7 @@ def make_service(reactor: Any, loaded: LoadedSettings, environment: Mapping[str,
     disable_created_metrics()  # type: ignore[no-untyped-call]  # of prometheus_client
     settings = loaded.settings
     metrics = PrometheusMetrics(version("lfsproxy"))
-    store = _make_store(reactor, settings, metrics, environment.get("AWS_CA_BUNDLE"))
+    store = _make_store(reactor, settings, metrics, _s3_tls(settings, environment))
     publisher = kafka_publisher(reactor, settings) if settings.has_identity else NoPublisher()
     log = kafka_log(reactor, settings) if settings.has_identity else NoLog()
     closers = (publisher.stop, log.stop, store.close)
@@ -275,22 +274,30 @@ def make_service(reactor: Any, loaded: LoadedSettings, environment: Mapping[str,
 
 
 def _make_store(
-    reactor: Any, settings: Settings, metrics: PrometheusMetrics, ca_bundle: str | None
+    reactor: Any, settings: Settings, metrics: PrometheusMetrics, tls: ClientTls
 ) -> S3Store:
-    try:
-        return S3Store(
-            reactor,
-            S3Location(
-                settings.s3_bucket, settings.s3_region, settings.s3_endpoint or None, settings.s3_path_style
-            ),
-            ChainCredentials(reactor),
-            metrics,
-            part_size=settings.s3_part_size,
-            concurrency=settings.s3_concurrency,
-            retry_timeout=settings.s3_retry_timeout,
-            upload_memory=settings.upload_memory,
-            checksums=settings.s3_checksum != "none",
-            ca_bundle=ca_bundle or None,
-        )
-    except (OSError, SSL.Error) as error:
-        raise SettingError(f"AWS_CA_BUNDLE is '{ca_bundle}': it cannot be read ({error})") from None
+    return S3Store(
+        reactor,
+        S3Location(
+            settings.s3_bucket, settings.s3_region, settings.s3_endpoint or None, settings.s3_path_style
+        ),
+        ChainCredentials(reactor),
+        metrics,
+        part_size=settings.s3_part_size,
+        concurrency=settings.s3_concurrency,
+        retry_timeout=settings.s3_retry_timeout,
+        upload_memory=settings.upload_memory,
+        checksums=settings.s3_checksum != "none",
+        tls=tls,
+    )
+
+
+def _s3_tls(settings: Settings, environment: Mapping[str, str]) -> ClientTls:
+    """Which S3 servers are trusted: by LFS_S3_CA, else AWS_CA_BUNDLE. Raises SettingError."""
+    bundle = environment.get("AWS_CA_BUNDLE", "")
+    if settings.s3_ca or not bundle:
+        tls = ClientTls("LFS_S3", settings.s3_ca)
+    else:
+        tls = ClientTls("LFS_S3", bundle, ca_setting="AWS_CA_BUNDLE")
+    tls.check()
+    return tls

@@ -322,7 +322,7 @@ class Cluster:
 
     def _drop(self, connections: Connections) -> None:
         if self._connections is connections:
-            self._log.warn(
+            self._log.debug(
                 "Kafka has not answered for {seconds:.0f} s: starting again from the bootstrap addresses",
                 seconds=self._reactor.seconds() - self._answered_at,
             )

@@ -22,7 +22,7 @@ from zope.interface import implementer
 from lfsproxy.broker.cluster import Cluster
 from lfsproxy.broker.config import DELIVERY_SECONDS, METADATA_SECONDS
 from lfsproxy.broker.logs import forward_kafka_logs
-from lfsproxy.broker.outcome import failed
+from lfsproxy.broker.outcome import describe, failed
 from lfsproxy.broker.producer import Record, WatchedProducer
 from lfsproxy.broker.producers import Producers
 from lfsproxy.broker.scan import find_value
@@ -101,7 +101,7 @@ class KafkaPublisher:
         try:
             found = await self._threads.run(self._find, wanted, first)
         except kafka_errors.KafkaError as error:
-            raise BrokerUnavailable(f"looking into {topic}, partition {partition} failed: {error}") from None
+            raise BrokerUnavailable(f"looking into {topic}, partition {partition} failed: {describe(error)}") from None
         return None if found is None else Published(topic, partition, *found)
 
     async def check(self) -> None:
@@ -184,7 +184,7 @@ class KafkaPublisher:
         try:
             found = await self._threads.run(self._find, record, first)
         except kafka_errors.KafkaError as error:
-            raise OutcomeUnknown(f"Kafka gave no offset, and looking for it failed: {error}") from None
+            raise OutcomeUnknown(f"Kafka gave no offset, and looking for it failed: {describe(error)}") from None
         if found is None:
             raise OutcomeUnknown("Kafka gave no offset, and the record was not found")
         return found

@@ -22,6 +22,7 @@ from urllib3.response import BaseHTTPResponse
 from lfsproxy.envelope import Envelope
 from lfsproxy.errors import BlobMissing, BlobTruncated, LfsError, StoreRefused, StoreUnavailable
 from lfsproxy.s3.signing import S3Location, sign
+from lfsproxy.words import error_text
 
 TRIES = 5
 FIRST_PAUSE = 0.2
@@ -60,7 +61,7 @@ class Transport:
         try:
             frozen = self.credentials().get_frozen_credentials()
         except (BotoCoreError, ClientError) as error:
-            raise StoreRefused(f"no S3 credentials can be had: {error}") from error
+            raise StoreRefused(f"no S3 credentials can be had: {error_text(error)}") from error
         signed = sign(location, frozen, "GET", envelope.s3_key, headers=headers)
         url = urlsplit(signed.url)
         # Straight to the host's pool: the manager would resolve "." and ".." in the path, which was signed.
@@ -162,7 +163,7 @@ class BlobBytes:
         """Wait before the next try, or raise StoreUnavailable after the last."""
         self._failures += 1
         if self._failures >= TRIES:
-            raise StoreUnavailable(f"the blob {self._name} cannot be read: {error}") from error
+            raise StoreUnavailable(f"the blob {self._name} cannot be read: {error_text(error)}") from error
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._failures - 1))
         self._transport.sleep(longest * self._transport.rng.uniform(0.5, 1.0))
 

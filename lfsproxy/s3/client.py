@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from lfsproxy.checksums import Buffer
 from lfsproxy.errors import StoreRefused, StoreUnavailable
 from lfsproxy.interfaces import IMetrics
+from lfsproxy.s3 import explain
 from lfsproxy.s3.answers import Answer, UnreadableAnswer, children, parse_xml, text_of
 from lfsproxy.s3.credentials import CredentialSource
 from lfsproxy.s3.exchange import Exchanges, Trouble
@@ -28,6 +29,7 @@ COMPLETE_SECONDS = 600.0
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 3.0
 STALE_TRIES = 4
+_ANY = range(300, 600)
 
 
 class S3Unavailable(StoreUnavailable):
@@ -95,6 +97,8 @@ class S3Client:
         self._metrics = metrics
         self._patience = patience
         self._conditional = True
+        self._is_s3 = False
+        self._has_answered = False
 
     async def put_object(
         self, key: str, headers: Mapping[str, str], body: Sequence[Buffer], crc: int | None
@@ -196,16 +200,27 @@ class S3Client:
         """DeleteObject. A key that is not there counts as deleted."""
         answer = await self.request("delete_object", "DELETE", key, accept={404}, patience=patience)
         if answer.code == "NoSuchBucket":
-            raise self._refusal("delete_object", answer)
+            raise self._refusal("delete_object", answer, key)
 
     async def head_bucket(self, patience: float | None = None) -> None:
         """HeadBucket: whether the bucket is there and the credentials reach it."""
-        answer = await self.request("head_bucket", "HEAD", accept={403, 404}, patience=patience)
-        bucket = self.location.bucket
-        if answer.status == 404:
-            raise StoreRefused(f"the bucket {bucket} does not exist (LFS_S3_BUCKET)")
-        if answer.status == 403:
-            raise StoreRefused(f"S3 does not let these credentials use the bucket {bucket}")
+        answer = await self.request("head_bucket", "HEAD", accept=_ANY, patience=patience)
+        if answer.is_error or not (self._is_s3 or explain.speaks_s3(answer)):
+            # An answer to HEAD has no body: neither S3's own words, nor what tells another web server.
+            listed = await self.request(
+                "list_objects",
+                "GET",
+                query={"list-type": "2", "max-keys": "1"},
+                accept=_ANY,
+                patience=patience,
+            )
+            if listed.is_error:
+                answer = listed
+            elif not explain.speaks_s3(listed):
+                raise StoreRefused(explain.not_s3(self.location, listed))
+        if answer.is_error:
+            raise StoreRefused(explain.refused(self.location, answer))
+        self._is_s3 = True
 
     def count_retry(self, operation: str) -> None:
         """Count a request that a caller of ours sends again."""
@@ -289,17 +304,18 @@ class S3Client:
                 result = "store_error" if answer.is_error and answer.status not in accept else "ok"
             except Trouble as trouble:
                 result = "store_error"
-                why, since = str(trouble), trouble.since
+                why, since = self._why(trouble), trouble.since
                 doubtful = doubtful or trouble.sent
                 if trouble.stale and stale < STALE_TRIES:
                     stale += 1
                     continue
             else:
-                why, since = str(answer), self._clock.seconds()
+                self._has_answered = True
+                why, since = explain.refused(self.location, answer), self._clock.seconds()
                 if not answer.is_retriable:
                     answer = attrs.evolve(answer, attempts=attempts, doubtful=doubtful)
                     if answer.is_error and answer.status not in accept:
-                        raise self._refusal(operation, answer)
+                        raise self._refusal(operation, answer, key)
                     return answer
                 doubtful = doubtful or answer.is_doubtful
             finally:
@@ -308,14 +324,24 @@ class S3Client:
             tried = attempts - stale
             delay = self._random() * min(LONGEST_DELAY, FIRST_DELAY * 2**tried)
             if self._clock.seconds() + delay >= deadline:
-                place = "/".join(part for part in (self.location.bucket, key) if part)
-                raise S3Unavailable(f"{operation} of {place} failed {attempts} times: {why}", doubtful)
+                raise S3Unavailable(f"{why} ({self._done(operation, key)})", doubtful)
             self._metrics.s3_retry(operation)
             if delay:
                 await deferLater(self._clock, delay)
 
-    def _refusal(self, operation: str, answer: Answer) -> S3Refused:
-        return S3Refused(f"{operation} in {self.location.bucket}: {answer}", answer.doubtful)
+    def _why(self, trouble: Trouble) -> str:
+        if not trouble.causes:
+            return explain.silent(self.location)
+        return explain.no_answer(self.location, trouble.causes, self._has_answered)
+
+    def _done(self, operation: str, key: str) -> str:
+        """What was asked, and of what."""
+        place = "/".join(part for part in (self.location.bucket, key) if part)
+        return f"{operation.replace('_', ' ')} {place}"
+
+    def _refusal(self, operation: str, answer: Answer, key: str) -> S3Refused:
+        said = explain.refused(self.location, answer)
+        return S3Refused(f"{said} ({self._done(operation, key)})", answer.doubtful)
 
 
 def _required(answer: Answer, name: str) -> str:

@@ -23,8 +23,10 @@ from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from lfsproxy.errors import LfsError, StoreRefused, StoreUnavailable
+from lfsproxy.words import error_text
 
 REFRESH_BEFORE = 120
 """Seconds before the end of their life from which credentials are no longer used without a refresh."""
@@ -78,7 +80,7 @@ class ChainCredentials:
             refreshed = self._refreshed()
             if source.refresh_needed(REFRESH_BEFORE):
                 return await refreshed
-            refreshed.addErrback(lambda failure: self._log.warn("{error}", error=failure.value))
+            refreshed.addErrback(lambda failure: self._log.warn("{error}", error=error_text(failure.value)))
         return self._frozen
 
     def _refreshed(self) -> Deferred[ReadOnlyCredentials]:
@@ -103,9 +105,9 @@ class ChainCredentials:
                 )
             frozen = source.get_frozen_credentials()
         except _TRANSIENT as error:
-            return StoreUnavailable(f"S3 credentials cannot be had: {error}")
+            return StoreUnavailable(f"S3 credentials cannot be had: {error_text(error)}")
         except (BotoCoreError, ClientError) as error:
-            return StoreRefused(f"S3 credentials cannot be had: {error}")
+            return StoreRefused(f"S3 credentials cannot be had: {error_text(error)}")
         self._source = source
         return frozen
 
@@ -121,4 +123,5 @@ class ChainCredentials:
             elif isinstance(result, LfsError):
                 waiter.errback(result)
             else:
-                waiter.errback(StoreUnavailable(f"S3 credentials cannot be had: {result}"))
+                why = error_text(result.value) if isinstance(result, Failure) else "nothing was found"
+                waiter.errback(StoreUnavailable(f"S3 credentials cannot be had: {why}"))

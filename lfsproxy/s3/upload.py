@@ -29,6 +29,7 @@ from lfsproxy.s3.cleanup import Cleanup, Leftover
 from lfsproxy.s3.client import S3Client, S3Refused, S3Unavailable, composite_crc, encode_crc
 from lfsproxy.s3.digest import INLINE_BYTES
 from lfsproxy.s3.parts import Gate, PartSender
+from lfsproxy.words import error_text
 
 FORM = "application/x-www-form-urlencoded"
 MAX_PARTS = 10_000
@@ -210,7 +211,7 @@ class S3Upload:
         """The first failure is the upload's; nothing in flight is of use any more."""
         if self.state in (State.GATHERING, State.SEALED):
             if not isinstance(error, (LfsError, CancelledError)):
-                self._log.error("an upload of {key} failed: {error!r}", key=self._key, error=error)
+                self._log.error("an upload of {key} failed: {error}", key=self._key, error=error_text(error))
             self.state = State.FAILED
             self._error = error
             self._forget()
