@@ -273,9 +273,7 @@ def make_service(reactor: Any, loaded: LoadedSettings, environment: Mapping[str,
     )
 
 
-def _make_store(
-    reactor: Any, settings: Settings, metrics: PrometheusMetrics, tls: ClientTls
-) -> S3Store:
+def _make_store(reactor: Any, settings: Settings, metrics: PrometheusMetrics, tls: ClientTls) -> S3Store:
     return S3Store(
         reactor,
         S3Location(

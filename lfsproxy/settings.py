@@ -179,7 +179,9 @@ class Settings:
     s3_endpoint: str = _setting("", _url, "URL of an S3-compatible store. Empty: AWS.")
     s3_path_style: bool = _setting("false", _flag, "Put the bucket in the path, not in the host name.")
     s3_ca: str = _setting(
-        "", _text, "PEM file of the authorities that sign S3's certificate. Empty: AWS_CA_BUNDLE, or the system's."
+        "",
+        _text,
+        "PEM file of the authorities that sign S3's certificate. Empty: AWS_CA_BUNDLE, or the system's.",
     )
     kafka_brokers: tuple[Address, ...] = _setting(
         "localhost:9092", _addresses, "Bootstrap addresses of the Kafka cluster, with commas between them."

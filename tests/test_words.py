@@ -23,7 +23,10 @@ from lfsproxy.words import error_text, is_notation
 
 class ErrorTextTests(SynchronousTestCase):
     def test_what_is_a_sentence_stays(self) -> None:
-        self.assertEqual(error_text(StoreRefused("the bucket 'x' is away (LFS_S3_BUCKET)")), "the bucket 'x' is away (LFS_S3_BUCKET)")
+        self.assertEqual(
+            error_text(StoreRefused("the bucket 'x' is away (LFS_S3_BUCKET)")),
+            "the bucket 'x' is away (LFS_S3_BUCKET)",
+        )
 
     def test_an_error_without_text_is_its_class_in_words(self) -> None:
         self.assertEqual(error_text(CancelledError()), "cancelled")
@@ -54,14 +57,18 @@ class ErrorTextTests(SynchronousTestCase):
 
     def test_the_system_s_words(self) -> None:
         self.assertEqual(error_text(ConnectionRefusedError(111, "Connection refused")), "Connection refused")
-        self.assertEqual(error_text(socket.gaierror(-2, "Name or service not known")), "Name or service not known")
+        self.assertEqual(
+            error_text(socket.gaierror(-2, "Name or service not known")), "Name or service not known"
+        )
 
     def test_urllib3_s_pools_are_not_named(self) -> None:
         pool = urllib3.PoolManager(retries=False, timeout=2)
         with socket.socket() as one:
             one.bind(("127.0.0.1", 0))
             port = one.getsockname()[1]
-        error = self.assertRaises(urllib3.exceptions.HTTPError, pool.request, "GET", f"http://127.0.0.1:{port}/")
+        error = self.assertRaises(
+            urllib3.exceptions.HTTPError, pool.request, "GET", f"http://127.0.0.1:{port}/"
+        )
         self.assertEqual(error_text(error), "Failed to establish a new connection: Connection refused")
         error = self.assertRaises(urllib3.exceptions.HTTPError, pool.request, "GET", "http://nobody.invalid/")
         self.assertNotIn("HTTPConnection", error_text(error))

@@ -101,7 +101,9 @@ class KafkaPublisher:
         try:
             found = await self._threads.run(self._find, wanted, first)
         except kafka_errors.KafkaError as error:
-            raise BrokerUnavailable(f"looking into {topic}, partition {partition} failed: {describe(error)}") from None
+            raise BrokerUnavailable(
+                f"looking into {topic}, partition {partition} failed: {describe(error)}"
+            ) from None
         return None if found is None else Published(topic, partition, *found)
 
     async def check(self) -> None:
@@ -184,7 +186,9 @@ class KafkaPublisher:
         try:
             found = await self._threads.run(self._find, record, first)
         except kafka_errors.KafkaError as error:
-            raise OutcomeUnknown(f"Kafka gave no offset, and looking for it failed: {describe(error)}") from None
+            raise OutcomeUnknown(
+                f"Kafka gave no offset, and looking for it failed: {describe(error)}"
+            ) from None
         if found is None:
             raise OutcomeUnknown("Kafka gave no offset, and the record was not found")
         return found

@@ -167,7 +167,9 @@ class Round:
             finally:
                 producer.close(timeout=5)
         except KafkaError as error:
-            raise RoundFailed(f"The proxy's Kafka port did not take the record: {error_text(error)}.") from error
+            raise RoundFailed(
+                f"The proxy's Kafka port did not take the record: {error_text(error)}."
+            ) from error
         place = (large.partition, large.offset)
         self._digests[place] = hashlib.sha256(value).hexdigest()
         return place, (plain.partition, plain.offset)
@@ -210,7 +212,9 @@ class Round:
             finally:
                 consumer.close()
         except KafkaError as error:
-            raise RoundFailed(f"Kafka at {self._servers.brokers} could not be read: {error_text(error)}.") from error
+            raise RoundFailed(
+                f"Kafka at {self._servers.brokers} could not be read: {error_text(error)}."
+            ) from error
         raise RoundFailed(f"There is no record at partition {partition}, offset {offset} of {TOPIC}.")
 
     def _read_back(self, place: tuple[int, int], value: bytes) -> None:

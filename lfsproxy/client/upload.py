@@ -141,7 +141,9 @@ class Uploader:
             if sent.failure is not None:
                 raise sent.failure from None
             if not sent.begun:
-                raise ProxyUnavailable(f"the proxy at {self.url} cannot be reached: {error_text(error)}") from error
+                raise ProxyUnavailable(
+                    f"the proxy at {self.url} cannot be reached: {error_text(error)}"
+                ) from error
             if not sent.whole:
                 raise ProxyUnavailable(
                     f"the connection to {self.url} was lost before the end of the upload: {error_text(error)}"
@@ -239,7 +241,9 @@ def _published(answer: bytes, checksum: Checksum) -> Published:
         envelope = parse_envelope(json.dumps(fields["envelope"]).encode())
         place = {name: fields[name] for name in ("topic", "partition", "offset", "timestamp")}
     except (ValueError, TypeError, KeyError) as error:
-        raise OutcomeUnknown(f"the proxy's answer to the upload is not understood: {error_text(error)}") from error
+        raise OutcomeUnknown(
+            f"the proxy's answer to the upload is not understood: {error_text(error)}"
+        ) from error
     if envelope is None:
         raise OutcomeUnknown("the proxy's answer to the upload has no envelope")
     if isinstance(checksum, AllChecksums):

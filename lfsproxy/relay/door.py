@@ -36,6 +36,7 @@ from lfsproxy.relay.upstream import BrokerStream, Upstream
 from lfsproxy.settings import Address, Settings
 from lfsproxy.tls import ServerTls, tls_trouble
 from lfsproxy.wire.frames import RequestFrames
+from lfsproxy.words import error_text
 
 CONNECT_SECONDS = 10.0
 METADATA_SECONDS = 30.0
@@ -128,6 +129,7 @@ class RelayService(Service):
         self._known = False
         self._has_bound = False
         self._trouble = ""
+        self._told_controllers: set[Address] = set()
         directory = BrokerDirectory(cast(IReactorTCP, reactor), settings, self._node_factory)
         self._upstream = Upstream(cast(IReactorTCP, reactor), settings)
         self._context = RelayContext(
@@ -276,10 +278,15 @@ class RelayService(Service):
     # Where brokers are
 
     def _bootstrap_targets(self) -> Sequence[Address]:
-        """Each of LFS_KAFKA_BROKERS comes first in turn; where none answers, a broker that is known may."""
+        """Each of LFS_KAFKA_BROKERS comes first in turn; where none answers, a broker that is known may.
+
+        A controller among them is asked last: no client can be served by it.
+        """
+        controllers = self._upstream.controllers
         brokers = self._settings.kafka_brokers
         self._next_bootstrap = (self._next_bootstrap + 1) % len(brokers)
         named = [*brokers[self._next_bootstrap :], *brokers[: self._next_bootstrap]]
+        named.sort(key=lambda each: each in controllers)
         return [*named, *(each for each in self._context.directory.addresses if each not in named)]
 
     def _node_factory(self, node: int) -> ServerFactory[Any]:
@@ -305,9 +312,10 @@ class RelayService(Service):
         try:
             named = await self._upstream.fetch_brokers(self._bootstrap_targets())
         except (LfsError, ConnectionGone, OSError) as error:
-            self._set_known(False, f"no broker's metadata: {error or 'the connection was closed'}")
+            self._set_known(False, error_text(error))
             self._asks.interval = METADATA_RETRY_SECONDS
             return
+        self._warn_of_controllers()
         directory = self._context.directory
         directory.follow(named)
         unreachable = directory.unreachable(named)
@@ -319,6 +327,15 @@ class RelayService(Service):
         self._has_bound = True
         self._set_known(True, "")
         self._asks.interval = METADATA_SECONDS
+
+    def _warn_of_controllers(self) -> None:
+        for address in self._upstream.controllers - self._told_controllers:
+            self._log.warn(
+                "{address} in LFS_KAFKA_BROKERS is a Kafka controller, not a broker: it is not used; name "
+                "only brokers there",
+                address=address,
+            )
+        self._told_controllers = set(self._upstream.controllers)
 
     def _set_known(self, known: bool, trouble: str) -> None:
         if known and not self._known:

@@ -29,7 +29,9 @@ from lfsproxy.trust import UntrustedServer
 from lfsproxy.words import error_text, is_notation
 
 _NO_TLS = ("wrong version number", "packet length too long", "record layer failure", "unknown protocol")
-_PLAIN_HTTP = re.compile(rb"HTTP request (to an|was sent to) HTTPS|speaking plain HTTP to an SSL", re.IGNORECASE)
+_PLAIN_HTTP = re.compile(
+    rb"HTTP request (to an|was sent to) HTTPS|speaking plain HTTP to an SSL", re.IGNORECASE
+)
 _TLS_ALERT = b"\x15\x03"
 _MOST_SKEW = 60.0
 
@@ -55,16 +57,20 @@ def no_answer(location: S3Location, causes: Sequence[BaseException], known: bool
 
 def silent(location: S3Location) -> str:
     """No byte has moved for too long."""
-    return f"{endpoint_of(location)} does not answer in time: the server hangs, or something drops its packets"
+    return (
+        f"{endpoint_of(location)} does not answer in time: the server hangs, or something drops its packets"
+    )
 
 
 def refused(location: S3Location, answer: Answer) -> str:
     """What an error answer says, and what to do about it."""
     if answer.status == 400 and _PLAIN_HTTP.search(answer.body):
         return f"{endpoint_of(location)} is an https port that was sent http{_other_scheme(location)}"
-    if not speaks_s3(answer):
+    if not speaks_s3(answer) and not answer.is_retriable:
         return not_s3(location, answer)
-    said = ": ".join(part for part in (answer.code, answer.message.rstrip(".")) if part and not is_notation(part))
+    said = ": ".join(
+        part for part in (answer.code, answer.message.rstrip(".")) if part and not is_notation(part)
+    )
     hint = _way_out(location, answer)
     return f"{endpoint_of(location)} answered {answer.status}{' ' if said else ''}{said}{'; ' if hint else ''}{hint}"
 
@@ -102,7 +108,9 @@ def _known_cause(location: S3Location, cause: BaseException) -> str:
         return f"does not speak TLS at that port{_other_scheme(location)}"
     if isinstance(cause, SSL.Error):
         return f"cannot be used with TLS: {error_text(cause)}"
-    if isinstance(cause, ParseError) and any(_TLS_ALERT in each for each in cause.args if isinstance(each, bytes)):
+    if isinstance(cause, ParseError) and any(
+        _TLS_ALERT in each for each in cause.args if isinstance(each, bytes)
+    ):
         return f"is an https port that was sent http{_other_scheme(location)}"
     if isinstance(cause, ParseError):
         return "does not answer in HTTP: something else listens at that port"

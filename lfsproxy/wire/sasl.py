@@ -122,7 +122,9 @@ class _Checked:
         try:
             self._client.receive(auth_bytes)
         except Exception as error:
-            raise SignInRefused(f"the broker's {self._mechanism} answer is not right: {error_text(error)}") from None
+            raise SignInRefused(
+                f"the broker's {self._mechanism} answer is not right: {error_text(error)}"
+            ) from None
 
     def is_done(self) -> bool:
         return self._client.is_done()

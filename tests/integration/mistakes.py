@@ -228,9 +228,7 @@ def _kafka_mistakes(servers: SecuredKafka, web: int) -> list[Mistake]:
     kafka: KafkaServer = servers.kafka
 
     def brokers(name: str, address: str, protocol: str = "PLAINTEXT", **more: str) -> Mistake:
-        return Mistake(
-            name, {"LFS_KAFKA_BROKERS": address, "LFS_KAFKA_SECURITY_PROTOCOL": protocol, **more}
-        )
+        return Mistake(name, {"LFS_KAFKA_BROKERS": address, "LFS_KAFKA_SECURITY_PROTOCOL": protocol, **more})
 
     ca = {"LFS_KAFKA_TLS_CA": str(servers.authority.file)}
     plain = {

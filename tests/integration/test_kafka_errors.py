@@ -250,7 +250,7 @@ class StoreTroubleTests(FaultTestCase):
 
     async def test_an_s3_server_that_is_down_or_frozen_is_a_storage_error(self) -> None:
         await in_thread(self.s3.pause)
-        await self.check_clients(56, "no progress for 1 s")
+        await self.check_clients(56, "does not answer in time")
         await in_thread(self.s3.resume)
         await self.assert_nothing_left(self.topic)
         await in_thread(self.s3.kill)

@@ -98,7 +98,7 @@ class RetryTests(FakeS3TestCase):
         self.clock.pump([1.0] * 4)
         self.assertNoResult(result)
         self.clock.pump([1.0] * 2)
-        with self.assertRaisesRegex(StoreUnavailable, "no progress for 5 s"):
+        with self.assertRaisesRegex(StoreUnavailable, "does not answer in time"):
             await result
 
     async def test_a_server_that_stops_reading_is_trouble(self) -> None:
@@ -166,7 +166,7 @@ class RetryTests(FakeS3TestCase):
 
     async def test_a_missing_bucket_is_named(self) -> None:
         self.fake.fault("head_bucket", Refuse(404))
-        with self.assertRaisesRegex(StoreRefused, "bucket kafscale does not exist"):
+        with self.assertRaisesRegex(StoreRefused, "there is no bucket kafscale"):
             await self.s3.check()
 
     async def test_a_bucket_that_is_not_ours_is_named(self) -> None:
