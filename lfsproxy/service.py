@@ -12,6 +12,7 @@ import platform
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import twisted
 from prometheus_client import disable_created_metrics
@@ -37,10 +38,11 @@ from lfsproxy.interfaces import (
 )
 from lfsproxy.listening import listen
 from lfsproxy.metrics import MetricsSite, PrometheusMetrics
-from lfsproxy.readiness import Readiness
+from lfsproxy.readiness import KnownTrouble, Readiness
 from lfsproxy.relay import RelayService
 from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.s3.credentials import ChainCredentials
+from lfsproxy.s3.proxies import ignored_proxy
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.s3.store import S3Store
 from lfsproxy.settings import Address, LoadedSettings, Settings, misspelt_variables
@@ -76,6 +78,7 @@ class LfsProxy(Service):
         *,
         log: IRecordLog,
         source: IBlobSource,
+        trouble: KnownTrouble | None = None,
     ) -> None:
         settings = loaded.settings
         self.reactor = reactor
@@ -97,7 +100,7 @@ class LfsProxy(Service):
             default_algorithm=settings.checksum_algo,
             max_size=settings.max_upload_size,
         )
-        self.relay = RelayService(reactor, settings, claims, self.budget, metrics)
+        self.relay = RelayService(reactor, settings, claims, self.budget, metrics, trouble)
         self.readiness = Readiness(
             reactor, {"S3": store.check, "Kafka": self._check_kafka}, notes=self.relay.notes()
         )
@@ -257,7 +260,8 @@ def _number(port: IListeningPort | None) -> int:
 def make_service(reactor: Any, loaded: LoadedSettings, environment: Mapping[str, str]) -> LfsProxy:
     """The proxy that the settings describe. Nothing is bound or asked before it starts.
 
-    ``environment`` is looked at for AWS_CA_BUNDLE and for misspelt variables. Raises SettingError.
+    ``environment`` is looked at for AWS_CA_BUNDLE, for misspelt variables and for HTTP proxies. Raises
+    SettingError.
     """
     for name, meant in misspelt_variables(environment).items():
         _log.warn("{name} is set, but there is no such setting; is {meant} meant?", name=name, meant=meant)
@@ -265,11 +269,29 @@ def make_service(reactor: Any, loaded: LoadedSettings, environment: Mapping[str,
     settings = loaded.settings
     metrics = PrometheusMetrics(version("lfsproxy"))
     store = _make_store(reactor, settings, metrics, _s3_tls(settings, environment))
-    publisher = kafka_publisher(reactor, settings) if settings.has_identity else NoPublisher()
-    log = kafka_log(reactor, settings) if settings.has_identity else NoLog()
+    unused = ignored_proxy(store.location, environment)
+    if unused is not None:
+        _log.warn(
+            "{name} is set, but S3 is asked directly: LFS Proxy uses no HTTP proxy (NO_PROXY={host} ends this "
+            "warning)",
+            name=unused,
+            host=urlsplit(store.location.url()).hostname,
+        )
+    trouble = KnownTrouble()
+    publisher = kafka_publisher(reactor, settings, trouble) if settings.has_identity else NoPublisher()
+    log = kafka_log(reactor, settings, trouble) if settings.has_identity else NoLog()
     closers = (publisher.stop, log.stop, store.close)
     return LfsProxy(
-        reactor, loaded, store, publisher, metrics, closers, store.resumable(), log=log, source=store.source()
+        reactor,
+        loaded,
+        store,
+        publisher,
+        metrics,
+        closers,
+        store.resumable(),
+        log=log,
+        source=store.source(),
+        trouble=trouble,
     )
 
 

@@ -30,6 +30,7 @@ from lfsproxy.broker.signing import Identity
 from lfsproxy.broker.threads import Threads
 from lfsproxy.errors import BadRequest, BrokerUnavailable, Draining, LfsError, OutcomeUnknown
 from lfsproxy.interfaces import Header, IEnvelopePublisher, Published
+from lfsproxy.readiness import KnownTrouble
 from lfsproxy.settings import Settings
 
 PUBLISH_SECONDS = METADATA_SECONDS + DELIVERY_SECONDS + 5.0
@@ -219,12 +220,14 @@ def check_headers(headers: Sequence[Header]) -> None:
             raise BadRequest(f"the header {name.decode()} has no value")
 
 
-def kafka_publisher(reactor: IReactorTime, settings: Settings) -> KafkaPublisher:
+def kafka_publisher(
+    reactor: IReactorTime, settings: Settings, trouble: KnownTrouble | None = None
+) -> KafkaPublisher:
     """A publisher for the cluster that the settings name. Connects on first use, and never blocks."""
     forward_kafka_logs()
     threads = Threads(reactor)
     identity = Identity(settings)
-    cluster = Cluster(reactor, settings, threads.run, identity)
+    cluster = Cluster(reactor, settings, threads.run, identity, trouble=trouble)
     producers = Producers(
         reactor, settings, cluster, threads, lambda arguments: WatchedProducer(arguments, identity)
     )

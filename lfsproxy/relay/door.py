@@ -28,6 +28,7 @@ from lfsproxy.errors import BrokerUnavailable, LfsError
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.listening import listen
 from lfsproxy.peers import CHECK_SECONDS
+from lfsproxy.readiness import KnownTrouble
 from lfsproxy.relay.brokers import BrokerDirectory
 from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.session import Session
@@ -58,6 +59,10 @@ class _ClientFactory(ServerFactory[Any]):
         self._door = door
         self._targets = targets
         self._make = _TlsClientStream if tls else _ClientStream
+
+    def logPrefix(self) -> str:
+        """What Twisted calls the port."""
+        return "the Kafka port"
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         return self._make(self._door, self._targets)
@@ -107,7 +112,8 @@ class RelayService(Service):
     """The relay as a Twisted service.
 
     Call ``open`` before the service starts; it raises SettingError where the bootstrap port cannot be bound.
-    ``check`` raises BrokerUnavailable until the cluster's brokers are known and their ports are open.
+    ``check`` raises BrokerUnavailable until the cluster's brokers are known and their ports are open; why they
+    are not is in ``trouble`` for others to tell.
     """
 
     _log = Logger()
@@ -119,8 +125,10 @@ class RelayService(Service):
         claims: ClaimCheck,
         budget: MemoryBudget,
         metrics: IMetrics,
+        trouble: KnownTrouble | None = None,
     ) -> None:
         self.reactor = reactor
+        self._trouble = trouble or KnownTrouble()
         self.handshakes: set[FrameStream] = set()
         self._settings = settings
         self._port: IListeningPort | None = None
@@ -128,7 +136,6 @@ class RelayService(Service):
         self._next_bootstrap = 0
         self._known = False
         self._has_bound = False
-        self._trouble = ""
         self._told_controllers: set[Address] = set()
         directory = BrokerDirectory(cast(IReactorTCP, reactor), settings, self._node_factory)
         self._upstream = Upstream(cast(IReactorTCP, reactor), settings)
@@ -203,10 +210,10 @@ class RelayService(Service):
         if not self._settings.has_identity:
             await self._upstream.ping(self._bootstrap_targets())
             return
-        if self._asking is not None and not (self._known or self._trouble):
+        if self._asking is not None and not (self._known or self._trouble.text):
             await uncancelled(self._asking)
         if not self._known:
-            raise BrokerUnavailable(self._trouble or "the brokers were not asked yet")
+            raise BrokerUnavailable(self._trouble.text or "the brokers were not asked yet")
 
     def stop_listening(self) -> Deferred[Any]:
         """Take no new connections."""
@@ -340,4 +347,4 @@ class RelayService(Service):
     def _set_known(self, known: bool, trouble: str) -> None:
         if known and not self._known:
             self._log.info("the brokers' addresses are known")
-        self._known, self._trouble = known, trouble
+        self._known, self._trouble.text = known, trouble

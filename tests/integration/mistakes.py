@@ -34,7 +34,7 @@ from tests.integration.wrong_servers import closed_port, other_web_server, s3_th
 LFSPROXY = Path(sys.executable).parent / "lfsproxy"
 KNOWN_SECONDS = 25.0
 AT_ONCE = 5
-_UNKNOWN = ("is being asked", "was not asked yet")
+_UNKNOWN = ("has not answered yet", "were not asked yet")
 _INHERITED = re.compile(r"LFS_|AWS_|.*_PROXY$", re.IGNORECASE)
 
 
