@@ -26,7 +26,7 @@ MOST_SAID = 10
 
 @attrs.define
 class KnownTrouble:
-    """What is wrong with Kafka, from who has found it for who only sees that nobody answers; "" for nothing."""
+    """What is wrong with Kafka, from who has found it for who only sees that nobody answers. Empty: nothing."""
 
     text: str = ""
 
@@ -37,7 +37,8 @@ class Readiness:
     ``checks`` is name (S3, Kafka) to how to ask.
 
     A check that raises, or does not answer within ANSWER_SECONDS, is a problem until it answers again; so is
-    one that was not answered yet, which ``first_answers`` waits for. Each change is logged, each problem once until there is none.
+    one that was not answered yet, which ``first_answers`` waits for. Each change is logged, each problem once
+    until there is none.
 
     ``notes`` are what operators should know of a process that is ready all the same.
     """

@@ -272,8 +272,8 @@ def make_service(reactor: Any, loaded: LoadedSettings, environment: Mapping[str,
     unused = ignored_proxy(store.location, environment)
     if unused is not None:
         _log.warn(
-            "{name} is set, but S3 is asked directly: LFS Proxy uses no HTTP proxy (NO_PROXY={host} ends this "
-            "warning)",
+            "{name} is set, but S3 is asked directly: LFS Proxy uses no HTTP proxy (NO_PROXY={host} "
+            "ends this warning)",
             name=unused,
             host=urlsplit(store.location.url()).hostname,
         )

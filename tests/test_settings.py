@@ -40,6 +40,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "s3_region": ("eu-west-1", "eu-west-1"),
     "s3_endpoint": ("http://localhost:9000/", "http://localhost:9000"),
     "s3_path_style": ("true", True),
+    "s3_ca": ("/etc/s3-ca.pem", "/etc/s3-ca.pem"),
     "kafka_brokers": ("a:1, [::1]:2", (Address("a", 1), Address("::1", 2))),
     "http_addr": ("127.0.0.1:1", Address("127.0.0.1", 1)),
     "metrics_addr": ("[::1]:2", Address("::1", 2)),

@@ -131,9 +131,7 @@ def _check(answer: Any, place: str, topic: str, offset: int) -> None:
         raise NoSuchRecord(f"{place} is not committed yet: it may be part of a transaction that is open")
 
 
-def kafka_log(
-    reactor: IReactorTime, settings: Settings, trouble: KnownTrouble | None = None
-) -> KafkaLog:
+def kafka_log(reactor: IReactorTime, settings: Settings, trouble: KnownTrouble | None = None) -> KafkaLog:
     """A log of the cluster that the settings name. Connects on first use, and never blocks."""
     forward_kafka_logs()
     threads = Threads(reactor)

@@ -77,7 +77,7 @@ def failed(answers: Sequence[int | None], error: BaseException, topic: str) -> L
 
 
 def describe(error: BaseException) -> str:
-    """One line about an error of kafka-python: what the broker calls it, if it is the broker's, and its text."""
+    """One line about an error of kafka-python: its text, behind the broker's own name for it."""
     if not isinstance(error, kafka_errors.BrokerResponseError):
         return error_text(error)
     text = "; ".join(str(part) for part in error.args if part) or error.description or ""

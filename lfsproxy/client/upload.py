@@ -149,7 +149,8 @@ class Uploader:
                     f"the connection to {self.url} was lost before the end of the upload: {error_text(error)}"
                 ) from error
             raise OutcomeUnknown(
-                f"the upload to {self.url} failed, and it is not known whether it was published: {error_text(error)}"
+                f"the upload to {self.url} failed, and it is not known whether it was published: "
+                f"{error_text(error)}"
             ) from error
         if answer.status != 201:
             raise error_of(answer.status, answer.data)

@@ -112,8 +112,8 @@ class RelayService(Service):
     """The relay as a Twisted service.
 
     Call ``open`` before the service starts; it raises SettingError where the bootstrap port cannot be bound.
-    ``check`` raises BrokerUnavailable until the cluster's brokers are known and their ports are open; why they
-    are not is in ``trouble`` for others to tell.
+    ``check`` raises BrokerUnavailable until the cluster's brokers are known and their ports are open; why
+    they are not is in ``trouble`` for others to tell.
     """
 
     _log = Logger()

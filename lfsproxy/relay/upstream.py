@@ -168,10 +168,10 @@ class Upstream:
             return f"{named} is a Kafka controller, not a broker: name only brokers in LFS_KAFKA_BROKERS"
         if apis and not self._settings.uses_sasl:
             protocol = self._settings.kafka_security_protocol
+            signed_in = "SASL_SSL" if self._settings.uses_tls else "SASL_PLAINTEXT"
             return (
-                f"{named} closes the connection when it is asked without a sign-in: if that port is for SASL, "
-                f"set LFS_KAFKA_SECURITY_PROTOCOL=SASL_{'SSL' if self._settings.uses_tls else 'PLAINTEXT'} "
-                f"(it is {protocol})"
+                f"{named} closes the connection when it is asked without a sign-in: if that port is for "
+                f"SASL, set LFS_KAFKA_SECURITY_PROTOCOL={signed_in} (it is {protocol})"
             )
         return self._gone(stream, "when asked for metadata")
 

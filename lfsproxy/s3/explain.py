@@ -1,4 +1,4 @@
-"""What S3's trouble is, in a sentence: the endpoint with its setting, the cause, and the way out if it is known.
+"""What S3's trouble is, in a sentence: the endpoint with its setting, the cause, and the way out if known.
 
 Two kinds: no answer (a connection that failed), and an answer that is an error, be it S3's or another
 server's. Error codes: "Error responses" in the Amazon S3 API reference.
@@ -68,19 +68,20 @@ def refused(location: S3Location, answer: Answer) -> str:
         return f"{endpoint_of(location)} is an https port that was sent http{_other_scheme(location)}"
     if not speaks_s3(answer) and not answer.is_retriable:
         return not_s3(location, answer)
-    said = ": ".join(
-        part for part in (answer.code, answer.message.rstrip(".")) if part and not is_notation(part)
-    )
+    words = (answer.code, answer.message.rstrip("."))
+    said = ": ".join(part for part in words if part and not is_notation(part))
+    status = f"{answer.status} {said}".rstrip()
     hint = _way_out(location, answer)
-    return f"{endpoint_of(location)} answered {answer.status}{' ' if said else ''}{said}{'; ' if hint else ''}{hint}"
+    return f"{endpoint_of(location)} answered {status}{'; ' if hint else ''}{hint}"
 
 
 def not_s3(location: S3Location, answer: Answer) -> str:
     """An answer that is no S3 server's."""
     what = [answer.headers.get("content-type", "").partition(";")[0], answer.headers.get("server", "")]
     shown = ", ".join(part for part in what if part and part.isprintable())
+    status = f"{answer.status} ({shown})" if shown else str(answer.status)
     return (
-        f"{endpoint_of(location)} answered {answer.status}{' (' if shown else ''}{shown}{')' if shown else ''}, "
+        f"{endpoint_of(location)} answered {status}, "
         "but not as an S3 server does: is another web server, or a proxy, at that address?"
     )
 

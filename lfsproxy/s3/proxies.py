@@ -1,4 +1,4 @@
-"""HTTP_PROXY and HTTPS_PROXY: S3 is asked directly all the same. Where one of them would matter, that is said."""
+"""HTTP_PROXY and HTTPS_PROXY: S3 is asked directly all the same. Where it matters, that is said."""
 
 from __future__ import annotations
 

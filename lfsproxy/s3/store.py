@@ -35,7 +35,8 @@ CHECK_SECONDS = 5.0
 class S3Store:
     """Sizes in bytes, times in seconds. ``upload_memory`` is the whole process's (LFS_UPLOAD_MEMORY).
 
-    ``tls`` says which servers are trusted: the system's authorities unless given, as ``clock`` is the reactor.
+    ``tls`` says which servers are trusted, those of the system's authorities unless given; ``clock`` is the
+    reactor unless given.
     """
 
     reactor: ReactorBase

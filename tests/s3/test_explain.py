@@ -1,4 +1,4 @@
-"""What is said when S3 is not what the settings say: each time the whole sentence, from a server that is so."""
+"""What is said when S3 is not what the settings say: the whole sentence, from a server that is so."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ class NoAnswerTests(ExplainTestCase):
         location = S3Location(BUCKET, endpoint="http://nobody.invalid")
         self.assertEqual(
             await self.said("", location=location),
-            f"http://nobody.invalid {WHERE} cannot be reached: the host {BUCKET}.nobody.invalid is not known; "
-            f"LFS_S3_PATH_STYLE=true asks for the bucket in the path instead (head bucket {BUCKET})",
+            f"http://nobody.invalid {WHERE} cannot be reached: the host {BUCKET}.nobody.invalid is not "
+            f"known; LFS_S3_PATH_STYLE=true asks for the bucket in the path instead (head bucket {BUCKET})",
         )
 
     async def test_https_to_a_plain_port(self) -> None:
@@ -117,7 +117,8 @@ class NoAnswerTests(ExplainTestCase):
         url = f"http://127.0.0.1:{self.listen(serves(lambda _: b'220 mail.example ESMTP' + bytes([13, 10])))}"
         self.assertEqual(
             await self.said(url),
-            f"{url} {WHERE} does not answer in HTTP: something else listens at that port (head bucket {BUCKET})",
+            f"{url} {WHERE} does not answer in HTTP: something else listens at that port "
+            f"(head bucket {BUCKET})",
         )
 
     async def test_a_port_that_only_closes(self) -> None:
@@ -207,8 +208,8 @@ class AnswerTests(ExplainTestCase):
             answer = http(status, b"<html></html>", Content_Type="text/html; charset=utf-8", Server="nginx")
             self.assertEqual(
                 await self.answered(answer),
-                f"{status} (text/html, nginx), but not as an S3 server does: is another web server, or a proxy, "
-                "at that address?",
+                f"{status} (text/html, nginx), but not as an S3 server does: is another web server, or a "
+                "proxy, at that address?",
             )
 
     async def test_no_such_bucket(self) -> None:
@@ -221,15 +222,15 @@ class AnswerTests(ExplainTestCase):
     async def test_access_denied(self) -> None:
         self.assertEqual(
             await self.answered(http(403, error("AccessDenied", "Access Denied."))),
-            "403 AccessDenied: Access Denied; let these credentials list, read, write and delete in the bucket "
-            + BUCKET,
+            "403 AccessDenied: Access Denied; let these credentials list, read, write and delete in the "
+            f"bucket {BUCKET}",
         )
 
     async def test_wrong_keys(self) -> None:
         self.assertEqual(
             await self.answered(http(403, error("InvalidAccessKeyId", "There is no such key."))),
-            "403 InvalidAccessKeyId: There is no such key; check AWS_ACCESS_KEY_ID, or whichever credentials are "
-            "found",
+            "403 InvalidAccessKeyId: There is no such key; check AWS_ACCESS_KEY_ID, or whichever "
+            "credentials are found",
         )
         self.assertEqual(
             await self.answered(http(403, error("SignatureDoesNotMatch", "It does not match."))),
@@ -251,8 +252,8 @@ class AnswerTests(ExplainTestCase):
             date = formatdate(time.time() + hours * 3600, usegmt=True)
             self.assertEqual(
                 await self.answered(http(403, body, Date=date)),
-                f"403 RequestTimeTooSkewed: The difference is too large; this machine's clock is {words} S3's: "
-                "set the clock (NTP)",
+                f"403 RequestTimeTooSkewed: The difference is too large; this machine's clock is {words} "
+                "S3's: set the clock (NTP)",
             )
 
     async def test_session_credentials_that_are_over(self) -> None:
