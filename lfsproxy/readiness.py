@@ -26,7 +26,7 @@ MOST_SAID = 10
 
 @attrs.define
 class KnownTrouble:
-    """What is wrong with Kafka, from who has found it for who only sees that nobody answers. Empty: nothing."""
+    """What is wrong with Kafka, from who has found it, for who only sees silence; empty: nothing."""
 
     text: str = ""
 

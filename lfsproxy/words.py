@@ -15,11 +15,13 @@ _OWNER = re.compile(r"^[A-Za-z]+\([^()]*\): ")
 _ERRNO = re.compile(r"\[Errno -?\d+\] ")
 
 
-def error_text(error: BaseException) -> str:
+def error_text(error: BaseException | None) -> str:
     """What went wrong, in words. ``str(error)`` where that is a sentence; else what is behind it."""
+    if error is None:
+        return "no reason is known"
     wrapped = getattr(error, "reasons", None)
     if isinstance(wrapped, list) and wrapped:
-        return "; ".join(dict.fromkeys(error_text(getattr(each, "value", each)) for each in wrapped))
+        return "; ".join(dict.fromkeys(error_text(each.value) for each in wrapped))
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {error.verify_message}"
     reason = getattr(error, "reason", None) if isinstance(error, ssl.SSLError) else None

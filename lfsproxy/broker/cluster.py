@@ -320,12 +320,14 @@ class Cluster:
             self._drop(question.connections)
         if failure.check(kafka_errors.KafkaError):
             error = not_sent(failure.value, "")
+        elif failure.check(SignInRefused):
+            error = failure.value
         elif failure.check(TimeoutError):
             error = BrokerUnavailable(f"Kafka did not answer within {METADATA_SECONDS:g} s")
         else:
             return failure
-        if type(error) is BrokerUnavailable and self._trouble.text:
-            error = BrokerUnavailable(f"Kafka is unavailable, nothing was sent: {self._trouble.text}")
+        if isinstance(error, BrokerUnavailable) and self._trouble.text:
+            error = type(error)(f"Kafka is unavailable, nothing was sent: {self._trouble.text}")
         raise error from None
 
     def _drop(self, connections: Connections) -> None:

@@ -90,6 +90,8 @@ def _said(error: BaseException) -> str:
     """What an error of kafka-python says, without its class's name."""
     name = type(error).__name__
     text = "; ".join(str(part) for part in error.args if part).removeprefix(f"{name}: ")
+    if not text and isinstance(error, kafka_errors.BrokerResponseError):
+        return str(error.description or error.message)
     return text if text and not is_notation(text) else error_text(error)
 
 

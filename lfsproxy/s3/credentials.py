@@ -80,8 +80,11 @@ class ChainCredentials:
             refreshed = self._refreshed()
             if source.refresh_needed(REFRESH_BEFORE):
                 return await refreshed
-            refreshed.addErrback(lambda failure: self._log.warn("{error}", error=error_text(failure.value)))
+            refreshed.addErrback(self._not_refreshed)
         return self._frozen
+
+    def _not_refreshed(self, failure: Failure) -> None:
+        self._log.warn("{error}", error=error_text(failure.value))
 
     def _refreshed(self) -> Deferred[ReadOnlyCredentials]:
         """Fires when the refresh that runs, or is started here, is done."""

@@ -32,9 +32,9 @@ class Fixed(Protocol):
         transport.loseConnection()
 
 
-def serves(answer: Callable[[bytes], bytes]) -> Factory:
+def serves(answer: Callable[[bytes], bytes]) -> Factory[Any]:
     """A server of such answers."""
-    factory = Factory.forProtocol(Fixed)
+    factory: Factory[Any] = Factory.forProtocol(Fixed)
     factory.noisy = False
     cast(Any, factory).answer = answer
     return factory
@@ -56,7 +56,7 @@ def error(code: str, message: str = "no", more: str = "") -> bytes:
 class ExplainTestCase(FakeS3TestCase):
     timeout = 20
 
-    def listen(self, factory: Factory) -> int:
+    def listen(self, factory: Factory[Any]) -> int:
         port = cast(Any, reactor).listenTCP(0, factory, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         return cast(int, port.getHost().port)
