@@ -10,7 +10,9 @@ import re
 import ssl
 from collections.abc import Iterator
 
-_NOTATION = re.compile(r"\('[^']*',|\[\(|\bb['\"]|<class|Traceback|Error\(|object at 0x|\w\(\w+=|<\w+[ .\[]")
+_NOTATION = re.compile(
+    r"\('[^']*',|\[\(|\['|\bb['\"]|<class|Traceback|Error\(|object at 0x|\w\(\w+=|<\w+[ .\[]"
+)
 _OWNER = re.compile(r"^[A-Za-z]+\([^()]*\): ")
 _ERRNO = re.compile(r"\[Errno -?\d+\] ")
 

@@ -28,12 +28,12 @@ class HandlerTests(SynchronousTestCase):
 
     def test_what_is_tried_again_is_for_programmers(self) -> None:
         (event,) = self.said(
-            ("%s: Connection lost: %s", ("<KafkaConnection object at 0x7f>", "x"), None, 0.0)
+            ("%s: Connection lost: %s", ("<KafkaConnection object at 0x7f>", "x"), None, 1000.0)
         )
         self.assertEqual(event["log_level"], LogLevel.debug)
 
     def test_what_it_did_not_foresee_is_a_warning_in_words(self) -> None:
-        events = self.said(("IO loop crashed (client_id=%s)", ("lfsproxy",), KeyError(b"x"), 0.0))
+        events = self.said(("IO loop crashed (client_id=%s)", ("lfsproxy",), KeyError(b"x"), 1000.0))
         (warning,) = [event for event in events if event["log_level"] == LogLevel.warn]
         self.assertEqual(
             formatEvent(warning), "the Kafka client library failed in an unforeseen way (kafka.net): key"

@@ -33,7 +33,8 @@ class RefusedTests(TroubleTestCase):
         )
 
     def test_others_can_tell_it_too_until_it_is_over(self) -> None:
-        self.assertEqual(self.relay._trouble.text, self.problem())
+        problem = self.problem()
+        self.assertEqual(self.relay._trouble.text, problem)
         self.cluster.reachable = True
         self.pass_seconds(2)
         self.assertEqual(self.relay._trouble.text, "")
@@ -59,8 +60,8 @@ class SignInWantedTests(TroubleTestCase):
     def test_a_port_for_sasl(self) -> None:
         self.assertEqual(
             self.problem(),
-            f"{NAMED} closes the connection when it is asked without a sign-in: if that port is for SASL, set "
-            "LFS_KAFKA_SECURITY_PROTOCOL=SASL_PLAINTEXT (it is PLAINTEXT)",
+            f"{NAMED} closes the connection when it is asked without a sign-in: if that port is for SASL, "
+            "set LFS_KAFKA_SECURITY_PROTOCOL=SASL_PLAINTEXT (it is PLAINTEXT)",
         )
 
 
