@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Iterator
 
 _NOTATION = re.compile(
-    r"\('[^']*',|\[\(|\['|\bb['\"]|<class|Traceback|Error\(|object at 0x|\w\(\w+=|<\w+[ .\[]"
+    r"\('[^']*',|\[\(|\['|\bb['\"]|<class|Traceback|Error\(|object at 0x|_ssl\.c:|\w\(\w+=|<\w+[ .\[]"
 )
 _OWNER = re.compile(r"^[A-Za-z]+\([^()]*\): ")
 _ERRNO = re.compile(r"\[Errno -?\d+\] ")

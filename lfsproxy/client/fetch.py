@@ -157,13 +157,18 @@ class BlobBytes:
             return StoreUnavailable(
                 f"the blob {self._name} cannot be read on after {self._position} bytes: {said}"
             )
-        return StoreRefused(f"the store refuses to give the blob {self._name}: {said}")
+        endpoint = self._transport.location.named
+        return StoreRefused(f"the store refuses to give the blob {self._name}: {said} from {endpoint}")
 
     def _pause(self, error: Exception) -> None:
         """Wait before the next try, or raise StoreUnavailable after the last."""
         self._failures += 1
         if self._failures >= TRIES:
-            raise StoreUnavailable(f"the blob {self._name} cannot be read: {error_text(error)}") from error
+            why = error_text(error)
+            if "certificate verify failed" in why:
+                why += "; LFS_S3_CA or AWS_CA_BUNDLE names the file of authorities to trust"
+            endpoint = self._transport.location.named
+            raise StoreUnavailable(f"the blob {self._name} cannot be read from {endpoint}: {why}") from error
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._failures - 1))
         self._transport.sleep(longest * self._transport.rng.uniform(0.5, 1.0))
 

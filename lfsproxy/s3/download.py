@@ -159,7 +159,7 @@ class S3Download:
         """Wait before the body is taken up again, or raise when that has been tried for long enough."""
         self.close()
         if self._clock.seconds() - self._progress >= self._patience:
-            endpoint = explain.endpoint_of(self._client.location)
+            endpoint = self._client.location.named
             raise StoreUnavailable(
                 f"the blob {self._name} cannot be read on at {self._position} from {endpoint}: {why}"
             )

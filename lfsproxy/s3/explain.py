@@ -36,43 +36,34 @@ _TLS_ALERT = b"\x15\x03"
 _MOST_SKEW = 60.0
 
 
-def endpoint_of(location: S3Location) -> str:
-    """The endpoint, and the setting that it comes from."""
-    if location.endpoint:
-        return f"{location.endpoint} (LFS_S3_ENDPOINT)"
-    return f"{_base(location)} (AWS, as LFS_S3_ENDPOINT is not set)"
-
-
 def no_answer(location: S3Location, causes: Sequence[BaseException], known: bool) -> str:
     """Why there was no answer. ``known``: the server has answered before, so that its port is right."""
     for cause in causes:
         said = _known_cause(location, cause)
         if said:
-            return f"{endpoint_of(location)} {said}"
+            return f"{location.named} {said}"
     if not known and any(isinstance(cause, ConnectionClosed) for cause in causes):
-        return f"{endpoint_of(location)} closed the connection without an answer{_other_scheme(location)}"
+        return f"{location.named} closed the connection without an answer{_other_scheme(location)}"
     why = "; ".join(dict.fromkeys(error_text(cause) for cause in causes))
-    return f"{endpoint_of(location)} gave no answer: {why}"
+    return f"{location.named} gave no answer: {why}"
 
 
 def silent(location: S3Location) -> str:
     """No byte has moved for too long."""
-    return (
-        f"{endpoint_of(location)} does not answer in time: the server hangs, or something drops its packets"
-    )
+    return f"{location.named} does not answer in time: the server hangs, or something drops its packets"
 
 
 def refused(location: S3Location, answer: Answer) -> str:
     """What an error answer says, and what to do about it."""
     if answer.status == 400 and _PLAIN_HTTP.search(answer.body):
-        return f"{endpoint_of(location)} is an https port that was sent http{_other_scheme(location)}"
+        return f"{location.named} is an https port that was sent http{_other_scheme(location)}"
     if not speaks_s3(answer) and not answer.is_retriable:
         return not_s3(location, answer)
     words = (answer.code, answer.message.rstrip("."))
     said = ": ".join(part for part in words if part and not is_notation(part))
     status = f"{answer.status} {said}".rstrip()
     hint = _way_out(location, answer)
-    return f"{endpoint_of(location)} answered {status}{'; ' if hint else ''}{hint}"
+    return f"{location.named} answered {status}{'; ' if hint else ''}{hint}"
 
 
 def not_s3(location: S3Location, answer: Answer) -> str:
@@ -81,7 +72,7 @@ def not_s3(location: S3Location, answer: Answer) -> str:
     shown = ", ".join(part for part in what if part and part.isprintable())
     status = f"{answer.status} ({shown})" if shown else str(answer.status)
     return (
-        f"{endpoint_of(location)} answered {status}, "
+        f"{location.named} answered {status}, "
         "but not as an S3 server does: is another web server, or a proxy, at that address?"
     )
 

@@ -13,7 +13,6 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from lfsproxy.errors import LfsError, StoreRefused
-from lfsproxy.s3.explain import endpoint_of
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.tls import ClientTls, ServerTls
 from tests.certificates import Authority
@@ -271,7 +270,7 @@ class AnswerTests(ExplainTestCase):
 
     def test_aws_is_named_where_there_is_no_endpoint(self) -> None:
         self.assertEqual(
-            endpoint_of(S3Location(BUCKET, "eu-west-1")),
+            S3Location(BUCKET, "eu-west-1").named,
             "https://s3.eu-west-1.amazonaws.com (AWS, as LFS_S3_ENDPOINT is not set)",
         )
 
