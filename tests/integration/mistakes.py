@@ -181,16 +181,30 @@ def mistakes(servers: SecuredKafka) -> Iterator[list[Mistake]]:
             hours=2,
         )
         denied = s3_that_refuses("AccessDenied", "Access Denied")
-        for each in (web, misnamed, skewed, denied):
+        # Not every store looks at the region.
+        elsewhere = s3_that_refuses(
+            "AuthorizationHeaderMalformed",
+            "The authorization header is malformed; the region is wrong; expecting 'eu-west-1'.",
+            status=400,
+            headers={"x-amz-bucket-region": "eu-west-1"},
+        )
+        wrong = (web, misnamed, skewed, denied, elsewhere)
+        for each in wrong:
             ending.callback(each.close)
         yield [
-            *_s3_mistakes(servers, https, web.port, misnamed.port, skewed.port, denied.port),
+            *_s3_mistakes(servers, https, *(each.port for each in wrong)),
             *_kafka_mistakes(servers, web.port),
         ]
 
 
 def _s3_mistakes(
-    servers: SecuredKafka, https: S3Server, web: int, misnamed: int, skewed: int, denied: int
+    servers: SecuredKafka,
+    https: S3Server,
+    web: int,
+    misnamed: int,
+    skewed: int,
+    denied: int,
+    elsewhere: int,
 ) -> list[Mistake]:
     s3 = servers.stack.s3
 
@@ -216,7 +230,7 @@ def _s3_mistakes(
         endpoint("the S3 endpoint is another web server", f"http://localhost:{web}"),
         endpoint("this machine's clock is wrong", f"http://localhost:{skewed}"),
         endpoint("the S3 user may not use the bucket", f"http://localhost:{denied}"),
-        Mistake("wrong region", {"LFS_S3_REGION": "eu-west-1"}),
+        endpoint("wrong region", f"http://localhost:{elsewhere}"),
         Mistake("unknown S3 access key", {"AWS_ACCESS_KEY_ID": "nobody"}),
         Mistake("wrong S3 secret key", {"AWS_SECRET_ACCESS_KEY": "wrong-secret"}),
         Mistake("no S3 credentials", {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}),
@@ -263,9 +277,13 @@ def _kafka_mistakes(servers: SecuredKafka, web: int) -> list[Mistake]:
 
 
 def table(said: Sequence[Said]) -> str:
-    """A Markdown table: the mistake, and what /readyz says of it."""
-    rows = [f"| {one.mistake.name} | {'<br>'.join(one.problems)} |" for one in said]
+    """A Markdown table: the mistake, and what /readyz says of it, with the usual ports."""
+    rows = [f"| {one.mistake.name} | {_usual_ports('<br>'.join(one.problems))} |" for one in said]
     return "\n".join(["| mistake | `/readyz` |", "|---|---|", *rows])
+
+
+def _usual_ports(text: str) -> str:
+    return re.sub(r"\blocalhost:\d+", "localhost:9000", re.sub(r"\b127\.0\.0\.1:\d+", "127.0.0.1:9092", text))
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ NOTATION = (
 
 SAYS = {
     "https to a plain http port": r"does not speak TLS at that port; if it is plain http, set LFS_S3_",
-    "http to an https port": r"is an https port that was sent http; if it is https, set LFS_S3_",
+    "http to an https port": r"; if it is https, set LFS_S3_ENDPOINT=https:",
     "S3 certificate of a private authority": r"certificate into the PEM file that LFS_S3_CA names",
     "S3 certificate without the endpoint's name": r"certificate is for other\.example, not for localhost",
     "nothing listens at the S3 endpoint": r"\(LFS_S3_ENDPOINT\) cannot be reached: connection refused",
@@ -36,7 +36,7 @@ SAYS = {
     "the S3 endpoint is another web server": r"404 \(text/html, nginx\), but not as an S3 server does",
     "this machine's clock is wrong": r"this machine's clock is 120 minutes behind S3's: set the clock",
     "the S3 user may not use the bucket": r"AccessDenied: Access Denied; let these credentials",
-    "wrong region": r"set LFS_S3_REGION=us-east-1 \(it is eu-west-1\)",
+    "wrong region": r"set LFS_S3_REGION=eu-west-1 \(it is us-east-1\)",
     "unknown S3 access key": r"InvalidAccessKeyId: .*; check AWS_ACCESS_KEY_ID",
     "wrong S3 secret key": r"SignatureDoesNotMatch: .*; check AWS_SECRET_ACCESS_KEY",
     "no S3 credentials": r"no S3 credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
