@@ -106,9 +106,13 @@ class S3Client:
         """PutObject, never over an existing object. 409 and 412 come back as answers."""
         if crc is not None:
             headers = {**headers, "x-amz-checksum-crc32c": encode_crc(crc)}
-        return await self._conditionally(
+        answer = await self._conditionally(
             "put_object", "PUT", key, headers=headers, body=body, accept={409, 412}
         )
+        if not answer.is_error and "etag" not in answer.headers:
+            # Any web server may say 200 to a PUT; only a store gives an ETag.
+            raise S3Refused(explain.not_s3(self.location, answer), doubtful=True)
+        return answer
 
     async def create_multipart_upload(self, key: str, headers: Mapping[str, str]) -> tuple[str, bool]:
         """CreateMultipartUpload: the upload's id, and whether an earlier try may have made another."""
@@ -121,7 +125,7 @@ class S3Client:
         answer = await self.request(
             "create_multipart_upload", "POST", key, query={"uploads": ""}, headers=headers
         )
-        return _required(answer, "UploadId"), answer.doubtful
+        return self._required(answer, "UploadId"), answer.doubtful
 
     async def upload_part(
         self, key: str, upload_id: str, number: int, body: Sequence[Buffer], crc: int | None
@@ -137,7 +141,7 @@ class S3Client:
         )
         etag = answer.headers.get("etag")
         if not etag:
-            raise S3Refused("S3 gave no ETag for a part")
+            raise S3Refused(f"{self.location.named} gave no ETag for a part")
         return Part(number, etag, crc)
 
     async def complete_multipart_upload(self, key: str, upload_id: str, parts: Sequence[Part]) -> Answer:
@@ -173,7 +177,9 @@ class S3Client:
         try:
             root = parse_xml(answer.body)
         except UnreadableAnswer as error:
-            raise StoreRefused(f"S3's list of uploads cannot be read: {error}") from error
+            raise StoreRefused(
+                f"{self.location.named} gave a list of uploads that cannot be read: {error}"
+            ) from error
         return [text_of(u, "UploadId") for u in children(root, "Upload") if text_of(u, "Key") == key]
 
     async def head_object(self, key: str) -> Answer | None:
@@ -329,6 +335,15 @@ class S3Client:
             if delay:
                 await deferLater(self._clock, delay)
 
+    def _required(self, answer: Answer, name: str) -> str:
+        try:
+            text = text_of(parse_xml(answer.body), name)
+        except UnreadableAnswer:
+            text = ""
+        if not text:
+            raise StoreRefused(explain.not_s3(self.location, answer))
+        return text
+
     def _why(self, trouble: Trouble) -> str:
         if not trouble.causes:
             return explain.silent(self.location)
@@ -342,16 +357,6 @@ class S3Client:
     def _refusal(self, operation: str, answer: Answer, key: str) -> S3Refused:
         said = explain.refused(self.location, answer)
         return S3Refused(f"{said} ({self._done(operation, key)})", answer.doubtful)
-
-
-def _required(answer: Answer, name: str) -> str:
-    try:
-        text = text_of(parse_xml(answer.body), name)
-    except UnreadableAnswer as error:
-        raise StoreRefused(f"S3's answer cannot be read: {error}") from error
-    if not text:
-        raise StoreRefused(f"S3's answer has no {name}")
-    return text
 
 
 def _complete_xml(parts: Sequence[Part]) -> bytes:

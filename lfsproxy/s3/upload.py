@@ -24,6 +24,7 @@ from lfsproxy.checksums import Buffer, Checksum
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, is_media_type
 from lfsproxy.errors import LfsError, TooLarge
 from lfsproxy.interfaces import IBlobUpload, IPartMemory, StoredBlob
+from lfsproxy.s3 import explain
 from lfsproxy.s3.answers import Answer
 from lfsproxy.s3.cleanup import Cleanup, Leftover
 from lfsproxy.s3.client import S3Client, S3Refused, S3Unavailable, composite_crc, encode_crc
@@ -276,10 +277,12 @@ class S3Upload:
             if head is not None and is_same(head, self._received, checksum):
                 return
         if answer.status == 412:
-            raise S3Refused(f"there is another object at {self._client.location.bucket}/{self._key}")
+            place = f"{self._client.location.bucket}/{self._key} of {self._client.location.named}"
+            raise S3Refused(f"there is another object at {place}")
         if answer.status == 409 or answer.code == "NoSuchUpload":
             raise S3Unavailable(f"the upload to {self._key} has to be sent again: {answer}", answer.doubtful)
-        raise S3Refused(f"the upload to {self._key} failed: {answer}", answer.doubtful)
+        said = explain.refused(self._client.location, answer)
+        raise S3Refused(f"the upload to {self._key} failed: {said}", answer.doubtful)
 
     async def _abort(self) -> None:
         self._forget()

@@ -284,3 +284,14 @@ class UploadTests(FakeS3TestCase):
             r"AccessDenied; let these .* in the bucket kafscale \(delete object kafscale/a/key\)$",
         ):
             await self.s3.delete("a/key")
+
+    async def test_a_web_server_that_takes_any_put_is_no_store(self) -> None:
+        port = cast(Any, reactor).listenTCP(0, serves(http(200, b"thanks")), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        url = f"http://127.0.0.1:{port.getHost().port}"
+        await self.s3.close()
+        self.use_store(location=S3Location(BUCKET, endpoint=url, path_style=True))
+        with self.assertRaisesRegex(StoreRefused, f"^{url} .* answered 200, but not as an S3 server does"):
+            await self.s3._client.put_object("key", {}, [b"data"], None)
+        with self.assertRaisesRegex(StoreRefused, f"^{url} .* answered 200, but not as an S3 server does"):
+            await self.s3._client.create_multipart_upload("key", {})
