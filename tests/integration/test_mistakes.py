@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
@@ -59,6 +60,12 @@ SAYS = {
 
 class MistakeTests(TestCase):
     timeout = 900
+
+    def test_the_docs_show_what_is_said(self) -> None:
+        page = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
+        for mistake, words in SAYS.items():
+            (row,) = [line for line in page.read_text().splitlines() if line.startswith(f"| {mistake} |")]
+            self.assertRegex(row, words)
 
     async def test_every_mistake_is_said_in_words_with_its_way_out_and_once(self) -> None:
         servers = await secured()
