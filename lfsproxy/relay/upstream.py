@@ -139,7 +139,7 @@ class Upstream:
                 raise
             except BrokerUnavailable as error:
                 troubles.append(str(error))
-        raise BrokerUnavailable("; ".join(troubles) or "no broker's address is known")
+        raise BrokerUnavailable(_all_of(troubles) or "no broker's address is known")
 
     async def _brokers_by(self, address: Address) -> dict[int, tuple[str, int]]:
         stream, _ = await self._open_signed_in(address)
@@ -194,7 +194,7 @@ class Upstream:
                 raise
             except BrokerUnavailable as error:
                 troubles.append(str(error))
-        raise BrokerUnavailable("; ".join(troubles) or "the broker's address is not known")
+        raise BrokerUnavailable(_all_of(troubles) or "the broker's address is not known")
 
     async def _open(self, address: Address) -> BrokerStream:
         host = address.host or "localhost"
@@ -376,6 +376,11 @@ class Upstream:
         """Key derivation takes a while, and some mechanisms ask other services."""
         reactor = cast(Any, self._reactor)
         return deferToThreadPool(reactor, reactor.getThreadPool(), call, *args)
+
+
+def _all_of(troubles: Sequence[str]) -> str:
+    """In an order of its own: whose turn it is first changes, and would look like other trouble."""
+    return "; ".join(sorted(troubles))
 
 
 def _unreached(error: Exception) -> str:

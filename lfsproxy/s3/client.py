@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import attrs
 from crc32c import crc32c
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -20,7 +21,7 @@ from lfsproxy.interfaces import IMetrics
 from lfsproxy.s3 import explain
 from lfsproxy.s3.answers import Answer, UnreadableAnswer, children, parse_xml, text_of
 from lfsproxy.s3.credentials import CredentialSource
-from lfsproxy.s3.exchange import Exchanges, Trouble
+from lfsproxy.s3.exchange import GIVEN_UP, Exchanges, Trouble
 from lfsproxy.s3.signing import S3Location, sign
 
 COMPLETE_SECONDS = 600.0
@@ -333,7 +334,10 @@ class S3Client:
                 raise S3Unavailable(f"{why} ({self._done(operation, key)})", doubtful)
             self._metrics.s3_retry(operation)
             if delay:
-                await deferLater(self._clock, delay)
+                try:
+                    await deferLater(self._clock, delay)
+                except CancelledError:
+                    raise CancelledError(GIVEN_UP) from None
 
     def _required(self, answer: Answer, name: str) -> str:
         try:

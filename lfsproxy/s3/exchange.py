@@ -30,6 +30,9 @@ from lfsproxy.words import error_text
 
 _T = TypeVar("_T")
 
+GIVEN_UP = "the request to S3 was given up"
+"""What is said of a request that was cancelled: Twisted's own error says nothing."""
+
 
 @attrs.define
 class Trouble(Exception):
@@ -161,7 +164,7 @@ class Exchanges:
     def _trouble(error: Exception, watch: StallWatch, sent: bool) -> Exception:
         """What to raise where there is no answer."""
         if watch.cancelled:
-            return CancelledError("the request to S3 was given up")
+            return CancelledError(GIVEN_UP)
         causes = [] if watch.stalled else _causes(error)
         return Trouble(causes, watch.last, _reached(error) and sent, isinstance(error, StaleConnection))
 

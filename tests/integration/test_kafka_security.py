@@ -420,7 +420,7 @@ class TlsTests(SecurityCase):
             ),
             (
                 {**kafka.environment("MUTUAL"), "LFS_KAFKA_BROKERS": kafka.kafka.bootstrap},
-                "during the TLS handshake",
+                "does not complete the TLS handshake",
             ),
         )
         starts = [Deferred.fromCoroutine(self.start(each, until=problem)) for each, problem in wrong]

@@ -40,6 +40,26 @@ class RefusedTests(TroubleTestCase):
         self.assertEqual(self.relay._trouble.text, "")
 
 
+class RefusedByAllTests(RelayTestCase):
+    overrides = {"kafka_brokers": (ONE, OTHER)}
+
+    def prepare(self) -> None:
+        self.cluster.reachable = False
+
+    def test_it_is_said_once_whoever_is_asked_first(self) -> None:
+        for _ in range(4):
+            self.client()
+            self.pass_seconds(2)
+        self.assertEqual(
+            [line for line in self.lines() if "turned away" in line],
+            [
+                f"Kafka clients are turned away: {NAMED} cannot be reached: connection refused, "
+                f"nothing listens at that port; {OTHER} (LFS_KAFKA_BROKERS) cannot be reached: connection "
+                "refused, nothing listens at that port"
+            ],
+        )
+
+
 class SilentTests(TroubleTestCase):
     def prepare(self) -> None:
         self.cluster.silent = True
