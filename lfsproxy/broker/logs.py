@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 
+from kafka.errors import SaslAuthenticationFailedError
 from twisted.logger import Logger
 
 from lfsproxy.words import error_text
@@ -27,6 +28,7 @@ _UNFORESEEN = (
 class TwistedHandler(logging.Handler):
     """Passes errors on, the same text once in REPEAT_SECONDS: it repeats while Kafka is away.
 
+    A refused sign-in is told by readiness and in answers, once; here it would be told again for each socket.
     kafka-python puts its arguments, secrets among them, into debug messages, which are not passed on.
     """
 
@@ -35,6 +37,9 @@ class TwistedHandler(logging.Handler):
         self._last: dict[tuple[str, str], float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        if any(isinstance(each, SaslAuthenticationFailedError) for each in arguments):
+            return
         message = (record.name, str(record.msg))
         if record.created - self._last.get(message, 0.0) < REPEAT_SECONDS:
             return
