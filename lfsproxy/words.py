@@ -10,6 +10,8 @@ import re
 import ssl
 from collections.abc import Iterator
 
+from lfsproxy.errors import LfsError
+
 _NOTATION = re.compile(
     r"\('[^']*',|\[\(|\['|\bb['\"]|<class|Traceback|Error\(|object at 0x|_ssl\.c:|\w\(\w+=|<\w+[ .\[]"
 )
@@ -21,17 +23,19 @@ def error_text(error: BaseException | None) -> str:
     """What went wrong, in words. ``str(error)`` where that is a sentence; else what is behind it."""
     if error is None:
         return "no reason is known"
+    if isinstance(error, LfsError) and str(error):
+        return str(error)
     wrapped = getattr(error, "reasons", None)
     if isinstance(wrapped, list) and wrapped:
         return "; ".join(dict.fromkeys(error_text(each.value) for each in wrapped))
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate verify failed: {error.verify_message}"
+        return f"certificate verify failed: {getattr(error, 'verify_message', 'no reason is known')}"
     reason = getattr(error, "reason", None) if isinstance(error, ssl.SSLError) else None
     if isinstance(reason, str):
         return f"TLS: {reason.replace('_', ' ').lower()}"
     if isinstance(error, OSError) and error.strerror and not is_notation(error.strerror):
         return error.strerror
-    entries = openssl_entries(error)
+    entries = _openssl_entries(error)
     if entries:
         return "; ".join(entries)
     text = str(error).strip().removeprefix(f"{type(error).__name__}:").strip()
@@ -42,7 +46,7 @@ def error_text(error: BaseException | None) -> str:
     return _class_words(error) if inner is None else error_text(inner)
 
 
-def openssl_entries(error: BaseException) -> list[str]:
+def _openssl_entries(error: BaseException) -> list[str]:
     """OpenSSL's own words in an error of pyOpenSSL's, without the places in its source."""
     entries = error.args[0] if error.args and isinstance(error.args[0], list) else []
     return [str(entry[-1]) for entry in entries if isinstance(entry, tuple) and entry and entry[-1]]

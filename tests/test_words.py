@@ -28,6 +28,10 @@ class ErrorTextTests(SynchronousTestCase):
             "the bucket 'x' is away (LFS_S3_BUCKET)",
         )
 
+    def test_our_own_sentences_stay_whatever_they_quote(self) -> None:
+        self.assertEqual(error_text(StoreRefused("the topic 'a b' is none")), "the topic 'a b' is none")
+        self.assertEqual(error_text(StoreRefused("")), "store refused")
+
     def test_an_error_without_text_is_its_class_in_words(self) -> None:
         self.assertEqual(error_text(CancelledError()), "cancelled")
         self.assertEqual(error_text(kafka_errors.KafkaTimeoutError("")), "kafka timeout")
