@@ -254,7 +254,7 @@ class StoreTroubleTests(FaultTestCase):
         await in_thread(self.s3.resume)
         await self.assert_nothing_left(self.topic)
         await in_thread(self.s3.kill)
-        await self.check_clients(56, "Connection was refused")
+        await self.check_clients(56, "connection refused")
         await in_thread(self.s3.start)
         await self.assert_nothing_left(self.topic)
 
@@ -262,7 +262,7 @@ class StoreTroubleTests(FaultTestCase):
         await in_thread(self.servers.s3_client().delete_bucket, Bucket=BUCKET)
         await self.check_clients(-1, "NoSuchBucket")
         await in_thread(self.s3.stop)
-        self.s3.secret_key = "another"
+        self.s3.secret_key = "another-secret"
         await in_thread(self.s3.start)
         await self.check_clients(-1, "SignatureDoesNotMatch")
         await in_thread(self.s3.create_bucket, BUCKET)
