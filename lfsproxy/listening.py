@@ -16,6 +16,7 @@ from twisted.internet.protocol import ServerFactory
 
 from lfsproxy.errors import SettingError
 from lfsproxy.settings import Address
+from lfsproxy.words import error_text
 
 BACKLOG = 1024
 
@@ -50,4 +51,4 @@ def _reason(error: CannotListenError) -> str:
         return "the port is in use by another process"
     if number == errno.EACCES:
         return "this user may not bind that port"
-    return str(error.socketError)
+    return error_text(error.socketError)

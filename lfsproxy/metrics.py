@@ -211,6 +211,10 @@ class MetricsSite(Site):
     noisy = False
     protocol = _Scrape  # type: ignore[assignment]
 
+    def logPrefix(self) -> str:
+        """What Twisted calls the port."""
+        return "the metrics port"
+
     def __init__(self, registry: CollectorRegistry) -> None:
         root = Resource()
         root.putChild(b"metrics", MetricsPage(registry))

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from twisted.internet.defer import Deferred, ensureDeferred
+import attrs
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from lfsproxy.errors import LfsError
+from lfsproxy.words import error_text
 
 ANSWER_SECONDS = 10.0
 RETRY_SECONDS = 1.0
+FIRST_SECONDS = 5.0
+"""How long who asks is made to wait, right after the start, for what S3 and Kafka say first."""
+NO_ANSWER_YET = "has not answered yet"
 MOST_SAID = 10
 """How many different problems of one outage are logged."""
+
+
+@attrs.define
+class KnownTrouble:
+    """What is wrong with Kafka, from who has found it, for who only sees silence; empty: nothing."""
+
+    text: str = ""
 
 
 class Readiness:
@@ -24,7 +37,8 @@ class Readiness:
     ``checks`` is name (S3, Kafka) to how to ask.
 
     A check that raises, or does not answer within ANSWER_SECONDS, is a problem until it answers again; so is
-    one that was not answered yet. Each change is logged, each problem once until there is none.
+    one that was not answered yet, which ``first_answers`` waits for. Each change is logged, each problem once
+    until there is none.
 
     ``notes`` are what operators should know of a process that is ready all the same.
     """
@@ -43,7 +57,8 @@ class Readiness:
         self.notes = list(notes)
         self._clock = clock
         self._interval = interval
-        self._problems: dict[str, str | None] = dict.fromkeys(checks, "was not asked yet")
+        self._problems: dict[str, str | None] = dict.fromkeys(checks, NO_ANSWER_YET)
+        self._waiting: list[Deferred[None]] = []
         self._said: dict[str, set[str]] = {}
         self._loops: dict[str, LoopingCall] = {}
         self._asking: dict[str, Deferred[None]] = {}
@@ -73,6 +88,20 @@ class Readiness:
         """The process shuts down: not ready from now on."""
         self.draining = True
 
+    def first_answers(self) -> Deferred[None]:
+        """Fires when every check has an answer, good or bad, or after FIRST_SECONDS."""
+        if not self._asking or NO_ANSWER_YET not in self._problems.values():
+            return succeed(None)
+        waiter: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(waiter)
+        return waiter.addTimeout(FIRST_SECONDS, self._clock, lambda *_: None)
+
+    def _tell_first_answers(self) -> None:
+        if NO_ANSWER_YET not in self._problems.values():
+            waiting, self._waiting = self._waiting, []
+            for waiter in waiting:
+                waiter.callback(None)
+
     def problems(self) -> list[str]:
         """Why the process is not ready; empty when it is."""
         found = ["the proxy is shutting down"] if self.draining or self._leaving else []
@@ -96,6 +125,7 @@ class Readiness:
             again = " again" if name in self._said else ""
             self._log.info("{name} answers{again}", name=name, again=again)
             self._said[name] = set()
+        self._tell_first_answers()
 
     def _failed(self, name: str, error: BaseException) -> None:
         del self._asking[name]
@@ -106,10 +136,12 @@ class Readiness:
         elif isinstance(error, LfsError):
             problem = str(error)
         else:
-            problem = f"{type(error).__name__}: {error}"
+            problem = error_text(error)
+            self._log.debug("asking {name} failed: {trace}", name=name, trace=Failure(error).getTraceback())
         self._problems[name] = problem
         self._loops[name].interval = min(RETRY_SECONDS, self._interval)
         said = self._said.setdefault(name, set())
         if problem not in said and len(said) < MOST_SAID:
             said.add(problem)
             self._log.warn("{name} cannot be used, not ready: {problem}", name=name, problem=problem)
+        self._tell_first_answers()

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 from twisted.logger import Logger
 
 from lfsproxy.errors import SettingError
+from lfsproxy.words import error_text
 
 T = TypeVar("T")
 
@@ -63,7 +64,9 @@ class Reread(Generic[T]):
 
     def reason(self, error: Exception) -> str | None:
         """What is wrong with the files, in words; None where the error is not about them."""
-        return str(error) if isinstance(error, OSError | ValueError) else None
+        if isinstance(error, ValueError):
+            return str(error)
+        return error_text(error) if isinstance(error, OSError) else None
 
     def _complain(self, why: str) -> None:
         names = ", ".join(f"{name} is {path!r}" for name, path in self._settings.items())

@@ -12,9 +12,9 @@ import platform
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import twisted
-from OpenSSL import SSL
 from prometheus_client import disable_created_metrics
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred, succeed
@@ -38,14 +38,15 @@ from lfsproxy.interfaces import (
 )
 from lfsproxy.listening import listen
 from lfsproxy.metrics import MetricsSite, PrometheusMetrics
-from lfsproxy.readiness import Readiness
+from lfsproxy.readiness import KnownTrouble, Readiness
 from lfsproxy.relay import RelayService
 from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.s3.credentials import ChainCredentials
+from lfsproxy.s3.proxies import ignored_proxy
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.s3.store import S3Store
 from lfsproxy.settings import Address, LoadedSettings, Settings, check_files, setting_table, unknown_variables
-from lfsproxy.tls import ServerTls
+from lfsproxy.tls import ClientTls, ServerTls
 from lfsproxy.web.https import over_tls
 from lfsproxy.web.site import make_site
 
@@ -77,6 +78,7 @@ class LfsProxy(Service):
         *,
         log: IRecordLog,
         source: IBlobSource,
+        trouble: KnownTrouble | None = None,
     ) -> None:
         settings = loaded.settings
         self.reactor = reactor
@@ -98,7 +100,7 @@ class LfsProxy(Service):
             default_algorithm=settings.checksum_algo,
             max_size=settings.max_upload_size,
         )
-        self.relay = RelayService(reactor, settings, claims, self.budget, metrics)
+        self.relay = RelayService(reactor, settings, claims, self.budget, metrics, trouble)
         self.readiness = Readiness(
             reactor, {"S3": store.check, "Kafka": self._check_kafka}, notes=self.relay.notes()
         )
@@ -282,20 +284,38 @@ def _number(port: IListeningPort | None) -> int:
 def make_service(reactor: Any, loaded: LoadedSettings, environment: Mapping[str, str]) -> LfsProxy:
     """The proxy that the settings describe. Nothing is bound or asked before it starts.
 
-    ``environment`` is looked at for AWS_CA_BUNDLE and for variables that are no settings. Raises
-    SettingError.
+    ``environment`` is looked at for AWS_CA_BUNDLE, for variables that are no settings and for HTTP proxies.
+    Raises SettingError.
     """
     check_files(loaded)
     _warn_of_unknown(environment)
     disable_created_metrics()  # type: ignore[no-untyped-call]  # of prometheus_client
     settings = loaded.settings
     metrics = PrometheusMetrics(version("lfsproxy"))
-    store = _make_store(reactor, settings, metrics, environment.get("AWS_CA_BUNDLE"))
-    publisher = kafka_publisher(reactor, settings) if settings.has_identity else NoPublisher()
-    log = kafka_log(reactor, settings) if settings.has_identity else NoLog()
+    store = _make_store(reactor, settings, metrics, _s3_tls(settings, environment))
+    unused = ignored_proxy(store.location, environment)
+    if unused is not None:
+        _log.warn(
+            "{name} is set, but S3 is asked directly: LFS Proxy uses no HTTP proxy (NO_PROXY={host} "
+            "ends this warning)",
+            name=unused,
+            host=urlsplit(store.location.url()).hostname,
+        )
+    trouble = KnownTrouble()
+    publisher = kafka_publisher(reactor, settings, trouble) if settings.has_identity else NoPublisher()
+    log = kafka_log(reactor, settings, trouble) if settings.has_identity else NoLog()
     closers = (publisher.stop, log.stop, store.close)
     return LfsProxy(
-        reactor, loaded, store, publisher, metrics, closers, store.resumable(), log=log, source=store.source()
+        reactor,
+        loaded,
+        store,
+        publisher,
+        metrics,
+        closers,
+        store.resumable(),
+        log=log,
+        source=store.source(),
+        trouble=trouble,
     )
 
 
@@ -310,23 +330,29 @@ def _warn_of_unknown(environment: Mapping[str, str]) -> None:
         )
 
 
-def _make_store(
-    reactor: Any, settings: Settings, metrics: PrometheusMetrics, ca_bundle: str | None
-) -> S3Store:
-    try:
-        return S3Store(
-            reactor,
-            S3Location(
-                settings.s3_bucket, settings.s3_region, settings.s3_endpoint or None, settings.s3_path_style
-            ),
-            ChainCredentials(reactor),
-            metrics,
-            part_size=settings.s3_part_size,
-            concurrency=settings.s3_concurrency,
-            retry_timeout=settings.s3_retry_timeout,
-            upload_memory=settings.upload_memory,
-            checksums=settings.s3_checksum != "none",
-            ca_bundle=ca_bundle or None,
-        )
-    except (OSError, SSL.Error) as error:
-        raise SettingError(f"AWS_CA_BUNDLE is '{ca_bundle}': it cannot be read ({error})") from None
+def _make_store(reactor: Any, settings: Settings, metrics: PrometheusMetrics, tls: ClientTls) -> S3Store:
+    return S3Store(
+        reactor,
+        S3Location(
+            settings.s3_bucket, settings.s3_region, settings.s3_endpoint or None, settings.s3_path_style
+        ),
+        ChainCredentials(reactor),
+        metrics,
+        part_size=settings.s3_part_size,
+        concurrency=settings.s3_concurrency,
+        retry_timeout=settings.s3_retry_timeout,
+        upload_memory=settings.upload_memory,
+        checksums=settings.s3_checksum != "none",
+        tls=tls,
+    )
+
+
+def _s3_tls(settings: Settings, environment: Mapping[str, str]) -> ClientTls:
+    """Which S3 servers are trusted: by LFS_S3_CA, else AWS_CA_BUNDLE. Raises SettingError."""
+    bundle = environment.get("AWS_CA_BUNDLE", "")
+    if settings.s3_ca or not bundle:
+        tls = ClientTls("LFS_S3", settings.s3_ca)
+    else:
+        tls = ClientTls("LFS_S3", bundle, ca_setting="AWS_CA_BUNDLE")
+    tls.check()
+    return tls

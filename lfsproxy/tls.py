@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from OpenSSL import SSL, crypto
-from service_identity import VerificationError
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
 from twisted.internet.ssl import (
     Certificate,
@@ -26,6 +25,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lfsproxy.reread import Reread
+from lfsproxy.trust import Explaining, UntrustedServer
+from lfsproxy.words import error_text
 
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 
@@ -37,7 +38,7 @@ class _Files(Reread[Any]):
     needed = "PEM certificates and key"
 
     def reason(self, error: Exception) -> str | None:
-        return _openssl_text(error) if isinstance(error, SSL.Error | crypto.Error) else super().reason(error)
+        return error_text(error) if isinstance(error, SSL.Error | crypto.Error) else super().reason(error)
 
 
 def _read(path: str) -> bytes:
@@ -62,6 +63,8 @@ class _ClientFiles(_Files):
     def __init__(self, settings: dict[str, str], ca: str, cert: str, key: str) -> None:
         super().__init__(settings)
         self._ca, self._cert, self._key = ca, cert, key
+        if not cert:
+            self.needed = "PEM certificates"
 
     def make(self) -> dict[str, Any]:
         """The arguments of optionsForClientTLS besides the host."""
@@ -80,10 +83,14 @@ class _ClientFiles(_Files):
 
 
 class ClientTls:
-    """TLS towards servers whose names are verified. ``prefix`` is the settings', as LFS_KAFKA_TLS."""
+    """TLS towards servers whose names are verified. ``prefix`` is the settings', as LFS_KAFKA_TLS.
 
-    def __init__(self, prefix: str, ca: str, cert: str, key: str) -> None:
-        settings = {f"{prefix}_CA": ca, f"{prefix}_CERT": cert, f"{prefix}_KEY": key}
+    ``ca_setting`` is what names the authorities' file, where that is not the prefix with _CA.
+    """
+
+    def __init__(self, prefix: str, ca: str, cert: str = "", key: str = "", ca_setting: str = "") -> None:
+        self._ca_setting = ca_setting or f"{prefix}_CA"
+        settings = {self._ca_setting: ca, f"{prefix}_CERT": cert, f"{prefix}_KEY": key}
         self._files = _ClientFiles(settings, ca, cert, key)
 
     def check(self) -> None:
@@ -92,7 +99,7 @@ class ClientTls:
 
     def creator(self, host: str) -> IOpenSSLClientConnectionCreator:
         """What a TLS endpoint needs for one connection to ``host``."""
-        return optionsForClientTLS(host, **self._files.current())
+        return Explaining(optionsForClientTLS(host, **self._files.current()), host, self._ca_setting)
 
 
 class _ServerFiles(_Files):
@@ -141,14 +148,6 @@ class ServerTls:
 def tls_trouble(reason: Failure | None) -> str:
     """What a lost connection's reason says of TLS, for people; "" where it says nothing of TLS."""
     error = None if reason is None else reason.value
-    if isinstance(error, VerificationError):
-        return "the certificate is for another name"
-    if isinstance(error, SSL.Error):
-        return f"TLS: {_openssl_text(error)}"
-    return ""
-
-
-def _openssl_text(error: Exception) -> str:
-    """OpenSSL's own words, without the places in its source."""
-    entries = error.args[0] if error.args and isinstance(error.args[0], list) else []
-    return "; ".join(entry[-1] for entry in entries if entry[-1]) or str(error) or type(error).__name__
+    if isinstance(error, UntrustedServer):
+        return str(error)
+    return f"TLS: {error_text(error)}" if isinstance(error, SSL.Error) else ""

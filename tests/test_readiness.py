@@ -8,7 +8,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import StoreUnavailable
-from lfsproxy.readiness import ANSWER_SECONDS, MOST_SAID, RETRY_SECONDS, Readiness
+from lfsproxy.readiness import ANSWER_SECONDS, FIRST_SECONDS, MOST_SAID, RETRY_SECONDS, Readiness
 
 
 class ReadinessTests(SynchronousTestCase):
@@ -35,9 +35,36 @@ class ReadinessTests(SynchronousTestCase):
 
     def test_not_ready_before_the_first_answer(self) -> None:
         self.readiness.start()
-        self.assertEqual(self.readiness.problems(), ["S3: was not asked yet"])
+        self.assertEqual(self.readiness.problems(), ["S3: has not answered yet"])
         self.answers[-1].callback(None)
         self.assertEqual(self.readiness.problems(), [])
+
+    def test_who_asks_at_the_start_waits_for_the_first_answer(self) -> None:
+        self.readiness.start()
+        waiting = [self.readiness.first_answers() for _ in range(2)]
+        self.clock.advance(1)
+        for each in waiting:
+            self.assertNoResult(each)
+        self.answers[-1].errback(StoreUnavailable("nobody there"))
+        for each in waiting:
+            self.successResultOf(each)
+        self.assertEqual(self.readiness.problems(), ["S3: nobody there"])
+        self.successResultOf(self.readiness.first_answers())
+
+    def test_the_first_answer_is_not_waited_for_for_ever(self) -> None:
+        self.readiness.start()
+        waiting, given_up = self.readiness.first_answers(), self.readiness.first_answers()
+        given_up.addErrback(lambda _: None)
+        given_up.cancel()
+        self.clock.advance(FIRST_SECONDS)
+        self.successResultOf(waiting)
+        self.assertEqual(self.readiness.problems(), ["S3: has not answered yet"])
+        self.answers[-1].callback(None)
+
+    def test_a_problem_that_nobody_foresaw_is_told_in_words(self) -> None:
+        self.readiness.start()
+        self.answers[-1].errback(KeyError(b"key"))
+        self.assertEqual(self.readiness.problems(), ["S3: key"])
 
     def test_changes_are_logged_once(self) -> None:
         self.readiness.start()
@@ -89,7 +116,7 @@ class ReadinessTests(SynchronousTestCase):
     def test_an_unforeseen_failure_is_a_problem(self) -> None:
         self.readiness.start()
         self.answers[-1].errback(RuntimeError("what"))
-        self.assertEqual(self.readiness.problems(), ["S3: RuntimeError: what"])
+        self.assertEqual(self.readiness.problems(), ["S3: what"])
 
     def test_draining_is_not_ready(self) -> None:
         self.readiness.start()

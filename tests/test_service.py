@@ -265,11 +265,30 @@ class StartTests(ProxyTestCase):
             "(No such file or directory)",
         )
 
-    def test_a_ca_bundle_that_cannot_be_read_is_named(self) -> None:
-        error = self.assertRaises(
-            SettingError, make_service, reactor, load_settings({}, {}), {"AWS_CA_BUNDLE": "/nowhere.pem"}
+    def test_a_file_of_authorities_that_cannot_be_read_is_named(self) -> None:
+        bundle = {"AWS_CA_BUNDLE": "/nowhere.pem"}
+        error = self.assertRaises(SettingError, make_service, reactor, load_settings({}, {}), bundle)
+        self.assertEqual(
+            str(error),
+            "AWS_CA_BUNDLE is '/nowhere.pem': not usable as PEM certificates (No such file or directory)",
         )
-        self.assertIn("AWS_CA_BUNDLE is '/nowhere.pem'", str(error))
+        # Our own setting wins.
+        loaded = load_settings({"LFS_S3_CA": "/neither.pem"}, {})
+        error = self.assertRaises(SettingError, make_service, reactor, loaded, bundle)
+        self.assertEqual(
+            str(error),
+            "LFS_S3_CA is '/neither.pem': not usable as PEM certificates (No such file or directory)",
+        )
+
+    def test_an_http_proxy_that_is_not_used_is_warned_of(self) -> None:
+        loaded = load_settings({"LFS_S3_ENDPOINT": "https://minio.example"}, {})
+        with capturedLogs() as events:
+            make_service(reactor, loaded, {"HTTPS_PROXY": "http://proxy.example:3128"})
+        self.assertIn(
+            "HTTPS_PROXY is set, but S3 is asked directly: LFS Proxy uses no HTTP proxy "
+            "(NO_PROXY=kafscale.minio.example ends this warning)",
+            [formatEvent(event) for event in events],
+        )
 
     async def test_not_ready_says_why_while_the_process_lives(self) -> None:
         self.store.fail_next("check", StoreUnavailable("S3 is asleep"))

@@ -43,6 +43,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "s3_region": ("eu-west-1", "eu-west-1"),
     "s3_endpoint": ("http://localhost:9000/", "http://localhost:9000"),
     "s3_path_style": ("true", True),
+    "s3_ca": ("/etc/s3-ca.pem", "/etc/s3-ca.pem"),
     "kafka_brokers": ("a:1, [::1]:2", (Address("a", 1), Address("::1", 2))),
     "http_addr": ("127.0.0.1:1", Address("127.0.0.1", 1)),
     "metrics_addr": ("[::1]:2", Address("::1", 2)),
@@ -364,7 +365,7 @@ class LoadTests(SynchronousTestCase):
         there = folder / "there.pem"
         there.write_text("x")
         files = [name for name, info in setting_table().items() if info.parse.is_file]
-        self.assertEqual(len(files), 11)
+        self.assertEqual(len(files), 12)
         for name in files:
             for path, why in (
                 (folder / "gone", "No such file or directory"),

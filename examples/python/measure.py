@@ -8,7 +8,7 @@ seconds = Histogram("download_seconds", "How long a blob took, in seconds")
 
 
 def count(done: Resolution) -> None:
-    downloads.labels(done.result).inc()  # ok, closed, blob-missing, checksum-mismatch, ...
+    downloads.labels(done.result).inc()  # ok, closed (or cancelled), blob-missing, ...
     seconds.observe(done.seconds)
     print(done.result, done.size, "bytes")
 

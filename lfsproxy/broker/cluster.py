@@ -33,6 +33,7 @@ from lfsproxy.errors import (
     UnknownTopic,
     UnreadableRecord,
 )
+from lfsproxy.readiness import KnownTrouble
 from lfsproxy.settings import Settings
 
 T = TypeVar("T")
@@ -157,7 +158,8 @@ async def _fetch(topic: str, partition: int, offset: int, leader: int, question:
 class Cluster:
     """Asks the cluster with the proxy's own identity.
 
-    ``in_thread`` runs a blocking call and returns a Deferred. Every question raises BrokerUnavailable when
+    ``in_thread`` runs a blocking call and returns a Deferred; ``trouble`` is what is known to be wrong by who
+    asks the brokers besides. Every question raises BrokerUnavailable when
     nobody answers within METADATA_SECONDS, and SignInRefused when the sign-in is.
     """
 
@@ -170,7 +172,9 @@ class Cluster:
         in_thread: Callable[..., Deferred[None]],
         identity: Identity,
         connect: Callable[[dict[str, Any], Identity], Connections] = Connections,
+        trouble: KnownTrouble | None = None,
     ) -> None:
+        self._trouble = trouble or KnownTrouble()
         self._reactor = reactor
         self._arguments = cluster_arguments(settings)
         self._in_thread = in_thread
@@ -315,14 +319,20 @@ class Cluster:
         if self._reactor.seconds() - self._answered_at >= STALE_SECONDS:
             self._drop(question.connections)
         if failure.check(kafka_errors.KafkaError):
-            raise not_sent(failure.value, "") from failure.value
-        if failure.check(TimeoutError):
-            raise BrokerUnavailable(f"Kafka did not answer within {METADATA_SECONDS:g} s")
-        return failure
+            error = not_sent(failure.value, "")
+        elif failure.check(SignInRefused):
+            error = failure.value
+        elif failure.check(TimeoutError):
+            error = BrokerUnavailable(f"Kafka did not answer within {METADATA_SECONDS:g} s")
+        else:
+            return failure
+        if isinstance(error, BrokerUnavailable) and self._trouble.text:
+            error = type(error)(f"Kafka is unavailable, nothing was sent: {self._trouble.text}")
+        raise error from None
 
     def _drop(self, connections: Connections) -> None:
         if self._connections is connections:
-            self._log.warn(
+            self._log.debug(
                 "Kafka has not answered for {seconds:.0f} s: starting again from the bootstrap addresses",
                 seconds=self._reactor.seconds() - self._answered_at,
             )

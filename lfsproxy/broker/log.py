@@ -33,6 +33,7 @@ from lfsproxy.errors import (
     UnreadableRecord,
 )
 from lfsproxy.interfaces import IRecordLog, LogRecord
+from lfsproxy.readiness import KnownTrouble
 from lfsproxy.settings import Settings
 from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.lookup import FoundRecord, find_record
@@ -132,9 +133,9 @@ def _check(answer: Any, place: str, topic: str, offset: int) -> None:
         raise NoSuchRecord(f"{place} is not committed yet: it may be part of a transaction that is open")
 
 
-def kafka_log(reactor: IReactorTime, settings: Settings) -> KafkaLog:
+def kafka_log(reactor: IReactorTime, settings: Settings, trouble: KnownTrouble | None = None) -> KafkaLog:
     """A log of the cluster that the settings name. Connects on first use, and never blocks."""
     forward_kafka_logs()
     threads = Threads(reactor)
-    cluster = Cluster(reactor, settings, threads.run, Identity(settings))
+    cluster = Cluster(reactor, settings, threads.run, Identity(settings), trouble=trouble)
     return KafkaLog(reactor, cluster, threads, settings)

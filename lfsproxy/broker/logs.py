@@ -1,6 +1,7 @@
-"""kafka-python's log (stdlib logging) as events of twisted.logger: its errors only.
+"""kafka-python's log (stdlib logging) as events of twisted.logger, at debug: it speaks to programmers.
 
-Its warnings tell of what it retries by itself; what does not succeed in the end is logged or answered here.
+What does not succeed is answered, or logged, by who asked for it, in this product's words. Only what
+kafka-python itself did not foresee is nobody else's to tell: that is a warning.
 """
 
 from __future__ import annotations
@@ -10,16 +11,25 @@ import logging
 from kafka.errors import SaslAuthenticationFailedError
 from twisted.logger import Logger
 
+from lfsproxy.words import error_text
+
 _log = Logger(namespace="kafka")
 
 REPEAT_SECONDS = 60.0
+_UNFORESEEN = (
+    "IO loop crashed",
+    "Unhandled exception",
+    "Error processing",
+    "%s: Uncaught error",
+    "StopIteration raised",
+)
 
 
 class TwistedHandler(logging.Handler):
-    """Passes records on, the same text once in REPEAT_SECONDS: it repeats while Kafka is away.
+    """Passes errors on, the same text once in REPEAT_SECONDS: it repeats while Kafka is away.
 
     A refused sign-in is told by readiness and in answers, once; here it would be told again for each socket.
-    kafka-python puts its arguments, secrets among them, into debug messages only.
+    kafka-python puts its arguments, secrets among them, into debug messages, which are not passed on.
     """
 
     def __init__(self) -> None:
@@ -34,7 +44,14 @@ class TwistedHandler(logging.Handler):
         if record.created - self._last.get(message, 0.0) < REPEAT_SECONDS:
             return
         self._last[message] = record.created
-        _log.warn("{logger}: {text}", logger=record.name, text=record.getMessage())
+        _log.debug("{logger}: {text}", logger=record.name, text=record.getMessage())
+        if message[1].startswith(_UNFORESEEN):
+            error = record.exc_info[1] if record.exc_info else None
+            _log.warn(
+                "the Kafka client library failed in an unforeseen way ({logger}): {why}",
+                logger=record.name,
+                why=error_text(error) if error else "it gives no reason",
+            )
 
 
 def forward_kafka_logs() -> None:

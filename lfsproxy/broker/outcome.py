@@ -23,6 +23,7 @@ from lfsproxy.errors import (
     SignInRefused,
     UnknownTopic,
 )
+from lfsproxy.words import error_text, is_notation
 
 RECORD_LIST_TOO_LARGE = 18
 TOPIC_AUTHORIZATION_FAILED = 29
@@ -76,10 +77,9 @@ def failed(answers: Sequence[int | None], error: BaseException, topic: str) -> L
 
 
 def describe(error: BaseException) -> str:
-    """One line about an error of kafka-python: what the broker calls it, or its class, and its text."""
-    text = "; ".join(str(part) for part in error.args if part)
-    name = type(error).__name__
-    if isinstance(error, kafka_errors.BrokerResponseError):
-        name = f"{error.message} ({error.errno})"
-        text = text or error.description or ""
-    return f"{name}: {text}" if text else name
+    """One line about an error of kafka-python: its text, behind the broker's own name for it."""
+    if not isinstance(error, kafka_errors.BrokerResponseError):
+        return error_text(error)
+    text = "; ".join(str(part) for part in error.args if part) or error.description or ""
+    name = f"{error.message} ({error.errno})"
+    return f"{name}: {text}" if text and not is_notation(text) else name

@@ -22,7 +22,7 @@ from zope.interface import implementer
 from lfsproxy.broker.cluster import Cluster
 from lfsproxy.broker.config import DELIVERY_SECONDS, METADATA_SECONDS
 from lfsproxy.broker.logs import forward_kafka_logs
-from lfsproxy.broker.outcome import failed
+from lfsproxy.broker.outcome import describe, failed
 from lfsproxy.broker.producer import Record, WatchedProducer
 from lfsproxy.broker.producers import Producers
 from lfsproxy.broker.scan import find_value
@@ -30,6 +30,7 @@ from lfsproxy.broker.signing import Identity
 from lfsproxy.broker.threads import Threads
 from lfsproxy.errors import BadRequest, BrokerUnavailable, Draining, LfsError, OutcomeUnknown
 from lfsproxy.interfaces import Header, IEnvelopePublisher, Published
+from lfsproxy.readiness import KnownTrouble
 from lfsproxy.settings import Settings
 from lfsproxy.wakeups import Gate
 
@@ -103,7 +104,9 @@ class KafkaPublisher:
         try:
             found = await self._threads.run(self._find, wanted, first)
         except kafka_errors.KafkaError as error:
-            raise BrokerUnavailable(f"looking into {topic}, partition {partition} failed: {error}") from None
+            raise BrokerUnavailable(
+                f"looking into {topic}, partition {partition} failed: {describe(error)}"
+            ) from None
         return None if found is None else Published(topic, partition, *found)
 
     async def check(self) -> None:
@@ -186,7 +189,9 @@ class KafkaPublisher:
         try:
             found = await self._threads.run(self._find, record, first)
         except kafka_errors.KafkaError as error:
-            raise OutcomeUnknown(f"Kafka gave no offset, and looking for it failed: {error}") from None
+            raise OutcomeUnknown(
+                f"Kafka gave no offset, and looking for it failed: {describe(error)}"
+            ) from None
         if found is None:
             raise OutcomeUnknown("Kafka gave no offset, and the record was not found")
         return found
@@ -217,12 +222,14 @@ def check_headers(headers: Sequence[Header]) -> None:
             raise BadRequest(f"the header {name.decode()} has no value")
 
 
-def kafka_publisher(reactor: IReactorTime, settings: Settings) -> KafkaPublisher:
+def kafka_publisher(
+    reactor: IReactorTime, settings: Settings, trouble: KnownTrouble | None = None
+) -> KafkaPublisher:
     """A publisher for the cluster that the settings name. Connects on first use, and never blocks."""
     forward_kafka_logs()
     threads = Threads(reactor)
     identity = Identity(settings)
-    cluster = Cluster(reactor, settings, threads.run, identity)
+    cluster = Cluster(reactor, settings, threads.run, identity, trouble=trouble)
     producers = Producers(
         reactor, settings, cluster, threads, lambda arguments: WatchedProducer(arguments, identity)
     )

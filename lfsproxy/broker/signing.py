@@ -20,6 +20,7 @@ from lfsproxy.broker.connections import ConnectionManager
 from lfsproxy.errors import SettingError
 from lfsproxy.settings import Settings
 from lfsproxy.wire.sasl import RefusedSignIns
+from lfsproxy.words import error_text, is_notation
 
 READ_SECONDS = 1.0
 """How old the password may be that was read from a file."""
@@ -81,10 +82,17 @@ class Identity:
         """The sign-in to ``broker`` has failed with ``error``."""
         mechanism, username, _ = credentials
         user = f" as {username!r}" if username else ""
-        name = type(error).__name__
-        text = "; ".join(str(part) for part in error.args if part).removeprefix(f"{name}: ") or name
-        why = f"the broker refuses {self._name}'s sign-in by {mechanism}{user}: {text}"
+        why = f"the broker refuses {self._name}'s sign-in by {mechanism}{user}: {_said(error)}"
         self._refused.refused(broker, credentials, self._seconds(), why)
+
+
+def _said(error: BaseException) -> str:
+    """What an error of kafka-python says, without its class's name."""
+    name = type(error).__name__
+    text = "; ".join(str(part) for part in error.args if part).removeprefix(f"{name}: ")
+    if not text and isinstance(error, kafka_errors.BrokerResponseError):
+        return str(error.description or error.message)
+    return text if text and not is_notation(text) else error_text(error)
 
 
 class SigningManager(ConnectionManager):

@@ -18,6 +18,7 @@ from lfsproxy.cli.demo_screen import MIB, Screen
 from lfsproxy.cli.demo_servers import TOPIC, Servers
 from lfsproxy.devstack import DevstackError
 from lfsproxy.devstack.ports import HOST
+from lfsproxy.words import error_text
 
 if TYPE_CHECKING:
     from kafka.consumer.fetcher import ConsumerRecord
@@ -132,7 +133,7 @@ class Round:
             answer = connection.getresponse()
             return answer.status, answer.read().decode(errors="replace")
         except (OSError, http.client.HTTPException) as error:
-            raise RoundFailed(f"The upload broke off: {error}.") from error
+            raise RoundFailed(f"The upload broke off: {error_text(error)}.") from error
         finally:
             connection.close()
 
@@ -166,7 +167,9 @@ class Round:
             finally:
                 producer.close(timeout=5)
         except KafkaError as error:
-            raise RoundFailed(f"The proxy's Kafka port did not take the record: {error!r}.") from error
+            raise RoundFailed(
+                f"The proxy's Kafka port did not take the record: {error_text(error)}."
+            ) from error
         place = (large.partition, large.offset)
         self._digests[place] = hashlib.sha256(value).hexdigest()
         return place, (plain.partition, plain.offset)
@@ -209,7 +212,9 @@ class Round:
             finally:
                 consumer.close()
         except KafkaError as error:
-            raise RoundFailed(f"Kafka at {self._servers.brokers} could not be read: {error!r}.") from error
+            raise RoundFailed(
+                f"Kafka at {self._servers.brokers} could not be read: {error_text(error)}."
+            ) from error
         raise RoundFailed(f"There is no record at partition {partition}, offset {offset} of {TOPIC}.")
 
     def _read_back(self, place: tuple[int, int], value: bytes) -> None:

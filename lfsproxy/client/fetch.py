@@ -29,6 +29,7 @@ from lfsproxy.errors import (
     StoreUnavailable,
 )
 from lfsproxy.s3.signing import S3Location, sign
+from lfsproxy.words import error_text
 
 TRIES = 5
 FIRST_PAUSE = 0.2
@@ -70,7 +71,7 @@ class Transport:
         try:
             frozen = self.credentials().get_frozen_credentials()
         except (BotoCoreError, ClientError) as error:
-            raise StoreRefused(f"no S3 credentials can be had: {error}") from error
+            raise StoreRefused(f"no S3 credentials can be had: {error_text(error)}") from error
         signed = sign(location, frozen, "GET", envelope.s3_key, headers=headers)
         url = urlsplit(signed.url)
         # Straight to the host's pool: the manager would resolve "." and ".." in the path, which was signed.
@@ -180,14 +181,19 @@ class BlobBytes:
             return StoreUnavailable(
                 f"the blob {self.name} cannot be read on after {self._position} bytes: {said}"
             )
-        return StoreRefused(f"the store refuses to give the blob {self.name}: {said}")
+        endpoint = self._transport.location.named
+        return StoreRefused(f"the store refuses to give the blob {self.name}: {said} from {endpoint}")
 
     def _pause(self, error: Exception) -> None:
         """Wait before the next try; raise StoreUnavailable after the last, ReadInterrupted if cancelled."""
         self._check_cancelled()
         self._failures += 1
         if self._failures >= TRIES:
-            raise StoreUnavailable(f"the blob {self.name} cannot be read: {error}") from error
+            why = error_text(error)
+            if "certificate verify failed" in why:
+                why += "; LFS_S3_CA or AWS_CA_BUNDLE names the file of authorities to trust"
+            endpoint = self._transport.location.named
+            raise StoreUnavailable(f"the blob {self.name} cannot be read from {endpoint}: {why}") from error
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._failures - 1))
         sleep = self._transport.sleep or self._cancellation.pause
         sleep(longest * self._transport.rng.uniform(0.5, 1.0))

@@ -119,7 +119,7 @@ class BlobReader:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None, **arguments: Any) -> Self:
-        """A reader by the proxy's own variables: LFS_S3_BUCKET, _ENDPOINT, _REGION and _PATH_STYLE.
+        """A reader by the proxy's own variables: LFS_S3_BUCKET, _ENDPOINT, _REGION, _PATH_STYLE and _CA.
 
         AWS_CA_BUNDLE and the credentials are botocore's usual variables. ``arguments`` are those of the
         class and win. Raises SettingError for a variable that cannot be used.
@@ -133,7 +133,7 @@ class BlobReader:
                 found[name] = info.parse(text)
             except ValueError as error:
                 raise SettingError(f"{variable(f's3_{name}')} is {text!r}: {error}") from None
-        found["ca_bundle"] = environment.get("AWS_CA_BUNDLE") or None
+        found["ca_bundle"] = environment.get("LFS_S3_CA") or environment.get("AWS_CA_BUNDLE") or None
         return cls(**{**found, **arguments})
 
     def fetch(self, value: bytes | None) -> bytes | None:

@@ -25,6 +25,7 @@ from lfsproxy.client.mark import DEFAULT_ALGORITHM
 from lfsproxy.client.problems import error_of
 from lfsproxy.envelope import Envelope, parse_envelope
 from lfsproxy.errors import ChecksumMismatch, OutcomeUnknown, ProxyUnavailable
+from lfsproxy.words import error_text
 
 CHUNK_BYTES = 256 * 1024
 CONNECT_SECONDS = 5.0
@@ -140,13 +141,16 @@ class Uploader:
             if sent.failure is not None:
                 raise sent.failure from None
             if not sent.begun:
-                raise ProxyUnavailable(f"the proxy at {self.url} cannot be reached: {error}") from error
+                raise ProxyUnavailable(
+                    f"the proxy at {self.url} cannot be reached: {error_text(error)}"
+                ) from error
             if not sent.whole:
                 raise ProxyUnavailable(
-                    f"the connection to {self.url} was lost before the end of the upload: {error}"
+                    f"the connection to {self.url} was lost before the end of the upload: {error_text(error)}"
                 ) from error
             raise OutcomeUnknown(
-                f"the upload to {self.url} failed, and it is not known whether it was published: {error}"
+                f"the upload to {self.url} failed, and it is not known whether it was published: "
+                f"{error_text(error)}"
             ) from error
         if answer.status != 201:
             raise error_of(answer.status, answer.data)
@@ -238,7 +242,9 @@ def _published(answer: bytes, checksum: Checksum) -> Published:
         envelope = parse_envelope(json.dumps(fields["envelope"]).encode())
         place = {name: fields[name] for name in ("topic", "partition", "offset", "timestamp")}
     except (ValueError, TypeError, KeyError) as error:
-        raise OutcomeUnknown(f"the proxy's answer to the upload is not understood: {error!r}") from error
+        raise OutcomeUnknown(
+            f"the proxy's answer to the upload is not understood: {error_text(error)}"
+        ) from error
     if envelope is None:
         raise OutcomeUnknown("the proxy's answer to the upload has no envelope")
     if isinstance(checksum, AllChecksums):

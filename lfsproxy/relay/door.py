@@ -28,6 +28,7 @@ from lfsproxy.errors import BrokerUnavailable, LfsError
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.listening import listen
 from lfsproxy.peers import CHECK_SECONDS
+from lfsproxy.readiness import KnownTrouble
 from lfsproxy.relay.brokers import BrokerDirectory
 from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.session import Session
@@ -36,6 +37,7 @@ from lfsproxy.relay.upstream import BrokerStream, Upstream
 from lfsproxy.settings import Address, Settings
 from lfsproxy.tls import ServerTls, tls_trouble
 from lfsproxy.wire.frames import RequestFrames
+from lfsproxy.words import error_text
 
 CONNECT_SECONDS = 10.0
 METADATA_SECONDS = 30.0
@@ -57,6 +59,10 @@ class _ClientFactory(ServerFactory[Any]):
         self._door = door
         self._targets = targets
         self._make = _TlsClientStream if tls else _ClientStream
+
+    def logPrefix(self) -> str:
+        """What Twisted calls the port."""
+        return "the Kafka port"
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         return self._make(self._door, self._targets)
@@ -106,7 +112,8 @@ class RelayService(Service):
     """The relay as a Twisted service.
 
     Call ``open`` before the service starts; it raises SettingError where the bootstrap port cannot be bound.
-    ``check`` raises BrokerUnavailable until the cluster's brokers are known and their ports are open.
+    ``check`` raises BrokerUnavailable until the cluster's brokers are known and their ports are open; why
+    they are not is in ``trouble`` for others to tell.
     """
 
     _log = Logger()
@@ -118,8 +125,10 @@ class RelayService(Service):
         claims: ClaimCheck,
         budget: MemoryBudget,
         metrics: IMetrics,
+        trouble: KnownTrouble | None = None,
     ) -> None:
         self.reactor = reactor
+        self._trouble = trouble or KnownTrouble()
         self.handshakes: set[FrameStream] = set()
         self._settings = settings
         self._port: IListeningPort | None = None
@@ -127,7 +136,7 @@ class RelayService(Service):
         self._next_bootstrap = 0
         self._known = False
         self._has_bound = False
-        self._trouble = ""
+        self._told_controllers: set[Address] = set()
         directory = BrokerDirectory(cast(IReactorTCP, reactor), settings, self._node_factory)
         self._upstream = Upstream(cast(IReactorTCP, reactor), settings)
         self._context = RelayContext(
@@ -201,10 +210,10 @@ class RelayService(Service):
         if not self._settings.has_identity:
             await self._upstream.ping(self._bootstrap_targets())
             return
-        if self._asking is not None and not (self._known or self._trouble):
+        if self._asking is not None and not (self._known or self._trouble.text):
             await uncancelled(self._asking)
         if not self._known:
-            raise BrokerUnavailable(self._trouble or "the brokers were not asked yet")
+            raise BrokerUnavailable(self._trouble.text or "the brokers were not asked yet")
 
     def stop_listening(self) -> Deferred[Any]:
         """Take no new connections."""
@@ -278,10 +287,15 @@ class RelayService(Service):
     # Where brokers are
 
     def _bootstrap_targets(self) -> Sequence[Address]:
-        """Each of LFS_KAFKA_BROKERS comes first in turn; where none answers, a broker that is known may."""
+        """Each of LFS_KAFKA_BROKERS comes first in turn; where none answers, a broker that is known may.
+
+        A controller among them is asked last: no client can be served by it.
+        """
+        controllers = self._upstream.controllers
         brokers = self._settings.kafka_brokers
         self._next_bootstrap = (self._next_bootstrap + 1) % len(brokers)
         named = [*brokers[self._next_bootstrap :], *brokers[: self._next_bootstrap]]
+        named.sort(key=lambda each: each in controllers)
         return [*named, *(each for each in self._context.directory.addresses if each not in named)]
 
     def _node_factory(self, node: int) -> ServerFactory[Any]:
@@ -307,9 +321,10 @@ class RelayService(Service):
         try:
             named = await self._upstream.fetch_brokers(self._bootstrap_targets())
         except (LfsError, ConnectionGone, OSError) as error:
-            self._set_known(False, f"no broker's metadata: {error or 'the connection was closed'}")
+            self._set_known(False, error_text(error))
             self._asks.interval = METADATA_RETRY_SECONDS
             return
+        self._warn_of_controllers()
         directory = self._context.directory
         directory.follow(named)
         unreachable = directory.unreachable(named)
@@ -322,7 +337,16 @@ class RelayService(Service):
         self._set_known(True, "")
         self._asks.interval = METADATA_SECONDS
 
+    def _warn_of_controllers(self) -> None:
+        for address in self._upstream.controllers - self._told_controllers:
+            self._log.warn(
+                "{address} in LFS_KAFKA_BROKERS is a Kafka controller, not a broker: it is not used; name "
+                "only brokers there",
+                address=address,
+            )
+        self._told_controllers = set(self._upstream.controllers)
+
     def _set_known(self, known: bool, trouble: str) -> None:
         if known and not self._known:
             self._log.info("the brokers' addresses are known")
-        self._known, self._trouble = known, trouble
+        self._known, self._trouble.text = known, trouble

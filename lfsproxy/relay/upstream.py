@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectionRefusedError, DNSLookupError, TimeoutError
 from twisted.internet.interfaces import IAddress, IHandshakeListener, IReactorTCP, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThreadPool
@@ -22,14 +22,19 @@ from lfsproxy.errors import BrokerUnavailable, FramingError, SignInRefused
 from lfsproxy.relay.stream import ConnectionGone, FrameStream
 from lfsproxy.settings import Address, Settings
 from lfsproxy.tls import ClientTls, tls_trouble
+from lfsproxy.trust import UntrustedServer
 from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire import addresses, metadata, sasl
 from lfsproxy.wire.frames import FrameBytes, ResponseFrames
+from lfsproxy.words import error_text
 
 CONNECT_SECONDS = 10.0
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 8.0
+"""Less than readiness waits for, so that it hears what is wrong."""
 SIGN_IN_AGAIN = 0.85
 """At which part of a session's lifetime the proxy signs in again."""
+
+_API_VERSIONS = metadata.api_versions_request()
 
 T = TypeVar("T")
 Ask = Callable[[bytes], Awaitable[bytes]]
@@ -38,12 +43,15 @@ Ask = Callable[[bytes], Awaitable[bytes]]
 
 @implementer(IHandshakeListener)
 class BrokerStream(FrameStream):
-    """A connection to the broker at ``address``. ``trouble`` is what ended it, where TLS knows that."""
+    """A connection to the broker at ``address``. ``trouble`` is what ended it, where TLS knows that;
+    ``untrusted``: the broker's certificate; ``silent``: it was given up as nothing came."""
 
     def __init__(self, address: Address, clock: IReactorTime) -> None:
         super().__init__(ResponseFrames(), clock)
         self.address = address
         self.trouble = ""
+        self.untrusted = False
+        self.silent = False
         self._is_shaken = False
         self._shaken: Deferred[None] | None = None
 
@@ -53,12 +61,18 @@ class BrokerStream(FrameStream):
             self._shaken = Deferred()
             await self._shaken
 
+    def give_up(self) -> None:
+        """End it, as nothing comes."""
+        self.silent = True
+        self.abort()
+
     def handshakeCompleted(self) -> None:
         self._is_shaken = True
         self._fire_shaken()
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         self.trouble = tls_trouble(reason)
+        self.untrusted = reason is not None and bool(reason.check(UntrustedServer))
         super().connectionLost(reason)
         self._fire_shaken()
 
@@ -66,6 +80,10 @@ class BrokerStream(FrameStream):
         waiting, self._shaken = self._shaken, None
         if waiting is not None:
             waiting.callback(None)
+
+
+class _Silence(BrokerUnavailable):
+    """A broker that takes a question and gives no answer."""
 
 
 class _BrokerFactory(Factory):
@@ -92,9 +110,13 @@ async def _cancellable(connecting: Deferred[Protocol]) -> Protocol:
 
 
 class Upstream:
-    """Opens connections to brokers. Raises BrokerUnavailable where none can be had."""
+    """Opens connections to brokers. Raises BrokerUnavailable where none can be had.
+
+    ``controllers`` are addresses that turned out to be no broker's.
+    """
 
     def __init__(self, reactor: IReactorTCP, settings: Settings) -> None:
+        self.controllers: set[Address] = set()
         self._reactor = reactor
         self._settings = settings
         self._refused = sasl.RefusedSignIns()
@@ -122,17 +144,58 @@ class Upstream:
 
     async def fetch_brokers(self, targets: Sequence[Address]) -> dict[int, tuple[str, int]]:
         """Every broker's host and port by node id, asked with the proxy's own identity."""
-        stream, _ = await self.connect_signed_in(targets)
-        body = await self._ask_once(stream, metadata.metadata_request(), "when asked for metadata")
+        troubles = []
+        for address in targets:
+            try:
+                return await self._brokers_by(address)
+            except (SignInRefused, _Silence):
+                # Each costs its time, or a wrong password more: another address is for the next time.
+                raise
+            except BrokerUnavailable as error:
+                troubles.append(str(error))
+        raise BrokerUnavailable(_all_of(troubles) or "no broker's address is known")
+
+    async def _brokers_by(self, address: Address) -> dict[int, tuple[str, int]]:
+        stream, _ = await self._open_signed_in(address)
+        try:
+            body = await self._ask_once(stream, metadata.metadata_request())
+        except ConnectionGone:
+            if stream.silent:
+                raise _Silence(self._silence(stream)) from None
+            raise BrokerUnavailable(await self._why_no_metadata(stream)) from None
         named = addresses.brokers_named(metadata.METADATA, metadata.VERSION, body)
         if not named:
-            raise FramingError("the metadata names no broker")
+            raise BrokerUnavailable(f"{self._named(address)} knows no broker: its metadata is empty")
+        self.controllers.discard(address)
         return named
+
+    async def _why_no_metadata(self, stream: BrokerStream) -> str:
+        """Why a connection ended that was asked for metadata: a controller has none, and a port for SASL
+        gives none before a sign-in. Both tell anybody which APIs they have."""
+        named = self._named(stream.address)
+        try:
+            apis = metadata.apis_of(await self._ask_once(await self._open(stream.address), _API_VERSIONS))
+        except (ConnectionGone, BrokerUnavailable):
+            apis = frozenset()
+        if apis and not apis & {metadata.METADATA, metadata.PRODUCE}:
+            self.controllers.add(stream.address)
+            return f"{named} is a Kafka controller, not a broker: name only brokers in LFS_KAFKA_BROKERS"
+        if apis and not self._settings.uses_sasl:
+            protocol = self._settings.kafka_security_protocol
+            signed_in = "SASL_SSL" if self._settings.uses_tls else "SASL_PLAINTEXT"
+            return (
+                f"{named} closes the connection when it is asked without a sign-in: if that port is for "
+                f"SASL, set LFS_KAFKA_SECURITY_PROTOCOL={signed_in} (it is {protocol})"
+            )
+        return self._gone(stream, "when asked for metadata")
 
     async def ping(self, targets: Sequence[Address]) -> None:
         """Ask for what a broker answers to anybody: a sign of life without an identity."""
         stream = await self.connect(targets)
-        await self._ask_once(stream, metadata.api_versions_request(), "when asked for its versions")
+        try:
+            await self._ask_once(stream, _API_VERSIONS)
+        except ConnectionGone:
+            raise BrokerUnavailable(self._gone(stream, "when asked for its versions")) from None
 
     # Connecting
 
@@ -145,8 +208,7 @@ class Upstream:
                 raise
             except BrokerUnavailable as error:
                 troubles.append(str(error))
-        why = "; ".join(troubles) or "its address is not known"
-        raise BrokerUnavailable(f"the broker cannot be reached ({why})")
+        raise BrokerUnavailable(_all_of(troubles) or "the broker's address is not known")
 
     async def _open(self, address: Address) -> BrokerStream:
         host = address.host or "localhost"
@@ -159,13 +221,14 @@ class Upstream:
         try:
             protocol = await _cancellable(cast(Deferred[Protocol], endpoint.connect(factory)))
         except (ConnectError, OSError) as error:
-            raise BrokerUnavailable(f"{address}: {error}") from None
+            raise BrokerUnavailable(
+                f"{self._named(address)} cannot be reached: {_unreached(error)}"
+            ) from None
         stream = cast(BrokerStream, protocol)
         if self._tls is not None:
             await self._within(CONNECT_SECONDS, stream, stream.shaken())
             if stream.closed:
-                trouble = stream.trouble or "closed during the TLS handshake; is that port for TLS?"
-                raise BrokerUnavailable(f"{address}: {trouble}")
+                raise BrokerUnavailable(f"{self._named(address)} {self._no_tls(stream)}")
         return stream
 
     async def _open_signed_in(self, address: Address) -> tuple[BrokerStream, float | None]:
@@ -176,7 +239,7 @@ class Upstream:
         try:
             seconds = await self._sign_in_first(stream)
         except ConnectionGone:
-            raise self._gone(stream, "during sign-in") from None
+            raise BrokerUnavailable(self._gone(stream, "during sign-in")) from None
         except BaseException:
             stream.abort()
             raise
@@ -194,12 +257,10 @@ class Upstream:
         async with self._first_sign_ins.setdefault(stream.address, Semaphore(clock, 1)):
             return await self.sign_in(ask, stream.address)
 
-    async def _ask_once(self, stream: BrokerStream, frame: bytes, when: str) -> bytes:
+    async def _ask_once(self, stream: BrokerStream, frame: bytes) -> bytes:
         """The only question on a connection."""
         try:
             return await self._ask(stream, frame)
-        except ConnectionGone:
-            raise self._gone(stream, when) from None
         finally:
             stream.close()
 
@@ -214,11 +275,15 @@ class Upstream:
                 body += event.data
             return bytes(body)
 
-        return await self._within(ANSWER_SECONDS, stream, answer())
+        try:
+            return await self._within(ANSWER_SECONDS, stream, answer())
+        except FramingError as error:
+            protocol = f"LFS_KAFKA_SECURITY_PROTOCOL is {self._settings.kafka_security_protocol}"
+            raise BrokerUnavailable(f"{self._named(stream.address)}: {error} ({protocol})") from None
 
     async def _within(self, seconds: float, stream: BrokerStream, steps: Awaitable[T]) -> T:
         """Close the connection where the steps take longer, or are given up."""
-        late = cast(Any, self._reactor).callLater(seconds, stream.abort)
+        late = cast(Any, self._reactor).callLater(seconds, stream.give_up)
         try:
             return await steps
         except CancelledError:
@@ -228,9 +293,33 @@ class Upstream:
             if late.active():
                 late.cancel()
 
-    def _gone(self, stream: BrokerStream, when: str) -> BrokerUnavailable:
+    # What is wrong
+
+    def _named(self, address: Address) -> str:
+        """An address, and where it comes from."""
+        source = "LFS_KAFKA_BROKERS" if address in self._settings.kafka_brokers else "as the brokers name it"
+        return f"{address} ({source})"
+
+    def _gone(self, stream: BrokerStream, when: str) -> str:
+        if stream.silent:
+            return self._silence(stream)
         why = f" ({stream.trouble})" if stream.trouble else ""
-        return BrokerUnavailable(f"{stream.address}: the broker closed the connection {when}{why}")
+        return f"{self._named(stream.address)} closed the connection {when}{why}"
+
+    def _silence(self, stream: BrokerStream) -> str:
+        return (
+            f"{self._named(stream.address)} takes connections but gives no answer within "
+            f"{ANSWER_SECONDS:g} s: the broker hangs, or that port is not a broker's"
+        )
+
+    def _no_tls(self, stream: BrokerStream) -> str:
+        protocol = f"LFS_KAFKA_SECURITY_PROTOCOL is {self._settings.kafka_security_protocol}"
+        if stream.silent:
+            return f"does not answer the TLS handshake: is that port for TLS? {protocol}"
+        if stream.untrusted:
+            return f"is not trusted: {stream.trouble}"
+        why = f" ({stream.trouble})" if stream.trouble else ""
+        return f"does not complete the TLS handshake{why}: is that port for TLS? {protocol}"
 
     def _now(self) -> float:
         return cast(float, cast(Any, self._reactor).seconds())
@@ -272,6 +361,11 @@ class Upstream:
             self._settings.kafka_security_protocol,
         )
         error, offered = sasl.decode_handshake(await ask(sasl.handshake_request(0, mechanism)))
+        if error and not offered:
+            raise SignInRefused(
+                f"{self._named(address)} takes no sign-in: set LFS_KAFKA_SECURITY_PROTOCOL="
+                f"{'SSL' if self._settings.uses_tls else 'PLAINTEXT'}, or name a port for SASL"
+            )
         if error:
             raise SignInRefused(
                 f"the broker does not offer {mechanism} (LFS_KAFKA_SASL_MECHANISM), but {', '.join(offered)}"
@@ -294,3 +388,19 @@ class Upstream:
         """Key derivation takes a while, and some mechanisms ask other services."""
         reactor = cast(Any, self._reactor)
         return deferToThreadPool(reactor, reactor.getThreadPool(), call, *args)
+
+
+def _all_of(troubles: Sequence[str]) -> str:
+    """In an order of its own: whose turn it is first changes, and would look like other trouble."""
+    return "; ".join(sorted(troubles))
+
+
+def _unreached(error: Exception) -> str:
+    """Why a connection could not be made."""
+    if isinstance(error, DNSLookupError):
+        return "its host name is not known"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused, nothing listens at that port"
+    if isinstance(error, TimeoutError):
+        return "nobody answers there (a wrong address, or a firewall)"
+    return error_text(error)

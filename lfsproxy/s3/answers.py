@@ -34,7 +34,7 @@ class Answer:
     """One answer of S3: header names in lower case; ``code`` and ``message`` of an error, else empty.
 
     ``attempts`` counts how often the request was sent; ``doubtful``: an earlier one may have worked.
-    ``stream`` is a success's body where it is to be read bit by bit.
+    ``stream`` is a success's body where it is to be read bit by bit; ``told_region`` an error's Region.
     """
 
     status: int
@@ -45,6 +45,7 @@ class Answer:
     attempts: int = 1
     doubtful: bool = False
     stream: BodyStream | None = None
+    told_region: str = ""
 
     @property
     def is_error(self) -> bool:
@@ -59,11 +60,16 @@ class Answer:
         """Whether the request may have worked although this is an error."""
         return self.status in _DOUBTFUL_STATUS or (self.status == 200 and bool(self.code))
 
+    @property
+    def region(self) -> str:
+        """The bucket's region, where an answer tells that another one was asked; else empty."""
+        if self.status not in {301, 307, 400}:
+            return ""
+        return self.headers.get("x-amz-bucket-region", "") or self.told_region
+
     def __str__(self) -> str:
         said = ": ".join(part for part in (self.code, self.message) if part)
-        region = self.headers.get("x-amz-bucket-region")
-        hint = f" (the bucket's region is {region})" if region and self.status in {301, 400} else ""
-        return f"S3 answered {self.status}{' ' if said else ''}{said}{hint}"
+        return f"S3 answered {self.status}{' ' if said else ''}{said}"
 
 
 class UnreadableAnswer(Exception):
@@ -73,15 +79,15 @@ class UnreadableAnswer(Exception):
 def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     """Note an error's code and message, also where they come with status 200, as CompleteMultipartUpload's
     may: it sends its status before it knows the outcome."""
-    code = message = ""
+    code = message = region = ""
     if status >= 300 or b"<Error" in body:
         try:
             root = parse_xml(body)
         except UnreadableAnswer:
             root = None
         if root is not None and local_name(root) == "Error":
-            code, message = text_of(root, "Code"), text_of(root, "Message")
-    return Answer(status, headers, body, code, message)
+            code, message, region = (text_of(root, name) for name in ("Code", "Message", "Region"))
+    return Answer(status, headers, body, code, message, told_region=region)
 
 
 def parse_xml(body: bytes) -> ElementTree.Element:

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from lfsproxy.errors import LfsError, StoreUnavailable
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.s3.client import S3Client
+from lfsproxy.words import error_text
 
 ANSWER_SECONDS = 4.0
 """How long one request of a clean-up may be in trouble: somebody may wait for the first try."""
@@ -66,7 +67,7 @@ class Cleanup:
             self._warn("could not yet remove", leftover.key, str(error))
             self.remove_later(leftover, FIRST_DELAY, again=leftover.object)
         except (LfsError, CancelledError) as error:
-            self._count(leftover.key, str(error) or "the store was closed")
+            self._count(leftover.key, error_text(error))
         else:
             if leftover.object:
                 self._remove_again(leftover.key)
@@ -104,7 +105,7 @@ class Cleanup:
         )
 
     def _failed(self, failure: Failure, key: str, counted: bool) -> None:
-        why = "the store was closed" if failure.check(CancelledError) else failure.getErrorMessage()
+        why = "the store was closed" if failure.check(CancelledError) else error_text(failure.value)
         if not counted:
             self._count(key, why)
         else:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import attrs
 from crc32c import crc32c
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -17,9 +18,10 @@ from twisted.logger import Logger
 from lfsproxy.checksums import Buffer
 from lfsproxy.errors import StoreRefused, StoreUnavailable
 from lfsproxy.interfaces import IMetrics
+from lfsproxy.s3 import explain
 from lfsproxy.s3.answers import Answer, UnreadableAnswer, children, parse_xml, text_of
 from lfsproxy.s3.credentials import CredentialSource
-from lfsproxy.s3.exchange import Exchanges, Trouble
+from lfsproxy.s3.exchange import GIVEN_UP, Exchanges, Trouble
 from lfsproxy.s3.signing import S3Location, sign
 
 COMPLETE_SECONDS = 600.0
@@ -28,6 +30,7 @@ COMPLETE_SECONDS = 600.0
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 3.0
 STALE_TRIES = 4
+_ANY = range(300, 600)
 
 
 class S3Unavailable(StoreUnavailable):
@@ -95,6 +98,8 @@ class S3Client:
         self._metrics = metrics
         self._patience = patience
         self._conditional = True
+        self._is_s3 = False
+        self._has_answered = False
 
     async def put_object(
         self, key: str, headers: Mapping[str, str], body: Sequence[Buffer], crc: int | None
@@ -102,9 +107,13 @@ class S3Client:
         """PutObject, never over an existing object. 409 and 412 come back as answers."""
         if crc is not None:
             headers = {**headers, "x-amz-checksum-crc32c": encode_crc(crc)}
-        return await self._conditionally(
+        answer = await self._conditionally(
             "put_object", "PUT", key, headers=headers, body=body, accept={409, 412}
         )
+        if not answer.is_error and "etag" not in answer.headers:
+            # Any web server may say 200 to a PUT; only a store gives an ETag.
+            raise S3Refused(explain.not_s3(self.location, answer), doubtful=True)
+        return answer
 
     async def create_multipart_upload(self, key: str, headers: Mapping[str, str]) -> tuple[str, bool]:
         """CreateMultipartUpload: the upload's id, and whether an earlier try may have made another."""
@@ -117,7 +126,7 @@ class S3Client:
         answer = await self.request(
             "create_multipart_upload", "POST", key, query={"uploads": ""}, headers=headers
         )
-        return _required(answer, "UploadId"), answer.doubtful
+        return self._required(answer, "UploadId"), answer.doubtful
 
     async def upload_part(
         self, key: str, upload_id: str, number: int, body: Sequence[Buffer], crc: int | None
@@ -133,7 +142,7 @@ class S3Client:
         )
         etag = answer.headers.get("etag")
         if not etag:
-            raise S3Refused("S3 gave no ETag for a part")
+            raise S3Refused(f"{self.location.named} gave no ETag for a part")
         return Part(number, etag, crc)
 
     async def complete_multipart_upload(self, key: str, upload_id: str, parts: Sequence[Part]) -> Answer:
@@ -169,7 +178,9 @@ class S3Client:
         try:
             root = parse_xml(answer.body)
         except UnreadableAnswer as error:
-            raise StoreRefused(f"S3's list of uploads cannot be read: {error}") from error
+            raise StoreRefused(
+                f"{self.location.named} gave a list of uploads that cannot be read: {error}"
+            ) from error
         return [text_of(u, "UploadId") for u in children(root, "Upload") if text_of(u, "Key") == key]
 
     async def head_object(self, key: str) -> Answer | None:
@@ -196,16 +207,27 @@ class S3Client:
         """DeleteObject. A key that is not there counts as deleted."""
         answer = await self.request("delete_object", "DELETE", key, accept={404}, patience=patience)
         if answer.code == "NoSuchBucket":
-            raise self._refusal("delete_object", answer)
+            raise self._refusal("delete_object", answer, key)
 
     async def head_bucket(self, patience: float | None = None) -> None:
         """HeadBucket: whether the bucket is there and the credentials reach it."""
-        answer = await self.request("head_bucket", "HEAD", accept={403, 404}, patience=patience)
-        bucket = self.location.bucket
-        if answer.status == 404:
-            raise StoreRefused(f"the bucket {bucket} does not exist (LFS_S3_BUCKET)")
-        if answer.status == 403:
-            raise StoreRefused(f"S3 does not let these credentials use the bucket {bucket}")
+        answer = await self.request("head_bucket", "HEAD", accept=_ANY, patience=patience)
+        if answer.is_error or not (self._is_s3 or explain.speaks_s3(answer)):
+            # An answer to HEAD has no body: neither S3's own words, nor what tells another web server.
+            listed = await self.request(
+                "list_objects",
+                "GET",
+                query={"list-type": "2", "max-keys": "1"},
+                accept=_ANY,
+                patience=patience,
+            )
+            if listed.is_error:
+                answer = listed
+            elif not explain.speaks_s3(listed):
+                raise StoreRefused(explain.not_s3(self.location, listed))
+        if answer.is_error:
+            raise StoreRefused(explain.refused(self.location, answer))
+        self._is_s3 = True
 
     def count_retry(self, operation: str) -> None:
         """Count a request that a caller of ours sends again."""
@@ -289,17 +311,18 @@ class S3Client:
                 result = "store_error" if answer.is_error and answer.status not in accept else "ok"
             except Trouble as trouble:
                 result = "store_error"
-                why, since = str(trouble), trouble.since
+                why, since = self._why(trouble), trouble.since
                 doubtful = doubtful or trouble.sent
                 if trouble.stale and stale < STALE_TRIES:
                     stale += 1
                     continue
             else:
-                why, since = str(answer), self._clock.seconds()
+                self._has_answered = True
+                why, since = explain.refused(self.location, answer), self._clock.seconds()
                 if not answer.is_retriable:
                     answer = attrs.evolve(answer, attempts=attempts, doubtful=doubtful)
                     if answer.is_error and answer.status not in accept:
-                        raise self._refusal(operation, answer)
+                        raise self._refusal(operation, answer, key)
                     return answer
                 doubtful = doubtful or answer.is_doubtful
             finally:
@@ -308,24 +331,36 @@ class S3Client:
             tried = attempts - stale
             delay = self._random() * min(LONGEST_DELAY, FIRST_DELAY * 2**tried)
             if self._clock.seconds() + delay >= deadline:
-                place = "/".join(part for part in (self.location.bucket, key) if part)
-                raise S3Unavailable(f"{operation} of {place} failed {attempts} times: {why}", doubtful)
+                raise S3Unavailable(f"{why} ({self._done(operation, key)})", doubtful)
             self._metrics.s3_retry(operation)
             if delay:
-                await deferLater(self._clock, delay)
+                try:
+                    await deferLater(self._clock, delay)
+                except CancelledError:
+                    raise CancelledError(GIVEN_UP) from None
 
-    def _refusal(self, operation: str, answer: Answer) -> S3Refused:
-        return S3Refused(f"{operation} in {self.location.bucket}: {answer}", answer.doubtful)
+    def _required(self, answer: Answer, name: str) -> str:
+        try:
+            text = text_of(parse_xml(answer.body), name)
+        except UnreadableAnswer:
+            text = ""
+        if not text:
+            raise StoreRefused(explain.not_s3(self.location, answer))
+        return text
 
+    def _why(self, trouble: Trouble) -> str:
+        if not trouble.causes:
+            return explain.silent(self.location)
+        return explain.no_answer(self.location, trouble.causes, self._has_answered)
 
-def _required(answer: Answer, name: str) -> str:
-    try:
-        text = text_of(parse_xml(answer.body), name)
-    except UnreadableAnswer as error:
-        raise StoreRefused(f"S3's answer cannot be read: {error}") from error
-    if not text:
-        raise StoreRefused(f"S3's answer has no {name}")
-    return text
+    def _done(self, operation: str, key: str) -> str:
+        """What was asked, and of what."""
+        place = "/".join(part for part in (self.location.bucket, key) if part)
+        return f"{operation.replace('_', ' ')} {place}"
+
+    def _refusal(self, operation: str, answer: Answer, key: str) -> S3Refused:
+        said = explain.refused(self.location, answer)
+        return S3Refused(f"{said} ({self._done(operation, key)})", answer.doubtful)
 
 
 def _complete_xml(parts: Sequence[Part]) -> bytes:

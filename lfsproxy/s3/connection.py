@@ -22,12 +22,10 @@ from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.python.failure import Failure
 from twisted.web._newclient import HTTP11ClientProtocol, Request
 from twisted.web.client import (
     URI,
-    BrowserLikePolicyForHTTPS,
     HTTPConnectionPool,
     RequestTransmissionFailed,
     ResponseDone,
@@ -35,10 +33,11 @@ from twisted.web.client import (
     _HTTP11ClientFactory,
 )
 from twisted.web.http import PotentialDataLoss
-from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS, IResponse
+from twisted.web.iweb import IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
 from lfsproxy.s3.body import BufferBody
+from lfsproxy.tls import ClientTls
 
 IDLE_SECONDS = 15
 """How long an idle connection is kept: stores close theirs after 20 seconds and more."""
@@ -140,31 +139,13 @@ def connection_pool(clock: IReactorTime, idle: int) -> HTTPConnectionPool:
     return pool
 
 
-def tls_policy(ca_bundle: str | None) -> IPolicyForHTTPS:
-    """Which servers https trusts: those of a file of PEM certificates, else the system's.
-
-    Raises OSError or OpenSSL's error where the file cannot be used.
-    """
-    if ca_bundle is None:
-        return cast(IPolicyForHTTPS, BrowserLikePolicyForHTTPS())
-    with open(ca_bundle, "rb") as file:
-        pem = file.read()
-    end = b"-----END CERTIFICATE-----"
-    begin = b"-----BEGIN CERTIFICATE-----"
-    blocks = [begin + block.rpartition(begin)[2] + end for block in pem.split(end)[:-1]]
-    if not blocks:
-        raise OSError("there is no certificate in it")
-    trust = trustRootFromCertificates([Certificate.loadPEM(block) for block in blocks])
-    return cast(IPolicyForHTTPS, BrowserLikePolicyForHTTPS(trust))
-
-
 @implementer(IAgentEndpointFactory)
 class S3Endpoints:
     """Where a URL's host is. ``timeout`` bounds one connection attempt, in seconds."""
 
-    def __init__(self, reactor: object, policy: IPolicyForHTTPS, timeout: float) -> None:
+    def __init__(self, reactor: object, tls: ClientTls, timeout: float) -> None:
         self._reactor = reactor
-        self._policy = policy
+        self._tls = tls
         self._timeout = timeout
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
@@ -179,7 +160,7 @@ class S3Endpoints:
         else:
             endpoint = HostnameEndpoint(self._reactor, host, uri.port, self._timeout)
         if uri.scheme == b"https":
-            return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
+            return wrapClientTLS(self._tls.creator(uri.host.decode("ascii")), endpoint)
         return endpoint
 
 

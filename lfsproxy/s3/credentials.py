@@ -27,6 +27,7 @@ from twisted.python.failure import Failure
 
 from lfsproxy.errors import LfsError, StoreRefused, StoreUnavailable
 from lfsproxy.wakeups import Wakeups
+from lfsproxy.words import error_text
 
 REFRESH_BEFORE = 120
 """Seconds before the end of their life from which credentials are no longer used without a refresh."""
@@ -81,8 +82,11 @@ class ChainCredentials:
             refreshed = self._refreshed()
             if source.refresh_needed(REFRESH_BEFORE):
                 return await refreshed
-            refreshed.addErrback(lambda failure: self._log.warn("{error}", error=failure.value))
+            refreshed.addErrback(self._not_refreshed)
         return self._frozen
+
+    def _not_refreshed(self, failure: Failure) -> None:
+        self._log.warn("{error}", error=error_text(failure.value))
 
     def _refreshed(self) -> Deferred[ReadOnlyCredentials]:
         """Fires when the refresh that runs, or is started here, is done."""
@@ -106,9 +110,9 @@ class ChainCredentials:
                 )
             frozen = source.get_frozen_credentials()
         except _TRANSIENT as error:
-            return StoreUnavailable(f"S3 credentials cannot be had: {error}")
+            return StoreUnavailable(f"S3 credentials cannot be had: {error_text(error)}")
         except (BotoCoreError, ClientError) as error:
-            return StoreRefused(f"S3 credentials cannot be had: {error}")
+            return StoreRefused(f"S3 credentials cannot be had: {error_text(error)}")
         self._source = source
         return frozen
 
@@ -120,6 +124,7 @@ class ChainCredentials:
         elif isinstance(result, LfsError):
             answer = Failure(result)
         else:
-            answer = Failure(StoreUnavailable(f"S3 credentials cannot be had: {result}"))
+            why = error_text(result.value) if isinstance(result, Failure) else "nothing was found"
+            answer = Failure(StoreUnavailable(f"S3 credentials cannot be had: {why}"))
         for waiter in waiting:
             self._wakeups.fire(waiter, answer)

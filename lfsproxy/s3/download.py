@@ -18,6 +18,7 @@ from zope.interface import implementer
 from lfsproxy.checksums import Buffer, Checksum
 from lfsproxy.errors import BlobMissing, BlobTruncated, StoreRefused, StoreUnavailable
 from lfsproxy.interfaces import IBlobDownload, IBlobSource
+from lfsproxy.s3 import explain
 from lfsproxy.s3.answers import Answer
 from lfsproxy.s3.client import S3Client
 from lfsproxy.s3.credentials import CredentialSource
@@ -101,7 +102,7 @@ class S3Download:
         last = None if self._whole else self._end - 1
         answer = await self._client.get_object(self._key, self._position, last, self._etag)
         if answer.code == "NoSuchBucket":
-            raise StoreRefused(f"the bucket {self._client.location.bucket} does not exist (LFS_S3_BUCKET)")
+            raise StoreRefused(explain.refused(self._client.location, answer))
         if answer.status == 404:
             raise BlobMissing(f"the blob {self._name} is missing")
         if answer.stream is None:
@@ -158,7 +159,10 @@ class S3Download:
         """Wait before the body is taken up again, or raise when that has been tried for long enough."""
         self.close()
         if self._clock.seconds() - self._progress >= self._patience:
-            raise StoreUnavailable(f"the blob {self._name} cannot be read on at {self._position}: {why}")
+            endpoint = self._client.location.named
+            raise StoreUnavailable(
+                f"the blob {self._name} cannot be read on at {self._position} from {endpoint}: {why}"
+            )
         self._client.count_retry("get_object")
         await deferLater(self._clock, PAUSE_SECONDS)
 

@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.web.client import Agent
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IPolicyForHTTPS, IResponse
+from twisted.web.iweb import IResponse
 
 from lfsproxy.checksums import Buffer
 from lfsproxy.s3.answers import MAX_ANSWER, Answer, read_answer
@@ -25,22 +25,27 @@ from lfsproxy.s3.connection import (
 )
 from lfsproxy.s3.signing import SignedRequest
 from lfsproxy.s3.stream import BodyStream
+from lfsproxy.tls import ClientTls
+from lfsproxy.words import error_text
 
 _T = TypeVar("_T")
+
+GIVEN_UP = "the request to S3 was given up"
+"""What is said of a request that was cancelled: Twisted's own error says nothing."""
 
 
 @attrs.define
 class Trouble(Exception):
-    """No answer. ``since`` is when the last progress was made; ``sent``: S3 may have the whole request;
-    ``stale``: the pooled connection was gone."""
+    """No answer. ``causes`` are what it failed by, none where it was too slow; ``since`` is when the last
+    progress was made; ``sent``: S3 may have the whole request; ``stale``: the pooled connection was gone."""
 
-    why: str
+    causes: Sequence[BaseException]
     since: float
     sent: bool
     stale: bool
 
     def __str__(self) -> str:
-        return self.why
+        return "; ".join(error_text(cause) for cause in self.causes) or "no progress for too long"
 
 
 class StallWatch:
@@ -103,14 +108,14 @@ class Exchanges:
         self,
         reactor: ReactorBase,
         clock: IReactorTime,
-        policy: IPolicyForHTTPS,
+        tls: ClientTls,
         connect_timeout: float,
         idle: int,
     ) -> None:
         self._clock = clock
         self._watches: set[StallWatch] = set()
         self._pool = connection_pool(clock, idle)
-        endpoints = S3Endpoints(reactor, policy, connect_timeout)
+        endpoints = S3Endpoints(reactor, tls, connect_timeout)
         self._agent = Agent.usingEndpointFactory(reactor, endpoints, self._pool)
 
     async def close(self) -> None:
@@ -135,7 +140,7 @@ class Exchanges:
                 return attrs.evolve(_answer(response, b""), stream=stream)
             return _answer(response, await self._collect(response, watch))
         except Exception as error:
-            raise self._trouble(error, watch, stall, sent=True) from None
+            raise self._trouble(error, watch, sent=True) from None
         finally:
             watch.end()
             self._watches.discard(watch)
@@ -156,12 +161,12 @@ class Exchanges:
         return watch.over(collector.done)
 
     @staticmethod
-    def _trouble(error: Exception, watch: StallWatch, stall: float, sent: bool) -> Exception:
+    def _trouble(error: Exception, watch: StallWatch, sent: bool) -> Exception:
         """What to raise where there is no answer."""
         if watch.cancelled:
-            return CancelledError()
-        why = f"no progress for {stall:.0f} s" if watch.stalled else _reason(error)
-        return Trouble(why, watch.last, _reached(error) and sent, isinstance(error, StaleConnection))
+            return CancelledError(GIVEN_UP)
+        causes = [] if watch.stalled else _causes(error)
+        return Trouble(causes, watch.last, _reached(error) and sent, isinstance(error, StaleConnection))
 
     async def send(self, request: SignedRequest, body: Sequence[Buffer], stall: float) -> Answer:
         """Send ``request`` and read its answer, of whatever status.
@@ -192,7 +197,7 @@ class Exchanges:
             if early and not watch.cancelled:
                 return _answer(early[0][0], bytes(early[0][1].received))
             sent = producer is None or producer.finished
-            raise self._trouble(error, watch, stall, sent) from None
+            raise self._trouble(error, watch, sent) from None
         finally:
             watch.end()
             self._watches.discard(watch)
@@ -224,7 +229,3 @@ def _reached(error: BaseException) -> bool:
     """Whether there was a connection: only then Agent wraps what went wrong. A failed handshake is none."""
     causes = _causes(error)
     return causes != [error] and not any(isinstance(cause, SSL.Error) for cause in causes)
-
-
-def _reason(error: BaseException) -> str:
-    return "; ".join(str(cause) or type(cause).__name__ for cause in _causes(error))

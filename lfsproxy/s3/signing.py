@@ -32,6 +32,13 @@ class S3Location:
     endpoint: str | None = None
     path_style: bool = False
 
+    @property
+    def named(self) -> str:
+        """The endpoint for people, and the setting that it comes from."""
+        if self.endpoint:
+            return f"{self.endpoint} (LFS_S3_ENDPOINT)"
+        return f"https://s3.{self.region}.{_aws_suffix(self.region)} (AWS, as LFS_S3_ENDPOINT is not set)"
+
     def url(self, key: str = "", query: Mapping[str, str] | None = None) -> str:
         """The URL of an object, or of the bucket without ``key``. Percent-encodes both arguments."""
         base = urlsplit(self.endpoint or f"https://s3.{self.region}.{_aws_suffix(self.region)}")

@@ -16,13 +16,13 @@ from lfsproxy.errors import StoreUnavailable, TooLarge
 from lfsproxy.interfaces import IBlobStore, IBlobUpload, IMetrics, IPartMemory
 from lfsproxy.s3.cleanup import FIRST_DELAY, Cleanup, Leftover
 from lfsproxy.s3.client import S3Client
-from lfsproxy.s3.connection import tls_policy
 from lfsproxy.s3.credentials import CredentialSource
 from lfsproxy.s3.download import S3BlobSource
 from lfsproxy.s3.exchange import Exchanges
 from lfsproxy.s3.resumable import S3ResumableStore
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.s3.upload import MAX_PARTS, S3Upload, UploadPlan, meta, object_headers
+from lfsproxy.tls import ClientTls
 
 MIB = 1024 * 1024
 IDLE_CONNECTIONS_PER_PART = 8
@@ -35,8 +35,8 @@ CHECK_SECONDS = 5.0
 class S3Store:
     """Sizes in bytes, times in seconds. ``upload_memory`` is the whole process's (LFS_UPLOAD_MEMORY).
 
-    ``ca_bundle`` names a file of PEM certificates to trust instead of the system's (AWS_CA_BUNDLE);
-    ``clock`` is the reactor unless given.
+    ``tls`` says which servers are trusted, those of the system's authorities unless given; ``clock`` is the
+    reactor unless given.
     """
 
     reactor: ReactorBase
@@ -48,7 +48,7 @@ class S3Store:
     retry_timeout: float = 15.0
     upload_memory: int = 128 * MIB
     checksums: bool = True
-    ca_bundle: str | None = None
+    tls: ClientTls = attrs.field(factory=lambda: ClientTls("LFS_S3", ""))
     clock: IReactorTime | None = None
     random: Callable[[], float] = random.random
     bucket: str = attrs.field(init=False)
@@ -59,7 +59,7 @@ class S3Store:
         self._exchanges = Exchanges(
             self.reactor,
             clock,
-            tls_policy(self.ca_bundle),
+            self.tls,
             connect_timeout=min(5.0, self.retry_timeout / 3),
             idle=self.concurrency * IDLE_CONNECTIONS_PER_PART,
         )

@@ -11,6 +11,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 
+from lfsproxy.words import error_text
+
 
 class BodyBroken(Exception):
     """The body ended before its end, or came to a halt. The text says why."""
@@ -84,7 +86,7 @@ class BodyStream(Protocol):
         if reason.check(ResponseDone):
             self._ended = True
         else:
-            self._error = BodyBroken(_text(reason))
+            self._error = BodyBroken(error_text(reason.value))
         reader, self._reader = self._reader, None
         if reader is not None and self._ended:
             reader.callback(b"")
@@ -117,9 +119,3 @@ class BodyStream(Protocol):
         if self._silence is not None:
             self._silence.cancel()
             self._silence = None
-
-
-def _text(failure: Failure) -> str:
-    """Why a body ended, of what Agent wraps into one failure of several."""
-    failures = getattr(failure.value, "reasons", None) or [failure]
-    return "; ".join(str(each.value) or type(each.value).__name__ for each in failures)

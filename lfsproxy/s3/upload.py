@@ -24,12 +24,14 @@ from lfsproxy.checksums import Buffer, Checksum
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, is_media_type
 from lfsproxy.errors import LfsError, TooLarge
 from lfsproxy.interfaces import IBlobUpload, IPartMemory, StoredBlob
+from lfsproxy.s3 import explain
 from lfsproxy.s3.answers import Answer
 from lfsproxy.s3.cleanup import Cleanup, Leftover
 from lfsproxy.s3.client import S3Client, S3Refused, S3Unavailable, composite_crc, encode_crc
 from lfsproxy.s3.digest import INLINE_BYTES
 from lfsproxy.s3.parts import PartSender
 from lfsproxy.wakeups import Gate, Semaphore
+from lfsproxy.words import error_text
 
 FORM = "application/x-www-form-urlencoded"
 CHECKSUM = "x-amz-checksum-crc32c"
@@ -212,7 +214,7 @@ class S3Upload:
         """The first failure is the upload's; nothing in flight is of use any more."""
         if self.state in (State.GATHERING, State.SEALED):
             if not isinstance(error, (LfsError, CancelledError)):
-                self._log.error("an upload of {key} failed: {error!r}", key=self._key, error=error)
+                self._log.error("an upload of {key} failed: {error}", key=self._key, error=error_text(error))
             self.state = State.FAILED
             self._error = error
             self._forget()
@@ -278,10 +280,12 @@ class S3Upload:
             if head is not None and is_same(head, self._received, checksum):
                 return
         if answer.status == 412:
-            raise S3Refused(f"there is another object at {self._client.location.bucket}/{self._key}")
+            place = f"{self._client.location.bucket}/{self._key} of {self._client.location.named}"
+            raise S3Refused(f"there is another object at {place}")
         if answer.status == 409 or answer.code == "NoSuchUpload":
             raise S3Unavailable(f"the upload to {self._key} has to be sent again: {answer}", answer.doubtful)
-        raise S3Refused(f"the upload to {self._key} failed: {answer}", answer.doubtful)
+        said = explain.refused(self._client.location, answer)
+        raise S3Refused(f"the upload to {self._key} failed: {said}", answer.doubtful)
 
     async def _abort(self) -> None:
         self._forget()

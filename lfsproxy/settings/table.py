@@ -42,6 +42,11 @@ class Settings:
     s3_region: str = _setting("us-east-1", kinds.REGION, "Region of the bucket.")
     s3_endpoint: str = _setting("", hosts.URL, "URL of an S3-compatible store. Empty: AWS.")
     s3_path_style: bool = _setting("false", kinds.FLAG, "Put the bucket in the path, not in the host name.")
+    s3_ca: str = _setting(
+        "",
+        kinds.FILE,
+        "PEM file of the authorities that sign S3's certificate. Empty: AWS_CA_BUNDLE, or the system's.",
+    )
     kafka_brokers: tuple[Address, ...] = _setting(
         "localhost:9092",
         hosts.BROKERS,

@@ -95,7 +95,8 @@ class HttpApi:
         return render_json(request, OK, {"status": "alive"})
 
     @operation(app, declared.READYZ)
-    def readyz(self, request: IRequest) -> bytes:
+    async def readyz(self, request: IRequest) -> bytes:
+        await self._readiness.first_answers()
         problems = self._readiness.problems()
         if problems:
             return render_json(request, SERVICE_UNAVAILABLE, {"status": "not ready", "problems": problems})

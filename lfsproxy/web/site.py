@@ -42,7 +42,12 @@ class LfsSite(Site):
 
     protocol = StreamingChannel  # type: ignore[assignment]
     requestFactory = StreamingRequest
+    noisy = False
     _log = Logger()
+
+    def logPrefix(self) -> str:
+        """What Twisted calls the port."""
+        return "the HTTP port"
 
     def __init__(
         self,

@@ -206,6 +206,8 @@ class ResponseFrames(_Body):
         size: int = _INT32.unpack_from(head)[0]
         if self._first and head[:2] == b"\x15\x03":
             raise self._fail("the broker's answer looks like TLS: its port wants SSL, and plaintext was sent")
+        if self._first and head[:4] == b"HTTP":
+            raise self._fail("the broker's answer looks like HTTP: a web server is at its port")
         if size < 4:
             raise self._fail(f"a response frame's length is {size} bytes, it must be at least 4")
         return size

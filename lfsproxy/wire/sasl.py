@@ -22,6 +22,7 @@ from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from lfsproxy.errors import SignInRefused
 from lfsproxy.wire.primitives import INT32, Reader
+from lfsproxy.words import error_text
 
 SASL_HANDSHAKE: Final = 17
 SASL_AUTHENTICATE: Final = 36
@@ -121,14 +122,16 @@ class _Checked:
         try:
             self._client.receive(auth_bytes)
         except Exception as error:
-            raise SignInRefused(f"the broker's {self._mechanism} answer is not right: {error!r}") from None
+            raise SignInRefused(
+                f"the broker's {self._mechanism} answer is not right: {error_text(error)}"
+            ) from None
 
     def is_done(self) -> bool:
         return self._client.is_done()
 
 
 def _unusable(mechanism: str, error: Exception) -> SignInRefused:
-    return SignInRefused(f"{mechanism} (LFS_KAFKA_SASL_MECHANISM) cannot be used here: {error}")
+    return SignInRefused(f"{mechanism} (LFS_KAFKA_SASL_MECHANISM) cannot be used here: {error_text(error)}")
 
 
 def client_name(mechanism: str, username: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import attrs
+from kafka import errors as kafka_errors
 from kafka.future import Future
 from kafka.protocol.metadata import MetadataResponse
 from twisted.internet.defer import Deferred
@@ -12,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.broker.cluster import Cluster, Topic
 from lfsproxy.broker.signing import Identity
-from lfsproxy.errors import BadRequest
+from lfsproxy.errors import BadRequest, BrokerUnavailable
+from lfsproxy.readiness import KnownTrouble
 from lfsproxy.settings import Settings
 from tests.broker.doubles import InlineThreads, Reactor
 
@@ -65,3 +67,37 @@ class TopicTests(SynchronousTestCase):
 
     def test_a_topic_of_kafkas_own(self) -> None:
         self.assertIn("Kafka's own", str(self.failureResultOf(self.ask(True), BadRequest).value))
+
+
+@attrs.define
+class Failing(Manager):
+    """Fails every question."""
+
+    def call_soon(self, ask: Any) -> Any:
+        return Future().failure(self.answer)
+
+
+class TroubleTests(SynchronousTestCase):
+    def ping(self, trouble: KnownTrouble | None) -> str:
+        manager = Failing(kafka_errors.KafkaTimeoutError("Unable to bootstrap from ['localhost:9092']"))
+        cluster = Cluster(
+            Reactor(),
+            Settings(),
+            InlineThreads().run,
+            cast(Identity, None),
+            lambda arguments, identity: cast(Any, FakeConnections(manager)),
+            trouble,
+        )
+        return str(self.failureResultOf(Deferred.fromCoroutine(cluster.ping()), BrokerUnavailable).value)
+
+    def test_what_is_known_to_be_wrong_is_told(self) -> None:
+        self.assertEqual(
+            self.ping(KnownTrouble("kafka:9092 (LFS_KAFKA_BROKERS) is a Kafka controller")),
+            "Kafka is unavailable, nothing was sent: kafka:9092 (LFS_KAFKA_BROKERS) is a Kafka controller",
+        )
+
+    def test_else_what_kafka_python_says_without_its_class_s_name(self) -> None:
+        self.assertEqual(
+            self.ping(None),
+            "Kafka is unavailable, nothing was sent: kafka timeout",
+        )

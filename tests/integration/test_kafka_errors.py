@@ -268,11 +268,11 @@ class StoreTroubleTests(FaultTestCase):
 
     async def test_an_s3_server_that_is_down_or_frozen_is_a_storage_error(self) -> None:
         await in_thread(self.s3.pause)
-        await self.check_clients(56, "no progress for 1 s")
+        await self.check_clients(56, "does not answer in time")
         await in_thread(self.s3.resume)
         await self.assert_nothing_left(self.topic)
         await in_thread(self.s3.kill)
-        await self.check_clients(56, "Connection was refused")
+        await self.check_clients(56, "connection refused")
         await in_thread(self.s3.start)
         await self.assert_nothing_left(self.topic)
 
@@ -280,7 +280,7 @@ class StoreTroubleTests(FaultTestCase):
         await in_thread(self.servers.s3_client().delete_bucket, Bucket=BUCKET)
         await self.check_clients(-1, "NoSuchBucket")
         await in_thread(self.s3.stop)
-        self.s3.secret_key = "another"
+        self.s3.secret_key = "another-secret"
         await in_thread(self.s3.start)
         await self.check_clients(-1, "SignatureDoesNotMatch")
         await in_thread(self.s3.create_bucket, BUCKET)

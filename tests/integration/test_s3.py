@@ -20,6 +20,7 @@ from lfsproxy.s3.credentials import StaticCredentials
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.s3.store import S3Store
 from lfsproxy.testing import MemoryMetrics
+from lfsproxy.tls import ClientTls
 from tests.integration.stack import BUCKET, in_thread, own_s3, s3_client, stack
 from tests.store_contract import StoreContract, write_all
 
@@ -49,7 +50,7 @@ def make_store(server: S3Server, metrics: MemoryMetrics, **changes: Any) -> S3St
         "credentials": StaticCredentials(server.access_key, server.secret_key),
         "metrics": metrics,
         "part_size": PART,
-        "ca_bundle": str(server.certificate.certificate) if server.certificate else None,
+        "tls": ClientTls("LFS_S3", str(server.certificate.certificate) if server.certificate else ""),
     }
     return S3Store(reactor, **{**arguments, **changes})
 
@@ -150,7 +151,7 @@ class RefusalTests(TestCase):
 
     async def test_a_certificate_that_is_not_trusted_is_not_talked_to(self) -> None:
         server = await shared_s3_with_tls()
-        store = make_store(server, MemoryMetrics(), ca_bundle=None, retry_timeout=1.0)
+        store = make_store(server, MemoryMetrics(), tls=ClientTls("LFS_S3", ""), retry_timeout=1.0)
         self.addCleanup(lambda: Deferred.fromCoroutine(store.close()))
         with self.assertRaisesRegex(StoreUnavailable, "certificate"):
             await store.check()

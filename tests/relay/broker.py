@@ -79,7 +79,9 @@ class Cluster:
 
     ``held`` True: requests wait for ``answer``. ``codes``: error codes to come, by (topic, partition).
     ``fields``: more of each PartitionAnswer. ``reachable`` False: connections are refused, as they always
-    are at a port in ``down``. ``sasl``: what answers SaslHandshake and SaslAuthenticate.
+    are at a port in ``down``. ``sasl``: what answers SaslHandshake and SaslAuthenticate. A port in
+    ``no_metadata`` closes when it is asked for that; one in ``controllers`` does not list it either. ``said``
+    is what every port answers instead of Kafka's own.
     """
 
     def __init__(self) -> None:
@@ -98,6 +100,9 @@ class Cluster:
         self.next_offsets: dict[tuple[str, int], int] = {}
         self.log: list[tuple[str, int, ReadBatch]] = []
         self.sasl: Callable[[Request], bytes] | None = None
+        self.no_metadata: set[int] = set()
+        self.controllers: set[int] = set()
+        self.said = b""
 
     def fail_next(self, code: int, topic: str = "demo-topic", partition: int = 0) -> None:
         """Answer the partition's next batch with an error."""
@@ -160,6 +165,12 @@ class BrokerEnd:
         end = 14 + max(length, 0)
         request = Request(api_key, version, correlation_id, frame[14:end], frame[end:], frame)
         self.requests.append(request)
+        if self.cluster.said:
+            self.wire.arrive(self.cluster.said)
+            return
+        if api_key == METADATA and self.port in self.cluster.no_metadata | self.cluster.controllers:
+            self.hang_up()
+            return
         self.pending.append(request)
         if not self.cluster.held or (request.client_id == b"lfsproxy" and api_key == METADATA):
             self.answer()
@@ -184,7 +195,9 @@ class BrokerEnd:
             case 0:
                 return self._produce(request)
             case 18:
-                return correlation + api_versions(version, self.cluster.ranges)
+                ranges = [one for one in self.cluster.ranges if one[0] not in (0, 3)]
+                is_controller = self.port in self.cluster.controllers
+                return correlation + api_versions(version, ranges if is_controller else self.cluster.ranges)
             case 3:
                 return correlation + metadata(version, self.cluster.addresses)
             case 10:

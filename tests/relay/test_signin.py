@@ -296,7 +296,6 @@ class RefusedTests(RefusedTestCase):
         problem = self.failureResultOf(Deferred.fromCoroutine(self.relay.check()), BrokerUnavailable)
         self.assertEqual(
             problem.getErrorMessage(),
-            "no broker's metadata: "
             "the broker refuses the proxy's sign-in by PLAIN as 'proxy': wrong password",
         )
 

@@ -43,7 +43,9 @@ def explore(script: str, faults: int, jumps: int, spans: Sequence[float] = (TICK
     return len(seen)
 
 
-def _replay(script: str, steps: Sequence[Choice], left: tuple[int, int], spans: Sequence[float]) -> tuple[World, tuple[int, int]]:
+def _replay(
+    script: str, steps: Sequence[Choice], left: tuple[int, int], spans: Sequence[float]
+) -> tuple[World, tuple[int, int]]:
     world = World([one.split(",") for one in script.lstrip("*").split("/")], script.startswith("*"), spans)
     for step in steps:
         left = _step(world, step, left)

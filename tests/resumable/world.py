@@ -73,8 +73,8 @@ class BrokenPromise(AssertionError):
 class World:
     """``scripts`` has what each replica is asked for, one after the other: finish, end or expire.
 
-    With ``late_creation`` the requests that created the upload may land a second time. ``spans`` are the times
-    that may pass at once, in seconds.
+    With ``late_creation`` the requests that created the upload may land a second time. ``spans`` are the
+    times that may pass at once, in seconds.
     """
 
     def __init__(

@@ -185,6 +185,9 @@ class FakeS3(Factory):
     def _head_bucket(self, request: Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
         return 200, {}, b""
 
+    def _get_bucket(self, request: Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        return 200, {}, _xml("ListBucketResult", "")
+
     def _put_object(self, request: Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
         if request.headers.get("if-none-match") == "*" and request.key in self.objects:
             return _error(412, "PreconditionFailed")
@@ -383,7 +386,7 @@ class _Connection(Protocol):
         if self._request is None:
             return
         body = b"" if self._request.method == "HEAD" else body + b" " * self._store.padding
-        headers = {"Content-Length": str(len(body)), **headers}
+        headers = {"Content-Length": str(len(body)), "x-amz-request-id": "1", **headers}
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self._over()
         self._body.clear()

@@ -46,7 +46,9 @@ class AnswerTests(SynchronousTestCase):
 
     def test_the_region_of_the_bucket_is_told_where_s3_tells_it(self) -> None:
         answer = read_answer(301, {"x-amz-bucket-region": "eu-west-1"}, b"")
-        self.assertIn("the bucket's region is eu-west-1", str(answer))
+        self.assertEqual(answer.region, "eu-west-1")
+        body = b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-2</Region></Error>"
+        self.assertEqual(read_answer(400, {}, body).region, "eu-west-2")
 
     def test_document_types_are_not_read(self) -> None:
         for body in (

@@ -6,10 +6,11 @@ import socket
 from itertools import pairwise
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 
 from lfsproxy.errors import StoreRefused, StoreUnavailable
 from tests.s3.fake_s3 import Held, OkButError, Refuse, Reset, Silence
-from tests.s3.helpers import FakeS3TestCase
+from tests.s3.helpers import FakeS3TestCase, reactor
 
 MIB = 1024 * 1024
 
@@ -98,7 +99,7 @@ class RetryTests(FakeS3TestCase):
         self.clock.pump([1.0] * 4)
         self.assertNoResult(result)
         self.clock.pump([1.0] * 2)
-        with self.assertRaisesRegex(StoreUnavailable, "no progress for 5 s"):
+        with self.assertRaisesRegex(StoreUnavailable, "does not answer in time"):
             await result
 
     async def test_a_server_that_stops_reading_is_trouble(self) -> None:
@@ -164,9 +165,19 @@ class RetryTests(FakeS3TestCase):
         for expected, pause in zip((0.2, 0.4, 0.8), pauses, strict=True):
             self.assertApproximates(expected, pause, 0.11)
 
+    async def test_a_request_that_is_given_up_says_so(self) -> None:
+        self.fake.always["head_bucket"] = Refuse(500)
+        self.use_store(random=lambda: 1.0)
+        checking = Deferred.fromCoroutine(self.s3.check())
+        while not self.clock.getDelayedCalls() or self.metrics.of("s3_retry") == []:
+            await deferLater(reactor, 0)
+        checking.cancel()
+        with self.assertRaisesRegex(CancelledError, "^the request to S3 was given up$"):
+            await checking
+
     async def test_a_missing_bucket_is_named(self) -> None:
         self.fake.fault("head_bucket", Refuse(404))
-        with self.assertRaisesRegex(StoreRefused, "bucket kafscale does not exist"):
+        with self.assertRaisesRegex(StoreRefused, "there is no bucket kafscale"):
             await self.s3.check()
 
     async def test_a_bucket_that_is_not_ours_is_named(self) -> None:

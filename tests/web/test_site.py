@@ -29,7 +29,7 @@ class RouteTests(SynchronousTestCase):
     def test_readyz_says_why_not(self) -> None:
         answer = Door(ready=False).ask(request("GET", "/readyz"))
         self.assertEqual(answer.status, 503)
-        self.assertEqual(answer.json["problems"], ["S3: was not asked yet", "Kafka: was not asked yet"])
+        self.assertEqual(answer.json["problems"], ["S3: has not answered yet", "Kafka: has not answered yet"])
 
     def test_unknown_paths(self) -> None:
         paths = ("/nothing", "/v1/topics/t/records/", "/v1/topics//records", "/v1/topics/a%2Fb/records")
