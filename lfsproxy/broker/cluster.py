@@ -33,6 +33,7 @@ from lfsproxy.errors import (
     UnknownTopic,
     UnreadableRecord,
 )
+from lfsproxy.quoting import quoted
 from lfsproxy.settings import Settings
 
 T = TypeVar("T")
@@ -204,7 +205,7 @@ class Cluster:
         if found.error_code in (UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE):
             raise UnknownTopic(f"the topic {name} does not exist")
         if found.error_code == INVALID_TOPIC:
-            raise BadRequest(f"Kafka does not allow the topic name {name!r}")
+            raise BadRequest(f"Kafka does not allow the topic name {quoted(name)}")
         if found.error_code == TOPIC_AUTHORIZATION_FAILED:
             raise NotAuthorised(found.error_code, f"Kafka does not authorise the topic {name}")
         if found.error_code:

@@ -10,8 +10,9 @@ import attrs
 from twisted.web.iweb import IRequest
 
 EXPOSED = (
-    "Location, ETag, Lfs-Record, Upload-Offset, Upload-Length, Upload-Metadata, Upload-Expires, "
-    "Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Retry-After"
+    "Location, ETag, Lfs-Record, Upload-Offset, Upload-Length, Upload-Defer-Length, Upload-Metadata, "
+    "Upload-Expires, Tus-Resumable, Tus-Version, Tus-Extension, Tus-Checksum-Algorithm, Tus-Max-Size, "
+    "Retry-After, Content-Disposition, Content-Range, Accept-Ranges, WWW-Authenticate"
 )
 REQUEST_HEADERS = (
     "Authorization, Content-Type, Content-Digest, Repr-Digest, Content-MD5, If-None-Match, If-Range, "

@@ -6,6 +6,7 @@ from twisted.web.iweb import IRequest
 from werkzeug.http import parse_etags, parse_if_range_header, parse_range_header
 
 from lfsproxy.errors import LfsError
+from lfsproxy.quoting import quoted
 
 
 class RangeNotSatisfiable(LfsError):
@@ -17,7 +18,7 @@ class RangeNotSatisfiable(LfsError):
     result = "client_error"
 
     def __init__(self, asked: str, size: int) -> None:
-        super().__init__(f"Range is {asked[:80]!r}: there are {size} bytes")
+        super().__init__(f"Range is {quoted(asked)}: there are {size} bytes")
         self.size = size
 
 

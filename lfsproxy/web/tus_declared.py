@@ -31,6 +31,7 @@ from lfsproxy.resumable.errors import (
 from lfsproxy.web.declared import BYTES, TOPIC
 from lfsproxy.web.operations import Answer, Operation, Parameter, Schema
 from lfsproxy.web.problems import MethodUnsupported
+from lfsproxy.web.schemas import UPLOAD_ID
 from lfsproxy.web.tus_fields import (
     CHECKSUMS,
     OFFSET_TYPE,
@@ -48,7 +49,7 @@ ID = Parameter(
     "id",
     "path",
     "The upload, as its Location says",
-    {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    UPLOAD_ID,
     required=True,
 )
 RESUMABLE = Parameter("Tus-Resumable", "header", "The version of tus", {"const": "1.0.0"}, required=True)
@@ -122,7 +123,6 @@ OPTIONS_UPLOAD = Operation(
     "What tus 1.0.0 offers here",
     answers=OPTIONS_UPLOADS.answers,
     parameters=(TOPIC, ID),
-    errors=(UploadNotFound,),
 )
 
 POST_UPLOAD = Operation(
