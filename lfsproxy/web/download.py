@@ -20,6 +20,7 @@ from lfsproxy.downloads import Download, Downloads, Found
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, is_media_type
 from lfsproxy.errors import BadRequest, Draining, LfsError, NoSuchRecord, Stalled
 from lfsproxy.interfaces import Header
+from lfsproxy.quoting import quoted
 from lfsproxy.readiness import Readiness
 from lfsproxy.web.flow import ResponseFlow
 from lfsproxy.web.ingest import FILENAME_HEADER
@@ -35,6 +36,7 @@ SAFE_HEADERS = {
     b"Cache-Control": b"private, no-cache",
 }
 PRESIGNED_SECONDS = 900
+ANSWERS = {b"true": True, b"1": True, b"false": False, b"0": False}
 MAX_NAME = 200
 
 _log = Logger()
@@ -63,7 +65,7 @@ class DownloadApi:
         for name, schema, text in (("partition", PARTITION, partition), ("offset", OFFSET, offset)):
             if not matches(schema, text):
                 raise BadRequest(
-                    f"the {name} is {text[:80]!r}: a whole number from 0 to {schema['maximum']} is needed"
+                    f"the {name} is {quoted(text)}: a whole number from 0 to {schema['maximum']} is needed"
                 )
         return await self._downloads.find(topic, int(partition), int(offset))
 
@@ -195,11 +197,8 @@ def _presign_asked(query: bytes) -> bool:
     given = parse_qs(query, True)
     values = given.pop(b"presign", [b"false"])
     if given:
-        raise BadRequest(f"unknown option {_shown(next(iter(given)))}; there is presign")
-    if len(values) != 1 or values[0] not in (b"true", b"false"):
-        raise BadRequest(f"presign is {_shown(values[-1])}: true or false, once, is needed")
-    return bool(values[0] == b"true")
-
-
-def _shown(value: bytes) -> str:
-    return repr(value[:80].decode("utf-8", "replace"))
+        raise BadRequest(f"unknown option {quoted(next(iter(given)))}; there is presign")
+    answer = ANSWERS.get(values[0].lower()) if len(values) == 1 else None
+    if answer is None:
+        raise BadRequest(f"presign is {quoted(values[-1])}: true or false, once, is needed")
+    return answer

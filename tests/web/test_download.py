@@ -122,7 +122,10 @@ class PayloadTests(DownloadCase):
         self.assertProblem(
             self.get("/v1/topics/t/partitions/0/records/1?presign=true"), 404, "no-such-record"
         )
-        self.assertEqual(self.get(f"{PATH}?presign=false").body, BLOB)
+        for value in ("1", "True", "TRUE"):
+            self.assertEqual(self.get(f"{PATH}?presign={value}").status, 307)
+        for value in ("false", "0", "False"):
+            self.assertEqual(self.get(f"{PATH}?presign={value}").body, BLOB)
 
     def test_a_wrong_query_is_quoted_as_text(self) -> None:
         self.assertIn("unknown option 'foo'", self.get(f"{PATH}?foo=1").json["detail"])
@@ -131,6 +134,8 @@ class PayloadTests(DownloadCase):
     def test_what_cannot_be_asked_for(self) -> None:
         for path in (
             f"{PATH}?presign=yes",
+            f"{PATH}?presign=",
+            f"{PATH}?presign=2",
             f"{PATH}?presign=true&presign=true",
             f"{PATH}?presigned=true",
             "/v1/topics/t/partitions/0/records/-1",

@@ -62,12 +62,12 @@ class UploadTests(SynchronousTestCase):
     def test_options_in_the_query(self) -> None:
         query = (
             "key_base64=/+8=&partition=2&header=a:b&header=c:d%20e&content_type=image/x%3Bq=1"
-            "&timestamp=5&checksum_algo=md5&checksum=5D41402ABC4B2A76B9719D911017C592"
+            "&timestamp=1700000000005&checksum_algo=MD5&checksum=5D41402ABC4B2A76B9719D911017C592"
         )
         answer = self.door.ask(request(path=f"/v1/topics/t/records?{query}", body=b"hello"))
         self.assertEqual(answer.status, 201, answer.body)
         sent = self.door.publisher.records[0]
-        self.assertEqual((sent.key, sent.partition, sent.timestamp), (b"\xff\xef", 2, 5))
+        self.assertEqual((sent.key, sent.partition, sent.timestamp), (b"\xff\xef", 2, 1700000000005))
         self.assertEqual(sent.headers, ((b"a", b"b"), (b"c", b"d e")))
         envelope = answer.json["envelope"]
         self.assertEqual(envelope["content_type"], "image/x;q=1")

@@ -22,6 +22,10 @@ class MarkTests(SynchronousTestCase):
         mark = lfs_headers([(b"LFS_BLOB", b"ABcd"), (b"LFS_BLOB_ALG", b"md5")])
         self.assertEqual(mark, LfsMark("ABcd", "md5", DEFAULT, []))
 
+    def test_the_algorithm_may_be_in_capitals(self) -> None:
+        mark = lfs_headers([(b"LFS_BLOB", b""), (b"LFS_BLOB_ALG", b"SHA256")])
+        self.assertEqual(mark, LfsMark(None, "sha256", DEFAULT, []))
+
     def test_an_empty_algorithm_is_the_default(self) -> None:
         for value in (b"", None):
             mark = lfs_headers([(b"LFS_BLOB", b""), (b"LFS_BLOB_ALG", value)])
