@@ -26,7 +26,7 @@ from lfsproxy.web.flow import ResponseFlow
 from lfsproxy.web.ingest import FILENAME_HEADER
 from lfsproxy.web.options import parse_topic
 from lfsproxy.web.problems import render
-from lfsproxy.web.ranges import asked_range, is_unchanged
+from lfsproxy.web.ranges import AnotherVersion, asked_range, is_another, is_unchanged
 from lfsproxy.web.request import StreamingRequest
 from lfsproxy.web.schemas import CONTENT_TYPE, OFFSET, PARTITION, matches
 
@@ -84,6 +84,8 @@ class DownloadApi:
         if found.size is None:
             request.setResponseCode(NO_CONTENT)
             return b""
+        if is_another(request, found.checksum):
+            raise AnotherVersion(f'If-Match does not name the ETag, which is "{found.checksum}"')
         if is_unchanged(request, found.checksum):
             request.setResponseCode(NOT_MODIFIED)
             request.setHeader(b"ETag", _etag(found))

@@ -41,7 +41,7 @@ def form_boundary(content_type: str) -> str | None:
     if media_type != "multipart/form-data":
         raise BadRequest(
             f"Content-Type is {quoted(content_type)}: a form is multipart/form-data; boundary=..., "
-            "and what is no form is sent as application/octet-stream, with its type as the option content_type"
+            "and what is no form is sent as application/octet-stream, with its type as option content_type"
         )
     boundary = parameters.get("boundary", "")
     if not 1 <= len(boundary) <= 200 or not boundary.isascii() or not boundary.isprintable():

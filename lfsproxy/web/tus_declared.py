@@ -40,6 +40,7 @@ from lfsproxy.web.tus_fields import (
     TusVersionUnsupported,
 )
 
+GROUP = "Resumable uploads"
 UPLOADS = "/v1/topics/{topic}/uploads"
 UPLOAD = UPLOADS + "/{id}"
 
@@ -114,6 +115,7 @@ OPTIONS_UPLOADS = Operation(
         ),
     ),
     parameters=(TOPIC,),
+    group=GROUP,
 )
 
 OPTIONS_UPLOAD = Operation(
@@ -123,6 +125,7 @@ OPTIONS_UPLOAD = Operation(
     "What tus 1.0.0 offers here",
     answers=OPTIONS_UPLOADS.answers,
     parameters=(TOPIC, ID),
+    group=GROUP,
 )
 
 POST_UPLOAD = Operation(
@@ -141,10 +144,12 @@ POST_UPLOAD = Operation(
         ),
         CHECKSUM,
     ),
+    description="A body is the upload's first bytes, or all of them; without one they all come later.",
     body={OFFSET_TYPE: BYTES},
     body_required=False,
     errors=(*ANY, *RECEIVING, *PUBLISHING),
     action=WRITE,
+    group=GROUP,
 )
 
 HEAD_UPLOAD = Operation(
@@ -168,6 +173,7 @@ HEAD_UPLOAD = Operation(
     parameters=(TOPIC, ID, RESUMABLE),
     errors=(*ANY, *FOUND, *PUBLISHING),
     action=WRITE,
+    group=GROUP,
 )
 
 PATCH_UPLOAD = Operation(
@@ -185,9 +191,9 @@ PATCH_UPLOAD = Operation(
         CHECKSUM,
     ),
     body={OFFSET_TYPE: BYTES},
-    body_required=False,
     errors=(*ANY, *FOUND, *RECEIVING, WrongOffset, *PUBLISHING),
     action=WRITE,
+    group=GROUP,
 )
 
 DELETE_UPLOAD = Operation(
@@ -199,6 +205,7 @@ DELETE_UPLOAD = Operation(
     parameters=(TOPIC, ID, RESUMABLE),
     errors=(*ANY, *FOUND, Draining),
     action=WRITE,
+    group=GROUP,
 )
 
 OVERRIDE_UPLOAD = Operation(
@@ -226,7 +233,7 @@ OVERRIDE_UPLOAD = Operation(
         CHECKSUM,
     ),
     body={OFFSET_TYPE: BYTES},
-    body_required=False,
     errors=(*ANY, *FOUND, *RECEIVING, WrongOffset, *PUBLISHING, MethodUnsupported),
     action=WRITE,
+    group=GROUP,
 )

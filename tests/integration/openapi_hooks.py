@@ -98,8 +98,6 @@ def make_upload_true(case: Any) -> None:
         headers["Upload-Offset"] = "0"
     elif "Upload-Length" not in headers:
         headers["Upload-Defer-Length"] = "1"
-    if content or case.path != UPLOADS:
-        headers["Content-Type"] = OFFSET_TYPE
 
 
 def make_found(case: Any) -> None:

@@ -259,7 +259,7 @@ class PageTests(TestCase):
             self.assertEqual(link, f"{address}/v1/topics/{topic}/partitions/0/records/0")
             self.browser.get(f"{address}/docs")
             self.wait(".opblock-summary-path", "records")
-            self.wait("#operations-default-getHealth .opblock-summary-control").click()
+            self.wait("#operations-Health-getHealth .opblock-summary-control").click()
             self.wait(".try-out__btn").click()
             self.wait("button.execute").click()
             self.wait(".request-url", f"{address}/healthz")

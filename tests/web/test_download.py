@@ -160,6 +160,12 @@ class ConditionTests(DownloadCase):
             self.assertEqual((answer.status, answer.body), (304, b""), given)
         self.assertEqual(self.get(PATH, 'If-None-Match: "other"').status, 200)
 
+    def test_another_version_than_the_one_that_is_wanted(self) -> None:
+        for given in (f'"{SHA256}"', "*", f'"other", "{SHA256}"'):
+            self.assertEqual(self.get(PATH, f"If-Match: {given}").status, 200, given)
+        for headers in (['If-Match: "other"'], [f'If-Match: W/"{SHA256}"', "Range: bytes=0-1"]):
+            self.assertProblem(self.get(PATH, *headers), 412, "another-version")
+
     def test_single_ranges(self) -> None:
         size = len(BLOB)
         for asked, first, end in (
