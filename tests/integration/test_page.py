@@ -11,12 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any, cast
 
-from selenium.webdriver import ActionChains, Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -26,33 +24,19 @@ from twisted.web.proxy import ReverseProxyResource
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from tests.integration.browser import MISSING, start_browser
 from tests.integration.http_door import read_records
 from tests.integration.proxy import ProxyProcess, shared_proxy
 from tests.integration.stack import Stack, in_thread, stack
 from tests.integration.tus_double import ENVELOPE, RECORD, TusDouble
 
 SECONDS = 30
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
 SCREENSHOTS = os.environ.get("LFS_SCREENSHOTS")
-
-
-def start_browser() -> Chrome:
-    """A browser with nothing in it, that asks nobody but this machine."""
-    options = ChromeOptions()
-    options.binary_location = CHROMIUM or ""
-    for argument in (
-        "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=900,1000",
-        "--no-proxy-server", "--disable-background-networking", "--hide-scrollbars",
-    ):  # fmt: skip
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return Chrome(options=options, service=Service(DRIVER))
 
 
 class PageTests(TestCase):
     timeout = 180
-    if CHROMIUM is None or DRIVER is None:
+    if MISSING:
         skip = "chromium and chromium-driver are not installed: the pages were not tested"
     servers: Stack
     proxy: ProxyProcess
