@@ -22,7 +22,7 @@ from twisted.logger import Logger
 
 from lfsproxy.broker.config import METADATA_SECONDS, cluster_arguments
 from lfsproxy.broker.connections import is_own_answer_too_large
-from lfsproxy.broker.outcome import not_sent
+from lfsproxy.broker.outcome import not_answered
 from lfsproxy.broker.signing import Identity, SigningManager
 from lfsproxy.errors import (
     BadRequest,
@@ -316,7 +316,7 @@ class Cluster:
         if self._reactor.seconds() - self._answered_at >= STALE_SECONDS:
             self._drop(question.connections)
         if failure.check(kafka_errors.KafkaError):
-            raise not_sent(failure.value, "") from failure.value
+            raise not_answered(failure.value) from failure.value
         if failure.check(TimeoutError):
             raise BrokerUnavailable(f"Kafka did not answer within {METADATA_SECONDS:g} s")
         return failure

@@ -16,8 +16,8 @@ EXPOSED = (
 )
 REQUEST_HEADERS = (
     "Authorization, Content-Type, Content-Digest, Repr-Digest, Content-MD5, If-Match, "
-    "If-None-Match, If-Range, Range, Tus-Resumable, Upload-Length, Upload-Defer-Length, Upload-Offset, Upload-Metadata, "
-    "Upload-Checksum, X-HTTP-Method-Override, X-Requested-With, X-Request-ID"
+    "If-None-Match, If-Range, Range, Tus-Resumable, Upload-Length, Upload-Defer-Length, Upload-Offset, "
+    "Upload-Metadata, Upload-Checksum, X-HTTP-Method-Override, X-Requested-With, X-Request-ID"
 )
 MAX_AGE_SECONDS = 7200
 

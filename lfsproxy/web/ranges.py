@@ -1,8 +1,9 @@
 """Which bytes of a representation a request asks for, and of which version (RFC 9110, sections 13.1 and 14).
 
-    Range     = unit "=" spec *( OWS "," OWS spec )     spec = first "-" [ last ] / "-" suffix
-    If-Range  = entity-tag / date
-    If-Match, If-None-Match = "*" / entity-tag *( OWS "," OWS entity-tag )     entity-tag = [ "W/" ] <"> tag <">
+    Range         = unit "=" spec *( OWS "," OWS spec )             spec = first "-" [ last ] / "-" suffix
+    If-None-Match = "*" / entity-tag *( OWS "," OWS entity-tag )    entity-tag = [ "W/" ] <"> tag <">
+    If-Match      = the same
+    If-Range      = entity-tag / date
 
 Elements of a list may be empty. What does not follow this is not read in another way: it is as if it was not
 there, or a condition that does not hold, and both end with the whole.

@@ -39,7 +39,7 @@ MILLISECONDS: Schema = {
     "type": "integer",
     "minimum": 0,
     "maximum": 2**63 - 1,
-    "not": {"minimum": 1, "maximum": LAST_SECONDS},
+    "anyOf": [{"const": 0}, {"minimum": LAST_SECONDS + 1}],
 }
 CONTENT_TYPE: Schema = {"type": "string", "pattern": r"^[!-~](?:[ -~]{0,253}[!-~])?$"}
 
@@ -92,16 +92,17 @@ OPTIONS: tuple[Option, ...] = (
 
 
 def matches(schema: Schema, text: str) -> bool:
-    """Whether a text is what the schema allows: of a string (pattern, not) or of an integer (range, not)."""
+    """Whether a text is what the schema allows: of a string (pattern, not) or of an integer (range, anyOf)."""
     if schema["type"] == "integer":
         # So many digits at most that making a number of them costs nothing.
         digits = len(str(schema["maximum"]))
         if not re.fullmatch(rf"[0-9]{{1,{digits}}}", text):
             return False
         number = int(text)
-        if "not" in schema and schema["not"]["minimum"] <= number <= schema["not"]["maximum"]:
-            return False
-        return bool(schema["minimum"] <= number <= schema["maximum"])
+        either = schema.get("anyOf", ({},))
+        return schema["minimum"] <= number <= schema["maximum"] and any(
+            number == one.get("const", number) and number >= one.get("minimum", number) for one in either
+        )
     excluded = schema.get("not", {}).get("enum", ())
     return _pattern(schema["pattern"]).fullmatch(text) is not None and text not in excluded
 

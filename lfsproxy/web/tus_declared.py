@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lfsproxy.errors import (
     BadRequest,
+    BrokerInvalid,
     BrokerRefused,
     BrokerUnavailable,
     ChecksumMismatch,
@@ -53,6 +54,10 @@ ID = Parameter(
     UPLOAD_ID,
     required=True,
 )
+# Asked before anything else by a page's preflight, so that what the path names is not looked at.
+ANY_PATH: Schema = {"type": "string", "pattern": "^[^/]+$"}
+ANY_TOPIC = Parameter("topic", "path", "Whatever stands for a topic", ANY_PATH, required=True)
+ANY_ID = Parameter("id", "path", "Whatever stands for an upload", ANY_PATH, required=True)
 RESUMABLE = Parameter("Tus-Resumable", "header", "The version of tus", {"const": "1.0.0"}, required=True)
 CHECKSUM = Parameter(
     "Upload-Checksum",
@@ -90,6 +95,7 @@ PUBLISHING: tuple[type[LfsError], ...] = (
     ChecksumMismatch,
     UnknownTopic,
     NotAuthorised,
+    BrokerInvalid,
     BrokerRefused,
     BrokerUnavailable,
     OutcomeUnknown,
@@ -114,7 +120,7 @@ OPTIONS_UPLOADS = Operation(
             },
         ),
     ),
-    parameters=(TOPIC,),
+    parameters=(ANY_TOPIC,),
     group=GROUP,
 )
 
@@ -124,7 +130,7 @@ OPTIONS_UPLOAD = Operation(
     UPLOAD,
     "What tus 1.0.0 offers here",
     answers=OPTIONS_UPLOADS.answers,
-    parameters=(TOPIC, ID),
+    parameters=(ANY_TOPIC, ANY_ID),
     group=GROUP,
 )
 

@@ -1,4 +1,4 @@
-"""Resumable uploads by Uppy in a real Chromium, from a page of another origin. Skipped where a tool is missing."""
+"""Uploads by Uppy in a real Chromium, from a page of another origin; skipped where a tool is missing."""
 
 # mypy: disallow-untyped-calls=False
 

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.budget import Lease
 from lfsproxy.errors import (
+    BrokerInvalid,
     BrokerRefused,
     BrokerUnavailable,
     LfsError,
@@ -216,7 +217,8 @@ class FailureTests(SynchronousTestCase):
     def test_a_refused_envelope_takes_its_blob_with_it(self) -> None:
         refusals: list[tuple[LfsError, int]] = [
             (NotAuthorised(29, "no"), 403),
-            (BrokerRefused(87, "no"), 502),
+            (BrokerRefused(19, "no"), 502),
+            (BrokerInvalid(87, "no"), 400),
             (BrokerUnavailable("nobody there"), 503),
         ]
         for error, status in refusals:

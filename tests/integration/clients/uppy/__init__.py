@@ -23,7 +23,14 @@ def bundle() -> bytes:
         for name in ("package.json", "package-lock.json", "page.js"):
             shutil.copy(FOLDER / name, folder)
         _run(folder, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--engine-strict=false")
-        _run(folder, "node_modules/.bin/esbuild", "page.js", "--bundle", "--outfile=out.js", "--log-level=error")
+        _run(
+            folder,
+            "node_modules/.bin/esbuild",
+            "page.js",
+            "--bundle",
+            "--outfile=out.js",
+            "--log-level=error",
+        )
         return Path(folder, "out.js").read_bytes()
 
 
