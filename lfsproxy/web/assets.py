@@ -29,6 +29,7 @@ _HERE = Path(__file__).parent
 
 ASSETS: dict[str, tuple[str, str]] = {
     "app.js": ("page/app.js", SCRIPT),
+    "requests.js": ("page/requests.js", SCRIPT),
     "tus.js": ("page/tus.js", SCRIPT),
     "style.css": ("page/style.css", STYLE),
     "docs.js": ("page/docs.js", SCRIPT),

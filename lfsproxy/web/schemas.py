@@ -92,7 +92,7 @@ OPTIONS: tuple[Option, ...] = (
 
 
 def matches(schema: Schema, text: str) -> bool:
-    """Whether a text is what the schema allows: of a string (pattern, not) or of an integer (range, anyOf)."""
+    """Whether a text is what the schema allows: of a string (pattern, not) or an integer (range, anyOf)."""
     if schema["type"] == "integer":
         # So many digits at most that making a number of them costs nothing.
         digits = len(str(schema["maximum"]))
