@@ -147,6 +147,16 @@ class CreationTests(TusTests):
         self.assertEqual(self.door.head(path).headers["upload-metadata"], text)
         self.assertPublished(b"data", self.door.patch(path, 0, b"data"))
 
+    def test_where_an_upload_is_is_a_path_whoever_is_in_front(self) -> None:
+        # A whole URL would have the wrong scheme behind what ends TLS and does not say so.
+        for said in (
+            [],
+            ["X-Forwarded-Proto: https", "X-Forwarded-Host: lfs.example"],
+            ["Forwarded: proto=https"],
+        ):
+            answer = self.door.create("Upload-Length: 1", *said)
+            self.assertRegex(answer.headers["location"], "^/v1/topics/t/uploads/[0-9a-f]{32}$")
+
     def test_a_preflight_is_answered_by_its_route(self) -> None:
         asked = ["Origin: https://a.example", "Access-Control-Request-Method: PATCH"]
         for path, method in (
