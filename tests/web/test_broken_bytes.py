@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import itertools
+import json
 import re
 from collections.abc import Iterator
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.quoting import quoted
@@ -159,6 +162,28 @@ class BrokenBytesTests(SynchronousTestCase):
                 told += bool(answer.body)
         self.assertEqual(self.flushLoggedErrors(), [])
         self.assertGreater(told, 800)
+
+    def test_no_answer_about_an_envelope_does(self) -> None:
+        good = {
+            "lfs_version": 1, "s3_bucket": "kafscale", "s3_key": "lfs/default/t/0/0-x.bin",
+            "content_type": "a/b", "content_length": 1, "checksum_algo": "sha256", "checksum": "0" * 64,
+        }  # fmt: skip
+        values = (None, True, 1.5, [None, "a"], {"a": None}, "\ud800", "a\0\x1b", "é\\'\"", "x" * 3000, -1, 0)
+        door = TusDoor()
+        told = 0
+        for name, value in itertools.product(good, values):
+            door.publisher.records.clear()
+            text = json.dumps({**good, name: value})
+            record = self.successResultOf(
+                Deferred.fromCoroutine(door.publisher.publish("t", 0, None, text.encode(), [], None))
+            )
+            for way in ("", "/envelope"):
+                path = f"/v1/topics/t/partitions/0/records/{record.offset}{way}".encode()
+                answer = door.ask(wire("GET", path))
+                if answer.status >= 400:
+                    told += 1
+                    self.assertIsNone(PYTHON.search(answer.body.decode()), (name, value, answer.body))
+        self.assertGreater(told, 60)
 
     def test_a_file_name_in_latin_1_is_told_in_a_sentence(self) -> None:
         for number, name, said in (
