@@ -52,8 +52,7 @@ def _from_older(fields: dict[str, Any]) -> Envelope:
     algorithm, checksum = fields.get("checksum_alg"), fields.get("checksum")
     if not checksum or algorithm not in ALGORITHMS:
         algorithm, checksum = "sha256", fields.get("sha256")
-    if not isinstance(checksum, str):
-        raise InvalidEnvelope(f"the envelope's {algorithm} is {checksum!r:.80}, str is needed")
+    check_field(algorithm, checksum, str)
     try:
         checksum = parse_checksum(algorithm, checksum)
     except InvalidChecksum as error:
