@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import BadRequest
 from lfsproxy.web.api import HttpApi
+from lfsproxy.web.cors import EXPOSED
 from lfsproxy.web.openapi import errors_of, openapi_document
 from lfsproxy.web.operations import OPERATIONS
 from lfsproxy.web.options import NAMES, OptionReader, parse_topic
@@ -54,6 +55,15 @@ class DocumentTests(SynchronousTestCase):
         self.assertEqual(groups, ["Records", "Resumable uploads", "Health", "Pages"])
         used = [one["tags"] for methods in document["paths"].values() for one in methods.values()]
         self.assertEqual({group for (group,) in used}, set(groups))
+
+    def test_pages_of_other_origins_may_read_every_header_that_is_described(self) -> None:
+        exposed = {name.strip().lower() for name in EXPOSED.split(",")}
+        # These a browser shows in any case (https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name).
+        exposed |= {"cache-control", "content-length", "content-type"}
+        for methods in self.document["paths"].values():
+            for operation in methods.values():
+                for answer in operation["responses"].values():
+                    self.assertLessEqual({name.lower() for name in answer.get("headers", ())}, exposed)
 
     def test_what_needs_a_body_says_so(self) -> None:
         paths = openapi_document(OPERATIONS)["paths"]

@@ -60,6 +60,22 @@ class UploadTests(SynchronousTestCase):
         self.assertEqual(answer.json["envelope"]["content_type"], "image/png")
         self.assertEqual(self.door.stored, [b"data"])
 
+    def test_a_type_that_a_script_did_not_know(self) -> None:
+        for given in ("undefined", "null"):
+            raw = request(headers=[f"Content-Type: {given}"], body=b"x")
+            body, content_type = form(("file", "f", b"x"))
+            part = request(headers=[content_type], body=body.replace(b"image/png", given.encode()))
+            asked = request(path=f"/v1/topics/t/records?content_type={given}", body=b"x")
+            for wire in (raw, part, asked):
+                answer = self.door.ask(wire)
+                self.assertEqual(answer.json["envelope"]["content_type"], "application/octet-stream", wire)
+
+    def test_a_file_without_a_name_that_has_bytes(self) -> None:
+        body, content_type = form(("file", "", b"x"))
+        self.assertEqual(self.door.ask(request(headers=[content_type], body=body)).status, 201)
+        (record,) = self.door.publisher.records
+        self.assertEqual(record.headers, ())
+
     def test_options_in_the_query(self) -> None:
         query = (
             "key_base64=/+8=&partition=2&header=a:b&header=c:d%20e&content_type=image/x%3Bq=1"
