@@ -54,7 +54,7 @@ def _from_older(fields: dict[str, Any]) -> Envelope:
         algorithm, checksum = "sha256", fields.get("sha256")
     check_field(algorithm, checksum, str)
     try:
-        checksum = parse_checksum(algorithm, checksum)
+        checksum = parse_checksum(algorithm, str(checksum))
     except InvalidChecksum as error:
         raise InvalidEnvelope(f"the envelope's checksum is not usable: {error}") from None
     content_type = fields.get("content_type")
