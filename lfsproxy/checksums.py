@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from lfsproxy.errors import InvalidChecksum
+from lfsproxy.quoting import quoted
 
 Buffer = bytes | bytearray | memoryview
 
@@ -81,7 +82,7 @@ def new_checksum(algorithm: str) -> Checksum:
         return ALGORITHMS[algorithm][0]()
     except KeyError:
         raise InvalidChecksum(
-            f"unknown checksum algorithm {algorithm!r}; one of {', '.join(ALGORITHMS)} is needed"
+            f"unknown checksum algorithm {quoted(algorithm)}; one of {', '.join(ALGORITHMS)} is needed"
         ) from None
 
 
@@ -90,5 +91,5 @@ def parse_checksum(algorithm: str, text: str) -> str:
     new_checksum(algorithm)
     digits = ALGORITHMS[algorithm][1]
     if len(text) != digits or not _HEX.fullmatch(text):
-        raise InvalidChecksum(f"a {algorithm} checksum is {digits} hex digits, got {text[:80]!r}")
+        raise InvalidChecksum(f"a {algorithm} checksum is {digits} hex digits, got {quoted(text)}")
     return text.lower()

@@ -18,6 +18,7 @@ import attrs
 
 from lfsproxy.checksums import ALGORITHMS, parse_checksum
 from lfsproxy.errors import EnvelopeNotAllowed, InvalidChecksum, InvalidEnvelope, UnsupportedEnvelope
+from lfsproxy.quoting import quoted
 
 VERSION = 1
 MAX_ENVELOPE_BYTES = 64 * 1024
@@ -27,6 +28,7 @@ MAX_NESTING = 100
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 _NESTING = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[]}]', re.DOTALL)
 _MAX_DIGITS = 100
+_WANTED = {str: "text", int: "a whole number"}
 
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -75,7 +77,7 @@ def parse_envelope(value: bytes | None) -> Envelope | None:
     if envelope.content_length < 0:
         raise InvalidEnvelope(f"the envelope's content_length is {envelope.content_length}")
     if envelope.checksum_algo not in ALGORITHMS:
-        raise InvalidEnvelope(f"the envelope's checksum_algo is {envelope.checksum_algo!r:.80}")
+        raise InvalidEnvelope(f"the envelope's checksum_algo is {quoted(envelope.checksum_algo)}")
     try:
         checksum = parse_checksum(envelope.checksum_algo, envelope.checksum)
     except InvalidChecksum as error:
@@ -86,9 +88,16 @@ def parse_envelope(value: bytes | None) -> Envelope | None:
 def check_field(name: str, value: Any, wanted: type) -> None:
     """Raise InvalidEnvelope for a field of another type, or for text that has no UTF-8 (a lone surrogate)."""
     if type(value) is not wanted:
-        raise InvalidEnvelope(f"the envelope's {name} is {value!r:.80}, {wanted.__name__} is needed")
+        raise InvalidEnvelope(f"the envelope's {name} is {_said(value)}: {_WANTED[wanted]} is needed")
     if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise InvalidEnvelope(f"the envelope's {name} is {value!r:.80}, which is half of a character")
+        raise InvalidEnvelope(f"the envelope's {name} is {quoted(value)}, which is half of a character")
+
+
+def _said(value: Any) -> str:
+    """A value of JSON, as its writer knows it."""
+    if value is None:
+        return "missing"
+    return f"the text {quoted(value)}" if isinstance(value, str) else quoted(json.dumps(value))
 
 
 def json_object(value: bytes | None, version: str, *members: str) -> dict[str, Any] | None:
@@ -145,10 +154,14 @@ def check_place(envelope: Envelope, buckets: Collection[str], prefixes: Collecti
     too, as HTTP clients and stores may resolve it.
     """
     if envelope.s3_bucket not in buckets:
-        raise EnvelopeNotAllowed(f"the envelope points to the bucket {envelope.s3_bucket!r:.80}, not allowed")
+        raise EnvelopeNotAllowed(
+            f"the envelope points to the bucket {quoted(envelope.s3_bucket)}, not allowed"
+        )
     dotted = {".", ".."} & set(envelope.s3_key.split("/"))
     if dotted or not envelope.s3_key.startswith(tuple(prefixes)):
-        raise EnvelopeNotAllowed(f"the envelope points to the key {envelope.s3_key!r:.200}, not allowed")
+        raise EnvelopeNotAllowed(
+            f"the envelope points to the key {quoted(envelope.s3_key, most=200)}, not allowed"
+        )
 
 
 def object_key(namespace: str, topic: str, partition: int, offset_hint: int, uuid: UUID) -> str:

@@ -251,6 +251,16 @@ class BrokerTooLarge(BrokerRefused):
     result = "client_error"
 
 
+class BrokerInvalid(BrokerRefused):
+    """The broker or the topic does not take such a record: no key where one must be, a bad time."""
+
+    kafka_code = KAFKA_INVALID_RECORD
+    http_status = 400
+    problem = "invalid-for-kafka"
+    title = "Kafka does not take such a record"
+    result = "client_error"
+
+
 class ProxyUnavailable(LfsError):
     """A client cannot reach the proxy, or lost it before the end of an upload: nothing was published."""
 

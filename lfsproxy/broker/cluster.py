@@ -22,7 +22,7 @@ from twisted.logger import Logger
 
 from lfsproxy.broker.config import METADATA_SECONDS, cluster_arguments
 from lfsproxy.broker.connections import is_own_answer_too_large
-from lfsproxy.broker.outcome import not_sent
+from lfsproxy.broker.outcome import not_answered
 from lfsproxy.broker.signing import Identity, SigningManager
 from lfsproxy.errors import (
     BadRequest,
@@ -33,6 +33,7 @@ from lfsproxy.errors import (
     UnknownTopic,
     UnreadableRecord,
 )
+from lfsproxy.quoting import quoted
 from lfsproxy.readiness import KnownTrouble
 from lfsproxy.settings import Settings
 
@@ -208,7 +209,7 @@ class Cluster:
         if found.error_code in (UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE):
             raise UnknownTopic(f"the topic {name} does not exist")
         if found.error_code == INVALID_TOPIC:
-            raise BadRequest(f"Kafka does not allow the topic name {name!r}")
+            raise BadRequest(f"Kafka does not allow the topic name {quoted(name)}")
         if found.error_code == TOPIC_AUTHORIZATION_FAILED:
             raise NotAuthorised(found.error_code, f"Kafka does not authorise the topic {name}")
         if found.error_code:
@@ -319,7 +320,7 @@ class Cluster:
         if self._reactor.seconds() - self._answered_at >= STALE_SECONDS:
             self._drop(question.connections)
         if failure.check(kafka_errors.KafkaError):
-            error = not_sent(failure.value, "")
+            error = not_answered(failure.value)
         elif failure.check(SignInRefused):
             error = failure.value
         elif failure.check(TimeoutError):
@@ -327,7 +328,7 @@ class Cluster:
         else:
             return failure
         if isinstance(error, BrokerUnavailable) and self._trouble.text:
-            error = type(error)(f"Kafka is unavailable, nothing was sent: {self._trouble.text}")
+            error = type(error)(f"Kafka is unavailable: {self._trouble.text}")
         raise error from None
 
     def _drop(self, connections: Connections) -> None:

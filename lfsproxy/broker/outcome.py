@@ -12,8 +12,10 @@ from kafka import errors as kafka_errors
 
 from lfsproxy.broker.signing import SignInWithheld
 from lfsproxy.errors import (
+    KAFKA_INVALID_RECORD,
     KAFKA_MESSAGE_TOO_LARGE,
     SURELY_NOT_APPENDED,
+    BrokerInvalid,
     BrokerRefused,
     BrokerTooLarge,
     BrokerUnavailable,
@@ -27,9 +29,11 @@ from lfsproxy.words import error_text, is_notation
 
 RECORD_LIST_TOO_LARGE = 18
 TOPIC_AUTHORIZATION_FAILED = 29
+INVALID_TIMESTAMP = 32
 _TOO_LARGE = frozenset({KAFKA_MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE})
 _NOT_AUTHORISED = frozenset({TOPIC_AUTHORIZATION_FAILED, 30, 31, 53})
 """Topic, group, cluster and transactional id not authorised."""
+_INVALID = frozenset({INVALID_TIMESTAMP, KAFKA_INVALID_RECORD})
 _NOT_SIGNED_IN = frozenset({33, 34, 58})
 """Mechanism not offered, out of step, refused: the proxy's own sign-in, so not the client's fault."""
 
@@ -41,22 +45,41 @@ def refusal(code: int, topic: str, message: str) -> BrokerRefused:
         return BrokerTooLarge(code, text)
     if code in _NOT_AUTHORISED:
         return NotAuthorised(code, text)
+    if code in _INVALID:
+        return BrokerInvalid(code, text)
     return BrokerRefused(code, text)
+
+
+def not_answered(error: BaseException) -> LfsError:
+    """The error for a question to the brokers that has no answer."""
+    refused = _sign_in_refused(error)
+    if refused is not None:
+        return refused
+    if isinstance(error, kafka_errors.BrokerResponseError) and error.errno in _NOT_AUTHORISED:
+        return NotAuthorised(error.errno, f"Kafka does not authorise the proxy: {describe(error)}")
+    return BrokerUnavailable(f"Kafka is unavailable: {describe(error)}")
 
 
 def not_sent(error: BaseException, topic: str) -> LfsError:
     """The error for a record that never left, by what kept it from leaving."""
     if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
         return UnknownTopic(f"the topic {topic} does not exist")
-    if isinstance(error, SignInWithheld):
-        return SignInRefused(str(error.args[0]))
+    refused = _sign_in_refused(error)
+    if refused is not None:
+        return refused
     if isinstance(error, kafka_errors.BrokerResponseError):
         code = error.errno
-        if code in _NOT_SIGNED_IN:
-            return SignInRefused(f"Kafka refuses the proxy's sign-in: {describe(error)}")
         if code in _TOO_LARGE or code in _NOT_AUTHORISED:
             return refusal(code, topic, describe(error))
     return BrokerUnavailable(f"Kafka is unavailable, nothing was sent: {describe(error)}")
+
+
+def _sign_in_refused(error: BaseException) -> SignInRefused | None:
+    if isinstance(error, SignInWithheld):
+        return SignInRefused(str(error.args[0]))
+    if isinstance(error, kafka_errors.BrokerResponseError) and error.errno in _NOT_SIGNED_IN:
+        return SignInRefused(f"Kafka refuses the proxy's sign-in: {describe(error)}")
+    return None
 
 
 def failed(answers: Sequence[int | None], error: BaseException, topic: str) -> LfsError:

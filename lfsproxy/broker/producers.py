@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from lfsproxy.broker.cluster import Cluster
 from lfsproxy.broker.config import DELIVERY_SECONDS, producer_arguments
-from lfsproxy.broker.outcome import not_sent
+from lfsproxy.broker.outcome import not_answered
 from lfsproxy.broker.producer import WatchedProducer
 from lfsproxy.broker.threads import Threads
 from lfsproxy.errors import BrokerUnavailable
@@ -75,7 +75,7 @@ class Producers:
         try:
             await self._threads.run(producer.open)
         except kafka_errors.KafkaError as error:
-            raise not_sent(error, "") from None
+            raise not_answered(error) from None
         return producer
 
     def give_back(self, producer: WatchedProducer) -> None:

@@ -30,6 +30,7 @@ from lfsproxy.broker.signing import Identity
 from lfsproxy.broker.threads import Threads
 from lfsproxy.errors import BadRequest, BrokerUnavailable, Draining, LfsError, OutcomeUnknown
 from lfsproxy.interfaces import Header, IEnvelopePublisher, Published
+from lfsproxy.quoting import quoted
 from lfsproxy.readiness import KnownTrouble
 from lfsproxy.settings import Settings
 from lfsproxy.wakeups import Gate
@@ -217,7 +218,7 @@ def check_headers(headers: Sequence[Header]) -> None:
         try:
             name.decode("utf-8")
         except UnicodeDecodeError:
-            raise BadRequest(f"the header name {name!r} is not UTF-8") from None
+            raise BadRequest(f"the header name {quoted(name)} is not UTF-8") from None
         if value is None:
             raise BadRequest(f"the header {name.decode()} has no value")
 

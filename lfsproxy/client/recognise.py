@@ -52,10 +52,9 @@ def _from_older(fields: dict[str, Any]) -> Envelope:
     algorithm, checksum = fields.get("checksum_alg"), fields.get("checksum")
     if not checksum or algorithm not in ALGORITHMS:
         algorithm, checksum = "sha256", fields.get("sha256")
-    if not isinstance(checksum, str):
-        raise InvalidEnvelope(f"the envelope's {algorithm} is {checksum!r:.80}, str is needed")
+    check_field(algorithm, checksum, str)
     try:
-        checksum = parse_checksum(algorithm, checksum)
+        checksum = parse_checksum(algorithm, str(checksum))
     except InvalidChecksum as error:
         raise InvalidEnvelope(f"the envelope's checksum is not usable: {error}") from None
     content_type = fields.get("content_type")

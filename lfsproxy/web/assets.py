@@ -15,10 +15,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import attrs
-from twisted.web.http import CACHED, NOT_MODIFIED
+from twisted.web.http import NOT_MODIFIED
 from twisted.web.iweb import IRequest
 
 from lfsproxy.web.problems import render
+from lfsproxy.web.ranges import is_unchanged
 
 HTML = "text/html; charset=utf-8"
 SCRIPT = "text/javascript; charset=utf-8"
@@ -28,6 +29,7 @@ _HERE = Path(__file__).parent
 
 ASSETS: dict[str, tuple[str, str]] = {
     "app.js": ("page/app.js", SCRIPT),
+    "requests.js": ("page/requests.js", SCRIPT),
     "tus.js": ("page/tus.js", SCRIPT),
     "style.css": ("page/style.css", STYLE),
     "docs.js": ("page/docs.js", SCRIPT),
@@ -56,8 +58,8 @@ class Document:
     policy: str | None = None
 
     @property
-    def tag(self) -> bytes:
-        return b'"' + hashlib.sha256(self.body).hexdigest()[:32].encode("ascii") + b'"'
+    def tag(self) -> str:
+        return hashlib.sha256(self.body).hexdigest()[:32]
 
     def answer(self, request: IRequest) -> bytes:
         """The response's body: none where the client's copy is current (If-None-Match)."""
@@ -66,7 +68,8 @@ class Document:
         if self.policy is not None:
             request.setHeader(b"Content-Security-Policy", self.policy.encode("ascii"))
             request.setHeader(b"Referrer-Policy", b"no-referrer")
-        if request.setETag(self.tag) is CACHED:
+        request.setHeader(b"ETag", f'"{self.tag}"'.encode("ascii"))
+        if is_unchanged(request, self.tag):
             request.setResponseCode(NOT_MODIFIED)
             return b""
         return render(request, 200, self.content_type, self.body)

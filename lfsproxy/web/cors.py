@@ -10,13 +10,14 @@ import attrs
 from twisted.web.iweb import IRequest
 
 EXPOSED = (
-    "Location, ETag, Lfs-Record, Upload-Offset, Upload-Length, Upload-Metadata, Upload-Expires, "
-    "Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Retry-After, X-Request-Id"
+    "Location, ETag, Lfs-Record, Upload-Offset, Upload-Length, Upload-Defer-Length, Upload-Metadata, "
+    "Upload-Expires, Tus-Resumable, Tus-Version, Tus-Extension, Tus-Checksum-Algorithm, Tus-Max-Size, "
+    "Retry-After, Content-Disposition, Content-Range, Accept-Ranges, WWW-Authenticate, X-Request-Id"
 )
 REQUEST_HEADERS = (
-    "Authorization, Content-Type, Content-Digest, Repr-Digest, Content-MD5, If-None-Match, If-Range, "
-    "Range, Tus-Resumable, Upload-Length, Upload-Defer-Length, Upload-Offset, Upload-Metadata, "
-    "Upload-Checksum, X-HTTP-Method-Override, X-Requested-With, X-Request-ID"
+    "Authorization, Content-Type, Content-Digest, Repr-Digest, Content-MD5, If-Match, "
+    "If-None-Match, If-Range, Range, Tus-Resumable, Upload-Length, Upload-Defer-Length, Upload-Offset, "
+    "Upload-Metadata, Upload-Checksum, X-HTTP-Method-Override, X-Requested-With, X-Request-ID"
 )
 MAX_AGE_SECONDS = 7200
 

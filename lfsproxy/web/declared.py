@@ -8,6 +8,7 @@ from lfsproxy.errors import (
     BlobCorrupt,
     BlobMissing,
     BlobTruncated,
+    BrokerInvalid,
     BrokerRefused,
     BrokerTooLarge,
     BrokerUnavailable,
@@ -34,7 +35,7 @@ from lfsproxy.web.content import LengthRequired
 from lfsproxy.web.digests import DIGEST_PATTERN, MD5_PATTERN
 from lfsproxy.web.forms import FILE_FIELD
 from lfsproxy.web.operations import Answer, Operation, Parameter, Schema
-from lfsproxy.web.ranges import RangeNotSatisfiable
+from lfsproxy.web.ranges import AnotherVersion, RangeNotSatisfiable
 
 TEXT: Schema = {"type": "string"}
 BYTES: Schema = {}
@@ -64,6 +65,9 @@ DIGESTS = (
     ),
 )
 
+IF_MATCH = Parameter(
+    "If-Match", "header", "The ETag of the only version that is wanted, else 412", {"type": "string"}
+)
 IF_NONE_MATCH = Parameter(
     "If-None-Match", "header", "The ETag of a copy that the client has", {"type": "string"}
 )
@@ -123,6 +127,7 @@ PAGE = Operation(
     "The upload page",
     answers=(Answer(200, "A page for browsers", {"text/html": TEXT}, TAGGED), UNCHANGED),
     parameters=(IF_NONE_MATCH,),
+    group="Pages",
 )
 
 DOCS = Operation(
@@ -132,6 +137,7 @@ DOCS = Operation(
     "This description as a page",
     answers=(Answer(200, "A page for browsers", {"text/html": TEXT}, TAGGED), UNCHANGED),
     parameters=(IF_NONE_MATCH,),
+    group="Pages",
 )
 
 ASSET = Operation(
@@ -147,6 +153,7 @@ ASSET = Operation(
         Parameter("name", "path", "The file's name", {"type": "string", "enum": list(ASSETS)}, required=True),
         IF_NONE_MATCH,
     ),
+    group="Pages",
 )
 
 OPENAPI = Operation(
@@ -156,6 +163,7 @@ OPENAPI = Operation(
     "This description, as OpenAPI 3.1",
     answers=(Answer(200, "The document", {"application/json": {"type": "object"}}, TAGGED), UNCHANGED),
     parameters=(IF_NONE_MATCH,),
+    group="Pages",
 )
 
 HEALTHZ = Operation(
@@ -164,6 +172,7 @@ HEALTHZ = Operation(
     "/healthz",
     "Whether the process is alive",
     answers=(Answer(200, "It is", {"application/json": {"type": "object", "required": ["status"]}}),),
+    group="Health",
 )
 
 READINESS: Schema = {
@@ -185,6 +194,7 @@ READYZ = Operation(
         Answer(200, "Both did", {"application/json": READINESS}),
         Answer(503, "One did not, or the proxy is draining", {"application/json": READINESS}),
     ),
+    group="Health",
 )
 
 POST_RECORD = Operation(
@@ -216,6 +226,7 @@ POST_RECORD = Operation(
         Stalled,
         UnknownTopic,
         NotAuthorised,
+        BrokerInvalid,
         BrokerRefused,
         BrokerUnavailable,
         OutcomeUnknown,
@@ -278,10 +289,12 @@ GET_RECORD = Operation(
         Parameter("presign", "query", "Answer with a URL of the store", {"type": "boolean"}),
         Parameter("Range", "header", "One range of bytes", {"type": "string"}),
         Parameter("If-Range", "header", "The ETag that the range is of", {"type": "string"}),
+        IF_MATCH,
         IF_NONE_MATCH,
     ),
     errors=(
         *READ_ERRORS,
+        AnotherVersion,
         EnvelopeNotAllowed,
         BlobMissing,
         BlobTruncated,

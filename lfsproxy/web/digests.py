@@ -16,6 +16,7 @@ from twisted.web.http_headers import Headers
 
 from lfsproxy.checksums import ALGORITHMS, Buffer, new_checksum
 from lfsproxy.errors import ChecksumMismatch, InvalidChecksum
+from lfsproxy.quoting import quoted
 
 _NAMES = {"sha-256": "sha256", "md5": "md5"}
 
@@ -61,14 +62,14 @@ def _members(name: str, text: str) -> Iterable[tuple[str, str]]:
     while True:
         member = _MEMBER.match(text, position)
         if member is None:
-            raise InvalidChecksum(f"{name} is malformed: {text[position:][:80]!r}")
+            raise InvalidChecksum(f"{name} is malformed: {quoted(text[position:])}")
         yield member["key"], member["value"]
         position = member.end()
         if position == len(text):
             return
         comma = _COMMA.match(text, position)
         if comma is None:
-            raise InvalidChecksum(f"{name} is malformed: {text[position:][:80]!r}")
+            raise InvalidChecksum(f"{name} is malformed: {quoted(text[position:])}")
         position = comma.end()
 
 
@@ -76,9 +77,9 @@ def _expect(expected: dict[str, str], name: str, algorithm: str, value: str) -> 
     try:
         checksum = base64.b64decode(value, validate=True).hex()
     except ValueError:
-        raise InvalidChecksum(f"{name}'s {algorithm} is not base64: {value[:80]!r}") from None
+        raise InvalidChecksum(f"{name}'s {algorithm} is not base64: {quoted(value)}") from None
     if len(checksum) != ALGORITHMS[algorithm][1]:
-        raise InvalidChecksum(f"{name}'s {algorithm} is {len(checksum) // 2} bytes long: {value[:80]!r}")
+        raise InvalidChecksum(f"{name}'s {algorithm} is {len(checksum) // 2} bytes long: {quoted(value)}")
     if expected.setdefault(algorithm, checksum) != checksum:
         raise InvalidChecksum(f"{name}'s {algorithm} is not that of another header")
 

@@ -20,12 +20,13 @@ from lfsproxy.downloads import Download, Downloads, Found
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, is_media_type
 from lfsproxy.errors import BadRequest, Draining, LfsError, NoSuchRecord, Stalled
 from lfsproxy.interfaces import Header
+from lfsproxy.quoting import quoted
 from lfsproxy.readiness import Readiness
 from lfsproxy.web.flow import ResponseFlow
 from lfsproxy.web.ingest import FILENAME_HEADER
 from lfsproxy.web.options import parse_topic
 from lfsproxy.web.problems import render
-from lfsproxy.web.ranges import asked_range, is_unchanged
+from lfsproxy.web.ranges import AnotherVersion, asked_range, is_another, is_unchanged
 from lfsproxy.web.request import StreamingRequest
 from lfsproxy.web.schemas import CONTENT_TYPE, OFFSET, PARTITION, matches
 
@@ -35,6 +36,7 @@ SAFE_HEADERS = {
     b"Cache-Control": b"private, no-cache",
 }
 PRESIGNED_SECONDS = 900
+ANSWERS = {b"true": True, b"1": True, b"false": False, b"0": False}
 MAX_NAME = 200
 
 _log = Logger()
@@ -63,7 +65,7 @@ class DownloadApi:
         for name, schema, text in (("partition", PARTITION, partition), ("offset", OFFSET, offset)):
             if not matches(schema, text):
                 raise BadRequest(
-                    f"the {name} is {text[:80]!r}: a whole number from 0 to {schema['maximum']} is needed"
+                    f"the {name} is {quoted(text)}: a whole number from 0 to {schema['maximum']} is needed"
                 )
         return await self._downloads.find(topic, int(partition), int(offset))
 
@@ -82,6 +84,8 @@ class DownloadApi:
         if found.size is None:
             request.setResponseCode(NO_CONTENT)
             return b""
+        if is_another(request, found.checksum):
+            raise AnotherVersion(f'If-Match does not name the ETag, which is "{found.checksum}"')
         if is_unchanged(request, found.checksum):
             request.setResponseCode(NOT_MODIFIED)
             request.setHeader(b"ETag", _etag(found))
@@ -195,11 +199,8 @@ def _presign_asked(query: bytes) -> bool:
     given = parse_qs(query, True)
     values = given.pop(b"presign", [b"false"])
     if given:
-        raise BadRequest(f"unknown option {_shown(next(iter(given)))}; there is presign")
-    if len(values) != 1 or values[0] not in (b"true", b"false"):
-        raise BadRequest(f"presign is {_shown(values[-1])}: true or false, once, is needed")
-    return bool(values[0] == b"true")
-
-
-def _shown(value: bytes) -> str:
-    return repr(value[:80].decode("utf-8", "replace"))
+        raise BadRequest(f"unknown option {quoted(next(iter(given)))}; there is presign")
+    answer = ANSWERS.get(values[0].lower()) if len(values) == 1 else None
+    if answer is None:
+        raise BadRequest(f"presign is {quoted(values[-1])}: true or false, once, is needed")
+    return answer

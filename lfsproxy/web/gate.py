@@ -12,6 +12,7 @@ from __future__ import annotations
 from twisted.internet.interfaces import IReactorTime
 
 from lfsproxy.keys import ApiKey, ApiKeys, read_keys
+from lfsproxy.quoting import quoted
 from lfsproxy.reread import Reread
 from lfsproxy.web.operations import Operation
 from lfsproxy.web.problems import KeyInvalid, KeyNotAllowed, KeyRequired, TooManyUploads
@@ -59,7 +60,8 @@ class Gate:
             key = self._key(request, self._keys)
             request.key_id = key.id
             if not key.allows(operation.action, topic or ""):
-                raise KeyNotAllowed(f"the key {key.id} does not allow to {operation.action} {topic!r:.300}")
+                named = quoted(topic or "", most=300)
+                raise KeyNotAllowed(f"the key {key.id} does not allow to {operation.action} {named}")
 
         uploads = request.lfs_site.uploads
         if operation.body is not None and 0 < self._max_uploads <= uploads:

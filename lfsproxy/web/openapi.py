@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 from lfsproxy.errors import BadRequest, LfsError
-from lfsproxy.web.operations import Operation, Parameter
+from lfsproxy.web.operations import GROUPS, Operation, Parameter
 from lfsproxy.web.problems import (
     RETRY_AFTER_SECONDS,
     KeyInvalid,
@@ -65,6 +65,7 @@ def openapi_document(operations: Iterable[Operation], keys: bool = False) -> dic
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "."}],
+        "tags": [{"name": name, "description": says} for name, says in GROUPS.items()],
         "paths": paths,
         "components": {
             "schemas": {"Problem": PROBLEM},
@@ -102,7 +103,11 @@ def errors_of(operation: Operation, keys: bool = False) -> dict[int, list[type[L
 
 
 def _operation(operation: Operation, keys: bool) -> dict[str, Any]:
-    described: dict[str, Any] = {"operationId": operation.id, "summary": operation.summary}
+    described: dict[str, Any] = {
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "tags": [operation.group],
+    }
     if operation.description:
         described["description"] = operation.description
     if operation.parameters:

@@ -49,6 +49,7 @@ class Operation:
 
     ``body`` maps media types to schemas, None where a request has no body. ``errors`` are the problems that
     it may answer with. ``action`` is what an API key must allow on the topic, read or write; None: public.
+    ``group`` is one of GROUPS.
     """
 
     id: str
@@ -62,12 +63,21 @@ class Operation:
     body_required: bool = True
     errors: tuple[type[LfsError], ...] = ()
     action: str | None = None
+    group: str = "Records"
 
     @property
     def rule(self) -> str:
         """The path as Klein routes it."""
         return self.path.replace("{", "<").replace("}", ">")
 
+
+GROUPS: Mapping[str, str] = {
+    "Records": "A file becomes a record in one request, and comes back from where the record is",
+    "Resumable uploads": "A file in pieces, by tus 1.0.0: after a lost connection it goes on",
+    "Health": "Whether the proxy is alive, and ready",
+    "Pages": "For browsers, and this description",
+}
+"""How the operations are grouped, in that order: a name to what it is."""
 
 OPERATIONS: list[Operation] = []
 """All that are declared, in their order."""

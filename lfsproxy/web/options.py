@@ -10,12 +10,14 @@ import attrs
 from lfsproxy.checksums import parse_checksum
 from lfsproxy.errors import BadRequest
 from lfsproxy.interfaces import Header
+from lfsproxy.quoting import quoted
 from lfsproxy.web.operations import Schema
 from lfsproxy.web.schemas import (
     BASE64,
     CONTENT_TYPE,
     HEADER,
     KAFKAS_OWN,
+    LAST_SECONDS,
     MAX_FIELDS,
     MAX_HEADERS,
     MILLISECONDS,
@@ -40,6 +42,8 @@ class RecordOptions:
     checksum_algo: str | None = None
 
 
+NO_TYPES = ("undefined", "null")
+"""What scripts in browsers send for the type of a file whose type is not known."""
 NAMES = tuple(option.name for option in OPTIONS)
 
 
@@ -68,7 +72,7 @@ class OptionReader:
     def add(self, name: str, value: bytes) -> None:
         """Take one option."""
         if name not in NAMES:
-            raise BadRequest(f"{name[:80]!r} is not an option; these are: {', '.join(NAMES)}")
+            raise BadRequest(f"{quoted(name)} is not an option; these are: {', '.join(NAMES)}")
         if name == "header":
             if len(self._headers) == MAX_HEADERS:
                 raise BadRequest(f"header is given more than {MAX_HEADERS} times")
@@ -81,6 +85,8 @@ class OptionReader:
     def options(self, default_algorithm: str) -> RecordOptions:
         """All options together. Raises BadRequest, or InvalidChecksum for an unusable checksum."""
         algorithm, checksum = self._text("checksum_algo"), self._text("checksum")
+        if algorithm is not None:
+            algorithm = algorithm.lower()
         if checksum is not None:
             checksum = parse_checksum(algorithm or default_algorithm, checksum)
         return RecordOptions(
@@ -88,7 +94,7 @@ class OptionReader:
             partition=self._number("partition", PARTITION),
             headers=tuple(self._headers),
             content_type=self._content_type(),
-            timestamp=self._number("timestamp", MILLISECONDS),
+            timestamp=self._timestamp(),
             checksum=checksum,
             checksum_algo=algorithm,
         )
@@ -100,7 +106,7 @@ class OptionReader:
         if "key" in self._values:
             raise BadRequest("key and key_base64 are given, one of them is needed")
         if not matches(BASE64, encoded):
-            raise BadRequest(f"key_base64 is not base64: {encoded[:80]!r}")
+            raise BadRequest(f"key_base64 is not base64: {quoted(encoded)}")
         # In a query an unescaped plus is a space; the URL-safe alphabet and no padding are fine too.
         standard = encoded.replace(" ", "+").replace("-", "+").replace("_", "/").rstrip("=")
         return base64.b64decode(standard + "=" * (-len(standard) % 4))
@@ -109,13 +115,21 @@ class OptionReader:
         text = self._text("content_type")
         return None if text is None else parse_content_type(text)
 
+    def _timestamp(self) -> int | None:
+        text = self._text("timestamp") or ""
+        if text.isascii() and text.isdecimal() and 1 <= int(text[:20]) <= LAST_SECONDS:
+            raise BadRequest(
+                f"timestamp is {quoted(text)}, which looks like seconds: milliseconds since 1970 are needed"
+            )
+        return self._number("timestamp", MILLISECONDS)
+
     def _number(self, name: str, schema: Schema) -> int | None:
         text = self._text(name)
         if text is None:
             return None
         if not matches(schema, text):
             raise BadRequest(
-                f"{name} is {text[:80]!r}: a whole number from 0 to {schema['maximum']} is needed"
+                f"{name} is {quoted(text)}: a whole number from 0 to {schema['maximum']} is needed"
             )
         return int(text)
 
@@ -126,7 +140,7 @@ class OptionReader:
         try:
             return value.decode("utf-8")
         except UnicodeDecodeError:
-            raise BadRequest(f"{name} is not UTF-8: {value[:80]!r}") from None
+            raise BadRequest(f"{name} is not UTF-8: {quoted(value)}") from None
 
 
 def parse_topic(topic: str) -> str:
@@ -135,16 +149,18 @@ def parse_topic(topic: str) -> str:
         raise BadRequest(f"the topic {topic} is Kafka's own")
     if not matches(TOPIC, topic):
         raise BadRequest(
-            f"{topic[:80]!r} is not a topic name: up to 249 letters, digits, '.', '_' and '-' are needed"
+            f"{quoted(topic)} is not a topic name: up to 249 letters, digits, '.', '_' and '-' are needed"
         )
     return topic
 
 
-def parse_content_type(text: str) -> str:
-    """A content type that can go into an HTTP header, else BadRequest."""
+def parse_content_type(text: str) -> str | None:
+    """A content type that can go into an HTTP header, else BadRequest. None for one that is not known."""
+    if text in NO_TYPES:
+        return None
     if not matches(CONTENT_TYPE, text):
         raise BadRequest(
-            f"the content type is {text[:80]!r}: up to 255 printable ASCII characters are needed"
+            f"the content type is {quoted(text)}: up to 255 printable ASCII characters are needed"
         )
     return text
 
@@ -152,15 +168,15 @@ def parse_content_type(text: str) -> str:
 def _header(value: bytes) -> Header:
     name, colon, content = value.partition(b":")
     if not colon or not name:
-        raise BadRequest(f"header is {value[:80]!r}: name:value is needed")
+        raise BadRequest(f"header is {quoted(value)}: name:value is needed")
     try:
         text = name.decode("utf-8")
     except UnicodeDecodeError:
-        raise BadRequest(f"the header name {name[:80]!r} is not UTF-8") from None
+        raise BadRequest(f"the header name {quoted(name)} is not UTF-8") from None
     # On an envelope they would have it offloaded again by a proxy that it is mirrored through.
     if name in (BLOB, ALGORITHM):
         raise BadRequest(f"the header {text} is for Kafka clients; checksum_algo and checksum do it here")
     # What is left of the pattern: the content may be any bytes.
     if not matches(HEADER, f"{text}:"):
-        raise BadRequest(f"header is {value[:80]!r}: name:value is needed")
+        raise BadRequest(f"header is {quoted(value)}: name:value is needed")
     return name, content

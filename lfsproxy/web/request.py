@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from twisted.web import http, server
 
 from lfsproxy.errors import BadRequest, LfsError
+from lfsproxy.quoting import quoted
 from lfsproxy.settings import Address
 from lfsproxy.uploadlog import Sender
 from lfsproxy.web.body import RequestBody
@@ -102,9 +103,11 @@ class StreamingRequest(server.Request):
     def _refusal(self) -> LfsError | None:
         """What is wrong with the request whatever it asks for, and what routing would not mind."""
         if self.unmet_expectation is not None:
-            return ExpectationFailed(f"Expect is {self.unmet_expectation[:80]!r}: only 100-continue is met")
+            return ExpectationFailed(f"Expect is {quoted(self.unmet_expectation)}: only 100-continue is met")
         if self.method != self.method.upper():
-            return BadRequest(f"the method is {self.method[:20]!r}: methods are written in capitals")
+            return BadRequest(
+                f"the method is {quoted(self.method, most=20)}: methods are written in capitals"
+            )
         try:
             unquote_to_bytes(self.path).decode("utf-8")
         except UnicodeDecodeError:

@@ -33,8 +33,17 @@ TOPIC: Schema = {
 
 PARTITION: Schema = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
 OFFSET: Schema = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
-MILLISECONDS: Schema = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+LAST_SECONDS = 9_999_999_999
+"""A timestamp of up to this many is one in seconds by mistake: as milliseconds it would be of early 1970."""
+MILLISECONDS: Schema = {
+    "type": "integer",
+    "minimum": 0,
+    "maximum": 2**63 - 1,
+    "anyOf": [{"const": 0}, {"minimum": LAST_SECONDS + 1}],
+}
 CONTENT_TYPE: Schema = {"type": "string", "pattern": r"^[!-~](?:[ -~]{0,253}[!-~])?$"}
+
+UPLOAD_ID: Schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 
 BASE64: Schema = {
     "type": "string",
@@ -76,20 +85,24 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "checksum_algo",
-        "The algorithm of that checksum, and of the envelope's; default: LFS_CHECKSUM_ALGO",
+        "The algorithm of that checksum, and of the envelope's, in any case; default: LFS_CHECKSUM_ALGO",
         {"type": "string", "enum": list(ALGORITHMS)},
     ),
 )
 
 
 def matches(schema: Schema, text: str) -> bool:
-    """Whether a text is what the schema of a string (pattern, not) or of an integer (its range) allows."""
+    """Whether a text is what the schema allows: of a string (pattern, not) or an integer (range, anyOf)."""
     if schema["type"] == "integer":
         # So many digits at most that making a number of them costs nothing.
         digits = len(str(schema["maximum"]))
         if not re.fullmatch(rf"[0-9]{{1,{digits}}}", text):
             return False
-        return bool(schema["minimum"] <= int(text) <= schema["maximum"])
+        number = int(text)
+        either = schema.get("anyOf", ({},))
+        return schema["minimum"] <= number <= schema["maximum"] and any(
+            number == one.get("const", number) and number >= one.get("minimum", number) for one in either
+        )
     excluded = schema.get("not", {}).get("enum", ())
     return _pattern(schema["pattern"]).fullmatch(text) is not None and text not in excluded
 

@@ -25,8 +25,9 @@ from twisted.web.iweb import IRequest
 from lfsproxy.budget import Lease
 from lfsproxy.errors import BadRequest, Draining, Stalled
 from lfsproxy.interfaces import Published
+from lfsproxy.quoting import quoted
 from lfsproxy.readiness import Readiness
-from lfsproxy.resumable.errors import ResumableOff
+from lfsproxy.resumable.errors import ResumableOff, UploadNotFound
 from lfsproxy.resumable.session import UploadSession
 from lfsproxy.resumable.state import Found, Mark, UploadState
 from lfsproxy.resumable.uploads import ResumableUploads
@@ -36,6 +37,7 @@ from lfsproxy.web.ingest import READ_BYTES
 from lfsproxy.web.options import parse_topic
 from lfsproxy.web.problems import MethodUnsupported
 from lfsproxy.web.request import StreamingRequest
+from lfsproxy.web.schemas import UPLOAD_ID, matches
 from lfsproxy.web.tus_fields import (
     CHECKSUMS,
     EXTENSIONS,
@@ -168,7 +170,7 @@ class TusApi:
         return b""
 
     async def _head(self, uploads: ResumableUploads, request: StreamingRequest, topic: str, id: str) -> bytes:
-        state, found = await uploads.find(parse_topic(topic), id)
+        state, found = await uploads.find(parse_topic(topic), _parse_id(id))
         record = await uploads.result(state, found)
         mark = found.mark
         _set(request, "Upload-Offset", str(mark.offset))
@@ -193,7 +195,7 @@ class TusApi:
         if offset is None:
             raise BadRequest("Upload-Offset is needed")
         expected = expected_bytes(request)
-        topic = parse_topic(topic)
+        topic, id = parse_topic(topic), _parse_id(id)
         with uploads.at_work(id):
             state, found = await uploads.find(topic, id)
             length = uploads.new_length(found, offset, told)
@@ -215,7 +217,7 @@ class TusApi:
     async def _delete(
         self, uploads: ResumableUploads, request: StreamingRequest, topic: str, id: str
     ) -> bytes:
-        topic = parse_topic(topic)
+        topic, id = parse_topic(topic), _parse_id(id)
         with uploads.at_work(id):
             state, found = await uploads.find(topic, id)
             await uploads.terminate(state, found)
@@ -288,10 +290,16 @@ class TusApi:
             lease.evicted = None
 
 
+def _parse_id(id: str) -> str:
+    if not matches(UPLOAD_ID, id):
+        raise UploadNotFound(f"there is no upload {quoted(id)}")
+    return id
+
+
 def _check_offset_type(request: IRequest) -> None:
     given = field(request, "Content-Type") or ""
     if given.partition(";")[0].strip().lower() != OFFSET_TYPE:
-        raise NotOffsetBytes(f"Content-Type is {given[:80]!r}: {OFFSET_TYPE} is needed")
+        raise NotOffsetBytes(f"Content-Type is {quoted(given)}: {OFFSET_TYPE} is needed")
 
 
 def _set(request: IRequest, name: str, value: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lfsproxy.errors import (
     BadRequest,
+    BrokerInvalid,
     BrokerRefused,
     BrokerUnavailable,
     ChecksumMismatch,
@@ -32,6 +33,7 @@ from lfsproxy.resumable.errors import (
 from lfsproxy.web.declared import BYTES, TOPIC
 from lfsproxy.web.operations import Answer, Operation, Parameter, Schema
 from lfsproxy.web.problems import MethodUnsupported
+from lfsproxy.web.schemas import UPLOAD_ID
 from lfsproxy.web.tus_fields import (
     CHECKSUMS,
     OFFSET_TYPE,
@@ -40,6 +42,7 @@ from lfsproxy.web.tus_fields import (
     TusVersionUnsupported,
 )
 
+GROUP = "Resumable uploads"
 UPLOADS = "/v1/topics/{topic}/uploads"
 UPLOAD = UPLOADS + "/{id}"
 
@@ -49,9 +52,13 @@ ID = Parameter(
     "id",
     "path",
     "The upload, as its Location says",
-    {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    UPLOAD_ID,
     required=True,
 )
+# Asked before anything else by a page's preflight, so that what the path names is not looked at.
+ANY_PATH: Schema = {"type": "string", "pattern": "^[^/]+$"}
+ANY_TOPIC = Parameter("topic", "path", "Whatever stands for a topic", ANY_PATH, required=True)
+ANY_ID = Parameter("id", "path", "Whatever stands for an upload", ANY_PATH, required=True)
 RESUMABLE = Parameter("Tus-Resumable", "header", "The version of tus", {"const": "1.0.0"}, required=True)
 CHECKSUM = Parameter(
     "Upload-Checksum",
@@ -90,6 +97,7 @@ PUBLISHING: tuple[type[LfsError], ...] = (
     ChecksumMismatch,
     UnknownTopic,
     NotAuthorised,
+    BrokerInvalid,
     BrokerRefused,
     BrokerUnavailable,
     OutcomeUnknown,
@@ -114,7 +122,8 @@ OPTIONS_UPLOADS = Operation(
             },
         ),
     ),
-    parameters=(TOPIC,),
+    parameters=(ANY_TOPIC,),
+    group=GROUP,
 )
 
 OPTIONS_UPLOAD = Operation(
@@ -123,8 +132,8 @@ OPTIONS_UPLOAD = Operation(
     UPLOAD,
     "What tus 1.0.0 offers here",
     answers=OPTIONS_UPLOADS.answers,
-    parameters=(TOPIC, ID),
-    errors=(UploadNotFound,),
+    parameters=(ANY_TOPIC, ANY_ID),
+    group=GROUP,
 )
 
 POST_UPLOAD = Operation(
@@ -143,10 +152,12 @@ POST_UPLOAD = Operation(
         ),
         CHECKSUM,
     ),
+    description="A body is the upload's first bytes, or all of them; without one they all come later.",
     body={OFFSET_TYPE: BYTES},
     body_required=False,
     errors=(*ANY, *RECEIVING, *PUBLISHING),
     action=WRITE,
+    group=GROUP,
 )
 
 HEAD_UPLOAD = Operation(
@@ -170,6 +181,7 @@ HEAD_UPLOAD = Operation(
     parameters=(TOPIC, ID, RESUMABLE),
     errors=(*ANY, *FOUND, *PUBLISHING),
     action=WRITE,
+    group=GROUP,
 )
 
 PATCH_UPLOAD = Operation(
@@ -187,9 +199,9 @@ PATCH_UPLOAD = Operation(
         CHECKSUM,
     ),
     body={OFFSET_TYPE: BYTES},
-    body_required=False,
     errors=(*ANY, *FOUND, *RECEIVING, WrongOffset, *PUBLISHING),
     action=WRITE,
+    group=GROUP,
 )
 
 DELETE_UPLOAD = Operation(
@@ -201,6 +213,7 @@ DELETE_UPLOAD = Operation(
     parameters=(TOPIC, ID, RESUMABLE),
     errors=(*ANY, *FOUND, Draining),
     action=WRITE,
+    group=GROUP,
 )
 
 OVERRIDE_UPLOAD = Operation(
@@ -228,7 +241,7 @@ OVERRIDE_UPLOAD = Operation(
         CHECKSUM,
     ),
     body={OFFSET_TYPE: BYTES},
-    body_required=False,
     errors=(*ANY, *FOUND, *RECEIVING, WrongOffset, *PUBLISHING, MethodUnsupported),
     action=WRITE,
+    group=GROUP,
 )

@@ -5,18 +5,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import attrs
+from twisted.logger import Logger
 from twisted.web.iweb import IRequest
 
 from lfsproxy.checksums import Checksum, new_checksum
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE
 from lfsproxy.errors import BadRequest, InvalidChecksum, LfsError
+from lfsproxy.quoting import quoted
 from lfsproxy.resumable.state import UploadOptions
 from lfsproxy.web.ingest import FILENAME_HEADER
-from lfsproxy.web.options import OptionReader
-from lfsproxy.web.schemas import MAX_FIELDS
+from lfsproxy.web.options import NAMES, OptionReader
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,creation-defer-length,checksum,termination,expiration"
@@ -29,7 +30,14 @@ CHECKSUMS: dict[str, Callable[[], Checksum]] = {
 }
 
 _WHOLE = re.compile(r"[0-9]{1,18}")
-_NAME = re.compile(r"[!-+\--~]{1,80}")
+_NAME = re.compile(r"[!-+\--~]+")
+
+FILENAMES = ("filename", "name")
+TYPES = ("content_type", "filetype", "type")
+"""Names for the same thing, of which clients send several: the first that is given counts."""
+KNOWN = frozenset({*NAMES, *FILENAMES, *TYPES})
+
+_log = Logger()
 
 
 class TusVersionUnsupported(LfsError):
@@ -87,7 +95,8 @@ def check_version(request: IRequest) -> None:
     given = field(request, "Tus-Resumable")
     if given != VERSION:
         request.setHeader(b"Tus-Version", VERSION.encode("ascii"))
-        raise TusVersionUnsupported(f"Tus-Resumable is {given!r}: {VERSION} is needed")
+        what = "missing" if given is None else quoted(given)
+        raise TusVersionUnsupported(f"Tus-Resumable is {what}: {VERSION} is needed")
 
 
 def whole_number(request: IRequest, name: str) -> int | None:
@@ -96,7 +105,7 @@ def whole_number(request: IRequest, name: str) -> int | None:
     if text is None:
         return None
     if not _WHOLE.fullmatch(text):
-        raise BadRequest(f"{name} is {text[:80]!r}: a whole number of up to 18 digits is needed")
+        raise BadRequest(f"{name} is {quoted(text)}: a whole number of up to 18 digits is needed")
     return int(text)
 
 
@@ -104,7 +113,7 @@ def new_upload_length(request: IRequest) -> int | None:
     """Upload-Length of a creation; None where Upload-Defer-Length says that it comes later."""
     length, deferred = whole_number(request, "Upload-Length"), field(request, "Upload-Defer-Length")
     if deferred is not None and deferred != "1":
-        raise BadRequest(f"Upload-Defer-Length is {deferred[:80]!r}: only 1 is allowed")
+        raise BadRequest(f"Upload-Defer-Length is {quoted(deferred)}: only 1 is allowed")
     if (length is None) == (deferred is None):
         raise BadRequest("one of Upload-Length and Upload-Defer-Length: 1 is needed")
     if field(request, "Upload-Concat") is not None:
@@ -118,51 +127,46 @@ def expected_bytes(request: IRequest) -> ExpectedBytes | None:
     if text is None:
         return None
     algorithm, _, encoded = text.partition(" ")
+    algorithm = algorithm.lower()
     if algorithm not in CHECKSUMS:
         raise InvalidChecksum(
-            f"Upload-Checksum's algorithm is {algorithm[:80]!r}; one of {', '.join(CHECKSUMS)} is needed"
+            f"Upload-Checksum's algorithm is {quoted(algorithm)}; one of {', '.join(CHECKSUMS)} is needed"
         )
     running = CHECKSUMS[algorithm]()
     try:
         digest = base64.b64decode(encoded.strip(), validate=True).hex()
     except ValueError:
-        raise InvalidChecksum(f"Upload-Checksum is not base64: {encoded[:80]!r}") from None
+        raise InvalidChecksum(f"Upload-Checksum is not base64: {quoted(encoded)}") from None
     if len(digest) != len(running.hexdigest()):
         raise InvalidChecksum(
-            f"Upload-Checksum's {algorithm} is {len(digest) // 2} bytes long: {encoded[:80]!r}"
+            f"Upload-Checksum's {algorithm} is {len(digest) // 2} bytes long: {quoted(encoded)}"
         )
     return ExpectedBytes(algorithm, digest, running)
 
 
 def read_metadata(text: str, default_algorithm: str) -> UploadOptions:
-    """Upload-Metadata: the record's options by their names, besides ``filename``, and ``filetype`` for
-    content_type. ``header`` may hold several, one a line. Raises BadRequest or InvalidChecksum."""
+    """Upload-Metadata: the record's options by their names, besides ``filename`` and ``filetype``.
+
+    An empty value is not given; ``header`` may hold several, one a line. Any other name is the client's own
+    business. Raises BadRequest or InvalidChecksum.
+    """
+    given = _known(text)
     reader = OptionReader()
-    filename: bytes | None = None
-    pairs = [pair.strip(" ") for pair in text.split(",")] if text else []
-    if len(pairs) > MAX_FIELDS:
-        raise BadRequest(f"Upload-Metadata has more than {MAX_FIELDS} fields")
-    for pair in pairs:
-        name, _, encoded = pair.partition(" ")
-        if not _NAME.fullmatch(name):
-            raise BadRequest(f"Upload-Metadata has no name at {pair[:80]!r}")
-        try:
-            value = base64.b64decode(encoded.strip(" "), validate=True)
-        except ValueError:
-            raise BadRequest(f"Upload-Metadata's {name} is not base64: {encoded[:80]!r}") from None
-        if name == "filename":
-            if filename is not None:
-                raise BadRequest("filename is given more than once")
-            filename = _utf8(name, value)
-        elif name == "header":
-            for line in value.split(b"\n"):
-                reader.add(name, line)
-        else:
-            reader.add("content_type" if name == "filetype" else name, value)
+    for line in given.pop("header", b"").split(b"\n"):
+        if line:
+            reader.add("header", line)
+    filename = _first(given, FILENAMES)
+    content_type = _first(given, TYPES)
+    for name, value in given.items():
+        reader.add(name, value)
+    if content_type is not None:
+        reader.add("content_type", content_type)
     options = reader.options(default_algorithm)
     algorithm = options.checksum_algo or default_algorithm
     new_checksum(algorithm)
-    headers = options.headers if not filename else (*options.headers, (FILENAME_HEADER, filename))
+    headers = options.headers
+    if filename is not None:
+        headers = (*headers, (FILENAME_HEADER, _utf8("filename", filename)))
     return UploadOptions(
         key=options.key,
         partition=options.partition,
@@ -174,9 +178,43 @@ def read_metadata(text: str, default_algorithm: str) -> UploadOptions:
     )
 
 
+def _known(text: str) -> dict[str, bytes]:
+    """The values of the names that mean something here, those that are empty left out."""
+    known: dict[str, bytes] = {}
+    names: set[str] = set()
+    others = 0
+    for pair in text.split(","):
+        name, _, encoded = pair.strip(" ").partition(" ")
+        if not name:
+            continue
+        if not _NAME.fullmatch(name):
+            raise BadRequest(f"Upload-Metadata has no name at {quoted(pair.strip(' '))}")
+        if name not in KNOWN:
+            others += 1
+            continue
+        if name in names:
+            raise BadRequest(f"{name} is given more than once")
+        names.add(name)
+        try:
+            value = base64.b64decode(encoded.strip(" "), validate=True)
+        except ValueError:
+            raise BadRequest(f"Upload-Metadata's {name} is not base64: {quoted(encoded)}") from None
+        if value:
+            known[name] = value
+    if others:
+        _log.debug("an upload's metadata has {count} names that mean nothing here", count=others)
+    return known
+
+
+def _first(given: dict[str, bytes], names: Sequence[str]) -> bytes | None:
+    """Take all these names out; the value of the first that is there."""
+    values = [given.pop(name) for name in names if name in given]
+    return values[0] if values else None
+
+
 def _utf8(name: str, value: bytes) -> bytes:
     try:
         value.decode("utf-8")
     except UnicodeDecodeError:
-        raise BadRequest(f"{name} is not UTF-8: {value[:80]!r}") from None
+        raise BadRequest(f"{name} is not UTF-8: {quoted(value)}") from None
     return value

@@ -19,8 +19,8 @@ class LfsMark:
     """How a record is to be offloaded.
 
     ``expected`` is the checksum that the client gave, as it wrote it, or None. ``algorithm`` is that
-    checksum's and the envelope's, None is the default. ``published`` are the record's headers without
-    LFS_BLOB and LFS_BLOB_ALG, in their order.
+    checksum's and the envelope's, in small letters; None is the default. ``published`` are the record's
+    headers without LFS_BLOB and LFS_BLOB_ALG, in their order.
     """
 
     expected: str | None
@@ -46,9 +46,10 @@ def offload_mark(headers: Sequence[Header]) -> LfsMark:
     content_type = found.get(CONTENT_TYPE, b"").decode("ascii", "replace").strip()
     if not content_type or not content_type.isascii() or not content_type.isprintable():
         content_type = DEFAULT_CONTENT_TYPE
+    algorithm = _text(found.get(ALGORITHM))
     return LfsMark(
         _text(found.get(BLOB)),
-        _text(found.get(ALGORITHM)),
+        algorithm and algorithm.lower(),
         content_type,
         [(name, value) for name, value in headers if name not in (BLOB, ALGORITHM)],
     )

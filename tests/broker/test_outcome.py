@@ -5,14 +5,16 @@ from __future__ import annotations
 from kafka import errors as kafka_errors
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.broker.outcome import failed
+from lfsproxy.broker.outcome import failed, not_answered
 from lfsproxy.errors import (
     SURELY_NOT_APPENDED,
+    BrokerInvalid,
     BrokerRefused,
     BrokerTooLarge,
     BrokerUnavailable,
     NotAuthorised,
     OutcomeUnknown,
+    SignInRefused,
     UnknownTopic,
 )
 
@@ -58,9 +60,31 @@ class FailedTests(SynchronousTestCase):
         self.assertIs(type(failed([10], TIMEOUT, "demo")), BrokerTooLarge)
         self.assertIs(type(failed([18], TIMEOUT, "demo")), BrokerTooLarge)
         self.assertIs(type(failed([29], TIMEOUT, "demo")), NotAuthorised)
+        self.assertIs(type(failed([19], TIMEOUT, "demo")), BrokerRefused)
+
+    def test_a_record_that_only_the_broker_refuses_is_the_clients_fault(self) -> None:
+        for code in (32, 87):
+            verdict = failed([code], TIMEOUT, "demo")
+            self.assertIs(type(verdict), BrokerInvalid)
+            self.assertEqual((verdict.http_status, verdict.result), (400, "client_error"))
 
     def test_the_message_names_the_topic_and_the_brokers_words(self) -> None:
         error = kafka_errors.InvalidRecordError("Compacted topic cannot accept message without key")
         text = str(failed([87], error, "demo"))
         self.assertIn("demo", text)
         self.assertIn("INVALID_RECORD (87): Compacted topic cannot accept message without key", text)
+
+
+class NotAnsweredTests(SynchronousTestCase):
+    def test_a_question_says_nothing_of_sending(self) -> None:
+        for error in (TIMEOUT, kafka_errors.UnknownTopicOrPartitionError()):
+            verdict = not_answered(error)
+            self.assertIs(type(verdict), BrokerUnavailable)
+            self.assertIn("Kafka is unavailable: ", str(verdict))
+            self.assertNotIn("sent", str(verdict))
+
+    def test_an_identity_that_may_not_ask(self) -> None:
+        verdict = not_answered(kafka_errors.ClusterAuthorizationFailedError())
+        self.assertIs(type(verdict), NotAuthorised)
+        self.assertNotIn("record", str(verdict))
+        self.assertIs(type(not_answered(kafka_errors.SaslAuthenticationFailedError())), SignInRefused)

@@ -98,14 +98,14 @@ def make_upload_true(case: Any) -> None:
         headers["Upload-Offset"] = "0"
     elif "Upload-Length" not in headers:
         headers["Upload-Defer-Length"] = "1"
-    if content or case.path != UPLOADS:
-        headers["Content-Type"] = OFFSET_TYPE
 
 
 def make_found(case: Any) -> None:
     """Let a download be of one of the records that were put into partition 0 before."""
     offset = int(case.path_parameters["offset"])
     case.path_parameters["partition"] = 0
+    if "If-Match" in (case.headers or {}):
+        case.headers["If-Match"] = "*"
     case.path_parameters["offset"] = offset % RECORDS_THERE
 
 

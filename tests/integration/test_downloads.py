@@ -127,6 +127,7 @@ class ConditionTests(DownloadTests):
             ("-5", last - 4, last),
             (f"-{2 * SIZE}", 0, last),
             (f"5-{2 * SIZE}", 5, last),
+            (f"5-{'9' * 5000}", 5, last),
         ):
             answer = await self.get(offset, "-H", f"Range: bytes={asked}")
             self.assertEqual((answer.code, answer.status), (0, 206), asked)
@@ -135,15 +136,14 @@ class ConditionTests(DownloadTests):
 
     async def test_ranges_that_are_not_there(self) -> None:
         offset = (await self.upload(b"0123456789"))["offset"]
-        for asked in ("10-", "99-100"):
+        for asked in ("10-", "99-100", "-0", f"{'9' * 5000}-"):
             answer = await self.get(offset, "-H", f"Range: bytes={asked}")
             self.assertEqual((answer.status, answer.problem), (416, "range-not-satisfiable"), asked)
             self.assertEqual(answer.headers["content-range"], "bytes */10")
 
     async def test_ranges_that_are_ignored(self) -> None:
         offset = (await self.upload(b"0123456789"))["offset"]
-        nines = "9" * 5000
-        for asked in ("0-1,4-5", "5-2", "x", "", "-0", f"{nines}-", f"0-{nines}"):
+        for asked in ("0-1,4-5", "5-2", "x", ""):
             answer = await self.get(offset, "-H", f"Range: bytes={asked}")
             self.assertEqual((answer.status, answer.body), (200, b"0123456789"), asked)
         self.assertEqual((await self.get(offset, "-H", "Range: lines=1-2")).status, 200)

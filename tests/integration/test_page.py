@@ -11,111 +11,25 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any, cast
 
-from selenium.webdriver import ActionChains, Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 from twisted.internet import reactor
-from twisted.trial.unittest import TestCase
 from twisted.web.proxy import ReverseProxyResource
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from tests.integration.browser import SECONDS, PageCase
 from tests.integration.http_door import read_records
-from tests.integration.proxy import ProxyProcess, shared_proxy
-from tests.integration.stack import Stack, in_thread, stack
+from tests.integration.stack import in_thread
 from tests.integration.tus_double import ENVELOPE, RECORD, TusDouble
 
-SECONDS = 30
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-SCREENSHOTS = os.environ.get("LFS_SCREENSHOTS")
 
-
-def start_browser() -> Chrome:
-    """A browser with nothing in it, that asks nobody but this machine."""
-    options = ChromeOptions()
-    options.binary_location = CHROMIUM or ""
-    for argument in (
-        "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=900,1000",
-        "--no-proxy-server", "--disable-background-networking", "--hide-scrollbars",
-    ):  # fmt: skip
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return Chrome(options=options, service=Service(DRIVER))
-
-
-class PageTests(TestCase):
-    timeout = 180
-    if CHROMIUM is None or DRIVER is None:
-        skip = "chromium and chromium-driver are not installed: the pages were not tested"
-    servers: Stack
-    proxy: ProxyProcess
-    browser: Chrome
-
-    async def setUp(self) -> None:  # type: ignore[override]
-        self.servers = await stack()
-        self.proxy = await shared_proxy()
-        self.browser = await in_thread(start_browser)
-        self.addCleanup(in_thread, self.browser.quit)
-
-    def file(self, name: str, data: bytes) -> str:
-        folder = Path(self.mktemp())
-        folder.mkdir()
-        path = folder / name
-        path.write_bytes(data)
-        return str(path.resolve())
-
-    # what the browser does, in a thread
-
-    def wait(self, selector: str, text: str = "") -> Any:
-        """The first element of the selector that shows the text."""
-
-        def shown(browser: Chrome) -> Any:
-            found = browser.find_elements(By.CSS_SELECTOR, selector)
-            return next((one for one in found if one.is_displayed() and text in one.text), False)
-
-        return WebDriverWait(self.browser, SECONDS).until(shown, f"{selector} does not show {text!r}")
-
-    def wait_published(self, item: str) -> None:
-        """Until the upload at that XPath is done."""
-
-        def done(browser: Chrome) -> bool:
-            return browser.find_element(By.XPATH, item + "//p[@class='state']").text == "Published"
-
-        WebDriverWait(self.browser, SECONDS).until(done, item)
-
-    def fill(self, selector: str, text: str) -> None:
-        field = self.browser.find_element(By.CSS_SELECTOR, selector)
-        field.clear()
-        field.send_keys(text)
-
-    def choose(self, *paths: str) -> None:
-        self.browser.find_element(By.ID, "files").send_keys("\n".join(paths))
-
-    def shot(self, name: str) -> None:
-        if SCREENSHOTS:
-            self.browser.save_screenshot(str(Path(SCREENSHOTS, f"{name}.png")))
-
-    def dark(self) -> None:
-        feature = {"name": "prefers-color-scheme", "value": "dark"}
-        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-
-    def check_log(self) -> None:
-        """Nothing was refused by the Content-Security-Policy, and no script failed.
-
-        Answers of an API that lacks something, which the page copes with, are of the source "network".
-        """
-        log = self.browser.get_log("browser")
-        self.assertEqual([entry for entry in log if entry["source"] != "network"], [])
-
-    # tests
-
+class PageTests(PageCase):
     async def test_files_become_records(self) -> None:
         topic = await self.servers.new_topic("page")
         data = {"report é.txt": b"text" * 1000, "empty.bin": b"", "large.bin": os.urandom(9 * 1024 * 1024)}
@@ -202,6 +116,7 @@ class PageTests(TestCase):
                 "Kafka's own", self.browser.find_element(By.ID, "said").get_attribute("textContent")
             )
             self.assertIsNone(self.browser.find_element(By.ID, "topic").get_attribute("aria-invalid"))
+            self.assertFalse(self.browser.find_element(By.TAG_NAME, "progress").is_displayed())
 
         await in_thread(use)
 
@@ -259,7 +174,7 @@ class PageTests(TestCase):
             self.assertEqual(link, f"{address}/v1/topics/{topic}/partitions/0/records/0")
             self.browser.get(f"{address}/docs")
             self.wait(".opblock-summary-path", "records")
-            self.wait("#operations-default-getHealth .opblock-summary-control").click()
+            self.wait("#operations-Health-getHealth .opblock-summary-control").click()
             self.wait(".try-out__btn").click()
             self.wait("button.execute").click()
             self.wait(".request-url", f"{address}/healthz")

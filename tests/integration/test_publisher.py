@@ -16,7 +16,7 @@ from lfsproxy.broker.scan import find_value
 from lfsproxy.broker.signing import Identity
 from lfsproxy.errors import (
     BadRequest,
-    BrokerRefused,
+    BrokerInvalid,
     BrokerTooLarge,
     BrokerUnavailable,
     OutcomeUnknown,
@@ -110,7 +110,7 @@ class PublishTests(PublisherCase):
             refused = Deferred.fromCoroutine(self.publish(publisher, small, b"x" * 300))
             await self.assertFailure(refused, BrokerTooLarge)
             refused = Deferred.fromCoroutine(self.publish(publisher, compacted, b"no key"))
-            error = await self.assertFailure(refused, BrokerRefused)
+            error = await self.assertFailure(refused, BrokerInvalid)
             self.assertEqual(error.code, 87)
             self.assertIn("without key", str(error))
         self.assertEqual(len({done.offset for done in await gatherResults(others)}), 10)

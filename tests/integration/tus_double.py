@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from typing import Any, cast
 
 from twisted.internet import reactor
@@ -27,8 +28,13 @@ class TusDouble(Resource):
 
     isLeaf = True
 
-    def __init__(self, take: int | None = None) -> None:
-        """``take``: of the first PATCH only so many bytes are kept, and it is never answered."""
+    def __init__(
+        self, take: int | None = None, refuse: Sequence[int] = (), envelope_status: int = 200
+    ) -> None:
+        """``take``: of the first PATCH only so many bytes are kept, and it is never answered.
+
+        ``refuse``: the statuses that the first PATCH requests are answered with.
+        """
         super().__init__()
         self.data = b""
         self.length = 0
@@ -36,6 +42,8 @@ class TusDouble(Resource):
         self.seen: list[str] = []
         self.keys: set[str] = set()
         self._take = take
+        self._refuse = list(refuse)
+        self._envelope_status = envelope_status
         self.port: Any = None
 
     def listen(self) -> str:
@@ -47,7 +55,7 @@ class TusDouble(Resource):
         method = request.method.decode()
         request.setHeader(b"Access-Control-Allow-Origin", b"*")
         request.setHeader(
-            b"Access-Control-Expose-Headers", b"Location, Upload-Offset, Lfs-Record, Tus-Version"
+            b"Access-Control-Expose-Headers", b"Location, Upload-Offset, Lfs-Record, Tus-Version, Retry-After"
         )
         request.setHeader(b"Tus-Resumable", b"1.0.0")
         if method == "OPTIONS":
@@ -59,7 +67,8 @@ class TusDouble(Resource):
         self.seen.append(method)
         self.keys.add((request.getHeader(b"Authorization") or b"").decode())
         if request.path == f"/base{RECORD}/envelope".encode():
-            return json.dumps(ENVELOPE).encode()
+            request.setResponseCode(self._envelope_status)
+            return json.dumps(ENVELOPE if self._envelope_status == 200 else {"title": "It is gone"}).encode()
         return getattr(self, f"on_{method.lower()}")(request)
 
     def on_post(self, request: Request) -> bytes:
@@ -79,6 +88,10 @@ class TusDouble(Resource):
         content = request.content
         assert content is not None
         offset, body = int(request.getHeader(b"Upload-Offset") or b"-1"), content.read()
+        if self._refuse:
+            request.setResponseCode(self._refuse.pop(0))
+            request.setHeader(b"Retry-After", b"1")
+            return b'{"title": "Not now"}'
         if offset != len(self.data):
             request.setResponseCode(409)
             return b'{"title": "The offset is not that of the upload"}'

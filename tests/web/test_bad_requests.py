@@ -81,6 +81,13 @@ class BadRequestTests(SynchronousTestCase):
         for value in ("-1", "now", "9223372036854775808"):
             self.assertBadQuery(f"timestamp={value}", "timestamp is")
 
+    def test_a_timestamp_in_seconds(self) -> None:
+        for value in ("1", "1700000000", "9999999999", "0001700000000"):
+            self.assertBadQuery(
+                f"timestamp={value}",
+                f"timestamp is '{value}', which looks like seconds: milliseconds since 1970 are needed",
+            )
+
     def test_header(self) -> None:
         for value in ("no-colon", ":value", "%FF:value"):
             self.assertBadQuery(f"header={value}", "header")
@@ -158,7 +165,30 @@ class BadRequestTests(SynchronousTestCase):
 
     def test_a_form_with_a_filename_that_is_not_utf8(self) -> None:
         body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="\xff"\r\n\r\nx\r\n--b--\r\n'
-        self.assertBad(request(headers=[FORM_TYPE], body=body), "the form is broken")
+        self.assertBad(request(headers=[FORM_TYPE], body=body), "the file's name is not UTF-8")
+
+    def test_a_form_in_which_no_file_was_chosen(self) -> None:
+        head = b'--b\r\nContent-Disposition: form-data; name="file"; filename=""\r\n'
+        for more in (b"", b"Content-Type: application/octet-stream\r\n"):
+            body = head + more + b"\r\n\r\n--b--\r\n"
+            self.assertBad(request(headers=[FORM_TYPE], body=body), "no file was chosen")
+        spelt = head.replace(b'filename=""', b'size=0; filename=""')
+        self.assertBad(request(headers=[FORM_TYPE], body=spelt + b"\r\n\r\n--b--\r\n"), "no file was chosen")
+
+    def test_a_multipart_body_that_is_no_form(self) -> None:
+        body, _ = form(("file", "f", b"x"))
+        for given in (
+            "multipart/mixed; boundary=bOuNd",
+            "multipart/form-data, boundary=bOuNd",
+            "multipart/form-data,boundary=bOuNd",
+            "Multipart/Related; boundary=bOuNd",
+            "multipart/x",
+            "multipart/form-data boundary=bOuNd",
+        ):
+            self.assertBad(
+                request(headers=[f"Content-Type: {given}"], body=body),
+                "a form is multipart/form-data; boundary",
+            )
 
     def test_a_form_with_too_much_besides_its_file(self) -> None:
         self.assertBadForm(

@@ -134,7 +134,10 @@ class PayloadTests(DownloadCase):
         self.assertProblem(
             self.get("/v1/topics/t/partitions/0/records/1?presign=true"), 404, "no-such-record"
         )
-        self.assertEqual(self.get(f"{PATH}?presign=false").body, BLOB)
+        for value in ("1", "True", "TRUE"):
+            self.assertEqual(self.get(f"{PATH}?presign={value}").status, 307)
+        for value in ("false", "0", "False"):
+            self.assertEqual(self.get(f"{PATH}?presign={value}").body, BLOB)
 
     def test_a_wrong_query_is_quoted_as_text(self) -> None:
         self.assertIn("unknown option 'foo'", self.get(f"{PATH}?foo=1").json["detail"])
@@ -143,6 +146,8 @@ class PayloadTests(DownloadCase):
     def test_what_cannot_be_asked_for(self) -> None:
         for path in (
             f"{PATH}?presign=yes",
+            f"{PATH}?presign=",
+            f"{PATH}?presign=2",
             f"{PATH}?presign=true&presign=true",
             f"{PATH}?presigned=true",
             "/v1/topics/t/partitions/0/records/-1",
@@ -166,6 +171,12 @@ class ConditionTests(DownloadCase):
             answer = self.get(PATH, f"If-None-Match: {given}")
             self.assertEqual((answer.status, answer.body), (304, b""), given)
         self.assertEqual(self.get(PATH, 'If-None-Match: "other"').status, 200)
+
+    def test_another_version_than_the_one_that_is_wanted(self) -> None:
+        for given in (f'"{SHA256}"', "*", f'"other", "{SHA256}"'):
+            self.assertEqual(self.get(PATH, f"If-Match: {given}").status, 200, given)
+        for headers in (['If-Match: "other"'], [f'If-Match: W/"{SHA256}"', "Range: bytes=0-1"]):
+            self.assertProblem(self.get(PATH, *headers), 412, "another-version")
 
     def test_single_ranges(self) -> None:
         size = len(BLOB)

@@ -10,9 +10,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import BadRequest
 from lfsproxy.web.api import HttpApi
+from lfsproxy.web.cors import EXPOSED
 from lfsproxy.web.openapi import errors_of, openapi_document
 from lfsproxy.web.operations import OPERATIONS
 from lfsproxy.web.options import NAMES, OptionReader, parse_topic
+from lfsproxy.web.tus_declared import UPLOAD, UPLOADS
+from lfsproxy.web.tus_fields import OFFSET_TYPE
 from tests.web.doubles import Door, request
 
 RECORDS = "/v1/topics/{topic}/records"
@@ -45,6 +48,34 @@ class DocumentTests(SynchronousTestCase):
             declared = {one.name for one in operation.parameters if one.where == "path"}
             self.assertEqual(set(re.findall(r"{(\w+)}", operation.path)), declared, operation.id)
             self.assertTrue(all(one.required for one in operation.parameters if one.where == "path"))
+
+    def test_every_operation_belongs_to_a_group_that_is_described(self) -> None:
+        document = openapi_document(OPERATIONS)
+        groups = [group["name"] for group in document["tags"]]
+        self.assertEqual(groups, ["Records", "Resumable uploads", "Health", "Pages"])
+        used = [one["tags"] for methods in document["paths"].values() for one in methods.values()]
+        self.assertEqual({group for (group,) in used}, set(groups))
+
+    def test_pages_of_other_origins_may_read_every_header_that_is_described(self) -> None:
+        exposed = {name.strip().lower() for name in EXPOSED.split(",")}
+        # These a browser shows in any case (https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name).
+        exposed |= {"cache-control", "content-length", "content-type"}
+        for methods in self.document["paths"].values():
+            for operation in methods.values():
+                for answer in operation["responses"].values():
+                    self.assertLessEqual({name.lower() for name in answer.get("headers", ())}, exposed)
+
+    def test_what_needs_a_body_says_so(self) -> None:
+        paths = openapi_document(OPERATIONS)["paths"]
+        for path, method, required in (
+            (UPLOAD, "patch", True),
+            (UPLOAD, "post", True),
+            (UPLOADS, "post", False),
+            ("/v1/topics/{topic}/records", "post", True),
+        ):
+            self.assertEqual(paths[path][method]["requestBody"]["required"], required, (path, method))
+            if path != "/v1/topics/{topic}/records":
+                self.assertEqual(list(paths[path][method]["requestBody"]["content"]), [OFFSET_TYPE])
 
     def test_every_option_is_a_query_parameter_and_a_field_of_the_form(self) -> None:
         post = self.document["paths"][RECORDS]["post"]
@@ -136,6 +167,9 @@ class ServedTests(SynchronousTestCase):
             tag = first.headers["etag"]
             again = self.door.ask(request("GET", path, headers=[f"If-None-Match: {tag}"]))
             self.assertEqual((again.status, again.body, again.headers["etag"]), (304, b"", tag))
+            for named in (f"W/{tag}", f'"other",{tag}', "*"):
+                again = self.door.ask(request("GET", path, headers=[f"If-None-Match: {named}"]))
+                self.assertEqual(again.status, 304, (path, named))
             other = self.door.ask(request("GET", path, headers=['If-None-Match: "other"']))
             self.assertEqual((other.status, other.body), (200, first.body))
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
+from lfsproxy.envelope import DEFAULT_CONTENT_TYPE
+from lfsproxy.web.options import NAMES
 from tests.web.doubles import request
 from tests.web.tus_door import DATA, OFFSET, TUS, TusDoor, TusTests, encode, metadata
 
@@ -25,7 +28,15 @@ class CreationTests(TusTests):
         for name in ("Tus-Resumable", "Upload-Offset", "Upload-Checksum", "X-HTTP-Method-Override"):
             self.assertIn(name, answer.headers["access-control-allow-headers"])
         self.assertIn("PATCH", answer.headers["access-control-allow-methods"])
-        self.assertIn("Upload-Offset", answer.headers["access-control-expose-headers"])
+        exposed = answer.headers["access-control-expose-headers"].split(", ")
+        for name in (
+            "Upload-Offset",
+            "Upload-Length",
+            "Upload-Defer-Length",
+            "Upload-Metadata",
+            "Lfs-Record",
+        ):
+            self.assertIn(name, exposed)
 
     def test_another_version_is_412_with_ours(self) -> None:
         for headers in ([], ["Tus-Resumable: 0.2.2"]):
@@ -57,11 +68,11 @@ class CreationTests(TusTests):
     def test_bad_metadata_is_400(self) -> None:
         for text in (
             "key ***",
-            "strange YQ==",
             "key YQ==,key YQ==",
-            "filetype YQ==,content_type YQ==",
-            ",",
+            "name YQ==,name YQ==",
+            "n\xe4me YQ==",
             "partition YQ==",
+            f"filetype {encode('text/ü')}",
         ):
             self.assertEqual(
                 self.door.create("Upload-Length: 1", f"Upload-Metadata: {text}").status, 400, text
@@ -74,7 +85,7 @@ class CreationTests(TusTests):
             filename="ü.bin",
             filetype="image/png",
             header="a:1\nb:2",
-            timestamp="12",
+            timestamp="1700000000000",
             checksum_algo="md5",
         )
         path = self.door.new(4, fields)
@@ -83,8 +94,82 @@ class CreationTests(TusTests):
         envelope = self.assertPublished(b"data", answer)
         self.assertEqual((envelope["content_type"], envelope["checksum_algo"]), ("image/png", "md5"))
         (record,) = self.door.publisher.records
-        self.assertEqual((record.key, record.timestamp), (b"k", 12))
+        self.assertEqual((record.key, record.timestamp), (b"k", 1700000000000))
         self.assertEqual(record.headers, ((b"a", b"1"), (b"b", b"2"), (b"lfs-filename", "ü.bin".encode())))
+
+    def published(self, metadata: str) -> tuple[str, bytes | None, dict[bytes, bytes | None]]:
+        """The content type, key and headers of a record with that metadata."""
+        answer = self.door.create("Upload-Length: 0", f"Upload-Metadata: {metadata}")
+        self.assertEqual(answer.status, 201, (metadata, answer.body))
+        record = self.door.publisher.records.pop()
+        return json.loads(record.value or b"")["content_type"], record.key, dict(record.headers)
+
+    def test_other_names_are_the_client_s_own_business(self) -> None:
+        for text in (
+            "relativePath bnVsbA==,mime_type dGV4dC9wbGFpbg==",
+            "relativePath",
+            "strange ***",
+            "Filename YQ==,Content-Type dGV4dC9wbGFpbg==",
+            "x" * 200 + " YQ==",
+            ",".join(f"n{number} YQ==" for number in range(300)),
+            ",",
+        ):
+            self.assertEqual(self.published(text), (DEFAULT_CONTENT_TYPE, None, {}), text)
+
+    def test_names_that_uppy_sends(self) -> None:
+        name, type = encode("a.png"), encode("image/png")
+        sent = f"relativePath {encode('null')},name {name},type {type},filename {name},filetype {type}"
+        for text in (sent, f"name {name},type {type}", f"name {name}, type {type}, mime_type {type}"):
+            self.assertEqual(self.published(text), ("image/png", None, {b"lfs-filename": b"a.png"}), text)
+
+    def test_of_several_names_for_the_same_the_most_exact_counts(self) -> None:
+        text = f"name {encode('a')},filename {encode('b')},type {encode('a/a')},filetype {encode('b/b')}"
+        self.assertEqual(self.published(text), ("b/b", None, {b"lfs-filename": b"b"}))
+        text += f",content_type {encode('c/c')}"
+        self.assertEqual(self.published(text)[0], "c/c")
+
+    def test_an_empty_value_is_not_given(self) -> None:
+        for name in (*NAMES, "filename", "name", "filetype", "type"):
+            for text in (name, f"{name} "):
+                self.assertEqual(self.published(text), (DEFAULT_CONTENT_TYPE, None, {}), text)
+        text = f"filetype,type {encode('image/png')},filename ,name {encode('a')}"
+        self.assertEqual(self.published(text), ("image/png", None, {b"lfs-filename": b"a"}))
+
+    def test_a_type_that_a_script_did_not_know(self) -> None:
+        for name in ("filetype", "type", "content_type"):
+            for value in ("undefined", "null"):
+                self.assertEqual(self.published(f"{name} {encode(value)}")[0], DEFAULT_CONTENT_TYPE)
+
+    def test_what_aiotus_sends(self) -> None:
+        # As aiotus 1.1.0 writes them: a space after each comma, and a name of its own for the type.
+        text = f"filename {encode('a.txt')}, mime_type {encode('text/plain')}"
+        path = self.door.new(4, f"Upload-Metadata: {text}")
+        self.assertEqual(self.door.head(path).headers["upload-metadata"], text)
+        self.assertPublished(b"data", self.door.patch(path, 0, b"data"))
+
+    def test_where_an_upload_is_is_a_path_whoever_is_in_front(self) -> None:
+        # A whole URL would have the wrong scheme behind what ends TLS and does not say so.
+        for said in (
+            [],
+            ["X-Forwarded-Proto: https", "X-Forwarded-Host: lfs.example"],
+            ["Forwarded: proto=https"],
+        ):
+            answer = self.door.create("Upload-Length: 1", *said)
+            self.assertRegex(answer.headers["location"], "^/v1/topics/t/uploads/[0-9a-f]{32}$")
+
+    def test_a_preflight_is_answered_by_its_route(self) -> None:
+        asked = ["Origin: https://a.example", "Access-Control-Request-Method: PATCH"]
+        for path, method in (
+            ("uploads/malformed", "PATCH"),
+            ("uploads/" + 32 * "f", "PATCH"),
+            ("uploads", "POST"),
+            ("records", "POST"),
+        ):
+            for topic in ("t", "none", "%2e%2e", "a%20b"):
+                answer = self.door.ask(request("OPTIONS", f"/v1/topics/{topic}/{path}", None, asked))
+                self.assertEqual(answer.status, 204, (topic, path))
+                self.assertIn(method, answer.headers["access-control-allow-methods"])
+                self.assertEqual(answer.headers["access-control-allow-origin"], "*")
 
     def test_an_empty_upload_is_published_at_once(self) -> None:
         answer = self.door.create("Upload-Length: 0")

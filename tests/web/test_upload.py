@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.budget import Lease
 from lfsproxy.errors import (
+    BrokerInvalid,
     BrokerRefused,
     BrokerUnavailable,
     LfsError,
@@ -59,15 +60,31 @@ class UploadTests(SynchronousTestCase):
         self.assertEqual(answer.json["envelope"]["content_type"], "image/png")
         self.assertEqual(self.door.stored, [b"data"])
 
+    def test_a_type_that_a_script_did_not_know(self) -> None:
+        for given in ("undefined", "null"):
+            raw = request(headers=[f"Content-Type: {given}"], body=b"x")
+            body, content_type = form(("file", "f", b"x"))
+            part = request(headers=[content_type], body=body.replace(b"image/png", given.encode()))
+            asked = request(path=f"/v1/topics/t/records?content_type={given}", body=b"x")
+            for wire in (raw, part, asked):
+                answer = self.door.ask(wire)
+                self.assertEqual(answer.json["envelope"]["content_type"], "application/octet-stream", wire)
+
+    def test_a_file_without_a_name_that_has_bytes(self) -> None:
+        body, content_type = form(("file", "", b"x"))
+        self.assertEqual(self.door.ask(request(headers=[content_type], body=body)).status, 201)
+        (record,) = self.door.publisher.records
+        self.assertEqual(record.headers, ())
+
     def test_options_in_the_query(self) -> None:
         query = (
             "key_base64=/+8=&partition=2&header=a:b&header=c:d%20e&content_type=image/x%3Bq=1"
-            "&timestamp=5&checksum_algo=md5&checksum=5D41402ABC4B2A76B9719D911017C592"
+            "&timestamp=1700000000005&checksum_algo=MD5&checksum=5D41402ABC4B2A76B9719D911017C592"
         )
         answer = self.door.ask(request(path=f"/v1/topics/t/records?{query}", body=b"hello"))
         self.assertEqual(answer.status, 201, answer.body)
         sent = self.door.publisher.records[0]
-        self.assertEqual((sent.key, sent.partition, sent.timestamp), (b"\xff\xef", 2, 5))
+        self.assertEqual((sent.key, sent.partition, sent.timestamp), (b"\xff\xef", 2, 1700000000005))
         self.assertEqual(sent.headers, ((b"a", b"b"), (b"c", b"d e")))
         envelope = answer.json["envelope"]
         self.assertEqual(envelope["content_type"], "image/x;q=1")
@@ -216,7 +233,8 @@ class FailureTests(SynchronousTestCase):
     def test_a_refused_envelope_takes_its_blob_with_it(self) -> None:
         refusals: list[tuple[LfsError, int]] = [
             (NotAuthorised(29, "no"), 403),
-            (BrokerRefused(87, "no"), 502),
+            (BrokerRefused(19, "no"), 502),
+            (BrokerInvalid(87, "no"), 400),
             (BrokerUnavailable("nobody there"), 503),
         ]
         for error, status in refusals:

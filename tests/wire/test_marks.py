@@ -22,6 +22,10 @@ class MarkTests(SynchronousTestCase):
         mark = lfs_headers([(b"LFS_BLOB", b"ABcd"), (b"LFS_BLOB_ALG", b"md5")])
         self.assertEqual(mark, LfsMark("ABcd", "md5", DEFAULT, []))
 
+    def test_the_algorithm_may_be_in_capitals(self) -> None:
+        mark = lfs_headers([(b"LFS_BLOB", b""), (b"LFS_BLOB_ALG", b"SHA256")])
+        self.assertEqual(mark, LfsMark(None, "sha256", DEFAULT, []))
+
     def test_an_empty_algorithm_is_the_default(self) -> None:
         for value in (b"", None):
             mark = lfs_headers([(b"LFS_BLOB", b""), (b"LFS_BLOB_ALG", value)])
@@ -44,8 +48,8 @@ class MarkTests(SynchronousTestCase):
         )
 
     def test_the_last_of_two_headers_counts(self) -> None:
-        mark = lfs_headers([(b"LFS_BLOB", b"aa"), (b"LFS_BLOB", b"bb")])
-        self.assertEqual(mark, LfsMark("bb", None, DEFAULT, []))
+        mark = lfs_headers([(b"LFS_BLOB", b"aa"), (b"a", b"1"), (b"LFS_BLOB", b"bb")])
+        self.assertEqual(mark, LfsMark("bb", None, DEFAULT, [(b"a", b"1")]))
 
     def test_a_content_type_that_cannot_be_an_http_header_falls_back(self) -> None:
         for value in (b"a/b\r\nx: y", b"a/b\0", "text/ü".encode(), b"", None, b"  "):

@@ -89,41 +89,62 @@
       return this.item.querySelector(selector);
     }
 
-    async start() {
+    start() {
       this.state("Waiting", `${this.file.name}: upload begun`);
-      const uploads = `${this.topicUrl}uploads`;
-      this.sender = (await Sending.hasTus(uploads))
-        ? new Sending.ByTus(uploads, this.file, this.options, this.authorization, (path) => atBase(this.root, path))
-        : new Sending.ByPost(`${this.topicUrl}records`, this.file, this.options, this.authorization);
-      if (!this.cancelled) {
-        await this.run();
-      }
+      this.run();
     }
 
     async run() {
       this.stop = new AbortController();
+      const waiting = { signal: this.stop.signal, onWait: (error, seconds) => this.waits(error, seconds) };
       this.item.classList.remove("failed");
-      this.buttons(this.sender.canPause ? ["pause", "cancel"] : ["cancel"]);
-      this.state("Uploading");
+      this.find(".line").hidden = false;
+      this.buttons(["cancel"]);
       try {
-        const done = await this.sender.send((sent, total) => this.progress(sent, total), this.stop.signal);
+        this.sender ??= await this.way(waiting);
+        this.buttons(this.sender.canPause ? ["pause", "cancel"] : ["cancel"]);
+        this.state("Uploading");
+        const done = await this.sender.send((sent, total) => this.progress(sent, total), waiting);
         await this.show(done);
       } catch (error) {
         this.ended(error);
       }
     }
 
+    // How the API at hand takes files.
+    async way(waiting) {
+      const uploads = `${this.topicUrl}uploads`;
+      return (await Sending.hasTus(uploads, waiting))
+        ? new Sending.ByTus(uploads, this.file, this.options, this.authorization, (path) => atBase(this.root, path))
+        : new Sending.ByPost(`${this.topicUrl}records`, this.file, this.options, this.authorization);
+    }
+
+    // Something passes: it is tried again.
+    waits(error, seconds) {
+      let text = `${error.message.replace(/\.?$/, ".")} Trying again in ${seconds} s.`;
+      if (!navigator.onLine) {
+        text = "There is no network. The upload goes on when it is back.";
+      } else if (error.status === 0) {
+        text = `The connection was lost. Trying again in ${seconds} s.`;
+      } else if (error.status === 423) {
+        text = `The API still works on what it got before. Trying again in ${seconds} s.`;
+      }
+      this.state(text, this.waited ? "" : `${this.file.name}: ${text}`);
+      this.waited = true;
+    }
+
     ended(error) {
       if (this.cancelled) {
         this.buttons([]);
         this.state("Cancelled", `${this.file.name}: cancelled`);
-      } else if (error instanceof Sending.Paused) {
+      } else if (error instanceof Requests.Paused) {
         this.buttons(["resume", "cancel"]);
         this.state("Paused", `${this.file.name}: paused`);
       } else {
-        const again = error.goesOn && this.sender.canPause;
+        // What was sent of a refused file says nothing any more.
+        this.find(".line").hidden = true;
         this.item.classList.add("failed");
-        this.buttons(again ? ["resume", "cancel"] : []);
+        this.buttons(error.passes ? ["resume", "cancel"] : []);
         this.state(error.message, `${this.file.name}: ${error.message}`);
       }
     }
@@ -147,6 +168,10 @@
     }
 
     progress(sent, total) {
+      if (this.waited) {
+        this.waited = false;
+        this.state("Uploading", `${this.file.name}: goes on`);
+      }
       const percent = total ? Math.floor((sent / total) * 100) : 100;
       this.find("progress").value = percent;
       this.find(".percent").textContent = `${percent} %`;
@@ -181,7 +206,7 @@
       const url = atBase(this.root, record);
       this.progress(1, 1);
       this.buttons([]);
-      const told = envelope || (await this.envelope(url));
+      const told = envelope ? JSON.stringify(envelope, ORDER, 2) : await this.envelope(url);
       const link = this.find(".download");
       link.href = url.href;
       link.download = this.file.name;
@@ -190,18 +215,24 @@
         link.addEventListener("click", (event) => this.fetchWithKey(event, url));
       }
       this.find(".where").textContent = record;
-      this.find(".envelope").textContent = told ? JSON.stringify(told, ORDER, 2) : "";
+      this.find(".envelope").textContent = told;
       this.find(".envelope").setAttribute("aria-label", `Envelope of ${this.file.name}`);
       this.find(".result").hidden = false;
       this.state("Published", `${this.file.name}: published`);
     }
 
+    // The envelope as text, or why it is not there: the file is published all the same.
     async envelope(url) {
-      try {
-        const answer = await fetch(`${url.href}/envelope`, { headers: this.authorization });
-        return answer.ok ? await answer.json() : null;
-      } catch {
-        return null;
+      for (let tries = 1; ; tries += 1) {
+        try {
+          const answer = await Requests.ask("GET", `${url.href}/envelope`, { headers: this.authorization });
+          return JSON.stringify(JSON.parse(answer.responseText), ORDER, 2);
+        } catch (error) {
+          if (!error.passes || tries === 3) {
+            return `The file is published, but its envelope could not be fetched. ${error.message}`;
+          }
+          await Requests.pause(error, tries, { signal: this.stop.signal, onWait: () => {} });
+        }
       }
     }
 
