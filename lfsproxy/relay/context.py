@@ -15,11 +15,10 @@ from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.relay.brokers import BrokerDirectory
+from lfsproxy.relay.scanning import Scans
 from lfsproxy.relay.upstream import Upstream
 from lfsproxy.settings import Settings
 from lfsproxy.wire.sasl import SASL_AUTHENTICATE, SASL_HANDSHAKE
-
-SCANS_AT_ONCE = 2
 
 _log = Logger()
 
@@ -41,8 +40,8 @@ class RelayContext:
     """The settings and the process-wide parts.
 
     ``inflating`` is the one place for a compressed batch that needs more memory than its lease has and that
-    the budget cannot give at once: see lfsproxy.relay.held. ``scanning`` bounds the decompressors of first
-    passes.
+    the budget cannot give at once: see lfsproxy.relay.held. ``scans`` runs first passes, two at
+    a time.
     """
 
     reactor: IReactorTime
@@ -54,7 +53,7 @@ class RelayContext:
     upstream: Upstream
     outage: SaidOnce = attrs.field(factory=lambda: SaidOnce())
     inflating: DeferredSemaphore = attrs.field(factory=lambda: DeferredSemaphore(1))
-    scanning: DeferredSemaphore = attrs.field(factory=lambda: DeferredSemaphore(SCANS_AT_ONCE))
+    scans: Scans = attrs.field(default=attrs.Factory(lambda self: Scans(self.reactor), takes_self=True))
     clean_ups: set[Deferred[None]] = attrs.field(factory=set)
 
     @property

@@ -12,14 +12,12 @@ window is larger than usual is looked into there from the start.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorThreads
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.internet.threads import deferToThreadPool
 
 from lfsproxy.budget import HeldMemory, Lease
 from lfsproxy.errors import LfsError, UndecodableRecords
@@ -27,7 +25,7 @@ from lfsproxy.relay.batches import Batch
 from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.produce import ProduceWork
 from lfsproxy.relay.rewriting import Offloaded, Rewriter, all_of
-from lfsproxy.relay.stream import shielded
+from lfsproxy.relay.scanning import Found, Pace
 from lfsproxy.wire.batch import NONE, BatchHeader
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.decompress import MAX_WINDOW, USUAL_WINDOW, WindowTooLarge
@@ -172,25 +170,21 @@ async def _scan(work: ProduceWork, batch: Batch, header: BatchHeader, is_usual: 
     def wanted(length: int, headers: Sequence[Header]) -> bool:
         return (threshold > 0 and length >= threshold) or lfs_headers(headers) is not None
 
-    def scan() -> BatchScan | None:
+    def scan(pace: Pace) -> BatchScan | None:
         if header.codec != NONE:
             try:
-                if is_clear_inside(batch.records, threshold, **limits):
+                if is_clear_inside(batch.records, threshold, pace=pace, **limits):
                     return None
             except UndecodableRecords:
                 pass  # The full scan tells a corrupt batch from one that was made so.
         # Asked only now: while this scan waited, others may have made plans.
         room = work.plans.room(is_usual)
-        return scan_batch(batch.records, wanted, threshold=threshold, max_plans=room, **limits)
+        return scan_batch(batch.records, wanted, threshold=threshold, max_plans=room, pace=pace, **limits)
 
-    def scan_or_error() -> BatchScan | LfsError | None:
-        try:
-            return scan()
-        except LfsError as error:
-            # Its traceback holds what was found so far.
-            return error.with_traceback(None)
-
-    found = await _scanned(context, scan_or_error, header.codec == NONE and batch.size <= SCAN_INLINE)
+    if header.codec == NONE and batch.size <= SCAN_INLINE:
+        found: Found = scan(lambda: None)
+    else:
+        found = await context.scans.run(work.session.share, scan)
     if isinstance(found, PlansTooLarge):
         work.plans.have_no_more_room(is_usual)
     if isinstance(found, LfsError):
@@ -198,25 +192,6 @@ async def _scan(work: ProduceWork, batch: Batch, header: BatchHeader, is_usual: 
     if found is not None:
         work.plans.used += found.plan_size
     return found
-
-
-async def _scanned(
-    context: RelayContext, scan: Callable[[], BatchScan | LfsError | None], is_quick: bool
-) -> BatchScan | LfsError | None:
-    if is_quick:
-        return scan()
-    reactor = cast(Any, context.reactor)
-    await context.scanning.acquire()
-    try:
-        scanning = deferToThreadPool(cast(IReactorThreads, reactor), reactor.getThreadPool(), scan)
-        # A thread cannot be stopped, and holds the batch: the lease is needed until it ends. Its error is a
-        # value, since a failed Deferred cannot be awaited from its own callbacks, where ``shielded`` goes on.
-        if await shielded(scanning):
-            scanning.addErrback(lambda _: None)
-            raise CancelledError
-        return await scanning
-    finally:
-        context.scanning.release()
 
 
 @asynccontextmanager

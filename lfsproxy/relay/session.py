@@ -31,6 +31,7 @@ from lfsproxy.relay.keepalive import PROBE, KeepAlive
 from lfsproxy.relay.line import Line, Place
 from lfsproxy.relay.produce import ProduceWork
 from lfsproxy.relay.replies import Answer, Expected, Replies
+from lfsproxy.relay.scanning import Share
 from lfsproxy.relay.stream import ConnectionGone, FrameStream, shielded
 from lfsproxy.relay.streamed import StreamedProduce
 from lfsproxy.relay.upstream import BrokerStream
@@ -78,6 +79,7 @@ class Session:
         self.line = Line()
         self.holes = Holes()
         self.hints = OffsetHints()
+        self.share = Share()
         self.client_id: str | None = None
         self.fire_and_forget = False
         self._connect = connect

@@ -185,3 +185,25 @@ BOMBS: dict[str, tuple[int, Callable[[LargeRecord], Iterator[bytes]]]] = {
     "lz4": (3, lz4_bomb),
     "zstd": (4, zstd_bomb),
 }
+
+
+TINY = b"\x0c\0\0\0\x01\x01\0"
+"""The smallest record there is: no key, no value, no header."""
+
+
+def tiny_records(count: int) -> bytes:
+    """``count`` records in zstd, the first to be offloaded, the others TINY: thousands in each byte."""
+    block = 1_000_000
+    compress = zstandard.ZstdCompressor(level=19).compress
+    frame = compress(TINY * block)
+    rest = compress(TINY * ((count - 1) % block))
+    return compress(records(lfs(b"x"))) + frame * ((count - 1) // block) + rest
+
+
+def dense_records(count: int) -> bytes:
+    """``count`` records in zstd, the first to be offloaded, as small as those of a real producer can be."""
+    area = bytearray(records(lfs(b"x")))
+    for index in range(1, count):
+        body = b"\0\0" + varint(index) + b"\x01\x01\0"
+        area += varint(len(body)) + body
+    return zstandard.ZstdCompressor().compress(bytes(area))

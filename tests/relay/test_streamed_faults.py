@@ -86,7 +86,7 @@ class ClientFaultTests(StreamedFaultTestCase):
         data = batch(lfs(HUGE), lfs(MEDIUM))
         for count, message in (
             (3, "record 2 ends early"),
-            (2**31 - 1, "record 2 ends early"),
+            (2**31 - 1, "a batch of 2147483647 records in"),
             (1, "after the last"),
             (0, "after the last"),
             (-1, "-1 records"),
