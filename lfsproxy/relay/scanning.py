@@ -9,10 +9,13 @@ search waits for one short search of each of them at most.
 
 from __future__ import annotations
 
+import heapq
+import itertools
+import math
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
@@ -39,21 +42,37 @@ class TakesLong(Exception):
 
 @attrs.define(eq=False)
 class Share:
-    """One connection's searches that wait, and the seconds of processor time that it has used of late."""
+    """One connection's searches that wait, and how much processor time it has used of late.
+
+    ``rank`` orders connections by that at any later time too, since all forget alike.
+    """
 
     short: deque[Deferred[None]] = attrs.field(factory=deque)
     long: deque[Deferred[None]] = attrs.field(factory=deque)
     running: bool = False
-    _used: float = 0.0
-    _used_at: float = 0.0
+    times: int = 0
+    """How often it has had a place."""
+    rank: float = -math.inf
 
     def used(self, now: float) -> float:
-        """What is not forgotten of it."""
-        return self._used * 0.5 ** ((now - self._used_at) / HALF_LIFE)
+        """The seconds that are not forgotten."""
+        return 2.0 ** (self.rank - now / HALF_LIFE)
 
     def add(self, seconds: float, now: float) -> None:
-        """It has used some more."""
-        self._used, self._used_at = self.used(now) + seconds, now
+        """It has had a place, and used some more."""
+        self.times += 1
+        used = self.used(now) + seconds
+        if used > 0:
+            self.rank = math.log2(used) + now / HALF_LIFE
+
+
+class _Waits(NamedTuple):
+    """In a heap: a connection with a search that waits, which stands until it has had a place."""
+
+    rank: float
+    order: int
+    times: int
+    share: Share
 
 
 @attrs.define(eq=False)
@@ -71,7 +90,9 @@ class Scans:
         self._reactor = reactor
         self._cpu = cpu
         self._places = (_Place(takes_long=False), _Place(takes_long=True))
-        self._waiting: dict[Share, None] = {}
+        self._short: list[_Waits] = []
+        self._long: list[_Waits] = []
+        self._order = itertools.count()
         self._given: dict[Deferred[None], _Place] = {}
         self._will_give = False
 
@@ -85,15 +106,14 @@ class Scans:
 
         An LfsError is returned. Where the caller is cancelled this ends by CancelledError when the thread does.
         """
-        found = await self._run(share, share.short, search, SHORT_SECONDS)
+        found = await self._run(share, search, is_long=False)
         if isinstance(found, TakesLong):
-            found = await self._run(share, share.long, search, float("inf"))
+            found = await self._run(share, search, is_long=True)
             assert not isinstance(found, TakesLong)
         return found
 
-    async def _run(
-        self, share: Share, queue: deque[Deferred[None]], search: Search, limit: float
-    ) -> Found | TakesLong:
+    async def _run(self, share: Share, search: Search, *, is_long: bool) -> Found | TakesLong:
+        limit = math.inf if is_long else SHORT_SECONDS
         seconds = 0.0
 
         def timed() -> Found | TakesLong:
@@ -113,7 +133,7 @@ class Scans:
             finally:
                 seconds = self._cpu() - started
 
-        place = await self._wait(share, queue)
+        place = await self._wait(share, is_long)
         try:
             reactor = cast(Any, self._reactor)
             running = deferToThreadPool(cast(IReactorThreads, reactor), reactor.getThreadPool(), timed)
@@ -125,14 +145,18 @@ class Scans:
         finally:
             place.taken = share.running = False
             share.add(seconds, self._reactor.seconds())
+            for is_long in (False, True):
+                self._put(share, is_long)
             self._give_soon()
 
     # Who is next
 
-    async def _wait(self, share: Share, queue: deque[Deferred[None]]) -> _Place:
+    async def _wait(self, share: Share, is_long: bool) -> _Place:
+        queue = share.long if is_long else share.short
         waiting: Deferred[None] = Deferred()
         queue.append(waiting)
-        self._waiting[share] = None
+        if len(queue) == 1:
+            self._put(share, is_long)
         self._give_soon()
         try:
             await waiting
@@ -140,6 +164,11 @@ class Scans:
             queue.remove(waiting)
             raise
         return self._given.pop(waiting)
+
+    def _put(self, share: Share, is_long: bool) -> None:
+        if not share.running and (share.long if is_long else share.short):
+            entry = _Waits(share.rank, next(self._order), share.times, share)
+            heapq.heappush(self._long if is_long else self._short, entry)
 
     def _give_soon(self) -> None:
         """Not now: who gets a place must not go on inside the steps of whoever leaves one."""
@@ -150,24 +179,22 @@ class Scans:
     def _give(self) -> None:
         self._will_give = False
         for place in self._places:
-            for may, queue in ((place.takes_long, _long), (True, _short)):
-                if may and not place.taken and (share := self._next(queue)) is not None:
-                    waiting = queue(share).popleft()
-                    place.taken = share.running = True
-                    self._given[waiting] = place
-                    waiting.callback(None)
+            waiting = self._next(is_long=True) if place.takes_long and not place.taken else None
+            if waiting is None and not place.taken:
+                waiting = self._next(is_long=False)
+            if waiting is not None:
+                place.taken = True
+                self._given[waiting] = place
+                waiting.callback(None)
 
-    def _next(self, queue: Callable[[Share], deque[Deferred[None]]]) -> Share | None:
-        """Who waits in this queue, runs none, and has used the least; of several who came first."""
-        self._waiting = {share: None for share in self._waiting if share.short or share.long}
-        now = self._reactor.seconds()
-        ready = [share for share in self._waiting if queue(share) and not share.running]
-        return min(ready, key=lambda share: share.used(now), default=None)
-
-
-def _short(share: Share) -> deque[Deferred[None]]:
-    return share.short
-
-
-def _long(share: Share) -> deque[Deferred[None]]:
-    return share.long
+    def _next(self, is_long: bool) -> Deferred[None] | None:
+        """The search that is next, of the connection that has used the least; of several who came first."""
+        heap = self._long if is_long else self._short
+        while heap:
+            entry = heapq.heappop(heap)
+            share = entry.share
+            queue = share.long if is_long else share.short
+            if queue and not share.running and entry.times == share.times:
+                share.running = True
+                return queue.popleft()
+        return None
