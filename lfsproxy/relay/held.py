@@ -144,9 +144,11 @@ async def offload(work: ProduceWork, batch: Batch) -> None:
         else:
             is_usual = True
             if scan is not None and scan.offload:
+                await work.session.topics.check(batch.topic, batch.partition)
                 async with _memory(context, scan, work.lease, work.place) as overlap:
                     await _rewrite(work, batch, scan, hint, overlap)
         if not is_usual:
+            await work.session.topics.check(batch.topic, batch.partition)
             async with _inflating(context, work.place):
                 scan = await _scan(work, batch, batch.header, is_usual=False)
                 if scan is not None and scan.offload:

@@ -29,13 +29,13 @@ from lfsproxy.errors import (
     Stalled,
     UndecodableRecords,
 )
+from lfsproxy.names import shown
 from lfsproxy.relay.batches import Batch
 from lfsproxy.relay.replies import Answer, Expected
 from lfsproxy.relay.stream import ConnectionGone
 from lfsproxy.wire.answers import PartitionAnswer, ProduceResponse, merge_answers
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import RequestStart
-from lfsproxy.wire.primitives import shown
 from lfsproxy.wire.produce import (
     PartitionRecords,
     ProduceEnd,
@@ -293,6 +293,8 @@ class ProduceWork(ABC):
     def _settle_batch(self, batch: Batch, answer: PartitionAnswer) -> None:
         code = answer.error_code
         batch.settle_hint(self.session.hints, answer.base_offset if code == 0 else None)
+        if code:
+            self.session.topics.answered(batch.topic, code)
         if code == 0:
             batch.published()
         elif code in SURELY_NOT_APPENDED:

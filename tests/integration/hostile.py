@@ -289,12 +289,12 @@ def _at_once(scene: Scene, count: int, data: bytes) -> str:
         clients = [stack.enter_context(scene.connect()) for _ in range(count)]
         for client in clients:
             client.send(data)
-            client.socket.settimeout(300)
+            client.socket.settimeout(900)
         return ", ".join(sorted({client.said() for client in clients}))
 
 
 def _tiny_in_zstd(scene: Scene) -> str:
-    count = 38_000_000
+    count = 19_000_000
     return _at_once(scene, 4, produce(scene.topic, batch(frames.tiny_records(count), count, 4)))
 
 
@@ -416,7 +416,7 @@ CASES: tuple[Case, ...] = (
     Case("600,000 tiny records to be offloaded, in 24 partitions", "error 10 and error 87", _tiny_everywhere),
     Case("a message of format 1 with the header's name in it", "as the broker says", _old_format),
     *_every_bomb(),
-    Case("38 million records in 25 KB of zstd, on four connections", "error 87", _tiny_in_zstd),
+    Case("19 million records in 12 KB of zstd, on four connections", "error 87", _tiny_in_zstd),
     Case("2 million records in 2 MB of zstd, on eight connections", "ok", _dense_in_zstd),
     Case("windows of 128 MiB in zstd, on ten connections", "ok", _windows),
 )
