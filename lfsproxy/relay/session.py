@@ -59,7 +59,7 @@ REQUESTS_AT_ONCE = 32
 AFTER_CLIENT_SECONDS = 60.0
 CLOSE_SECONDS = 30.0
 HINT_SECONDS = 2.0
-ANSWER_SECONDS = 5.0
+TOPIC_SECONDS = 2.0
 """Within which a broker says whether it has a topic, or is not waited for."""
 
 
@@ -546,7 +546,7 @@ class Session:
                 reply.callback(metadata.topic_state(body, topic))
 
         self.spawn(self.forward(Expected(None, None, take), [metadata.metadata_request(topic)]))
-        reply.addTimeout(ANSWER_SECONDS, self.context.reactor, lambda *_: None)
+        reply.addTimeout(TOPIC_SECONDS, self.context.reactor, lambda *_: None)
         return reply
 
 

@@ -50,9 +50,14 @@ class Request:
             self.batches()  # Fails where the request is not well-formed.
 
     @property
-    def is_question(self) -> bool:
+    def is_own(self) -> bool:
         """Whether it is the proxy's own Metadata."""
         return self.api_key == METADATA and self.client_id == b"lfsproxy"
+
+    @property
+    def is_question(self) -> bool:
+        """Whether it is the proxy's own about a topic."""
+        return self.is_own and self.body[:4] != bytes(4)
 
     @property
     def info(self) -> ProduceInfo:
@@ -133,7 +138,7 @@ class Cluster:
 
 
 class BrokerEnd:
-    """The broker's end of one connection; a ``Peer`` of a wire. ``requests``: without the proxy's Metadata."""
+    """The broker's end of one connection; a ``Peer`` of a wire. ``requests``: without the proxy's about topics."""
 
     def __init__(self, cluster: Cluster, host: str, port: int) -> None:
         self.cluster = cluster
@@ -190,7 +195,7 @@ class BrokerEnd:
 
     def _answer_questions(self) -> None:
         """What the proxy asks about topics and brokers is never held, but answers leave in order."""
-        while self.pending and self.pending[0].is_question and not self.cluster.silent:
+        while self.pending and self.pending[0].is_own and not self.cluster.silent:
             self._answer_next()
 
     def _answer_next(self) -> None:
@@ -200,7 +205,8 @@ class BrokerEnd:
 
     def answer_all(self) -> None:
         """Answer everything that waits."""
-        self.answer(len(self.pending))
+        while self.pending and not self.cluster.silent:
+            self.answer()
 
     def _answer(self, request: Request) -> bytes | None:
         correlation = struct.pack(">i", request.correlation_id)
