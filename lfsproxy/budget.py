@@ -18,10 +18,10 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from lfsproxy.interfaces import IPartMemory
+from lfsproxy.logs import Logger
 
 SMALL = 1024 * 1024
 IDLE_SECONDS = 2.0

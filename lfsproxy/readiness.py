@@ -8,9 +8,9 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 
 from lfsproxy.errors import LfsError
+from lfsproxy.logs import Logger
 
 ANSWER_SECONDS = 10.0
 RETRY_SECONDS = 1.0

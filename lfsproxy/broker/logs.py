@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 
 from kafka.errors import SaslAuthenticationFailedError
-from twisted.logger import Logger
+
+from lfsproxy.logs import Logger
 
 _log = Logger(namespace="kafka")
 

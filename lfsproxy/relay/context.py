@@ -9,11 +9,11 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.interfaces import IMetrics
+from lfsproxy.logs import Logger
 from lfsproxy.relay.brokers import BrokerDirectory
 from lfsproxy.relay.scanning import Scans
 from lfsproxy.relay.upstream import Upstream

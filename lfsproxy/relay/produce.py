@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
-from twisted.logger import Logger
 
 from lfsproxy.budget import Lease
 from lfsproxy.claimcheck import Claim
@@ -29,7 +28,7 @@ from lfsproxy.errors import (
     Stalled,
     UndecodableRecords,
 )
-from lfsproxy.names import shown
+from lfsproxy.logs import Logger
 from lfsproxy.relay.batches import Batch
 from lfsproxy.relay.replies import Answer, Expected
 from lfsproxy.relay.stream import ConnectionGone
@@ -222,7 +221,7 @@ class ProduceWork(ABC):
                 self._log.info(
                     "refused a batch of {client_id} for {topic}/{partition}: {why}",
                     client_id=self.session.client_id,
-                    topic=shown(batch.topic),
+                    topic=batch.topic,
                     partition=batch.partition,
                     why=batch.why,
                 )

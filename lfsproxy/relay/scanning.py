@@ -56,7 +56,7 @@ class Share:
 
     def used(self, now: float) -> float:
         """The seconds that are not forgotten."""
-        return 2.0 ** (self.rank - now / HALF_LIFE)
+        return math.exp2(self.rank - now / HALF_LIFE)
 
     def add(self, seconds: float, now: float) -> None:
         """It has had a place, and used some more."""
@@ -104,7 +104,8 @@ class Scans:
     async def run(self, share: Share, search: Search) -> Found:
         """Run ``search`` in a thread, again where the time of a short one was not enough.
 
-        An LfsError is returned. Where the caller is cancelled this ends by CancelledError when the thread does.
+        An LfsError is returned. Where the caller is cancelled this ends, by CancelledError, when the thread
+        does.
         """
         found = await self._run(share, search, is_long=False)
         if isinstance(found, TakesLong):

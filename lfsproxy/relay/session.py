@@ -19,9 +19,9 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 
 from lfsproxy.errors import FramingError, LfsError, NotSignedIn
+from lfsproxy.logs import Logger
 from lfsproxy.names import shown
 from lfsproxy.relay.batches import Batch
 from lfsproxy.relay.context import RelayContext

@@ -49,7 +49,9 @@ class Topics:
     async def check(self, topic: str, partition: int) -> None:
         """Raise InvalidTopic, UnknownTopic or NotAuthorised where a batch would surely be refused."""
         if not is_topic_name(topic):
-            raise InvalidTopic("a topic's name is 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-', not '.' or '..'")
+            raise InvalidTopic(
+                "a topic's name is 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-', not '.' or '..'"
+            )
         if 0 <= partition < self._known.get(topic, 0):
             return
         state = await self._state(topic)

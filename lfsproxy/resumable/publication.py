@@ -16,7 +16,6 @@ from typing import Any
 import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.checksums import new_checksum
@@ -24,6 +23,7 @@ from lfsproxy.claimcheck import SURELY_NOT_PUBLISHED
 from lfsproxy.envelope import Envelope
 from lfsproxy.errors import BrokerUnavailable, ChecksumMismatch, LfsError, OutcomeUnknown, StoreUnavailable
 from lfsproxy.interfaces import IEnvelopePublisher, IMetrics, IResumableStore, Published
+from lfsproxy.logs import Logger
 from lfsproxy.resumable.errors import OutcomeStaysUnknown, UploadBusy, UploadGone
 from lfsproxy.resumable.readback import checksum_of_blob
 from lfsproxy.resumable.state import Found, Info, UploadState

@@ -12,11 +12,11 @@ import attrs
 from crc32c import crc32c
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 
 from lfsproxy.checksums import Buffer
 from lfsproxy.errors import StoreRefused, StoreUnavailable
 from lfsproxy.interfaces import IMetrics
+from lfsproxy.logs import Logger
 from lfsproxy.s3.answers import Answer, UnreadableAnswer, children, parse_xml, text_of
 from lfsproxy.s3.credentials import CredentialSource
 from lfsproxy.s3.exchange import Exchanges, Trouble

@@ -22,9 +22,9 @@ from botocore.session import Session
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
-from twisted.logger import Logger
 
 from lfsproxy.errors import LfsError, StoreRefused, StoreUnavailable
+from lfsproxy.logs import Logger
 
 REFRESH_BEFORE = 120
 """Seconds before the end of their life from which credentials are no longer used without a refresh."""

@@ -87,15 +87,15 @@ class BatchHeader:
     def most_records(self, size: int) -> int:
         """The most records that a batch of ``size`` bytes can have.
 
-        Compressed, it may be any number that makes 1 MiB, and beyond that RECORDS_PER_BYTE: a record has its
-        own offset delta, so that codecs make no more than two of a byte, of the smallest records that there are.
+        Compressed, it may be any number that makes 1 MiB, and beyond that RECORDS_PER_BYTE: each record has
+        an offset delta of its own, so that codecs get no more than two of the smallest ones into a byte.
         """
         if self.codec == NONE:
             return max(size - HEADER_SIZE, 0) // LEAST_RECORD
         return USUAL_RECORDS + RECORDS_PER_BYTE * size
 
     def check_count(self, size: int) -> None:
-        """Raise UndecodableRecords for a count that ``size`` bytes cannot have: nothing is inflated for it."""
+        """Raise UndecodableRecords for a count that ``size`` bytes cannot have, before they are inflated."""
         if not 0 <= self.count <= self.most_records(size):
             raise UndecodableRecords(f"a batch of {self.count} records in {size} bytes")
 

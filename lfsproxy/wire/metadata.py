@@ -5,8 +5,8 @@
     Metadata     topics:[string] allow_auto_topic_creation:int8=0
     its answer   throttle_time_ms:int32 [node_id:int32 host:string port:int32 rack:nullable_string]
                  cluster_id:nullable_string controller_id:int32
-                 [error_code:int16 name:string is_internal:int8
-                  [error_code:int16 partition:int32 leader:int32 replicas:[int32] isr:[int32] offline:[int32]]]
+                 [error_code:int16 name:string is_internal:int8 [error_code:int16 partition:int32
+                  leader:int32 replicas:[int32] isr:[int32] offline:[int32]]]
     ApiVersions  (nothing)
 
 Every broker from Kafka 1.0 to 4.x speaks these versions. ApiVersions is answered before any sign-in. No topic

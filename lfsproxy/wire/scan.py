@@ -230,8 +230,8 @@ def is_clear_inside(
 ) -> bool:
     """As ``is_clear``, for a compressed batch that is held whole: decompresses, but does not parse.
 
-    Only True is a verdict. Raises TooLarge beyond ``max_decompressed``, UndecodableRecords. ``pace`` is called
-    for each piece.
+    Only True is a verdict. Raises TooLarge beyond ``max_decompressed``, UndecodableRecords. ``pace`` is
+    called for each piece.
     """
     pieces = as_pieces(records)
     header = parse_batch_header(first_bytes(pieces, HEADER_SIZE))

@@ -93,9 +93,10 @@ class Cluster:
     """What every connection to its brokers shares.
 
     ``held`` True: requests wait for ``answer``. ``codes``: error codes to come, by (topic, partition).
-    ``topics``: error code and number of partitions of topics that are not simply there; ``tells_of_topics``
-    False: a question about one is not answered. ``fields``: more of each PartitionAnswer. ``reachable`` False: connections are refused, as they always
-    are at a port in ``down``. ``sasl``: what answers SaslHandshake and SaslAuthenticate.
+    ``fields``: more of each PartitionAnswer. ``reachable`` False: connections are refused, as they always
+    are at a port in ``down``. ``topics``: error code and number of partitions of topics that are not simply
+    there; ``tells_of_topics`` False: the answer about one has none. ``asked``: what was asked about.
+    ``sasl``: what answers SaslHandshake and SaslAuthenticate.
     """
 
     def __init__(self) -> None:
@@ -138,7 +139,10 @@ class Cluster:
 
 
 class BrokerEnd:
-    """The broker's end of one connection; a ``Peer`` of a wire. ``requests``: without the proxy's about topics."""
+    """The broker's end of one connection; a ``Peer`` of a wire.
+
+    ``requests`` are without the proxy's own about topics.
+    """
 
     def __init__(self, cluster: Cluster, host: str, port: int) -> None:
         self.cluster = cluster
@@ -238,7 +242,11 @@ class BrokerEnd:
             code, count = self.cluster.topics.get(name, (0, 64))
             partitions = [
                 Topic.MetadataResponsePartition(
-                    version=request.version, partition_index=index, leader_id=0, replica_nodes=[0], isr_nodes=[0]
+                    version=request.version,
+                    partition_index=index,
+                    leader_id=0,
+                    replica_nodes=[0],
+                    isr_nodes=[0],
                 )
                 for index in range(count)
             ]

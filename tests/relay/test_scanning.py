@@ -62,7 +62,9 @@ class ScansTests(SynchronousTestCase):
 
         return search
 
-    def begin(self, share: Share, name: str, seconds: float, error: LfsError | None = None) -> Deferred[Found]:
+    def begin(
+        self, share: Share, name: str, seconds: float, error: LfsError | None = None
+    ) -> Deferred[Found]:
         return Deferred.fromCoroutine(self.scans.run(share, self.search(name, seconds, error)))
 
     def step(self) -> int:
@@ -149,7 +151,7 @@ class ScansTests(SynchronousTestCase):
 
     def test_a_search_that_waits_may_be_cancelled(self) -> None:
         share = Share()
-        first, second, third = (self.begin(share, name, 0.001) for name in ("1", "2", "3"))
+        _, second, third = (self.begin(share, name, 0.001) for name in ("1", "2", "3"))
         self.net.advance(0)
         second.cancel()
         self.failureResultOf(second, CancelledError)

@@ -195,7 +195,7 @@ class AskedTests(TopicsTestCase):
 
 
 class NameTests(TopicsTestCase):
-    """Names that no topic can have are refused before anything is uploaded, and before the broker is asked."""
+    """Names that no topic can have are refused before anything is uploaded or asked."""
 
     def test_names_outside_the_grammar(self) -> None:
         for name in ILLEGAL:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -146,7 +147,7 @@ class ReadingTests(SynchronousTestCase):
 
 
 class BrokenBatchTests(SynchronousTestCase):
-    def failure(self, data: bytes, size: int | None = None, **limits: int) -> LfsError:
+    def failure(self, data: bytes, size: int | None = None, **limits: Any) -> LfsError:
         """The error, which comes only when everything was fed."""
         reader = BatchReader(len(data) if size is None else size, **limits)
         reader.feed(data[:-1])
@@ -184,9 +185,13 @@ class BrokenBatchTests(SynchronousTestCase):
     def test_counts_that_lie_are_undecodable(self) -> None:
         area = raw_records([(None, bytes(20), []), (None, b"b", [])])
         for codec, xerial in CODECS:
-            self.assert_undecodable(batch_of(compressed(codec, area, xerial=xerial), 3, codec=codec), "record 2")
+            self.assert_undecodable(
+                batch_of(compressed(codec, area, xerial=xerial), 3, codec=codec), "record 2"
+            )
             packed = compressed(codec, area, xerial=xerial)
-            self.assert_undecodable(batch_of(packed, 2**31 - 1, codec=codec), "a batch of 2147483647 records in")
+            self.assert_undecodable(
+                batch_of(packed, 2**31 - 1, codec=codec), "a batch of 2147483647 records in"
+            )
             self.assert_undecodable(batch_of(packed, 1, codec=codec), "after the last")
             self.assert_undecodable(batch_of(packed, -1, codec=codec), "-1 records")
 
