@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from constantly import NamedConstant
 from twisted import logger
 from twisted.python.failure import Failure
 
@@ -21,7 +20,7 @@ _AS_THEY_ARE = (int, float, bytes, Failure, type(None))
 class Logger(logger.Logger):
     """Used as twisted.logger.Logger is."""
 
-    def emit(self, level: NamedConstant, format: str | None = None, **values: Any) -> None:
+    def emit(self, level: Any, format: str | None = None, **values: Any) -> None:
         super().emit(level, format, **{name: _shown(value) for name, value in values.items()})
 
 

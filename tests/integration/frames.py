@@ -35,16 +35,21 @@ def frame(body: bytes) -> bytes:
     return struct.pack(">i", len(body)) + body
 
 
-def produce_start(topic: str, size: int, *, correlation_id: int = 1, acks: int = -1) -> bytes:
+def produce_start(
+    topic: str, size: int, *, correlation_id: int = 1, acks: int = -1, partition: int = 0
+) -> bytes:
     """A Produce request of version 8 up to the records, ``size`` bytes, of its one partition."""
     name = topic.encode()
     start = head(PRODUCE, VERSION, correlation_id) + struct.pack(">hhii", -1, acks, 30000, 1)
-    return start + struct.pack(">h", len(name)) + name + struct.pack(">iii", 1, 0, size)
+    return start + struct.pack(">h", len(name)) + name + struct.pack(">iii", 1, partition, size)
 
 
-def produce(topic: str, records: bytes, *, correlation_id: int = 1, acks: int = -1) -> bytes:
+def produce(
+    topic: str, records: bytes, *, correlation_id: int = 1, acks: int = -1, partition: int = 0
+) -> bytes:
     """A Produce request with these records."""
-    return frame(produce_start(topic, len(records), correlation_id=correlation_id, acks=acks) + records)
+    start = produce_start(topic, len(records), correlation_id=correlation_id, acks=acks, partition=partition)
+    return frame(start + records)
 
 
 def produce_partitions(topic: str, batches: Sequence[bytes]) -> bytes:

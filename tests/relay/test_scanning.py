@@ -1,5 +1,7 @@
 """The two places for searches: short ones overtake long ones, and connections share them."""
 
+# mypy: disallow-untyped-calls=False
+
 from __future__ import annotations
 
 from collections.abc import Callable
