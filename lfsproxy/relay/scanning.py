@@ -153,6 +153,12 @@ class Scans:
     # Who is next
 
     async def _wait(self, share: Share, is_long: bool) -> _Place:
+        if not self._will_give and not share.running:
+            # Where a place is free nobody waits who could have it.
+            for place in self._places:
+                if not place.taken and (place.takes_long or not is_long):
+                    place.taken = share.running = True
+                    return place
         queue = share.long if is_long else share.short
         waiting: Deferred[None] = Deferred()
         queue.append(waiting)

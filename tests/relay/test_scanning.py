@@ -133,12 +133,22 @@ class ScansTests(SynchronousTestCase):
         busy, calm = Share(), Share()
         self.begin(busy, "before", 0.03)
         self.all()
+        for name in ("one", "two"):
+            self.begin(Share(), name, 0.001)
         for name in ("busy 0", "busy 1"):
-            self.begin(busy, name, 0.03)
-            self.begin(Share(), "other " + name, 0.03)
-        self.begin(calm, "calm", 0.03)
+            self.begin(busy, name, 0.001)
+        for name in ("calm 0", "calm 1"):
+            self.begin(calm, name, 0.001)
         self.all()
-        self.assertLess(self.ended.index("calm"), self.ended.index("busy 0"))
+        # At once with calm 0, since no connection has both places.
+        self.assertEqual(set(self.ended[3:5]), {"calm 0", "busy 0"})
+        self.assertEqual(self.ended[5], "calm 1")
+
+    def test_a_place_that_is_free_is_taken_at_once(self) -> None:
+        for name in ("one", "two", "three"):
+            self.begin(Share(), name, 0.001)
+        self.assertEqual(len(self.threads.started), 2)
+        self.all()
 
     def test_what_was_used_is_forgotten(self) -> None:
         share = Share()

@@ -403,4 +403,4 @@ class LongUploadTests(RelayTestCase):
         client = self.client()
         client.send(frame.replace(b"a-client", b"a\r\nlient"))
         (line,) = [line for line in self.lines(LogLevel.info) if "refused" in line]
-        self.assertIn(r"refused a batch of 'a\r\nlient' for 'a\nb'/0", line)
+        self.assertIn(r"refused a batch of a\r\nlient for a\nb/0", line)
