@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING, Any, cast
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from lfsproxy.budget import HeldMemory, Lease
+from lfsproxy.budget import HeldMemory
 from lfsproxy.errors import LfsError, UndecodableRecords
 from lfsproxy.relay.batches import Batch
-from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.produce import ProduceWork
 from lfsproxy.relay.rewriting import Offloaded, Rewriter, all_of
 from lfsproxy.relay.scanning import Found, Pace
@@ -46,7 +45,7 @@ from lfsproxy.wire.scan import (
 )
 
 if TYPE_CHECKING:
-    from lfsproxy.relay.line import Place
+    pass
 
 SCAN_INLINE = 256 * 1024
 SEGMENTS_AT_ONCE = 4
@@ -145,11 +144,11 @@ async def offload(work: ProduceWork, batch: Batch) -> None:
             is_usual = True
             if scan is not None and scan.offload:
                 await work.session.topics.check(batch.topic, batch.partition)
-                async with _memory(context, scan, work.lease, work.place) as overlap:
+                async with _memory(work, scan) as overlap:
                     await _rewrite(work, batch, scan, hint, overlap)
         if not is_usual:
             await work.session.topics.check(batch.topic, batch.partition)
-            async with _inflating(context, work.place):
+            async with _inflating(work):
                 scan = await _scan(work, batch, batch.header, is_usual=False)
                 if scan is not None and scan.offload:
                     await _rewrite(work, batch, scan, hint, overlap=scan.header.codec == NONE)
@@ -197,10 +196,9 @@ async def _scan(work: ProduceWork, batch: Batch, header: BatchHeader, is_usual: 
 
 
 @asynccontextmanager
-async def _memory(
-    context: RelayContext, scan: BatchScan, lease: Lease | None, place: Place
-) -> AsyncIterator[bool]:
+async def _memory(work: ProduceWork, scan: BatchScan) -> AsyncIterator[bool]:
     """Memory for the second pass, by the module's rule; yields whether uploads may overlap."""
+    context, lease = work.context, work.lease
     if scan.header.codec == NONE:
         yield True
         return
@@ -225,19 +223,26 @@ async def _memory(
             finally:
                 extra.release()
             return
-    async with _inflating(context, place):
+    async with _inflating(work):
         yield False
 
 
 @asynccontextmanager
-async def _inflating(context: RelayContext, place: Place) -> AsyncIterator[None]:
-    """The one place of the process for what no lease covers, when the request is the first in its line."""
-    await place.turn()
-    await context.inflating.acquire()
+async def _inflating(work: ProduceWork) -> AsyncIterator[None]:
+    """The one place of the process for what no lease covers, when the request is the first in its line.
+
+    Of a request one batch at a time waits for it, so that many do not go before those of others.
+    """
+    await work.place.turn()
+    await work.inflating.acquire()
     try:
-        yield
+        await work.context.inflating.acquire()
+        try:
+            yield
+        finally:
+            work.context.inflating.release()
     finally:
-        context.inflating.release()
+        work.inflating.release()
 
 
 async def _rewrite(work: ProduceWork, batch: Batch, scan: BatchScan, hint: int, overlap: bool) -> None:

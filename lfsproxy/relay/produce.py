@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
+from twisted.internet.defer import Deferred, DeferredLock, DeferredSemaphore, gatherResults
 
 from lfsproxy.budget import Lease
 from lfsproxy.claimcheck import Claim
@@ -96,6 +96,7 @@ class ProduceWork(ABC):
         self.reader = ProduceReader(start.api_version, self.size)
         self.lease: Lease | None = None
         self.uploads = DeferredSemaphore(UPLOADS_AT_ONCE)
+        self.inflating = DeferredLock()
         self.plans = Plans(self.size, session.context.hold_limit)
         self.info = ProduceInfo(None, 1, 0)
         self.end = ProduceEnd()

@@ -536,7 +536,8 @@ class Session:
 
     def _ask_topic(self, topic: str) -> Deferred[metadata.TopicState | None] | None:
         """Ask the client's broker about a topic. A client that asked for no versions is taken to be old."""
-        low, high = self._ranges.get(metadata.METADATA, (metadata.VERSION, metadata.VERSION))
+        unknown = (-1, -1) if self._ranges else (metadata.VERSION, metadata.VERSION)
+        low, high = self._ranges.get(metadata.METADATA, unknown)
         if not low <= metadata.VERSION <= high:
             return None
         reply: Deferred[metadata.TopicState | None] = Deferred()
