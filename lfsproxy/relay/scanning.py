@@ -26,7 +26,7 @@ from lfsproxy.errors import LfsError
 from lfsproxy.relay.stream import shielded
 from lfsproxy.wire.scan import BatchScan
 
-SHORT_SECONDS = 0.05
+SHORT_SECONDS = 0.02
 HALF_LIFE = 10.0
 """Seconds after which half of what a connection has used is forgotten."""
 
