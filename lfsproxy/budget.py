@@ -21,10 +21,10 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from lfsproxy.interfaces import IPartMemory
+from lfsproxy.logs import Logger
 from lfsproxy.wakeups import WakeLoop
 
 SMALL = 1024 * 1024

@@ -14,7 +14,6 @@ from uuid import UUID, uuid4
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from lfsproxy.checksums import AllChecksums, Buffer, Checksum, new_checksum, parse_checksum
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, Envelope, object_key
@@ -29,6 +28,7 @@ from lfsproxy.errors import (
     TooLarge,
 )
 from lfsproxy.interfaces import IBlobStore, IBlobUpload, IMetrics, IPartMemory
+from lfsproxy.logs import Logger
 from lfsproxy.uploadlog import SENDER, UploadEnd, log_upload, upload_ended
 
 SURELY_NOT_PUBLISHED = (BrokerRefused, BrokerUnavailable, BadRequest, Draining)

@@ -13,6 +13,8 @@ KAFKA_UNKNOWN_SERVER_ERROR = -1
 KAFKA_CORRUPT_MESSAGE = 2
 KAFKA_UNKNOWN_TOPIC_OR_PARTITION = 3
 KAFKA_MESSAGE_TOO_LARGE = 10
+KAFKA_INVALID_TOPIC = 17
+KAFKA_TOPIC_AUTHORIZATION_FAILED = 29
 KAFKA_INVALID_REQUEST = 42
 KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER = 45
 KAFKA_STORAGE_ERROR = 56
@@ -221,9 +223,20 @@ class BrokerRefused(LfsError):
         self.code = code
 
 
+class InvalidTopic(LfsError):
+    """A name that no topic can have."""
+
+    kafka_code = KAFKA_INVALID_TOPIC
+    http_status = 400
+    problem = "invalid-topic"
+    title = "The topic's name is not valid"
+    result = "client_error"
+
+
 class UnknownTopic(BrokerRefused):
     """The topic does not exist, and the broker does not create it."""
 
+    kafka_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION
     http_status = 404
     problem = "unknown-topic"
     title = "The topic does not exist"
@@ -236,6 +249,7 @@ class UnknownTopic(BrokerRefused):
 class NotAuthorised(BrokerRefused):
     """The broker does not let this identity write to or read from the topic."""
 
+    kafka_code = KAFKA_TOPIC_AUTHORIZATION_FAILED
     http_status = 403
     problem = "not-authorised"
     title = "Kafka does not authorise this"

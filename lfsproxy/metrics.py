@@ -2,7 +2,8 @@
 
 Names, labels and buckets are a contract with dashboards and alerts: docs/reference/metrics.md lists them.
 Every label has a bounded number of values: topics and APIs come from clients, so that beyond a number of
-them the rest are counted as ``other``.
+them the rest are counted as ``other``, and so are failed uploads to a topic to which none has succeeded yet:
+made-up names take no place.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Any, cast
 import twisted
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.exposition import choose_encoder
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.resource import Resource
@@ -22,6 +22,7 @@ from twisted.web.server import Request, Site
 from zope.interface import implementer
 
 from lfsproxy.interfaces import IMetrics
+from lfsproxy.logs import Logger
 
 _log = Logger()
 
@@ -37,16 +38,19 @@ BUCKETS = (
 
 
 class Bounded:
-    """Lets the first ``limit`` different label values through, and calls the rest ``other``."""
+    """Lets the first ``limit`` different label values through, and calls the rest ``other``.
+
+    A value that is not ``real`` is let through only when it is known: so made-up ones use up nothing.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._known: set[str] = set()
 
-    def __call__(self, value: str) -> str:
+    def __call__(self, value: str, real: bool = True) -> str:
         if value in self._known:
             return value
-        if len(self._known) >= self._limit:
+        if not real or len(self._known) >= self._limit:
             return OTHER
         self._known.add(value)
         return value
@@ -125,7 +129,7 @@ class PrometheusMetrics:
         return Histogram(name, help, labels, registry=self.registry, buckets=BUCKETS)
 
     def upload(self, path: str, topic: str, result: str, size: int, seconds: float) -> None:
-        topic = self._topic(topic)
+        topic = self._topic(topic, result == "ok")
         self._uploads.labels(path, topic, result).inc()
         self._upload_seconds.labels(path).observe(seconds)
         if result == "ok":

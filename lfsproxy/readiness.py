@@ -9,10 +9,10 @@ from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lfsproxy.errors import LfsError
+from lfsproxy.logs import Logger
 from lfsproxy.words import error_text
 
 ANSWER_SECONDS = 10.0

@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 from typing import Generic, TypeVar
 
-from twisted.logger import Logger
-
 from lfsproxy.errors import SettingError
+from lfsproxy.logs import Logger
 from lfsproxy.words import error_text
 
 T = TypeVar("T")

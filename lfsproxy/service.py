@@ -20,7 +20,6 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import ServerFactory
-from twisted.logger import Logger
 
 from lfsproxy.broker.log import kafka_log
 from lfsproxy.broker.no_publisher import NoLog, NoPublisher
@@ -37,6 +36,7 @@ from lfsproxy.interfaces import (
     IResumableStore,
 )
 from lfsproxy.listening import listen
+from lfsproxy.logs import Logger
 from lfsproxy.metrics import MetricsSite, PrometheusMetrics
 from lfsproxy.readiness import KnownTrouble, Readiness
 from lfsproxy.relay import RelayService

@@ -9,10 +9,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from twisted.application.service import IService, MultiService
-from twisted.logger import ILogObserver, Logger
+from twisted.logger import ILogObserver
 from twisted.python import usage
 
 from lfsproxy.errors import SettingError
+from lfsproxy.logs import Logger
 from lfsproxy.settings import LoadedSettings, SettingInfo, flag, load_settings, setting_table, variable
 
 if TYPE_CHECKING:

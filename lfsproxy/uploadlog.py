@@ -17,9 +17,9 @@ from contextvars import ContextVar
 from typing import Any
 
 import attrs
-from twisted.logger import Logger
 
 from lfsproxy.interfaces import IMetrics
+from lfsproxy.logs import Logger
 
 MOST_SHOWN = 1000
 

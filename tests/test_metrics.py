@@ -35,11 +35,22 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(self.value("lfsproxy_upload_seconds_sum", path="kafka"), 0.5)
 
     def test_failed_upload_counts_no_bytes(self) -> None:
+        self.metrics.upload("http", "photos", "ok", 0, 0.2)
         self.metrics.upload("http", "photos", "store_error", 1000, 0.2)
         self.assertEqual(
             self.value("lfsproxy_uploads_total", path="http", topic="photos", result="store_error"), 1
         )
-        self.assertIsNone(self.value("lfsproxy_upload_bytes_total", path="http", topic="photos"))
+        self.assertEqual(self.value("lfsproxy_upload_bytes_total", path="http", topic="photos"), 0)
+
+    def test_made_up_topics_leave_room_for_real_ones(self) -> None:
+        for number in range(MAX_TOPICS + 5):
+            self.metrics.upload("kafka", f"made-up-{number}", "broker_error", 1, 0.1)
+        self.metrics.upload("kafka", "photos", "ok", 1, 0.1)
+        self.assertEqual(self.value("lfsproxy_uploads_total", path="kafka", topic="photos", result="ok"), 1)
+        self.assertEqual(
+            self.value("lfsproxy_uploads_total", path="kafka", topic="other", result="broker_error"),
+            MAX_TOPICS + 5,
+        )
 
     def test_topics_beyond_the_bound_are_other(self) -> None:
         for number in range(MAX_TOPICS + 5):

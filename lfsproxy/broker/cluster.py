@@ -18,7 +18,6 @@ from kafka.protocol.consumer import FetchRequest, ListOffsetsRequest
 from kafka.protocol.metadata import MetadataRequest
 from twisted.internet.defer import Deferred, TimeoutError, fail
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
-from twisted.logger import Logger
 
 from lfsproxy.broker.config import METADATA_SECONDS, cluster_arguments
 from lfsproxy.broker.connections import is_own_answer_too_large
@@ -33,6 +32,7 @@ from lfsproxy.errors import (
     UnknownTopic,
     UnreadableRecord,
 )
+from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted
 from lfsproxy.readiness import KnownTrouble
 from lfsproxy.settings import Settings

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 
 from kafka.errors import SaslAuthenticationFailedError
-from twisted.logger import Logger
 
+from lfsproxy.logs import Logger
 from lfsproxy.words import error_text
 
 _log = Logger(namespace="kafka")

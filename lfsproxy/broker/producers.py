@@ -13,7 +13,6 @@ from typing import Any
 from kafka import errors as kafka_errors
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from lfsproxy.broker.cluster import Cluster
 from lfsproxy.broker.config import DELIVERY_SECONDS, producer_arguments
@@ -21,6 +20,7 @@ from lfsproxy.broker.outcome import not_answered
 from lfsproxy.broker.producer import WatchedProducer
 from lfsproxy.broker.threads import Threads
 from lfsproxy.errors import BrokerUnavailable
+from lfsproxy.logs import Logger
 from lfsproxy.settings import Settings
 from lfsproxy.wakeups import Semaphore
 

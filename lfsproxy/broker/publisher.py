@@ -16,7 +16,6 @@ from kafka import errors as kafka_errors
 from kafka.partitioner import murmur2
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from lfsproxy.broker.cluster import Cluster
@@ -30,6 +29,7 @@ from lfsproxy.broker.signing import Identity
 from lfsproxy.broker.threads import Threads
 from lfsproxy.errors import BadRequest, BrokerUnavailable, Draining, LfsError, OutcomeUnknown
 from lfsproxy.interfaces import Header, IEnvelopePublisher, Published
+from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted
 from lfsproxy.readiness import KnownTrouble
 from lfsproxy.settings import Settings

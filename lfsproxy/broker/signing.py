@@ -14,10 +14,10 @@ from typing import Any
 from kafka import errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
 from kafka.net.selector import NetworkSelector
-from twisted.logger import Logger
 
 from lfsproxy.broker.connections import ConnectionManager
 from lfsproxy.errors import SettingError
+from lfsproxy.logs import Logger
 from lfsproxy.settings import Settings
 from lfsproxy.wire.sasl import RefusedSignIns
 from lfsproxy.words import error_text, is_notation

@@ -12,10 +12,10 @@ from typing import Any
 
 from twisted.internet.interfaces import IListeningPort, IReactorTCP
 from twisted.internet.protocol import ServerFactory
-from twisted.logger import Logger
 
 from lfsproxy.errors import SettingError
 from lfsproxy.listening import listen
+from lfsproxy.logs import Logger
 from lfsproxy.settings import Address, Settings
 
 MAX_PORT = 65535

@@ -9,18 +9,17 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.interfaces import IMetrics
+from lfsproxy.logs import Logger
 from lfsproxy.relay.brokers import BrokerDirectory
+from lfsproxy.relay.scanning import Scans
 from lfsproxy.relay.upstream import Upstream
 from lfsproxy.settings import Settings
 from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.sasl import SASL_AUTHENTICATE, SASL_HANDSHAKE
-
-SCANS_AT_ONCE = 2
 
 _log = Logger()
 
@@ -42,8 +41,8 @@ class RelayContext:
     """The settings and the process-wide parts.
 
     ``inflating`` is the one place for a compressed batch that needs more memory than its lease has and that
-    the budget cannot give at once: see lfsproxy.relay.held. ``scanning`` bounds the decompressors of first
-    passes.
+    the budget cannot give at once: see lfsproxy.relay.held. ``scans`` runs first passes, two at
+    a time.
     """
 
     reactor: IReactorTime
@@ -55,16 +54,12 @@ class RelayContext:
     upstream: Upstream
     outage: SaidOnce = attrs.field(factory=lambda: SaidOnce())
     inflating: Semaphore = attrs.field(init=False)
-    scanning: Semaphore = attrs.field(init=False)
+    scans: Scans = attrs.field(default=attrs.Factory(lambda self: Scans(self.reactor), takes_self=True))
     clean_ups: set[Deferred[None]] = attrs.field(factory=set)
 
     @inflating.default
     def _one_place(self) -> Semaphore:
         return Semaphore(self.reactor, 1)
-
-    @scanning.default
-    def _scanning_places(self) -> Semaphore:
-        return Semaphore(self.reactor, SCANS_AT_ONCE)
 
     @property
     def hold_limit(self) -> int:

@@ -17,7 +17,6 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -27,6 +26,7 @@ from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.errors import BrokerUnavailable, LfsError
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.listening import listen
+from lfsproxy.logs import Logger
 from lfsproxy.peers import CHECK_SECONDS
 from lfsproxy.readiness import KnownTrouble
 from lfsproxy.relay.brokers import BrokerDirectory

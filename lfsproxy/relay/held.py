@@ -12,22 +12,19 @@ window is larger than usual is looked into there from the start.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorThreads
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.internet.threads import deferToThreadPool
 
-from lfsproxy.budget import HeldMemory, Lease
+from lfsproxy.budget import HeldMemory
 from lfsproxy.errors import LfsError, UndecodableRecords
 from lfsproxy.relay.batches import Batch
-from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.produce import ProduceWork
 from lfsproxy.relay.rewriting import Offloaded, Rewriter, all_of
-from lfsproxy.relay.stream import shielded
+from lfsproxy.relay.scanning import Found, Pace
 from lfsproxy.wire.batch import NONE, BatchHeader
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.decompress import MAX_WINDOW, USUAL_WINDOW, WindowTooLarge
@@ -48,7 +45,7 @@ from lfsproxy.wire.scan import (
 )
 
 if TYPE_CHECKING:
-    from lfsproxy.relay.line import Place
+    pass
 
 SCAN_INLINE = 256 * 1024
 SEGMENTS_AT_ONCE = 4
@@ -146,10 +143,12 @@ async def offload(work: ProduceWork, batch: Batch) -> None:
         else:
             is_usual = True
             if scan is not None and scan.offload:
-                async with _memory(context, scan, work.lease, work.place) as overlap:
+                await work.session.topics.check(batch.topic, batch.partition)
+                async with _memory(work, scan) as overlap:
                     await _rewrite(work, batch, scan, hint, overlap)
         if not is_usual:
-            async with _inflating(context, work.place):
+            await work.session.topics.check(batch.topic, batch.partition)
+            async with _inflating(work):
                 scan = await _scan(work, batch, batch.header, is_usual=False)
                 if scan is not None and scan.offload:
                     await _rewrite(work, batch, scan, hint, overlap=scan.header.codec == NONE)
@@ -172,25 +171,21 @@ async def _scan(work: ProduceWork, batch: Batch, header: BatchHeader, is_usual: 
     def wanted(length: int, headers: Sequence[Header]) -> bool:
         return (threshold > 0 and length >= threshold) or lfs_headers(headers) is not None
 
-    def scan() -> BatchScan | None:
+    def scan(pace: Pace) -> BatchScan | None:
         if header.codec != NONE:
             try:
-                if is_clear_inside(batch.records, threshold, **limits):
+                if is_clear_inside(batch.records, threshold, pace=pace, **limits):
                     return None
             except UndecodableRecords:
                 pass  # The full scan tells a corrupt batch from one that was made so.
         # Asked only now: while this scan waited, others may have made plans.
         room = work.plans.room(is_usual)
-        return scan_batch(batch.records, wanted, threshold=threshold, max_plans=room, **limits)
+        return scan_batch(batch.records, wanted, threshold=threshold, max_plans=room, pace=pace, **limits)
 
-    def scan_or_error() -> BatchScan | LfsError | None:
-        try:
-            return scan()
-        except LfsError as error:
-            # Its traceback holds what was found so far.
-            return error.with_traceback(None)
-
-    found = await _scanned(context, scan_or_error, header.codec == NONE and batch.size <= SCAN_INLINE)
+    if header.codec == NONE and batch.size <= SCAN_INLINE:
+        found: Found = scan(lambda: None)
+    else:
+        found = await context.scans.run(work.session.share, scan)
     if isinstance(found, PlansTooLarge):
         work.plans.have_no_more_room(is_usual)
     if isinstance(found, LfsError):
@@ -200,30 +195,10 @@ async def _scan(work: ProduceWork, batch: Batch, header: BatchHeader, is_usual: 
     return found
 
 
-async def _scanned(
-    context: RelayContext, scan: Callable[[], BatchScan | LfsError | None], is_quick: bool
-) -> BatchScan | LfsError | None:
-    if is_quick:
-        return scan()
-    reactor = cast(Any, context.reactor)
-    await context.scanning.acquire()
-    try:
-        scanning = deferToThreadPool(cast(IReactorThreads, reactor), reactor.getThreadPool(), scan)
-        # A thread cannot be stopped, and holds the batch: the lease is needed until it ends. Its error is a
-        # value, since a failed Deferred cannot be awaited from its own callbacks, where ``shielded`` goes on.
-        if await shielded(scanning):
-            scanning.addErrback(lambda _: None)
-            raise CancelledError
-        return await scanning
-    finally:
-        context.scanning.release()
-
-
 @asynccontextmanager
-async def _memory(
-    context: RelayContext, scan: BatchScan, lease: Lease | None, place: Place
-) -> AsyncIterator[bool]:
+async def _memory(work: ProduceWork, scan: BatchScan) -> AsyncIterator[bool]:
     """Memory for the second pass, by the module's rule; yields whether uploads may overlap."""
+    context, lease = work.context, work.lease
     if scan.header.codec == NONE:
         yield True
         return
@@ -248,19 +223,26 @@ async def _memory(
             finally:
                 extra.release()
             return
-    async with _inflating(context, place):
+    async with _inflating(work):
         yield False
 
 
 @asynccontextmanager
-async def _inflating(context: RelayContext, place: Place) -> AsyncIterator[None]:
-    """The one place of the process for what no lease covers, when the request is the first in its line."""
-    await place.turn()
-    await context.inflating.acquire()
+async def _inflating(work: ProduceWork) -> AsyncIterator[None]:
+    """The one place of the process for what no lease covers, when the request is the first in its line.
+
+    Of a request one batch at a time waits for it, so that many do not go before those of others.
+    """
+    await work.place.turn()
+    await work.inflating.acquire()
     try:
-        yield
+        await work.context.inflating.acquire()
+        try:
+            yield
+        finally:
+            work.context.inflating.release()
     finally:
-        context.inflating.release()
+        work.inflating.release()
 
 
 async def _rewrite(work: ProduceWork, batch: Batch, scan: BatchScan, hint: int, overlap: bool) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import attrs
 
-from lfsproxy.relay.holes import LONGEST_TOPIC
+from lfsproxy.names import LONGEST_TOPIC
 
 MOST_PARTITIONS = 65536
 """Of one connection; beyond it what was learnt first is forgotten."""

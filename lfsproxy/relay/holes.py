@@ -11,10 +11,9 @@ again. The broker, if that were its first of the id, would take none of the othe
 from __future__ import annotations
 
 from lfsproxy.errors import FramingError
+from lfsproxy.names import LONGEST_TOPIC
 from lfsproxy.wire.batch import BatchHeader
 
-LONGEST_TOPIC = 249
-"""Characters of a topic's name. Brokers refuse longer ones, so that no later batch can slip in."""
 MOST_HOLES = 65536
 """Of one connection: none may be forgotten, so that there must be an end to their memory."""
 
@@ -45,6 +44,7 @@ class Holes:
 
         Raises FramingError where there are more holes than any client leaves.
         """
+        # Brokers refuse a longer name, so that no later batch can slip in.
         if not header.has_producer_id or len(topic) > LONGEST_TOPIC:
             return
         if len(self._open) >= MOST_HOLES:

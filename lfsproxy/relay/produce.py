@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import attrs
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.logger import Logger
 
 from lfsproxy.budget import Lease
 from lfsproxy.claimcheck import Claim
@@ -30,6 +29,7 @@ from lfsproxy.errors import (
     Stalled,
     UndecodableRecords,
 )
+from lfsproxy.logs import Logger
 from lfsproxy.relay.batches import Batch
 from lfsproxy.relay.replies import Answer, Expected
 from lfsproxy.relay.stream import ConnectionGone
@@ -37,7 +37,6 @@ from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.answers import PartitionAnswer, ProduceResponse, merge_answers
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import RequestStart
-from lfsproxy.wire.primitives import shown
 from lfsproxy.wire.produce import (
     PartitionRecords,
     PartitionStart,
@@ -100,6 +99,7 @@ class ProduceWork(ABC):
         self.reader = ProduceReader(start.api_version, self.size)
         self.lease: Lease | None = None
         self.uploads = Semaphore(session.context.reactor, UPLOADS_AT_ONCE)
+        self.inflating = Semaphore(session.context.reactor, 1)
         self.plans = Plans(self.size, session.context.hold_limit)
         self.info = ProduceInfo(None, 1, 0)
         self.end = ProduceEnd()
@@ -251,7 +251,7 @@ class ProduceWork(ABC):
                 self._log.info(
                     "refused a batch of {client_id} for {topic}/{partition}: {why}",
                     client_id=self.session.client_id,
-                    topic=shown(batch.topic),
+                    topic=batch.topic,
                     partition=batch.partition,
                     why=batch.why,
                 )
@@ -321,6 +321,8 @@ class ProduceWork(ABC):
     def _settle_batch(self, batch: Batch, answer: PartitionAnswer) -> None:
         code = answer.error_code
         batch.settle_hint(self.session.hints, answer.base_offset if code == 0 else None)
+        if code:
+            self.session.topics.answered(batch.topic, code)
         if code == 0:
             batch.published(answer.base_offset)
         elif code in SURELY_NOT_APPENDED:

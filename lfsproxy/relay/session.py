@@ -19,9 +19,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 
 from lfsproxy.errors import FramingError, LfsError, NotSignedIn
+from lfsproxy.logs import Logger
+from lfsproxy.names import shown
 from lfsproxy.relay.batches import Batch
 from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.held import HeldProduce
@@ -31,16 +32,18 @@ from lfsproxy.relay.keepalive import PROBE, KeepAlive
 from lfsproxy.relay.line import Line, Place
 from lfsproxy.relay.produce import ProduceWork
 from lfsproxy.relay.replies import Answer, Expected, Replies
+from lfsproxy.relay.scanning import Share
 from lfsproxy.relay.stream import ConnectionGone, FrameStream, shielded
 from lfsproxy.relay.streamed import StreamedProduce
+from lfsproxy.relay.topics import Topics
 from lfsproxy.relay.upstream import BrokerStream
 from lfsproxy.uploadlog import SENDER, Sender
 from lfsproxy.wakeups import Semaphore, Wakeups
-from lfsproxy.wire import addresses, list_offsets, versions
+from lfsproxy.wire import addresses, list_offsets, metadata, versions
 from lfsproxy.wire.answers import NodeEndpoint, ProduceResponse
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestStart
-from lfsproxy.wire.primitives import INT32, shown
+from lfsproxy.wire.primitives import INT32
 from lfsproxy.wire.produce import PRODUCE
 from lfsproxy.wire.sasl import (
     SASL_AUTHENTICATE,
@@ -58,6 +61,8 @@ REQUESTS_AT_ONCE = 32
 AFTER_CLIENT_SECONDS = 60.0
 CLOSE_SECONDS = 30.0
 HINT_SECONDS = 2.0
+TOPIC_SECONDS = 2.0
+"""Within which a broker says whether it has a topic, or is not waited for."""
 
 
 class Session:
@@ -80,6 +85,8 @@ class Session:
         self.line = Line(context.reactor)
         self.holes = Holes()
         self.hints = OffsetHints()
+        self.topics = Topics(self._ask_topic)
+        self.share = Share()
         self.client_id: str | None = None
         self.awaits_answer = True
         """Whether the request that is being read has an answer, as far as is known: else the last one."""
@@ -168,6 +175,7 @@ class Session:
         await answers
         self._keep_alive.stop()
         self._abandon()
+        self.topics.stop()
         if self._sign_in_again is not None and self._sign_in_again.active():
             self._sign_in_again.cancel()
 
@@ -534,6 +542,22 @@ class Session:
 
         frame = list_offsets.encode_request(version, list_offsets.CORRELATION_ID, topic, partition)
         self.spawn(self.forward(Expected(None, None, take), [frame]), is_for_client=False)
+        return reply
+
+    def _ask_topic(self, topic: str) -> Deferred[metadata.TopicState | None] | None:
+        """Ask the client's broker about a topic. A client that asked for no versions is taken to be old."""
+        unknown = (-1, -1) if self._ranges else (metadata.VERSION, metadata.VERSION)
+        low, high = self._ranges.get(metadata.METADATA, unknown)
+        if not low <= metadata.VERSION <= high:
+            return None
+        reply: Deferred[metadata.TopicState | None] = Deferred()
+
+        async def take(body: bytes) -> None:
+            if not reply.called:
+                reply.callback(metadata.topic_state(body, topic))
+
+        self.spawn(self.forward(Expected(None, None, take), [metadata.metadata_request(topic)]))
+        reply.addTimeout(TOPIC_SECONDS, self.context.reactor, lambda *_: None)
         return reply
 
 

@@ -241,6 +241,7 @@ class StreamedBatch:
                 if header.magic != 2 or not self._context.looks_into(self.batch.topic):
                     raise self._too_large()
                 self._header = header
+                await self._session.topics.check(self.batch.topic, self.batch.partition)
                 self._hint = await self._session.offset_hint(self.batch)
             case RecordStart():
                 await self._begin_record(event)

@@ -15,7 +15,6 @@ from typing import Any
 import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.checksums import new_checksum
@@ -30,6 +29,7 @@ from lfsproxy.errors import (
     StoreUnavailable,
 )
 from lfsproxy.interfaces import IEnvelopePublisher, IMetrics, IResumableStore, Published
+from lfsproxy.logs import Logger
 from lfsproxy.resumable.errors import OutcomeStaysUnknown, UploadBusy, UploadGone, UploadNotFound
 from lfsproxy.resumable.fence import RESULT, UNKNOWN, VOID, Fence, Stand, is_fence
 from lfsproxy.resumable.readback import checksum_of_blob

@@ -14,11 +14,11 @@ from collections.abc import Callable
 import attrs
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from lfsproxy.checksums import Buffer, Checksum, new_checksum
 from lfsproxy.errors import LfsError, TooLarge
 from lfsproxy.interfaces import IPartMemory
+from lfsproxy.logs import Logger
 from lfsproxy.resumable.errors import UploadGone, UploadMoved
 from lfsproxy.resumable.state import KEPT_MARKS, Found, Mark, UploadState
 from lfsproxy.resumable.writer import PartWriter, blob_metadata

@@ -15,7 +15,6 @@ from uuid import uuid4
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 
 from lfsproxy.budget import Lease, MemoryBudget
 from lfsproxy.checksums import Checksum, new_checksum
@@ -23,6 +22,7 @@ from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.envelope import object_key
 from lfsproxy.errors import BadRequest, LfsError, OutcomeUnknown, TooLarge
 from lfsproxy.interfaces import IEnvelopePublisher, IResumableStore, NotConditional, Published, StateObject
+from lfsproxy.logs import Logger
 from lfsproxy.resumable.errors import (
     ResumableOff,
     UploadBusy,

@@ -9,9 +9,9 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 
 from lfsproxy.errors import LfsError
+from lfsproxy.logs import Logger
 from lfsproxy.resumable.fence import VOID
 from lfsproxy.resumable.state import UploadState
 

@@ -12,11 +12,11 @@ import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lfsproxy.errors import LfsError, StoreUnavailable
 from lfsproxy.interfaces import IMetrics
+from lfsproxy.logs import Logger
 from lfsproxy.s3.client import S3Client
 from lfsproxy.words import error_text
 

@@ -13,11 +13,11 @@ from crc32c import crc32c
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 
 from lfsproxy.checksums import Buffer
 from lfsproxy.errors import StoreRefused, StoreUnavailable
 from lfsproxy.interfaces import IMetrics
+from lfsproxy.logs import Logger
 from lfsproxy.s3 import explain
 from lfsproxy.s3.answers import Answer, UnreadableAnswer, children, parse_xml, text_of
 from lfsproxy.s3.credentials import CredentialSource

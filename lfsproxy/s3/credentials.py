@@ -22,10 +22,10 @@ from botocore.session import Session
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lfsproxy.errors import LfsError, StoreRefused, StoreUnavailable
+from lfsproxy.logs import Logger
 from lfsproxy.wakeups import Wakeups
 from lfsproxy.words import error_text
 

@@ -16,7 +16,6 @@ from crc32c import crc32c
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThreadPool
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -24,6 +23,7 @@ from lfsproxy.checksums import Buffer, Checksum
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, is_media_type
 from lfsproxy.errors import LfsError, TooLarge
 from lfsproxy.interfaces import IBlobUpload, IPartMemory, StoredBlob
+from lfsproxy.logs import Logger
 from lfsproxy.s3 import explain
 from lfsproxy.s3.answers import Answer
 from lfsproxy.s3.cleanup import Cleanup, Leftover

@@ -13,13 +13,13 @@ from typing import Any
 from klein import Klein
 from klein.interfaces import IKleinRequest
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import CREATED, NO_CONTENT, OK, SERVICE_UNAVAILABLE
 from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from lfsproxy.errors import ClientGone, Draining, LfsError
+from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted
 from lfsproxy.readiness import Readiness
 from lfsproxy.uploadlog import sent_by

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.logger import Logger
 from twisted.web.http import NO_CONTENT, NOT_MODIFIED, OK, PARTIAL_CONTENT, TEMPORARY_REDIRECT, parse_qs
 
 from lfsproxy.downloads import Download, Downloads, Found
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, is_media_type
 from lfsproxy.errors import BadRequest, Draining, LfsError, NoSuchRecord, Stalled
 from lfsproxy.interfaces import Header
+from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted
 from lfsproxy.readiness import Readiness
 from lfsproxy.web.flow import ResponseFlow

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import ServerFactory
-from twisted.logger import Logger
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 
+from lfsproxy.logs import Logger
 from lfsproxy.tls import ServerTls
 
 _SAID = b"This port speaks HTTPS: use https:// in the URL.\n"

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
-from twisted.logger import Logger
 
 from lfsproxy.budget import Lease, MemoryBudget
 from lfsproxy.claimcheck import SURELY_NOT_PUBLISHED, Claim, ClaimCheck, Payload
 from lfsproxy.envelope import Envelope
 from lfsproxy.errors import ClientGone, LfsError, OutcomeUnknown, Stalled
 from lfsproxy.interfaces import Header, IEnvelopePublisher, Published
+from lfsproxy.logs import Logger
 from lfsproxy.uploadlog import UploadEnd, log_upload
 from lfsproxy.web.body import RequestBody
 from lfsproxy.web.content import ContentHead, UploadContent

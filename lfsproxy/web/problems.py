@@ -6,11 +6,11 @@ import json
 from typing import Any, ClassVar, cast
 
 from twisted.internet.defer import CancelledError
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 
 from lfsproxy.errors import BrokerRefused, ChecksumMismatch, LfsError
+from lfsproxy.logs import Logger
 from lfsproxy.web.ranges import RangeNotSatisfiable
 
 RETRY_AFTER_SECONDS = 5

@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger, LogLevel
+from twisted.logger import LogLevel
 from twisted.web.server import Site
 
 from lfsproxy import wakeups
@@ -18,6 +18,7 @@ from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.downloads import Downloads
 from lfsproxy.errors import Draining, LfsError
 from lfsproxy.interfaces import IEnvelopePublisher, IMetrics
+from lfsproxy.logs import Logger
 from lfsproxy.readiness import Readiness
 from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.settings import Settings

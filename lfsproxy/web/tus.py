@@ -17,7 +17,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import CREATED, NO_CONTENT, OK, datetimeToString
 from twisted.web.iweb import IRequest
@@ -25,6 +24,7 @@ from twisted.web.iweb import IRequest
 from lfsproxy.budget import Lease
 from lfsproxy.errors import BadRequest, Draining, Stalled
 from lfsproxy.interfaces import Published
+from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted
 from lfsproxy.readiness import Readiness
 from lfsproxy.resumable.errors import ResumableOff, UploadNotFound

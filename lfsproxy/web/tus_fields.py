@@ -8,12 +8,12 @@ import re
 from collections.abc import Callable, Sequence
 
 import attrs
-from twisted.logger import Logger
 from twisted.web.iweb import IRequest
 
 from lfsproxy.checksums import Checksum, new_checksum
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE
 from lfsproxy.errors import BadRequest, InvalidChecksum, LfsError
+from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted
 from lfsproxy.resumable.state import UploadOptions
 from lfsproxy.web.ingest import FILENAME_HEADER

@@ -36,6 +36,10 @@ CODEC_NAMES: Final = ("none", "gzip", "snappy", "lz4", "zstd")
 MARK: Final = b"LFS_BLOB"
 """The header that asks for an offload. LFS_BLOB_ALG contains it too."""
 
+LEAST_RECORD: Final = 7
+"""Bytes of the smallest record: its length, attributes, two deltas, no key, no value, no headers."""
+USUAL_RECORDS: Final = 2**20 // LEAST_RECORD
+RECORDS_PER_BYTE: Final = 8
 _SLICE = 256 * 1024
 _HEADER = Struct(">qiibIhiqqqhii")
 _SIGNED = Struct(">hiqqqhii")
@@ -79,6 +83,21 @@ class BatchHeader:
     def has_producer_id(self) -> bool:
         """Whether an idempotent or transactional producer sent it."""
         return self.producer_id >= 0
+
+    def most_records(self, size: int) -> int:
+        """The most records that a batch of ``size`` bytes can have.
+
+        Compressed, it may be any number that makes 1 MiB, and beyond that RECORDS_PER_BYTE: each record has
+        an offset delta of its own, so that codecs get no more than two of the smallest ones into a byte.
+        """
+        if self.codec == NONE:
+            return max(size - HEADER_SIZE, 0) // LEAST_RECORD
+        return USUAL_RECORDS + RECORDS_PER_BYTE * size
+
+    def check_count(self, size: int) -> None:
+        """Raise UndecodableRecords for a count that ``size`` bytes cannot have, before they are inflated."""
+        if not 0 <= self.count <= self.most_records(size):
+            raise UndecodableRecords(f"a batch of {self.count} records in {size} bytes")
 
     def signed_fields(self) -> bytes:
         """The 40 bytes of the header that the CRC covers, from ``attributes`` to ``count``."""

@@ -17,8 +17,6 @@ INT16: Final = Struct(">h")
 INT32: Final = Struct(">i")
 INT64: Final = Struct(">q")
 
-_MOST_SHOWN = 250
-
 Tag = tuple[int, bytes]
 """A tagged field that is kept as it came: its number and its bytes (KIP-482)."""
 
@@ -108,13 +106,6 @@ class Reader:
 def text(data: Piece) -> str:
     """A string as it came. Bytes that are not UTF-8 survive, so that they are written as they were read."""
     return str(data, "utf-8", "surrogateescape")
-
-
-def shown(data: str | None) -> str | None:
-    """A string of a client's for people: on one line, without control characters, and not too long."""
-    if data is None or (data.isprintable() and len(data) <= _MOST_SHOWN):
-        return data
-    return ascii(data[:_MOST_SHOWN])
 
 
 def put_uvarint(out: bytearray, value: int) -> None:

@@ -13,7 +13,7 @@ headers ask for), ``decompress`` and ``compress``.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Final
 
 import attrs
@@ -114,7 +114,8 @@ class BatchReader:
     records were read.
 
     With ``skim_below`` no events come for most records that are shorter than so many bytes and do not have
-    the bytes LFS_BLOB: only their lengths are looked at, which is much faster.
+    the bytes LFS_BLOB: only their lengths are looked at, which is much faster. ``pace`` is called for each
+    piece that is decompressed or stepped over; what it raises ends the reading.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class BatchReader:
         max_held: int = MAX_HELD,
         max_window: int = MAX_WINDOW,
         skim_below: int | None = None,
+        pace: Callable[[], None] = lambda: None,
     ) -> None:
         self.failed: LfsError | None = None
         self.xerial = False
@@ -140,6 +142,7 @@ class BatchReader:
         self._area = Chunks()
         self._area_size = size - HEADER_SIZE
         self._skim_below = skim_below
+        self._pace = pace
         self._produced = 0
         self._decompressor: Decompressor | None = None
         self._discard = False
@@ -203,8 +206,7 @@ class BatchReader:
                 f"a partition's records must be exactly one batch: {self._size} bytes came, the first batch"
                 f" has {header.batch_length + BATCH_OVERHEAD}"
             )
-        if header.count < 0:
-            raise UndecodableRecords(f"a batch of {header.count} records")
+        header.check_count(self._size)
         yield BatchStart(header)
         if header.codec != NONE:
             yield from self._decompress(header.codec)
@@ -250,6 +252,7 @@ class BatchReader:
         while self._area.size < count:
             if self._decompressor is not None:
                 piece = self._decompressor.read()
+                self._pace()
                 if piece:
                     self._produced += len(piece)
                     if self._produced > self._max_decompressed:
@@ -266,6 +269,7 @@ class BatchReader:
 
     def _skim(self, count: int, below: int) -> int:
         """Skip records that lie whole in the next bytes at hand, and return how many; at most ``count``."""
+        self._pace()
         data = bytes(self._area.look(_SKIM_SIZE))
         mark = data.find(MARK)
         end = len(data) if mark < 0 else mark

@@ -78,6 +78,7 @@ def scan_batch(
     max_held: int = MAX_HELD,
     max_window: int = MAX_WINDOW,
     max_plans: int = MAX_HELD,
+    pace: Callable[[], None] = lambda: None,
 ) -> BatchScan:
     """Read a whole batch and list the records that ``wanted(value_length, headers)`` picks.
 
@@ -85,6 +86,7 @@ def scan_batch(
     says that it picks no record but those with LFS_BLOB and those with a value of so many bytes: then the
     others are not parsed, only stepped over, and the broker judges them. Raises CorruptBatch,
     UndecodableRecords, or TooLarge: beyond ``max_decompressed``, or PlansTooLarge beyond ``max_plans`` bytes.
+    ``pace`` is called every few milliseconds; what it raises is raised.
     """
     pieces = as_pieces(records)
     size = sum(map(len, pieces))
@@ -99,6 +101,7 @@ def scan_batch(
         max_held=max_held,
         max_window=max_window,
         skim_below=None if threshold is None else threshold or MAX_DECOMPRESSED,
+        pace=pace,
     )
     for piece in pieces:
         reader.feed(piece)
@@ -223,18 +226,22 @@ def is_clear_inside(
     max_decompressed: int = MAX_DECOMPRESSED,
     max_held: int = MAX_HELD,
     max_window: int = MAX_WINDOW,
+    pace: Callable[[], None] = lambda: None,
 ) -> bool:
     """As ``is_clear``, for a compressed batch that is held whole: decompresses, but does not parse.
 
-    Only True is a verdict. Raises TooLarge beyond ``max_decompressed``, UndecodableRecords.
+    Only True is a verdict. Raises TooLarge beyond ``max_decompressed``, UndecodableRecords. ``pace`` is
+    called for each piece.
     """
     pieces = as_pieces(records)
     header = parse_batch_header(first_bytes(pieces, HEADER_SIZE))
+    header.check_count(sum(map(len, pieces)))
     size = 0
 
     def counted() -> Iterator[Piece]:
         nonlocal size
         for piece in uncompressed(pieces, header, max_held, max_window):
+            pace()
             size += len(piece)
             if size > max_decompressed:
                 raise TooLarge(

@@ -30,7 +30,7 @@ from tests.wire.test_captures import exchanges
 
 MOST_DECOMPRESSED = 256 * 1024
 MOST_HELD = 64 * 1024
-LIMITS = {"max_decompressed": MOST_DECOMPRESSED, "max_held": MOST_HELD}
+LIMITS: dict[str, Any] = {"max_decompressed": MOST_DECOMPRESSED, "max_held": MOST_HELD}
 
 
 @attrs.frozen

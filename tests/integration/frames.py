@@ -35,16 +35,21 @@ def frame(body: bytes) -> bytes:
     return struct.pack(">i", len(body)) + body
 
 
-def produce_start(topic: str, size: int, *, correlation_id: int = 1, acks: int = -1) -> bytes:
+def produce_start(
+    topic: str, size: int, *, correlation_id: int = 1, acks: int = -1, partition: int = 0
+) -> bytes:
     """A Produce request of version 8 up to the records, ``size`` bytes, of its one partition."""
     name = topic.encode()
     start = head(PRODUCE, VERSION, correlation_id) + struct.pack(">hhii", -1, acks, 30000, 1)
-    return start + struct.pack(">h", len(name)) + name + struct.pack(">iii", 1, 0, size)
+    return start + struct.pack(">h", len(name)) + name + struct.pack(">iii", 1, partition, size)
 
 
-def produce(topic: str, records: bytes, *, correlation_id: int = 1, acks: int = -1) -> bytes:
+def produce(
+    topic: str, records: bytes, *, correlation_id: int = 1, acks: int = -1, partition: int = 0
+) -> bytes:
     """A Produce request with these records."""
-    return frame(produce_start(topic, len(records), correlation_id=correlation_id, acks=acks) + records)
+    start = produce_start(topic, len(records), correlation_id=correlation_id, acks=acks, partition=partition)
+    return frame(start + records)
 
 
 def produce_partitions(topic: str, batches: Sequence[bytes]) -> bytes:
@@ -185,3 +190,25 @@ BOMBS: dict[str, tuple[int, Callable[[LargeRecord], Iterator[bytes]]]] = {
     "lz4": (3, lz4_bomb),
     "zstd": (4, zstd_bomb),
 }
+
+
+TINY = b"\x0c\0\0\0\x01\x01\0"
+"""The smallest record there is: no key, no value, no header."""
+
+
+def tiny_records(count: int) -> bytes:
+    """``count`` records in zstd, the first to be offloaded, the others TINY: thousands in each byte."""
+    block = 1_000_000
+    compress = zstandard.ZstdCompressor(level=19).compress
+    frame = compress(TINY * block)
+    rest = compress(TINY * ((count - 1) % block))
+    return compress(records(lfs(b"x"))) + frame * ((count - 1) // block) + rest
+
+
+def dense_records(count: int) -> bytes:
+    """``count`` records in zstd, the first to be offloaded, as small as those of a real producer can be."""
+    area = bytearray(records(lfs(b"x")))
+    for index in range(1, count):
+        body = b"\0\0" + varint(index) + b"\x01\x01\0"
+        area += varint(len(body)) + body
+    return zstandard.ZstdCompressor().compress(bytes(area))

@@ -283,6 +283,26 @@ def _tiny(count: int) -> bytes:
     return b"".join(raw_record(index, one) for index in range(count))
 
 
+def _at_once(scene: Scene, count: int, data: bytes) -> str:
+    """One request on each of ``count`` connections."""
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(scene.connect()) for _ in range(count)]
+        for client in clients:
+            client.send(data)
+            client.socket.settimeout(900)
+        return ", ".join(sorted({client.said() for client in clients}))
+
+
+def _tiny_in_zstd(scene: Scene) -> str:
+    count = 19_000_000
+    return _at_once(scene, 4, produce(scene.topic, batch(frames.tiny_records(count), count, 4)))
+
+
+def _dense_in_zstd(scene: Scene) -> str:
+    count = 500_000
+    return _at_once(scene, 8, produce(scene.topic, batch(frames.dense_records(count), count, 4)))
+
+
 def _streamed(scene: Scene, area: bytes, count: int = 1, codec: int = 0) -> str:
     """A batch that is too large to be held."""
     return scene.said_of(produce(scene.topic, batch(area, count, codec)))
@@ -396,5 +416,7 @@ CASES: tuple[Case, ...] = (
     Case("600,000 tiny records to be offloaded, in 24 partitions", "error 10 and error 87", _tiny_everywhere),
     Case("a message of format 1 with the header's name in it", "as the broker says", _old_format),
     *_every_bomb(),
+    Case("19 million records in 12 KB of zstd, on four connections", "error 87", _tiny_in_zstd),
+    Case("500,000 records in 400 KB of zstd, on eight connections", "ok", _dense_in_zstd),
     Case("windows of 128 MiB in zstd, on ten connections", "ok", _windows),
 )

@@ -12,7 +12,10 @@ from confluent_kafka import Producer
 
 
 class Ordinary(threading.Thread):
-    """A producer of small records, every other one offloaded, that has nothing to do with the cases."""
+    """A producer of small records, every other one offloaded, that has nothing to do with the cases.
+
+    Its batches are compressed, so that each has to be searched.
+    """
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         super().__init__(daemon=True)
@@ -21,6 +24,7 @@ class Ordinary(threading.Thread):
                 "bootstrap.servers": bootstrap,
                 "broker.address.family": "v4",
                 "linger.ms": 0,
+                "compression.type": "lz4",
                 "retries": 0,
                 "client.id": "ordinary",
                 "log_level": 0,

@@ -11,7 +11,12 @@ from typing import Any
 
 import attrs
 from kafka.protocol.consumer import ListOffsetsRequest, ListOffsetsResponse
-from kafka.protocol.metadata import ApiVersionsResponse, FindCoordinatorResponse, MetadataResponse
+from kafka.protocol.metadata import (
+    ApiVersionsResponse,
+    FindCoordinatorResponse,
+    MetadataRequest,
+    MetadataResponse,
+)
 
 from lfsproxy.wire.answers import NodeEndpoint, PartitionAnswer, ProduceResponse
 from lfsproxy.wire.produce import PartitionStart, ProduceEnd, ProduceInfo, ProduceReader, RecordsBytes
@@ -43,6 +48,16 @@ class Request:
     def __attrs_post_init__(self) -> None:
         if self.api_key == PRODUCE:
             self.batches()  # Fails where the request is not well-formed.
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is the proxy's own Metadata."""
+        return self.api_key == METADATA and self.client_id == b"lfsproxy"
+
+    @property
+    def is_question(self) -> bool:
+        """Whether it is the proxy's own about a topic."""
+        return self.is_own and self.body[:4] != bytes(4)
 
     @property
     def info(self) -> ProduceInfo:
@@ -79,9 +94,11 @@ class Cluster:
 
     ``held`` True: requests wait for ``answer``. ``codes``: error codes to come, by (topic, partition).
     ``fields``: more of each PartitionAnswer. ``reachable`` False: connections are refused, as they always
-    are at a port in ``down``. ``sasl``: what answers SaslHandshake and SaslAuthenticate. A port in
-    ``no_metadata`` closes when it is asked for that; one in ``controllers`` does not list it either. ``said``
-    is what every port answers instead of Kafka's own.
+    are at a port in ``down``. ``topics``: error code and number of partitions of topics that are not simply
+    there; ``tells_of_topics`` False: the answer about one has none. ``asked``: what was asked about.
+    ``sasl``: what answers SaslHandshake and SaslAuthenticate. A port in ``no_metadata`` closes when it is
+    asked for that; one in ``controllers`` does not list it either. ``said`` is what every port answers
+    instead of Kafka's own.
     """
 
     def __init__(self) -> None:
@@ -103,6 +120,9 @@ class Cluster:
         self.no_metadata: set[int] = set()
         self.controllers: set[int] = set()
         self.said = b""
+        self.asked: list[str] = []
+        self.topics: dict[str, tuple[int, int]] = {}
+        self.tells_of_topics = True
 
     def fail_next(self, code: int, topic: str = "demo-topic", partition: int = 0) -> None:
         """Answer the partition's next batch with an error."""
@@ -124,7 +144,10 @@ class Cluster:
 
 
 class BrokerEnd:
-    """The broker's end of one connection; a ``Peer`` of a wire."""
+    """The broker's end of one connection; a ``Peer`` of a wire.
+
+    ``requests`` are without the proxy's own about topics.
+    """
 
     def __init__(self, cluster: Cluster, host: str, port: int) -> None:
         self.cluster = cluster
@@ -164,7 +187,8 @@ class BrokerEnd:
         api_key, version, correlation_id, length = struct.unpack_from(">hhih", frame, 4)
         end = 14 + max(length, 0)
         request = Request(api_key, version, correlation_id, frame[14:end], frame[end:], frame)
-        self.requests.append(request)
+        if not request.is_question:
+            self.requests.append(request)
         if self.cluster.said:
             self.wire.arrive(self.cluster.said)
             return
@@ -172,21 +196,32 @@ class BrokerEnd:
             self.hang_up()
             return
         self.pending.append(request)
-        if not self.cluster.held or (request.client_id == b"lfsproxy" and api_key == METADATA):
+        if not self.cluster.held:
             self.answer()
+        self._answer_questions()
 
     def answer(self, count: int = 1) -> None:
         """Answer the next requests that wait."""
         for _ in range(count):
             if self.cluster.silent:
                 return
-            data = self._answer(self.pending.popleft())
-            if data is not None:
-                self.wire.arrive(struct.pack(">i", len(data)) + data)
+            self._answer_next()
+            self._answer_questions()
+
+    def _answer_questions(self) -> None:
+        """What the proxy asks about topics and brokers is never held, but answers leave in order."""
+        while self.pending and self.pending[0].is_own and not self.cluster.silent:
+            self._answer_next()
+
+    def _answer_next(self) -> None:
+        data = self._answer(self.pending.popleft())
+        if data is not None:
+            self.wire.arrive(struct.pack(">i", len(data)) + data)
 
     def answer_all(self) -> None:
         """Answer everything that waits."""
-        self.answer(len(self.pending))
+        while self.pending and not self.cluster.silent:
+            self.answer()
 
     def _answer(self, request: Request) -> bytes | None:
         correlation = struct.pack(">i", request.correlation_id)
@@ -199,7 +234,8 @@ class BrokerEnd:
                 is_controller = self.port in self.cluster.controllers
                 return correlation + api_versions(version, ranges if is_controller else self.cluster.ranges)
             case 3:
-                return correlation + metadata(version, self.cluster.addresses)
+                topics = self._topics(request) if request.is_question else []
+                return correlation + metadata(version, self.cluster.addresses, topics)
             case 10:
                 node = self.cluster.coordinator
                 return correlation + coordinator(version, node, *self.cluster.addresses.get(node, ("", -1)))
@@ -208,6 +244,27 @@ class BrokerEnd:
             case 17 | 36 if self.cluster.sasl is not None:
                 return correlation + self.cluster.sasl(request)
         return correlation + b"answer to " + request.body
+
+    def _topics(self, request: Request) -> list[Any]:
+        asked = MetadataRequest.decode(request.frame, version=request.version, header=True, framed=True)
+        assert not asked.allow_auto_topic_creation
+        Topic = MetadataResponse.MetadataResponseTopic
+        found = []
+        for name in [topic.name for topic in asked.topics]:
+            self.cluster.asked.append(name)
+            code, count = self.cluster.topics.get(name, (0, 64))
+            partitions = [
+                Topic.MetadataResponsePartition(
+                    version=request.version,
+                    partition_index=index,
+                    leader_id=0,
+                    replica_nodes=[0],
+                    isr_nodes=[0],
+                )
+                for index in range(count)
+            ]
+            found.append(Topic(version=request.version, error_code=code, name=name, partitions=partitions))
+        return found if self.cluster.tells_of_topics else []
 
     def _list_offsets(self, request: Request) -> bytes:
         asked = ListOffsetsRequest.decode(request.frame, version=request.version, header=True, framed=True)
@@ -248,13 +305,13 @@ def api_versions(version: int, ranges: Sequence[tuple[int, int, int]]) -> bytes:
     return bytes(message.encode(version=version))
 
 
-def metadata(version: int, addresses: dict[int, tuple[str, int]]) -> bytes:
-    """What follows the correlation id of a Metadata answer without topics."""
+def metadata(version: int, addresses: dict[int, tuple[str, int]], topics: Sequence[Any] = ()) -> bytes:
+    """What follows the correlation id of a Metadata answer."""
     brokers = [
         MetadataResponse.MetadataResponseBroker(version=version, node_id=node, host=host, port=port)
         for node, (host, port) in addresses.items()
     ]
-    message = MetadataResponse(version=version, brokers=brokers, controller_id=0, topics=[])
+    message = MetadataResponse(version=version, brokers=brokers, controller_id=0, topics=list(topics))
     return _encoded(message, version, 9)
 
 

@@ -22,7 +22,9 @@ from lfsproxy.relay.door import RelayService
 from lfsproxy.settings import Address, Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics
 from lfsproxy.wire.answers import PartitionAnswer, ProduceResponse
+from lfsproxy.wire.metadata import TopicState
 from tests.relay.broker import BrokerEnd, Cluster
+from tests.relay.records import TOPIC
 from tests.relay.wires import Wire
 
 KIB = 1024
@@ -237,6 +239,11 @@ class RelayTestCase(SynchronousTestCase):
     def broker(self) -> BrokerEnd:
         """The broker's end of the client connection that was made last."""
         return self.cluster.connections[-1]
+
+    def know_topic(self, topic: str = TOPIC) -> None:
+        """Every connection has asked its broker about the topic."""
+        for session in self.relay._sessions:
+            session.topics._told(TopicState(0, 64), topic)
 
     def pass_seconds(self, seconds: float) -> None:
         """Let time pass in steps of a second."""

@@ -84,6 +84,7 @@ class BlobFateTests(RelayTestCase):
 
     def test_a_request_that_was_partly_written_is_unknown(self) -> None:
         client = self.client()
+        self.know_topic()
         self.broker.wire.peer_reads = False
         client.send(produce(1, batch(lfs(b"blob")), batch(lfs(b"other"))))
         self.assertEqual(client.order, [])

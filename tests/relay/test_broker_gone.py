@@ -87,6 +87,7 @@ class BrokerFramingTests(RelayTestCase):
     def assert_closed(self, answer: bytes, why: str) -> None:
         self.cluster.held = True
         client = self.client()
+        self.know_topic()
         client.send(produce(1, batch(lfs(b"blob"))))
         self.broker.wire.arrive(answer)
         self.net.flow()

@@ -262,6 +262,7 @@ class AfterForwardingTests(RelayTestCase):
 
     def test_a_request_is_written_to_its_end(self) -> None:
         client = self.client()
+        self.know_topic()
         self.broker.wire.peer_reads = False
         client.send(
             produce(1, batch(lfs(b"blob"), record(bytes(200 * KIB))), batch(record(bytes(200 * KIB))))

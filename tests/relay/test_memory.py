@@ -287,6 +287,16 @@ class LargeWindowTests(RelayTestCase):
             self.assertEqual([each.error_code for each in client.verdicts(1)], [0, 0])
         self.assertEqual(sorted(self.blobs), sorted([b"a", b"b", b"c"] * 3))
 
+    def test_a_request_with_many_does_not_go_before_others(self) -> None:
+        self.store.hold("seal")
+        first, second = self.client(), self.client()
+        first.send(produce(1, *[self.large_window(value) for value in (b"a", b"b", b"c")]))
+        second.send(produce(1, self.large_window(b"other")))
+        for _ in range(4):
+            next(each for each in self.store._held["seal"] if not each.called).callback(None)
+            self.net.flow()
+        self.assertEqual(self.blobs, [b"a", b"other", b"b", b"c"])
+
     def test_plain_records_in_one_pass_as_they_came(self) -> None:
         raw = raw_record(0, record(b"plain"))
         parameters = zstandard.ZstdCompressionParameters(window_log=27)

@@ -210,6 +210,7 @@ class OffsetHintTests(RelayTestCase):
     def test_a_broker_that_does_not_answer_costs_two_seconds(self) -> None:
         client = self.client()
         client.send(request(18, 0, 1))
+        self.know_topic()
         self.cluster.held = True
         client.send(produce(2, batch(lfs(b"a"))))
         self.assertEqual(self.broker.requests[-1].api_key, LIST_OFFSETS)

@@ -43,6 +43,7 @@ class OrderTests(RelayTestCase):
     def test_the_proxy_s_own_answers_wait_for_the_broker_s(self) -> None:
         self.cluster.held = True
         client = self.client()
+        self.know_topic()
         client.send(
             produce(1, batch(record(b"plain"))),
             produce(2, BAD),
@@ -100,6 +101,7 @@ class OrderTests(RelayTestCase):
     def test_a_local_answer_does_not_break_into_one_that_streams(self) -> None:
         self.cluster.held = True
         client = self.client()
+        self.know_topic()
         client.send(request(1, 12, 7))
         self.broker.wire.arrive(b"\0\0\0\x08\0\0\0\x07ab")
         client.send(produce(8, BAD))

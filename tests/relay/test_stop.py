@@ -154,6 +154,7 @@ class StopTests(RelayTestCase):
 
     def test_a_broker_that_does_not_read(self) -> None:
         client = self.client()
+        self.know_topic()
         self.broker.wire.peer_reads = False
         client.send(produce(1, batch(lfs(b"x"), record(bytes(250 * KIB))), batch(record(bytes(250 * KIB)))))
         client.send(produce(2, batch(lfs(b"later"))))

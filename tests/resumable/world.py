@@ -140,9 +140,7 @@ class World:
         if jumps:
             waiting = any(replica.clock.getDelayedCalls() for replica in self.replicas)
             publishing = any(asked.what.startswith("publish") for asked in self.asked)
-            found += [
-                (span, "time") for span in self._spans if (waiting if span < JUMP else not publishing)
-            ]
+            found += [(span, "time") for span in self._spans if (waiting if span < JUMP else not publishing)]
         return found
 
     def choose(self, choice: Choice) -> tuple[int, int]:

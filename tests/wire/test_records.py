@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import CorruptBatch, LfsError, TooLarge, UndecodableRecords
+from lfsproxy.wire.batch import RECORDS_PER_BYTE
 from lfsproxy.wire.records import (
+    MAX_DECOMPRESSED,
     BatchEnd,
     BatchReader,
     BatchStart,
@@ -144,7 +147,7 @@ class ReadingTests(SynchronousTestCase):
 
 
 class BrokenBatchTests(SynchronousTestCase):
-    def failure(self, data: bytes, size: int | None = None, **limits: int) -> LfsError:
+    def failure(self, data: bytes, size: int | None = None, **limits: Any) -> LfsError:
         """The error, which comes only when everything was fed."""
         reader = BatchReader(len(data) if size is None else size, **limits)
         reader.feed(data[:-1])
@@ -180,13 +183,56 @@ class BrokenBatchTests(SynchronousTestCase):
         self.assert_undecodable(batch_of(area, 2), "record 1")
 
     def test_counts_that_lie_are_undecodable(self) -> None:
-        area = raw_records([(None, b"a", []), (None, b"b", [])])
+        area = raw_records([(None, bytes(20), []), (None, b"b", [])])
         for codec, xerial in CODECS:
+            self.assert_undecodable(
+                batch_of(compressed(codec, area, xerial=xerial), 3, codec=codec), "record 2"
+            )
             packed = compressed(codec, area, xerial=xerial)
-            self.assert_undecodable(batch_of(packed, 3, codec=codec), "record 2")
-            self.assert_undecodable(batch_of(packed, 2**31 - 1, codec=codec), "record 2")
+            self.assert_undecodable(
+                batch_of(packed, 2**31 - 1, codec=codec), "a batch of 2147483647 records in"
+            )
             self.assert_undecodable(batch_of(packed, 1, codec=codec), "after the last")
             self.assert_undecodable(batch_of(packed, -1, codec=codec), "-1 records")
+
+    def test_an_absurd_count_is_refused_before_anything_is_inflated(self) -> None:
+        for codec in range(1, 5):
+            data = batch_of(b"no codec reads this", 200_000, codec=codec)
+            self.assert_undecodable(data, f"a batch of 200000 records in {len(data)} bytes")
+
+    def test_no_honest_count_is_absurd(self) -> None:
+        # The smallest records there are, 1 MiB of them, as alike as they never are; and fewer in many bytes.
+        tiny = raw_record(0, (None, None, []))
+        self.assertEqual(len(tiny), 7)
+        for codec, xerial in CODECS:
+            for count in (100, 2**20 // len(tiny)):
+                area = compressed(codec, tiny * count, xerial=xerial)
+                data = batch_of(area, count, codec=codec)
+                reader = BatchReader(len(data), skim_below=MAX_DECOMPRESSED)
+                reader.feed(data)
+                while reader.next_event() is not None:
+                    pass
+                self.assertEqual(reader.position, len(tiny) * count)
+
+    def test_records_with_offset_deltas_of_their_own_are_far_from_the_bound(self) -> None:
+        # Brokers take no others from a producer in a compressed batch.
+        count = 50_000
+        area = bytearray()
+        for index in range(count):
+            body = b"\0\0" + varint(index) + b"\x01\x01\0"
+            area += varint(len(body)) + body
+        packed = min(len(compressed(codec, bytes(area))) for codec in range(1, 5))
+        self.assertGreater(RECORDS_PER_BYTE * packed, 4 * count)
+
+    def test_a_batch_ends_at_its_header_s_count(self) -> None:
+        inflated = []
+        data = batch_of(compressed(4, raw_record(0, (None, None, [])) * 2_000_000), 3, codec=4)
+        reader = BatchReader(len(data), pace=lambda: inflated.append(1))
+        reader.feed(data)
+        with self.assertRaises(UndecodableRecords):
+            while reader.next_event() is not None:
+                pass
+        self.assertEqual(len(inflated), 1)
 
     def test_lengths_that_lie_are_undecodable(self) -> None:
         for length in (2**31 - 1, -1, 5, 11, 2**34):
