@@ -277,7 +277,8 @@ class StartTests(ProxyTestCase):
         error = self.assertRaises(SettingError, make_service, reactor, loaded, bundle)
         self.assertEqual(
             str(error),
-            "LFS_S3_CA is '/neither.pem': not usable as PEM certificates (No such file or directory)",
+            "LFS_S3_CA is '/neither.pem': the path of a file that the proxy can read is needed "
+            "(No such file or directory)",
         )
 
     def test_an_http_proxy_that_is_not_used_is_warned_of(self) -> None:

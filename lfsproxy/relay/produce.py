@@ -166,7 +166,7 @@ class ProduceWork(ABC):
         first = self._first_of.setdefault((batch.topic, batch.partition), batch)
         if first is not batch:
             error = RepeatedPartition(
-                f"the request has more than one entry for {shown(batch.topic)}/{batch.partition}"
+                f"the request has more than one entry for {batch.topic}/{batch.partition}"
             )
             batch.error = error
             if not first.sent and first.error is None:

@@ -9,7 +9,8 @@ Only who creates the intent may produce, and only for START_SECONDS: see lfsprox
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import attrs
@@ -118,16 +119,11 @@ class Publication:
         nonce = self.nonce()
         intent = {"nonce": nonce, "value": value.decode("utf-8"), "first": first}
         began = self.clock.seconds()
-        try:
-            others = await self._intend(state, fence, intent)
-            if others is None:
-                await self._must_not_be_removed(state, began)
-        except BaseException:
-            # It may be there, or land later: nothing was published by it.
-            self.voids.make_later(state, nonce)
-            raise
+        others = await self._intend(state, fence, intent)
         if others is not None:
             return await self._others(state, *others)
+        async with self._void_on_error(state, nonce):
+            await self._must_not_be_removed(state, began)
         started = self.clock.seconds()
         try:
             record = await self.publisher.publish(
@@ -150,8 +146,9 @@ class Publication:
     ) -> tuple[Found, Fence] | None:
         """Create the next intent; None where that is ours, else what others have made of the upload."""
         for _ in range(INTENT_TRIES):
-            if await state.create_json(fence.next_intent, intent):
-                return None
+            async with self._void_on_error(state, intent["nonce"]):
+                if await state.create_json(fence.next_intent, intent):
+                    return None
             try:
                 now = await state.find()
             except UploadNotFound as error:
@@ -160,6 +157,15 @@ class Publication:
             if fence.stand is not Stand.FREE:
                 return now, fence
         raise StoreUnavailable(f"others could not publish the upload {state.id}: send it again")
+
+    @asynccontextmanager
+    async def _void_on_error(self, state: UploadState, nonce: str) -> AsyncIterator[None]:
+        """An error means that nothing is published by that intent, which may be there, or land later."""
+        try:
+            yield
+        except BaseException:
+            self.voids.make_later(state, nonce)
+            raise
 
     async def _others(self, state: UploadState, found: Found, fence: Fence) -> Published:
         if fence.stand is Stand.PUBLISHED:

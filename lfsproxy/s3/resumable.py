@@ -87,7 +87,7 @@ class S3ResumableStore:
         for buffer in buffers:
             whole = memoryview(buffer)
             for start in range(0, len(whole), COMPARED):
-                wanted = whole[start : start + COMPARED]
+                wanted = bytes(whole[start : start + COMPARED])
                 if await self.read_object(key, at, len(wanted)) != wanted:
                     return False
                 at += len(wanted)

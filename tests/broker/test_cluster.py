@@ -93,11 +93,11 @@ class TroubleTests(SynchronousTestCase):
     def test_what_is_known_to_be_wrong_is_told(self) -> None:
         self.assertEqual(
             self.ping(KnownTrouble("kafka:9092 (LFS_KAFKA_BROKERS) is a Kafka controller")),
-            "Kafka is unavailable, nothing was sent: kafka:9092 (LFS_KAFKA_BROKERS) is a Kafka controller",
+            "Kafka is unavailable: kafka:9092 (LFS_KAFKA_BROKERS) is a Kafka controller",
         )
 
     def test_else_what_kafka_python_says_without_its_class_s_name(self) -> None:
         self.assertEqual(
             self.ping(None),
-            "Kafka is unavailable, nothing was sent: kafka timeout",
+            "Kafka is unavailable: kafka timeout",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lfsproxy.interfaces import OtherBytes
 from lfsproxy.s3.resumable import COMPARED
-from tests.s3.fake_s3 import Refuse, Reset
+from tests.s3.fake_s3 import Fault, Refuse, Reset
 from tests.s3.helpers import PART, FakeS3TestCase
 
 STATE = "lfs-uploads/id/intent-00000001"
@@ -16,14 +16,13 @@ class CreationTests(FakeS3TestCase):
         self.store = self.s3.resumable()
 
     async def test_what_an_earlier_try_wrote_is_ours_whatever_was_answered(self) -> None:
-        for number, fault in enumerate(
-            (
-                Refuse(409, "ConditionalRequestConflict", worked=True),
-                Refuse(412, "PreconditionFailed", worked=True),
-                Refuse(503, "SlowDown", worked=True),
-                Reset(after=None),
-            )
-        ):
+        faults: list[Fault] = [
+            Refuse(409, "ConditionalRequestConflict", worked=True),
+            Refuse(412, "PreconditionFailed", worked=True),
+            Refuse(503, "SlowDown", worked=True),
+            Reset(after=None),
+        ]
+        for number, fault in enumerate(faults):
             self.fake.fault("put_object", fault)
             self.assertTrue(await self.store.create_object(f"{STATE}-{number}", [b"ours", b" alone"]))
             self.assertFalse(await self.store.create_object(f"{STATE}-{number}", [b"another"]))

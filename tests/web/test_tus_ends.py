@@ -167,6 +167,7 @@ class PublicationTests(TusTests):
         self.assertEqual(self.door.blobs, [DATA])
 
     def test_a_deletion_that_comes_late_takes_nothing_that_was_acknowledged(self) -> None:
+        self.successResultOf(Deferred.fromCoroutine(self.door.uploads.must_be_supported()))
         store, late = self.door.uploads_store, list[str]()
 
         async def answer_lost(key: str) -> None:
@@ -187,6 +188,7 @@ class PublicationTests(TusTests):
         self.assertEqual((len(self.door.publisher.records), self.door.blobs), (1, [DATA]))
 
     def test_an_intent_whose_answer_was_lost_is_no_unknown_outcome(self) -> None:
+        self.successResultOf(Deferred.fromCoroutine(self.door.uploads.must_be_supported()))
         store = self.door.uploads_store
         create = store.create_object
 
