@@ -11,7 +11,6 @@ so that nothing is found there but what the commands have put there. All functio
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import attrs
 
+from tests.docs.blocks import blocks_of
 from tests.integration.proxy import ProxyProcess
 from tests.integration.stack import Stack
 
@@ -31,32 +31,13 @@ TOOLS = ("mvn", "javac")
 SECONDS = 600
 """For one block: on a new machine Maven downloads first."""
 
-_BLOCK = re.compile(
-    r"(?:<!-- (?P<file>examples/\S+) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)```\n", re.DOTALL
-)
 _EXAMPLES = "examples/java/"
-
-
-@attrs.frozen
-class Block:
-    """A fenced block of a page; ``file`` is the example that it shows, below examples/java/."""
-
-    language: str
-    text: str
-    file: str | None
-
-
-def blocks_of(page: Path) -> list[Block]:
-    """The fenced blocks of a page, in its order."""
-    return [
-        Block(match["language"], match["text"], (match["file"] or "").removeprefix(_EXAMPLES) or None)
-        for match in _BLOCK.finditer(page.read_text())
-    ]
 
 
 def command_of(page: Path, part: str) -> str:
     """The one block of commands that has ``part`` in it."""
-    (found,) = [block.text for block in blocks_of(page) if block.language == "sh" and part in block.text]
+    blocks = blocks_of(page.read_text(encoding="utf-8"))
+    (found,) = [block.code for block in blocks if block.language == "sh" and part in block.code]
     return found
 
 
@@ -150,9 +131,9 @@ def java_place() -> Place:
             target = shutil.ignore_patterns("target")
             shutil.copytree(ROOT / "sdk/java", place.folder / "lfsproxy/sdk/java", ignore=target)
             place.run(without_clone(command_of(JAVA_PAGE, "git clone")), place.folder)
-            for block in blocks_of(JAVA_PAGE):
+            for block in blocks_of(JAVA_PAGE.read_text(encoding="utf-8")):
                 if block.file is not None:
-                    (place.project / block.file).write_text(block.text)
+                    (place.project / block.file.removeprefix(_EXAMPLES)).write_text(block.code)
             _made.append(place)
     return _made[0]
 
