@@ -556,7 +556,8 @@ class Session:
             if not reply.called:
                 reply.callback(metadata.topic_state(body, topic))
 
-        self.spawn(self.forward(Expected(None, None, take), [metadata.metadata_request(topic)]))
+        question = self.forward(Expected(None, None, take), [metadata.metadata_request(topic)])
+        self.spawn(question, is_for_client=False)
         reply.addTimeout(TOPIC_SECONDS, self.context.reactor, lambda *_: None)
         return reply
 
