@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Iterable
 
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from tusclient.client import TusClient
 
 from tests.integration.http_door import keys_below, read_records
@@ -24,6 +25,14 @@ from tests.integration.tus import (
     state_keys,
     until,
 )
+
+
+def _allow_larger(bootstrap: str, topic: str) -> None:
+    """Let the topic take an envelope from now on."""
+    change = ConfigEntry("max.message.bytes", "1000000", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[change])
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.incremental_alter_configs([resource])[resource].result(30)
 
 
 class TusTests(TusTestCase):
@@ -46,6 +55,23 @@ class TusTests(TusTestCase):
         self.assertEqual((await in_thread(ask, proxy, "DELETE", path, {})).status, 204)
         self.assertEqual((await in_thread(head, proxy, path)).status, 404)
         self.assertEqual(len(await in_thread(keys_below, self.servers, self.topic)), 1)
+
+    async def test_what_kafka_refused_once_is_published_later_and_its_blob_stays(self) -> None:
+        topic = f"{self.topic}-small"
+        proxy = await self.proxy()
+        await in_thread(self.servers.kafka.create_topic, topic, config={"max.message.bytes": "100"})
+        data = pattern(9 * MIB)
+        path = await in_thread(create, proxy, topic, len(data))
+        self.assertEqual((await in_thread(patch, proxy, path, 0, data)).status, 413)
+        keys = [key for key in await in_thread(state_keys, self.servers) if path[-32:] in key]
+        names = {key.rpartition("/")[2][:5] for key in keys}
+        self.assertLessEqual({"inten", "void-"}, names)
+        await in_thread(_allow_larger, self.servers.kafka.bootstrap, topic)
+        record = (await in_thread(head, proxy, path)).headers["lfs-record"]
+        self.assertEqual((await in_thread(ask, proxy, "DELETE", path, {})).status, 204)
+        reply = await in_thread(ask, proxy, "GET", record, {})
+        self.assertTrue((reply.status, reply.body) == (200, data), reply.status)
+        self.assertEqual(len(await in_thread(read_records, self.servers, topic)), 1)
 
     async def test_what_came_before_the_client_was_cut_is_kept(self) -> None:
         proxy = await self.proxy()
