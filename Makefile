@@ -3,6 +3,7 @@
 #   make test         lint, types, docs, unit tests and the integration tests on a real Kafka and S3 server
 #   make test-sdks    the tests of the four client libraries, for which Go, Maven, a JDK and Node.js are needed
 #   make lint | docs | clean
+#   make docs-reference   the page docs/reference/settings.md, anew from the table of settings
 # PYTHON names the Python to use, VENV where the environment goes. Behind a mirror: PIP_INDEX_URL for Python
 # packages, LFS_DEMO_MAVEN_URL (or a mirror in ~/.m2/settings.xml) for the jars of Kafka and the S3 server.
 
@@ -12,7 +13,7 @@ export PYTHON
 
 sources = setup.cfg pyproject.toml constraints.txt .ci/install
 
-.PHONY: lfs-demo test test-sdks lint docs clean
+.PHONY: lfs-demo test test-sdks lint docs docs-reference clean
 
 lfs-demo: $(VENV)/installed-demo
 	@$(VENV)/bin/lfsproxy demo
@@ -30,6 +31,9 @@ lint: $(VENV)/installed-test
 
 docs: $(VENV)/installed-test
 	@$(VENV)/bin/python -m tests.run docs
+
+docs-reference: $(VENV)/installed-test
+	@$(VENV)/bin/python -m lfsproxy.settings > docs/reference/settings.md
 
 # Everything that the demo needs is in what the tests need.
 $(VENV)/installed-demo: $(sources)

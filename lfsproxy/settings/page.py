@@ -1,14 +1,17 @@
-"""Writes reference/settings.md from the table of settings before Sphinx reads the pages."""
+"""The reference page of the settings, in Markdown, made from their table.
+
+``python -m lfsproxy.settings > docs/reference/settings.md`` (or ``make docs-reference``) writes it anew; a test
+says when that is due.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from lfsproxy.settings.names import flag, variable
+from lfsproxy.settings.table import setting_table
 
-from lfsproxy.settings import flag, setting_table, variable
-
-PAGE = "reference/settings.md"
 INTRODUCTION = """\
+<!-- Made by `make docs-reference` from the table of settings: change that, not this page. -->
+
 # Settings
 
 Each setting is an environment variable and a flag of `twistd -n lfsproxy`; the flag wins, and an empty
@@ -45,17 +48,3 @@ def page() -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("*", "\\*").replace("[", "\\[").replace("]", "\\]")
-
-
-def write_page(app: Any) -> None:
-    """Write the page where it differs from what is there, so that Sphinx need not read it again."""
-    target = Path(app.srcdir) / PAGE
-    text = page()
-    if not target.exists() or target.read_text() != text:
-        target.write_text(text)
-
-
-def setup(app: Any) -> dict[str, bool]:
-    """Called by Sphinx."""
-    app.connect("config-inited", lambda app, config: write_page(app))
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
