@@ -18,6 +18,20 @@ SYSTEMD = ROOT / "deploy" / "systemd"
 HOW_TO = ROOT / "docs" / "how-to" / "systemd.md"
 
 
+class DockerTests(SynchronousTestCase):
+    def test_each_docker_run_says_what_kafka_clients_are_told(self) -> None:
+        # Without it they are told the container's own address, which nobody else reaches.
+        places = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "deploy" / "Dockerfile"]
+        commands = [
+            command
+            for place in places
+            for command in re.findall(r"docker run (?:.*\\\n)*.*", place.read_text(encoding="utf-8"))
+        ]
+        self.assertTrue(commands)
+        for command in commands:
+            self.assertIn("-e LFS_KAFKA_ADVERTISED_HOST=", command)
+
+
 class SystemdTests(SynchronousTestCase):
     def test_the_environment_file_has_every_setting_with_its_default(self) -> None:
         lines = (SYSTEMD / "lfsproxy.env").read_text().splitlines()
