@@ -5,7 +5,8 @@
 #   make lint | docs | clean
 #   make docs-reference   the page docs/reference/settings.md, anew from the table of settings
 # PYTHON names the Python to use (an environment of another version is made anew), VENV where the environment goes.
-# Behind a mirror: PIP_INDEX_URL for Python packages, LFS_DEMO_MAVEN_URL (or a mirror in ~/.m2/settings.xml) for the jars of Kafka and the S3 server.
+# Behind a mirror: PIP_INDEX_URL for Python packages, LFS_DEMO_MAVEN_URL (or a mirror in ~/.m2/settings.xml) for the
+# jars of Kafka and the S3 server.
 
 VENV ?= .venv
 PYTHON ?=
