@@ -62,6 +62,16 @@ class SystemdTests(SynchronousTestCase):
         for line in lines:
             self.assertIn(f"\n#{line}\n", self.unit())
 
+    def test_the_pages_agree_about_what_a_stop_does_to_work_that_is_left(self) -> None:
+        cut = r"^3\. (Work that is not finished then is cut: .*?)^(?:4\.|\n|#)"
+        said = [
+            " ".join(found.replace("](../", "](").split())
+            for page in (HOW_TO, ROOT / "docs" / "http.md")
+            for found in re.findall(cut, page.read_text(encoding="utf-8"), re.M | re.S)
+        ]
+        self.assertEqual(len(said), 2)
+        self.assertEqual(said[0], said[1])
+
     def test_systemd_accepts_the_unit(self) -> None:
         if shutil.which("systemd-analyze") is None:
             raise SkipTest("systemd-analyze is not on this machine: the systemd unit was not verified")

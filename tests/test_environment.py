@@ -32,8 +32,8 @@ class EnvironmentTests(SynchronousTestCase):
         path.write_text(
             "#!/bin/sh\n"
             'case "$*" in\n'
-            f'  *implementation*) echo cpython {version} ;;\n'
-            f'  --version) echo Python {version} ;;\n'
+            f"  *implementation*) echo cpython {version} ;;\n"
+            f"  --version) echo Python {version} ;;\n"
             '  "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;\n'
             '  *"pip install"*) exit 9 ;;\n'
             "esac\n"
@@ -56,7 +56,8 @@ class EnvironmentTests(SynchronousTestCase):
 
     def version(self) -> str:
         python = self.environment / "bin" / "python"
-        return subprocess.run([python, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+        done = subprocess.run([python, "--version"], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
 
     def test_another_version_makes_it_anew(self) -> None:
         other = self.python(self.folder / "python3.13", "3.13.0")
@@ -77,7 +78,7 @@ class EnvironmentTests(SynchronousTestCase):
 
     def test_one_that_does_not_run_is_told(self) -> None:
         shown = self.make(f"PYTHON={self.folder}/none", ".venv/installed-demo")
-        self.assertIn(f"PYTHON is {self.folder}/none, which is no Python 3.11 or later that runs here.", shown)
+        self.assertIn(f"PYTHON is {self.folder}/none, which is no Python 3.11 or later that runs", shown)
         self.assertEqual(self.version(), "Python 3.12.1")
         self.assertIn("is up to date", self.make(".venv/installed-test"))
 

@@ -1,7 +1,7 @@
 """The reference page of the settings, in Markdown, made from their table.
 
-``python -m lfsproxy.settings > docs/reference/settings.md`` (or ``make docs-reference``) writes it anew; a test
-says when that is due.
+``make docs-reference``, which is ``python -m lfsproxy.settings > docs/reference/settings.md``, writes it anew; a
+test says when that is due.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ and IPv6 address of the machine.
 
 A size without a unit is in bytes. `k`, `M`, `G` and `T`, or `KiB`, `MiB`, `GiB` and `TiB`, are powers of
 1024; `kB`, `MB`, `GB` and `TB` are powers of 1000. A time without a unit is in seconds; `ms`, `s`, `m`, `h`
-and `d` can be used and joined, as in `1h30m`. Capitals do not matter.
+and `d` can be used and joined, as in `1h30m`. Units can be in upper or lower case.
 
-A value that cannot be used stops the start with one line that names the variable, the value and what is
-allowed; a file that a setting names has to be readable by then. The start logs every value that is not a
-default, and where it came from. Variables whose name begins with `LFS_` and that are no settings are named
-in one warning, except those that Kubernetes sets for services.
+If a value cannot be used, the proxy does not start, and says in one line which variable it is, what its value
+is and what is allowed. A file that a setting names must be readable at the start. The log of the start has
+every value that is not a default, and where it came from. One warning names all variables that begin with
+`LFS_` and are no settings, except those that Kubernetes sets for services.
 
-S3 credentials are no settings of the proxy: they come from the usual AWS places (the variables
+S3 credentials are no settings of the proxy. They come from the usual AWS places (the variables
 `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, a profile, web identity, instance
 metadata) and are refreshed when they expire.
 

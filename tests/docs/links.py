@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -52,7 +53,7 @@ def anchors_of(page: str) -> dict[str, int]:
     """The anchors that GitHub makes of a page's headings, each with the heading's level."""
     found: dict[str, int] = {}
     tokens = _tokens(page)
-    for opening, content in zip(tokens, tokens[1:], strict=False):
+    for opening, content in pairwise(tokens):
         if opening.type != "heading_open":
             continue
         slug = re.sub(r"[^\w\- ]", "", _text(content.children or []).lower()).replace(" ", "-")

@@ -102,7 +102,5 @@ def problems_of(page: str, blocks: list[Block]) -> list[str]:
             problems.append(f"{page}:{block.line}: {len(parts)} entries of the list name this block")
         if block.language == "console":
             problems.append(f"{page}:{block.line}: prompts cannot be pasted: make it sh")
-    for part in named:
-        if sum(part in block.code for block in blocks) != 1:
-            problems.append(f"{page}: {part!r} names no block, or several")
-    return problems
+    unclear = [part for part in named if sum(part in block.code for block in blocks) != 1]
+    return problems + [f"{page}: {part!r} names no block, or several" for part in unclear]

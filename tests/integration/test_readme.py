@@ -1,7 +1,7 @@
 """README and the quick start as a new user follows them: the demo in one terminal, the rest in another.
 
-Everything is run as it stands on the page, in its order, in one shell, with three exceptions: the repository is
-not cloned, make gets an environment that has what the demo needs, and the ports are others than the pages'.
+Everything is run as it stands on the page, in its order, in one shell, with three exceptions: the repository
+is not cloned, make gets an environment that has what the demo needs, and the ports are others than the pages'.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from tests.integration.stack import in_thread
 
 SECONDS = 180
 SIZE = 20_000_000
+DOWNLOADS = ("LFS_DEMO_CACHE", "LFS_DEMO_MAVEN_URL")
+ENVELOPE = '{"lfs_version":1,"s3_bucket":"kafscale","s3_key":"lfs/default/demo-topic/0/0-'
 CLONE_AND_ENTER = f"{CLONE.rstrip()} && cd lfsproxy\n"
 
 
@@ -33,7 +35,8 @@ def commands_of(page: str) -> tuple[str, list[str]]:
     mine = [block.line for block in blocks_run_by(__name__, page)]
     blocks = [block for block in blocks_of(text) if block.line in mine or block.language == "python"]
     first, *others = [
-        f"python - <<'END'\n{block.code}END\n" if block.language == "python" else block.code for block in blocks
+        f"python - <<'END'\n{block.code}END\n" if block.language == "python" else block.code
+        for block in blocks
     ]
     return first, others
 
@@ -50,13 +53,11 @@ class ReadmeTests(unittest.TestCase):
         (environment / "bin").symlink_to(Path(sys.executable).parent)
         (environment / "installed-demo").touch()
         self.ports = free_variables()
-        self.inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith(("LFS_", "AWS_", "PYTHON"))
-        }
-        self.cache = {name: value for name, value in os.environ.items() if name == "LFS_DEMO_CACHE"}
+        ours = ("LFS_", "AWS_", "PYTHON")
+        self.inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         self.variables = {
             **self.inherited,
-            **self.cache,
+            **{name: value for name, value in os.environ.items() if name in DOWNLOADS},
             **self.ports,
             "VENV": str(environment),
             "LFS_DEMO_FOLDER": str(self.folder),
@@ -124,7 +125,7 @@ class ReadmeTests(unittest.TestCase):
         readme, quick = await in_thread(self.follow)
         for shown in (readme, quick):
             self.assertRegex(shown, r'"offset": \d+')
-            self.assertIn('{"lfs_version":1,"s3_bucket":"kafscale","s3_key":"lfs/default/demo-topic/0/0-', shown)
+            self.assertIn(ENVELOPE, shown)
         # The demo's round and what the page sent: file, record, ordinary record, file, record.
         sizes = re.findall(r"^(\d+) (\d+)$", readme, re.MULTILINE)
         self.assertEqual(sizes[:1] + sizes[3:], [("0", str(SIZE)), ("3", str(SIZE)), ("4", str(SIZE))])
