@@ -85,7 +85,7 @@ class EnvironmentTests(SynchronousTestCase):
     def test_the_installer_alone_does_the_same(self) -> None:
         other = self.python(self.folder / "python3.13", "3.13.0")
         environment = {**os.environ, "PYTHON": str(other)}
-        command = [self.folder / ".ci" / "install", ".venv", "demo"]
+        command = [str(self.folder / ".ci" / "install"), ".venv", "demo"]
         subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, check=False)
         self.assertEqual(self.version(), "Python 3.13.0")
 

@@ -1,4 +1,4 @@
-"""Each block of shell commands of README, the quick start and the how-tos is run by a test, or says why not."""
+"""Each block of shell commands of README, quick start and how-tos is run by a test, or the list says why not."""
 
 from __future__ import annotations
 

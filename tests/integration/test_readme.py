@@ -1,7 +1,7 @@
 """README and the quick start as a new user follows them: the demo in one terminal, the rest in another.
 
-Everything is run as it stands on the page, in its order, in one shell, with three exceptions: the repository
-is not cloned, make gets an environment that has what the demo needs, and the ports are others than the pages'.
+Everything is run as it stands on the page, in its order, in one shell. Three things differ: the repository is
+not cloned, make gets an environment that has what the demo needs, and the ports are not those of the pages.
 """
 
 from __future__ import annotations
