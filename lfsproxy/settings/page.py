@@ -1,7 +1,7 @@
 """The reference page of the settings, in Markdown, made from their table.
 
-``make docs-reference`` writes it anew, by ``python -m lfsproxy.settings > docs/reference/settings.md``. A test
-says when that is due.
+``make docs-reference`` writes it anew, by ``python -m lfsproxy.settings > docs/reference/settings.md``.
+A test says when that is due.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Each block of shell commands of README, quick start and how-tos is run by a test, or the list says why not."""
+"""Each block of commands of README, quick start and how-tos is run by a test, or the list says why not."""
 
 from __future__ import annotations
 
