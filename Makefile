@@ -3,16 +3,22 @@
 #   make test         lint, types, docs, unit tests and the integration tests on a real Kafka and S3 server
 #   make test-sdks    the tests of the four client libraries, for which Go, Maven, a JDK and Node.js are needed
 #   make lint | docs | clean
-# PYTHON names the Python to use, VENV where the environment goes. Behind a mirror: PIP_INDEX_URL for Python
-# packages, LFS_DEMO_MAVEN_URL (or a mirror in ~/.m2/settings.xml) for the jars of Kafka and the S3 server.
+#   make docs-reference   the page docs/reference/settings.md, anew from the table of settings
+# PYTHON names the Python to use (an environment of another version is made anew), VENV where the environment goes.
+# Behind a mirror: PIP_INDEX_URL for Python packages, LFS_DEMO_MAVEN_URL (or a mirror in ~/.m2/settings.xml) for the
+# jars of Kafka and the S3 server.
 
 VENV ?= .venv
 PYTHON ?=
 export PYTHON
 
+# Of what an environment is made; other-python is among it where PYTHON is not the environment's own.
 sources = setup.cfg pyproject.toml constraints.txt .ci/install
+ifneq ($(PYTHON),)
+sources += $(shell .ci/other-python "$(VENV)" "$(PYTHON)" && echo other-python)
+endif
 
-.PHONY: lfs-demo test test-sdks lint docs clean
+.PHONY: other-python lfs-demo test test-sdks lint docs docs-reference clean
 
 lfs-demo: $(VENV)/installed-demo
 	@$(VENV)/bin/lfsproxy demo
@@ -31,9 +37,13 @@ lint: $(VENV)/installed-test
 docs: $(VENV)/installed-test
 	@$(VENV)/bin/python -m tests.run docs
 
+docs-reference: $(VENV)/installed-test
+	@$(VENV)/bin/python -m lfsproxy.settings > docs/reference/settings.md
+
 # Everything that the demo needs is in what the tests need.
 $(VENV)/installed-demo: $(sources)
-	@test $(VENV)/installed-test -nt setup.cfg && test $(VENV)/installed-test -nt constraints.txt \
+	@test -z "$(filter other-python,$^)" \
+		&& test $(VENV)/installed-test -nt setup.cfg && test $(VENV)/installed-test -nt constraints.txt \
 		|| .ci/install $(VENV) demo
 	@touch $@
 

@@ -18,6 +18,20 @@ SYSTEMD = ROOT / "deploy" / "systemd"
 HOW_TO = ROOT / "docs" / "how-to" / "systemd.md"
 
 
+class DockerTests(SynchronousTestCase):
+    def test_each_docker_run_says_what_kafka_clients_are_told(self) -> None:
+        # Without it they are told the container's own address, which nobody else reaches.
+        places = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "deploy" / "Dockerfile"]
+        commands = [
+            command
+            for place in places
+            for command in re.findall(r"docker run (?:.*\\\n)*.*", place.read_text(encoding="utf-8"))
+        ]
+        self.assertTrue(commands)
+        for command in commands:
+            self.assertIn("-e LFS_KAFKA_ADVERTISED_HOST=", command)
+
+
 class SystemdTests(SynchronousTestCase):
     def test_the_environment_file_has_every_setting_with_its_default(self) -> None:
         lines = (SYSTEMD / "lfsproxy.env").read_text().splitlines()
@@ -47,6 +61,16 @@ class SystemdTests(SynchronousTestCase):
         self.assertEqual(len(lines), 8)
         for line in lines:
             self.assertIn(f"\n#{line}\n", self.unit())
+
+    def test_the_pages_agree_about_what_a_stop_does_to_work_that_is_left(self) -> None:
+        cut = r"^3\. (Work that is not finished then is cut: .*?)^(?:4\.|\n|#)"
+        said = [
+            " ".join(found.replace("](../", "](").split())
+            for page in (HOW_TO, ROOT / "docs" / "http.md")
+            for found in re.findall(cut, page.read_text(encoding="utf-8"), re.M | re.S)
+        ]
+        self.assertEqual(len(said), 2)
+        self.assertEqual(said[0], said[1])
 
     def test_systemd_accepts_the_unit(self) -> None:
         if shutil.which("systemd-analyze") is None:

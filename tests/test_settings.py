@@ -453,6 +453,8 @@ class LoadTests(SynchronousTestCase):
             "LFS_DEMO_CACHE": "/tmp",
             "LFS_TEST_MIB": "1",
             "LFS_API_KEY": "key",
+            "LFS_PROXY_URL": "http://localhost:8080",
+            "LFS_PROXY_BOOTSTRAP": "localhost:19092",
         }
         self.assertEqual(unknown_variables(environment), {})
 

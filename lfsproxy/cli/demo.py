@@ -1,6 +1,7 @@
 """``lfsproxy demo``: Kafka, S3 and the proxy on this machine, a round of everything, and then they stay up.
 
-The servers are in demo_servers, the round in demo_round, and what is shown in demo_screen.
+The servers are in demo_servers, the round in demo_round, what is shown in demo_screen, and the last words in
+demo_invite.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from typing import Any
 
 import click
 
+from lfsproxy.cli.demo_invite import commands, exports, places
 from lfsproxy.cli.demo_round import FILE_NAME, Round
 from lfsproxy.cli.demo_screen import MIB, Screen
-from lfsproxy.cli.demo_servers import TOPIC, Plan, Servers
+from lfsproxy.cli.demo_servers import Plan, Servers
 from lfsproxy.devstack import DevstackError
-from lfsproxy.devstack.s3 import LOCAL_KEY
 
 FAILED = 2
 """Exit status of every failure; each is said in one sentence."""
@@ -85,7 +86,7 @@ def _run(plan: Plan, screen: Screen, folder: Path, once: bool) -> int:
         if once:
             screen.heading("The round is complete.")
             return 0
-        _invite(servers, screen)
+        _invite(servers, screen, folder)
         _stay(servers)
     except DevstackError as error:
         click.echo(f"Error: {error}", err=True)
@@ -113,36 +114,13 @@ def _stay(servers: Servers) -> None:
             raise DevstackError(sentence)
 
 
-def _invite(servers: Servers, screen: Screen) -> None:
-    plan = servers.plan
-    http, proxy = f"http://localhost:{plan.http_port}", f"localhost:{plan.proxy_port}"
-    rows = [
-        ("HTTP API", http),
-        ("Kafka clients", f"{proxy} (the proxy), {servers.brokers} (Kafka itself)"),
-        ("S3", f"{servers.s3_endpoint}, bucket {plan.bucket}"),
-        ("Metrics", f"http://localhost:{plan.metrics_port}/metrics"),
-        ("Logs and data", str(servers.data)),
-    ]
+def _invite(servers: Servers, screen: Screen, folder: Path) -> None:
     screen.heading("Everything is up. Ctrl-C ends it.")
-    for name, text in rows:
+    for name, text in places(servers):
         screen.say(f"{name:<14} {text}")
-    screen.heading("To try, in another terminal")
-    lines = [
-        f'curl -F "file=@{FILE_NAME}" {http}/v1/topics/{TOPIC}/records',
-        f"kcat -P -b {proxy} -t {TOPIC} -H LFS_BLOB= -X message.max.bytes=100000000 {FILE_NAME}",
-    ]
-    if servers.tools:
-        lines += [
-            f'export PATH="{servers.tools}:$PATH"',
-            f"kafka-console-consumer --topic {TOPIC} --from-beginning",
-        ]
-    variables = servers.s3_environment
-    if variables.get("AWS_SECRET_ACCESS_KEY") == LOCAL_KEY:
-        command = f"{Path(sys.executable).parent / 'lfsproxy'} download --bootstrap {proxy}"
-        lines += [
-            "export " + " ".join(f"{name}={value}" for name, value in variables.items()),
-            f"{command} {TOPIC}:0:0 -o again.bin",
-            f"aws --endpoint-url {servers.s3_endpoint} s3 ls --recursive s3://{plan.bucket}",
-        ]
-    for line in lines:
+    screen.heading("For another terminal: paste these lines first")
+    for line in exports(servers, folder):
+        screen.say(line)
+    screen.heading("Then try")
+    for line in commands(servers):
         screen.say(line)

@@ -40,8 +40,19 @@ bootstrap_option = click.option(
     "--bootstrap",
     default=PROXY,
     show_default=True,
+    envvar="LFS_PROXY_BOOTSTRAP",
+    show_envvar=True,
     metavar="HOST:PORT,...",
     help="The proxy's Kafka address, or a broker's.",
+)
+
+url_option = click.option(
+    "--url",
+    default="http://localhost:8080",
+    show_default=True,
+    envvar="LFS_PROXY_URL",
+    show_envvar=True,
+    help="URL of the proxy's HTTP API.",
 )
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import click
 
-from lfsproxy.cli.options import quiet_option, record_options
+from lfsproxy.cli.options import quiet_option, record_options, url_option
 from lfsproxy.cli.payload import expected_checksum, name_of, open_payload
 from lfsproxy.cli.screen import transfer
 from lfsproxy.client.upload import Uploader, length_of
@@ -20,9 +20,7 @@ from lfsproxy.client.upload import Uploader, length_of
 @click.argument("file", metavar="FILE")
 @record_options
 @click.option("--timestamp", type=click.IntRange(0), help="Milliseconds since the epoch; else now.")
-@click.option(
-    "--url", default="http://localhost:8080", show_default=True, help="URL of the proxy's HTTP API."
-)
+@url_option
 @click.option(
     "--api-key",
     envvar="LFS_API_KEY",

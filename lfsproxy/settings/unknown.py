@@ -11,7 +11,7 @@ from lfsproxy.settings.table import setting_table
 
 _OTHERS = ("LFS_DEMO_", "LFS_TEST_")
 """What the demo and the tests read."""
-_COMMANDS = ("LFS_API_KEY",)
+_COMMANDS = ("LFS_API_KEY", "LFS_PROXY_BOOTSTRAP", "LFS_PROXY_URL")
 """What the commands read."""
 _SERVICE = re.compile(
     r"LFS_\w+_SERVICE_(HOST|PORT(_\w+)?)|LFS_\w*PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?", re.ASCII

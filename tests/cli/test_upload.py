@@ -47,6 +47,14 @@ class UploadTests(SynchronousTestCase):
         result = self.upload(None, "--api-key", "k\n1")
         self.assertEqual((result.exit_code, self.proxy.headers), (2, []))
 
+    def test_a_variable_says_where_the_proxy_is(self) -> None:
+        arguments = ["upload", str(self.file), "--topic", "demo"]
+        result = CliRunner().invoke(main, arguments, env={"LFS_PROXY_URL": self.proxy.url})
+        self.assertEqual((result.exit_code, result.stdout), (0, "demo:2:41\n"), result.output)
+        # The option wins.
+        result = self.upload(env={"LFS_PROXY_URL": "http://127.0.0.1:1"})
+        self.assertEqual(result.exit_code, 0, result.output)
+
     def test_sends_options(self) -> None:
         result = self.upload(
             None,

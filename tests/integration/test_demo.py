@@ -47,9 +47,9 @@ class DemoTests(unittest.TestCase):
             for line in demo.stdout:
                 lines.append(line.strip())
                 if match := re.match(r'\s+export PATH="(.+):\$PATH"', line):
-                    consumer = f"{match[1]}/kafka-console-consumer"
+                    consumer = "kafka-console-consumer --topic demo-topic --from-beginning --max-messages 3"
                     done = subprocess.run(
-                        [consumer, "--topic", "demo-topic", "--from-beginning", "--max-messages", "3"],
+                        ["sh", "-euc", f"{match[0].strip()}\n{consumer}"],
                         capture_output=True,
                         text=True,
                         check=False,
