@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +18,17 @@ from lfsproxy.client.mark import DEFAULT_ALGORITHM, checksum_of
 def open_payload(file: str) -> Iterator[BinaryIO]:
     """FILE opened for reading; ``-`` is standard input."""
     if file == "-":
-        yield sys.stdin.buffer
+        yield standard_input()
     else:
         with open(file, "rb") as payload:
             yield payload
+
+
+def standard_input() -> BinaryIO:
+    """Standard input's bytes. Raises OSError where it was closed before this process began."""
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, "it is closed", "standard input")
+    return sys.stdin.buffer
 
 
 def name_of(file: str) -> str:

@@ -10,7 +10,7 @@ import click
 from kafka import KafkaConsumer, TopicPartition
 
 from lfsproxy.broker.signing import Identity, SigningClient
-from lfsproxy.cli.access import kafka_access
+from lfsproxy.cli.access import open_client
 
 ANSWER_MS = 15_000
 
@@ -25,8 +25,10 @@ class AskingClient(SigningClient):
 
 def open_consumer(arguments: dict[str, Any]) -> Any:
     """A consumer without a group, that sees committed records only; takes the ``kafka_options`` out."""
-    return KafkaConsumer(
-        **kafka_access(arguments, AskingClient),
+    return open_client(
+        KafkaConsumer,
+        arguments,
+        AskingClient,
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",

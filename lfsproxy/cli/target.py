@@ -21,10 +21,22 @@ def copy_counted(source: Any, target: BinaryIO, advance: Callable[[int], None]) 
 
 
 def write_file(path: Path, write: Callable[[BinaryIO], None], replace: bool) -> None:
-    """Have ``write`` fill a file beside ``path``, and rename it when that has succeeded."""
+    """Have ``write`` fill a file beside ``path``, and rename it when that has succeeded.
+
+    An OSError names ``path``, not the file beside it.
+    """
+    if path.is_dir():
+        raise click.ClickException(f"{path} is a folder: name a file in it")
     if path.exists() and not replace:
         raise click.ClickException(f"{path} exists; --force replaces it")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}-", dir=path.parent)
+    try:
+        _fill(path, write)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _fill(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:60]}-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as target:
             write(target)

@@ -11,6 +11,8 @@ import os
 import stat
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
+from http.client import BadStatusLine, RemoteDisconnected
+from json import JSONDecodeError
 from typing import Any, BinaryIO, Self, TypeGuard
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -25,6 +27,7 @@ from lfsproxy.client.mark import DEFAULT_ALGORITHM
 from lfsproxy.client.problems import error_of
 from lfsproxy.envelope import Envelope, parse_envelope
 from lfsproxy.errors import ChecksumMismatch, OutcomeUnknown, ProxyUnavailable
+from lfsproxy.quoting import quoted
 from lfsproxy.words import error_text
 
 CHUNK_BYTES = 256 * 1024
@@ -65,7 +68,7 @@ class Uploader:
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(f"{url!r} is no URL such as http://localhost:8080")
+            raise ValueError(f"{quoted(url)} is no URL such as http://localhost:8080")
         self.url = url.rstrip("/")
         self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
         self._pool = urllib3.PoolManager(
@@ -144,9 +147,14 @@ class Uploader:
                 raise ProxyUnavailable(
                     f"the proxy at {self.url} cannot be reached: {error_text(error)}"
                 ) from error
+            if stranger := _stranger(error):
+                raise ProxyUnavailable(
+                    f"{self.url} is no HTTP server, so nothing was published: {stranger}"
+                ) from error
             if not sent.whole:
                 raise ProxyUnavailable(
-                    f"the connection to {self.url} was lost before the end of the upload: {error_text(error)}"
+                    f"the connection to {self.url} was lost before the end of the upload, so nothing was "
+                    f"published: {error_text(error)}"
                 ) from error
             raise OutcomeUnknown(
                 f"the upload to {self.url} failed, and it is not known whether it was published: "
@@ -236,11 +244,28 @@ def length_of(body: Body) -> int | None:
     return max(0, status.st_size - body.tell()) if stat.S_ISREG(status.st_mode) else None
 
 
+def _stranger(error: BaseException) -> str | None:
+    """What answered in the proxy's place, and not by HTTP; None where nothing did, or it was HTTP."""
+    inner = next((each for each in (error, *error.args) if isinstance(each, BadStatusLine)), None)
+    if inner is None or isinstance(inner, RemoteDisconnected):
+        return None
+    line = inner.line if isinstance(inner.line, str) else str(inner)
+    if line.startswith(("\x15\x03", "\x16\x03")):
+        return "it speaks TLS, which an https URL is for"
+    return (
+        f"its answer begins with {quoted(line.strip())}" if line[:4].isalnum() else "its answer is not HTTP"
+    )
+
+
 def _published(answer: bytes, checksum: Checksum) -> Published:
     try:
         fields = json.loads(answer)
+        if not isinstance(fields, dict):
+            raise ValueError("it is no JSON object")
         envelope = parse_envelope(json.dumps(fields["envelope"]).encode())
         place = {name: fields[name] for name in ("topic", "partition", "offset", "timestamp")}
+    except JSONDecodeError as error:
+        raise OutcomeUnknown("the answer to the upload is not JSON, so it is not the proxy's") from error
     except (ValueError, TypeError, KeyError) as error:
         raise OutcomeUnknown(
             f"the proxy's answer to the upload is not understood: {error_text(error)}"
