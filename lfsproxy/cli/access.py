@@ -15,7 +15,7 @@ from lfsproxy.broker.config import security_arguments
 from lfsproxy.broker.logs import silence_kafka_logs
 from lfsproxy.broker.signing import Identity, SigningClient
 from lfsproxy.cli.options import all_of, bootstrap_option
-from lfsproxy.cli.unreached import why_unreached
+from lfsproxy.cli.unreached import tls_context, why_unreached
 from lfsproxy.errors import BrokerUnavailable, SettingError
 from lfsproxy.quoting import quoted
 from lfsproxy.settings import check_files, flag, load_settings, setting_table, variable
@@ -67,6 +67,8 @@ def open_client(
             f"LFS_KAFKA_SECURITY_PROTOCOL is '{settings.kafka_security_protocol}': "
             "it needs LFS_KAFKA_SASL_MECHANISM"
         )
+    if settings.uses_tls:
+        tls_context(settings)
     addresses = _addresses(arguments.pop("bootstrap"))
     try:
         return make(

@@ -32,6 +32,7 @@ INTERRUPTED = 130
 READER_GONE = 141
 
 _MOST = 2000
+_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 _MAY_HAVE_PUBLISHED = "interrupted: if all was sent by then, the record may be published nevertheless"
 _INTERRUPTED = {
     # Ctrl-C is how it is meant to end.
@@ -54,7 +55,7 @@ class Failure(click.ClickException):
 
 
 def failure(error: BaseException, command: str, stdout_trouble: OSError | None = None) -> Failure:
-    """The failure of a command. ``stdout_trouble`` is what standard output says when asked to take its rest."""
+    """The failure of a command. ``stdout_trouble`` is what is wrong with standard output, if anything is."""
     if isinstance(error, KeyboardInterrupt):
         return Failure(_INTERRUPTED.get(command, "interrupted"), INTERRUPTED)
     if isinstance(error, BrokenPipeError) and stdout_trouble is not None:
@@ -66,10 +67,11 @@ def failure(error: BaseException, command: str, stdout_trouble: OSError | None =
     if isinstance(error, KafkaError):
         return Failure(f"Kafka: {describe(error)}")
     if isinstance(error, UnicodeEncodeError):
-        return Failure(f"{quoted(str(error.object))} is not UTF-8", NOT_UNDERSTOOD)
+        return Failure(f"an argument is not UTF-8: {quoted(str(error.object))}", NOT_UNDERSTOOD)
     if isinstance(error, OSError):
         place = error.filename
-        if place is None and stdout_trouble is not None and error.errno == stdout_trouble.errno:
+        if place is None and (stdout_trouble is not None or error.errno in _WRITING):
+            # Every other file is named where it is opened or read.
             place = "standard output"
         return Failure(f"{_name(place)}{error_text(error)}{_way_out(error.errno)}")
     if isinstance(error, MemoryError):

@@ -1,7 +1,7 @@
-"""The ``lfsproxy`` command: its commands are loaded when they are run, and however one fails, it is told here.
+"""The ``lfsproxy`` command: its commands are loaded when they are run, and whatever ends one is told here.
 
-Exit status: see ``lfsproxy.cli.failures``, and docs/cli.md. Only click is imported before the command runs, so
-that hardly any Ctrl-C meets Python's own imports.
+Exit status: see ``lfsproxy.cli.failures``, and docs/cli.md. Only click is imported before the command runs,
+so that hardly any Ctrl-C comes before there is anybody to tell it.
 """
 
 from __future__ import annotations

@@ -16,12 +16,15 @@ from lfsproxy.client.mark import DEFAULT_ALGORITHM, checksum_of
 
 @contextmanager
 def open_payload(file: str) -> Iterator[BinaryIO]:
-    """FILE opened for reading; ``-`` is standard input."""
-    if file == "-":
-        yield standard_input()
-    else:
-        with open(file, "rb") as payload:
-            yield payload
+    """FILE opened for reading; ``-`` is standard input. An OSError of reading it names it."""
+    try:
+        if file == "-":
+            yield standard_input()
+        else:
+            with open(file, "rb") as payload:
+                yield payload
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, error.filename or name_of(file)) from error
 
 
 def standard_input() -> BinaryIO:

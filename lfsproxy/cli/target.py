@@ -27,10 +27,16 @@ def write_file(path: Path, write: Callable[[BinaryIO], None], replace: bool) -> 
     """
     if path.is_dir():
         raise click.ClickException(f"{path} is a folder: name a file in it")
-    if path.exists() and not replace:
+    is_special = path.exists() and not path.is_file()
+    if path.exists() and not is_special and not replace:
         raise click.ClickException(f"{path} exists; --force replaces it")
     try:
-        _fill(path, write)
+        if is_special:
+            # A pipe or a device is written to: a file in its place would be no pipe or device.
+            with open(path, "wb") as target:
+                write(target)
+        else:
+            _fill(path, write)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
 

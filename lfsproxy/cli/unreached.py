@@ -1,4 +1,4 @@
-"""Why no Kafka broker was reached: each address is asked once more, in a way that hears what is there instead.
+"""Why no Kafka broker was reached: each address is asked once more, and what is there instead is heard.
 
 kafka-python says only that it took too long. An ApiVersions request, version 0, is answered by every broker,
 before any sign-in; its frame begins with a length and the request's correlation id.
@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import Sequence
 
+from lfsproxy.errors import SettingError
 from lfsproxy.quoting import quoted
 from lfsproxy.settings import Settings
 from lfsproxy.settings.hosts import Address
@@ -19,6 +20,7 @@ from lfsproxy.words import error_text
 SECONDS = 5.0
 """How long one step may take: connecting, the handshake, the answer."""
 
+REQUEST = api_versions_request()
 _HEAD_BYTES = 16
 _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")
 
@@ -43,40 +45,57 @@ def _trouble(address: Address, settings: Settings, seconds: float) -> str:
 
 def _met(connection: socket.socket, address: Address, settings: Settings) -> str:
     """What is wrong with what listens there."""
-    protocol = f"the security protocol is {settings.kafka_security_protocol}"
+    protocol = f"(the security protocol is {settings.kafka_security_protocol})"
     if settings.uses_tls:
+        name = address.host or "localhost"
         try:
-            connection = _context(settings).wrap_socket(
-                connection, server_hostname=address.host or "localhost"
-            )
+            connection = tls_context(settings).wrap_socket(connection, server_hostname=name)
         except ssl.SSLCertVerificationError as error:
             return f"is not trusted: {error_text(error)} (LFS_KAFKA_TLS_CA names the authorities to trust)"
-        except TimeoutError:
-            return f"does not answer the TLS handshake: is that port for TLS? ({protocol})"
         except OSError as error:
-            return f"does not complete the TLS handshake ({error_text(error)}): is that port for TLS? ({protocol})"
-    request = api_versions_request()
+            why = "no answer" if isinstance(error, TimeoutError) else error_text(error)
+            return f"does not complete the TLS handshake, {why}: is that port for TLS? {protocol}"
     try:
-        connection.sendall(request)
+        connection.sendall(REQUEST)
         head = connection.recv(_HEAD_BYTES)
     except TimeoutError:
-        return f"takes connections but gives no answer: is it a broker's port? ({protocol})"
-    except OSError as error:
-        return f"ends the connection ({error_text(error)}): is it a broker's port? ({protocol})"
+        return f"takes connections but gives no answer: is it a broker's port? {protocol}"
+    except OSError:
+        head = b""
+    return f"{_other_than_kafka(head)} {protocol}"
+
+
+def _other_than_kafka(head: bytes) -> str:
+    """Who begins an answer with these bytes; none where the connection was closed instead."""
     if not head:
-        return f"closes the connection without an answer: is it a broker's port, and for TLS or not? ({protocol})"
+        return "closes the connection without an answer: is it a broker's port, and is that for TLS?"
     if head.startswith(_TLS_RECORDS):
-        return f"speaks TLS: set LFS_KAFKA_SECURITY_PROTOCOL to SSL or SASL_SSL ({protocol})"
+        return "speaks TLS: LFS_KAFKA_SECURITY_PROTOCOL has to be SSL or SASL_SSL"
     if head.startswith(b"HTTP/"):
         return "is an HTTP server, not a Kafka broker: --bootstrap needs the Kafka port"
-    if len(head) < 8 or head[4:8] != request[8:12]:
-        begins = f": its answer begins with {quoted(head.strip())}" if head[:4].isalnum() else ""
-        return f"is no Kafka broker{begins}"
-    return f"answers, but gave no list of brokers in time (a controller, or a busy broker; {protocol})"
+    if len(head) >= 8 and head[4:8] == REQUEST[8:12]:
+        return "answers, but gave no list of brokers in time: it is a controller, or busy"
+    text = head.decode("latin-1").strip()
+    return (
+        f"is no Kafka broker, as it begins with {quoted(text)}"
+        if text.isprintable()
+        else "is no Kafka broker"
+    )
 
 
-def _context(settings: Settings) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=settings.kafka_tls_ca or None)
+def tls_context(settings: Settings) -> ssl.SSLContext:
+    """How TLS is spoken to brokers. Raises SettingError where its files are not usable."""
+    try:
+        context = ssl.create_default_context(cafile=settings.kafka_tls_ca or None)
+    except OSError as error:
+        raise _not_usable("LFS_KAFKA_TLS_CA", error) from None
     if settings.kafka_tls_cert:
-        context.load_cert_chain(settings.kafka_tls_cert, settings.kafka_tls_key or None)
+        try:
+            context.load_cert_chain(settings.kafka_tls_cert, settings.kafka_tls_key or None)
+        except OSError as error:
+            raise _not_usable("LFS_KAFKA_TLS_CERT with LFS_KAFKA_TLS_KEY", error) from None
     return context
+
+
+def _not_usable(name: str, error: OSError) -> SettingError:
+    return SettingError(f"{name}: not usable as PEM ({error_text(error)})")

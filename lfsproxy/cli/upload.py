@@ -64,9 +64,6 @@ def upload(file: str, url: str, api_key: str | None, as_json: bool, quiet: bool,
                 f"{name_of(file)} became shorter while it was sent, so nothing was published: "
                 "upload it again when nothing changes it"
             ) from None
-        except OSError as error:
-            # Only reading raises one: what the network does is an LfsError.
-            raise OSError(error.errno, error.strerror, name_of(file)) from error
     if as_json:
         envelope = json.loads(published.envelope.to_bytes())
         click.echo(json.dumps({**attrs.asdict(published, recurse=False), "envelope": envelope}))

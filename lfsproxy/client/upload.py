@@ -11,7 +11,6 @@ import os
 import stat
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
-from http.client import BadStatusLine, RemoteDisconnected
 from json import JSONDecodeError
 from typing import Any, BinaryIO, Self, TypeGuard
 from urllib.parse import quote, urlencode, urlsplit
@@ -25,6 +24,7 @@ from urllib3.response import BaseHTTPResponse
 from lfsproxy.checksums import AllChecksums, Checksum, new_checksum, parse_checksum
 from lfsproxy.client.mark import DEFAULT_ALGORITHM
 from lfsproxy.client.problems import error_of
+from lfsproxy.client.strangers import stranger, why_failed
 from lfsproxy.envelope import Envelope, parse_envelope
 from lfsproxy.errors import ChecksumMismatch, OutcomeUnknown, ProxyUnavailable
 from lfsproxy.quoting import quoted
@@ -143,22 +143,20 @@ class Uploader:
         except (HTTPError, OSError) as error:
             if sent.failure is not None:
                 raise sent.failure from None
+            if who := stranger(error):
+                raise ProxyUnavailable(
+                    f"{self.url} is no HTTP server, so nothing was published: {who}"
+                ) from error
+            why = why_failed(error, "SSL_CERT_FILE")
             if not sent.begun:
-                raise ProxyUnavailable(
-                    f"the proxy at {self.url} cannot be reached: {error_text(error)}"
-                ) from error
-            if stranger := _stranger(error):
-                raise ProxyUnavailable(
-                    f"{self.url} is no HTTP server, so nothing was published: {stranger}"
-                ) from error
+                raise ProxyUnavailable(f"the proxy at {self.url} cannot be reached: {why}") from error
             if not sent.whole:
                 raise ProxyUnavailable(
                     f"the connection to {self.url} was lost before the end of the upload, so nothing was "
-                    f"published: {error_text(error)}"
+                    f"published: {why}"
                 ) from error
             raise OutcomeUnknown(
-                f"the upload to {self.url} failed, and it is not known whether it was published: "
-                f"{error_text(error)}"
+                f"the upload to {self.url} failed, and it is not known whether it was published: {why}"
             ) from error
         if answer.status != 201:
             raise error_of(answer.status, answer.data)
@@ -242,19 +240,6 @@ def length_of(body: Body) -> int | None:
     except (AttributeError, OSError):
         return None
     return max(0, status.st_size - body.tell()) if stat.S_ISREG(status.st_mode) else None
-
-
-def _stranger(error: BaseException) -> str | None:
-    """What answered in the proxy's place, and not by HTTP; None where nothing did, or it was HTTP."""
-    inner = next((each for each in (error, *error.args) if isinstance(each, BadStatusLine)), None)
-    if inner is None or isinstance(inner, RemoteDisconnected):
-        return None
-    line = inner.line if isinstance(inner.line, str) else str(inner)
-    if line.startswith(("\x15\x03", "\x16\x03")):
-        return "it speaks TLS, which an https URL is for"
-    return (
-        f"its answer begins with {quoted(line.strip())}" if line[:4].isalnum() else "its answer is not HTTP"
-    )
 
 
 def _published(answer: bytes, checksum: Checksum) -> Published:
