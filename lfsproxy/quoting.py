@@ -5,6 +5,9 @@ from __future__ import annotations
 MOST = 80
 """Characters of a value that are shown: enough to know it by."""
 
+MOST_OF_A_SETTING = 500
+"""Characters of a setting's value: its own, where the end of a path may be what is wrong."""
+
 _NO_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 _CONTROLS = {**{code: chr(0x2400 + code) for code in range(32)}, 127: "\N{SYMBOL FOR DELETE}"}
 
