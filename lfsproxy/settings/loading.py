@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from lfsproxy.errors import SettingError
-from lfsproxy.quoting import MOST_OF_A_SETTING, quoted
+from lfsproxy.quoting import quoted_setting
 from lfsproxy.settings.names import flag, variable
 from lfsproxy.settings.table import Settings, setting_table
 
@@ -43,9 +43,7 @@ def load_settings(environment: Mapping[str, str], flags: Mapping[str, str | None
         try:
             values[name] = info.parse(given)
         except ValueError as error:
-            raise SettingError(
-                f"{origin} is {quoted(_without_password(shown), MOST_OF_A_SETTING)}: {error}"
-            ) from None
+            raise SettingError(f"{origin} is {quoted_setting(_without_password(shown))}: {error}") from None
         if given != info.default:
             origins[name] = (origin, shown)
     return LoadedSettings(Settings(**values), origins)
@@ -65,7 +63,7 @@ def check_files(loaded: LoadedSettings) -> None:
             if why:
                 origin, shown = loaded.origins.get(name, (variable(name), path))
                 raise SettingError(
-                    f"{origin} is {quoted(shown, MOST_OF_A_SETTING)}: {info.parse.allowed} is needed ({why})"
+                    f"{origin} is {quoted_setting(shown)}: {info.parse.allowed} is needed ({why})"
                 )
 
 

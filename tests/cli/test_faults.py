@@ -187,9 +187,7 @@ class UploadTests(FaultsTestCase):
                 self.stranger(says(b"\x15\x03\x01\0\2\2\x46")), "it speaks TLS, which an https URL is for"
             ),
             self.to(self.stranger(says(b"\0\0\0\x08\0\0\0\1\0\x23\0\0")), "its answer is not HTTP"),
-            self.to(
-                self.stranger(says(b"")), "the connection was closed without an answer (where that is so"
-            ),
+            self.to(self.stranger(says(b"")), "the connection was closed without an answer (where"),
             self.to(self.stranger(dies), "published: "),
             self.to(self.stranger(says(page("201 Created", b"{" * 99)[:-50])), "the answer broke off"),
             self.to(f"https://127.0.0.1:{metrics.port}", "is this a port for http, not https?"),
