@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import errno
 import importlib
-import io
 import os
-import select
 import sys
 import traceback
 from collections.abc import Callable
 from typing import Any
 
 import click
+
+from lfsproxy.cli.pipes import check_reader
 
 COMMANDS = {
     "serve": "lfsproxy.cli.serve:serve",
@@ -92,29 +92,17 @@ def _let_go_of_stdout() -> OSError | None:
 
     Returns what is wrong with it.
     """
-    try:
-        if sys.stdout is None:
-            return None
-        sys.stdout.flush()
-        if not _has_lost_its_reader(sys.stdout.fileno()):
-            return None
-        trouble = OSError(errno.EPIPE, os.strerror(errno.EPIPE))
-    except io.UnsupportedOperation:
-        # It is no file, as in tests.
+    if sys.stdout is None:
         return None
+    try:
+        sys.stdout.flush()
+        check_reader()
     except OSError as error:
-        trouble = error
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-    return trouble
-
-
-def _has_lost_its_reader(number: int) -> bool:
-    """Whether a descriptor is a pipe that nobody reads. What was written to it may be out of the buffer."""
-    poll = select.poll()
-    poll.register(number, 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        return error
+    return None
 
 
 def _not_installed(name: str, missing: str) -> click.Command:

@@ -50,10 +50,15 @@ def follow(
     most: int | None,
     idle: float | None,
     clock: Callable[[], float] = time.monotonic,
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[Any]:
-    """The records of the partitions assigned, until ``most`` came, or none for ``idle`` seconds."""
+    """The records of the partitions assigned, until ``most`` came, or none for ``idle`` seconds.
+
+    ``check`` is called now and then; what it raises ends this.
+    """
     count, last = 0, clock()
     while most is None or count < most:
+        check()
         batch = consumer.poll(timeout_ms=200, **({} if most is None else {"max_records": most - count}))
         for records in batch.values():
             for record in records:

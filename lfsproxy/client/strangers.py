@@ -13,10 +13,10 @@ _TLS_RECORDS = ("\x15\x03", "\x16\x03")
 
 def stranger(error: BaseException) -> str | None:
     """What answered otherwise than by HTTP; None where nothing did, or it was HTTP."""
-    line = next((each.line for each in _behind(error) if isinstance(each, BadStatusLine)), None)
+    line = next((str(each) for each in _behind(error) if isinstance(each, BadStatusLine)), None)
     if line is None or any(isinstance(each, RemoteDisconnected) for each in _behind(error)):
         return None
-    text = str(line).strip()
+    text = line.strip()
     if text.startswith(_TLS_RECORDS):
         return "it speaks TLS, which an https URL is for"
     return f"its answer begins with {quoted(text)}" if text[:4].isprintable() else "its answer is not HTTP"
