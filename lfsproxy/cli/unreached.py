@@ -17,7 +17,7 @@ from lfsproxy.settings.hosts import Address
 from lfsproxy.wire.metadata import api_versions_request
 from lfsproxy.words import error_text
 
-SECONDS = 5.0
+SECONDS = 4.0
 """How long one step may take: connecting, the handshake, the answer."""
 
 REQUEST = api_versions_request()
@@ -56,13 +56,23 @@ def _met(connection: socket.socket, address: Address, settings: Settings) -> str
             why = "no answer" if isinstance(error, TimeoutError) else error_text(error)
             return f"does not complete the TLS handshake, {why}: is that port for TLS? {protocol}"
     try:
-        connection.sendall(REQUEST)
-        head = connection.recv(_HEAD_BYTES)
+        head = _answer(connection)
     except TimeoutError:
         return f"takes connections but gives no answer: is it a broker's port? {protocol}"
     except OSError:
         head = b""
     return f"{_other_than_kafka(head)} {protocol}"
+
+
+def _answer(connection: socket.socket) -> bytes:
+    """What comes back first; nothing where the connection is closed. Raises TimeoutError."""
+    connection.sendall(REQUEST)
+    try:
+        return connection.recv(_HEAD_BYTES)
+    except TimeoutError:
+        # An HTTP server waits for the end of a line.
+        connection.sendall(b"\r\n\r\n")
+        return connection.recv(_HEAD_BYTES)
 
 
 def _other_than_kafka(head: bytes) -> str:
