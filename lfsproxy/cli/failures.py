@@ -46,8 +46,8 @@ class Failure(click.ClickException):
     """A sentence, on one line, and an exit status; where the sentence is empty, only that."""
 
     def __init__(self, sentence: str, status: int = FAILED) -> None:
-        super().__init__(shown(" ".join(sentence.split()), _MOST))
-        self.exit_code = status
+        super().__init__(shown(" ".join(sentence.split()), _MOST) or "")
+        self.exit_code = status  # type: ignore[misc]  # click reads it from the exception
 
     def show(self, file: object = None) -> None:
         if self.message:
