@@ -320,6 +320,16 @@ class EndTests(TusTests):
         self.assertEqual(whole, [f"lfs-uploads/{young[-32:]}/info"])
         self.assertEqual((self.door.blobs, self.door.uploads_store.uploads), ([DATA], {}))
 
+    def test_a_sweep_that_fails_says_why_in_words(self) -> None:
+        async def fail() -> None:
+            raise ResponseNeverReceived([Failure(ConnectionRefusedError(111, "Connection refused"))])
+
+        self.patch(self.door.uploads, "sweep", fail)
+        with capturedLogs() as events:
+            self.door.uploads.start()
+            self.addCleanup(self.door.uploads.stop)
+        self.assertIn("expired uploads stay for now: Connection refused", map(formatEvent, events))
+
     def test_an_upload_that_is_worked_on_does_not_expire(self) -> None:
         for checksum in ([], ["Upload-Checksum: sha1 " + encode(hashlib.sha1(DATA[100:]).digest())]):
             self.door = TusDoor(stall_timeout=2 * EXPIRY)
