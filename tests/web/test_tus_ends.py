@@ -8,6 +8,9 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseNeverReceived
 
 from lfsproxy.checksums import Buffer
 from lfsproxy.errors import BrokerRefused, BrokerUnavailable, OutcomeUnknown, StoreUnavailable
