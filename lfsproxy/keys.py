@@ -22,6 +22,8 @@ from typing import Any
 
 import attrs
 
+from lfsproxy.quoting import quoted
+
 PREFIX = "lfsproxy_"
 READ = "read"
 WRITE = "write"
@@ -97,7 +99,7 @@ def read_keys(text: str) -> list[ApiKey]:
         counted = Counter(getattr(key, of) for key in keys)
         for value, count in counted.most_common(1):
             if count > 1:
-                raise ValueError(f"two keys have the {of} {value!r}")
+                raise ValueError(f"two keys have the {of} {quoted(value)}")
     return keys
 
 
@@ -109,14 +111,14 @@ def write_keys(keys: Iterable[ApiKey]) -> str:
 def check_name(name: str) -> str:
     """The name back, where it can be a key's. Raises ValueError."""
     if not name or len(name) > 100 or not name.isprintable():
-        raise ValueError(f"the name {name[:80]!r} is not 1 to 100 printable characters")
+        raise ValueError(f"the name {quoted(name)} is not 1 to 100 printable characters")
     return name
 
 
 def check_topic(glob: str) -> str:
     """The glob back, where it can match a topic. Raises ValueError."""
     if not re.fullmatch(r"[A-Za-z0-9._*?\[\]!-]{1,249}", glob):
-        raise ValueError(f"{glob[:80]!r} is neither a topic's name nor a glob of one")
+        raise ValueError(f"{quoted(glob)} is neither a topic's name nor a glob of one")
     return glob
 
 
@@ -125,7 +127,7 @@ def read_time(text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{text[:80]!r} is not a time such as 2030-01-31T12:00:00Z") from None
+        raise ValueError(f"{quoted(text)} is not a time such as 2030-01-31T12:00:00Z") from None
     return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
@@ -137,7 +139,7 @@ def _read_key(item: Any, where: str) -> ApiKey:
         where = f"{where} ({name[:80]})"
     strange = sorted(set(item) - _FIELDS)
     if strange:
-        raise ValueError(f"{where} has an unknown field {strange[0][:80]!r}")
+        raise ValueError(f"{where} has an unknown field {quoted(strange[0])}")
     try:
         key = ApiKey(
             id=_matching(item["id"], r"[0-9a-f]{12}", "id"),
@@ -162,7 +164,7 @@ def _read_key(item: Any, where: str) -> ApiKey:
 
 def _matching(value: Any, pattern: str, field: str) -> str:
     if not isinstance(value, str) or not re.fullmatch(pattern, value, re.DOTALL):
-        raise ValueError(f"{field} is {str(value)[:80]!r}")
+        raise ValueError(f"{field} is {quoted(str(value))}")
     return value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 MOST = 80
 """Characters of a value that are shown: enough to know it by."""
 
+_MOST_OF_A_SETTING = 500
 _NO_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 _CONTROLS = {**{code: chr(0x2400 + code) for code in range(32)}, 127: "\N{SYMBOL FOR DELETE}"}
 
@@ -18,6 +19,11 @@ def quoted(value: str | bytes, most: int = MOST) -> str:
     text = value if isinstance(value, str) else value[: 4 * (most + 1)].decode("utf-8", "replace")
     shown = "".join(map(_shown, text[:most]))
     return f"'{shown}{'…' if len(text) > most else ''}'"
+
+
+def quoted_setting(value: str) -> str:
+    """The value of a setting in quotes: longer, as the end of a path may be what is wrong."""
+    return quoted(value, _MOST_OF_A_SETTING)
 
 
 def _shown(character: str) -> str:

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from lfsproxy.errors import SettingError
 from lfsproxy.logs import Logger
+from lfsproxy.quoting import quoted_setting
 from lfsproxy.words import error_text
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ class Reread(Generic[T]):
         return error_text(error) if isinstance(error, OSError) else None
 
     def _complain(self, why: str) -> None:
-        names = ", ".join(f"{name} is {path!r}" for name, path in self._settings.items())
+        names = ", ".join(f"{name} is {quoted_setting(path)}" for name, path in self._settings.items())
         if self._made is None:
             raise SettingError(f"{names}: not usable as {self.needed} ({why})")
         _log.error(

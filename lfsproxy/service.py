@@ -38,6 +38,7 @@ from lfsproxy.interfaces import (
 from lfsproxy.listening import listen
 from lfsproxy.logs import Logger
 from lfsproxy.metrics import MetricsSite, PrometheusMetrics
+from lfsproxy.quoting import quoted_setting
 from lfsproxy.readiness import KnownTrouble, Readiness
 from lfsproxy.relay import RelayService
 from lfsproxy.resumable.uploads import ResumableUploads
@@ -164,11 +165,11 @@ class LfsProxy(Service):
             twisted=twisted.__version__,
         )
         for origin, text in self._origins.values():
-            self._log.info("{origin} is {text}", origin=origin, text=repr(text))
+            self._log.info("{origin} is {text}", origin=origin, text=quoted_setting(text))
         if settings.s3_bucket == setting_table()["s3_bucket"].default:
             self._log.info(
-                "blobs go to the default bucket, {bucket!r}: LFS_S3_BUCKET names another",
-                bucket=settings.s3_bucket,
+                "blobs go to the default bucket, {bucket}: LFS_S3_BUCKET names another",
+                bucket=quoted_setting(settings.s3_bucket),
             )
         try:
             self.relay.open()

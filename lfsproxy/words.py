@@ -11,11 +11,13 @@ import ssl
 from collections.abc import Iterator
 
 from lfsproxy.errors import LfsError
+from lfsproxy.quoting import quoted
 
 _NOTATION = re.compile(
     r"\('[^']*',|\[\(|\['|\bb['\"]|<class|Traceback|Error\(|object at 0x|_ssl\.c:|\w\(\w+=|<\w+[ .\[]"
 )
 _OWNER = re.compile(r"^[A-Za-z]+\([^()]*\): ")
+_BROKEN_OFF = re.compile(r"\bIncompleteRead\(([^()]*)\)")
 _ERRNO = re.compile(r"\[Errno -?\d+\] ")
 
 
@@ -35,11 +37,15 @@ def error_text(error: BaseException | None) -> str:
         return f"TLS: {reason.replace('_', ' ').lower()}"
     if isinstance(error, OSError) and error.strerror and not is_notation(error.strerror):
         return error.strerror
+    if isinstance(error, UnicodeDecodeError | UnicodeEncodeError):
+        return "it is not UTF-8"
+    if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
+        return f"there is no {quoted(error.args[0])}"
     entries = _openssl_entries(error)
     if entries:
         return "; ".join(entries)
     text = str(error).strip().removeprefix(f"{type(error).__name__}:").strip()
-    text = _ERRNO.sub("", _OWNER.sub("", text))
+    text = _ERRNO.sub("", _OWNER.sub("", _BROKEN_OFF.sub(r"the answer broke off (\1)", text)))
     if text and not is_notation(text):
         return text
     inner = next(_behind(error), None)

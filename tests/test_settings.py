@@ -11,6 +11,7 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import SettingError
+from lfsproxy.quoting import quoted_setting
 from lfsproxy.settings import (
     Address,
     Settings,
@@ -340,7 +341,7 @@ class LoadTests(SynchronousTestCase):
             for text in texts:
                 error = self.assertRaises(SettingError, load_settings, {variable(name): text}, {})
                 self.assertIn(variable(name), str(error))
-                self.assertIn(repr(text), str(error).replace("***@", "me@"))
+                self.assertIn(quoted_setting(text), str(error).replace("***@", "me@"))
                 self.assertNotIn("\n", str(error))
 
     def test_each_setting_takes_only_what_makes_sense_for_it(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
+from pathlib import Path
 
 import urllib3
 from kafka import errors as kafka_errors
@@ -17,8 +19,29 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseNeverReceived
 
+import lfsproxy
 from lfsproxy.errors import StoreRefused
 from lfsproxy.words import error_text, is_notation
+
+REPRS_MAY_BE_IN = {
+    # What cannot happen, or a bug of ours would be there.
+    "relay/replies.py": 1,
+    "relay/session.py": 1,
+}
+"""Files below lfsproxy/ that may use ``!r``, and how often."""
+
+
+class ReprTests(SynchronousTestCase):
+    """What somebody sent, or set, is quoted by ``quoting.quoted``: ``!r`` shows Python's notation."""
+
+    def test_only_a_few_places_show_a_repr(self) -> None:
+        folder = Path(lfsproxy.__file__).parent
+        found = {
+            str(path.relative_to(folder)): count
+            for path in folder.rglob("*.py")
+            if (count := len(re.findall(r"!r[:}]|\brepr\(", path.read_text())))
+        }
+        self.assertEqual(found, REPRS_MAY_BE_IN)
 
 
 class ErrorTextTests(SynchronousTestCase):
@@ -37,6 +60,15 @@ class ErrorTextTests(SynchronousTestCase):
         self.assertEqual(error_text(kafka_errors.KafkaTimeoutError("")), "kafka timeout")
         self.assertEqual(error_text(ValueError("")), "value")
         self.assertEqual(error_text(ConnectionDone()), "Connection was closed cleanly.")
+
+    def test_what_does_not_decode_and_what_is_missing(self) -> None:
+        self.assertEqual(error_text(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no")), "it is not UTF-8")
+        self.assertEqual(error_text(KeyError("topic")), "there is no 'topic'")
+        self.assertEqual(error_text(KeyError(b"x")), "key")
+
+    def test_an_answer_that_broke_off(self) -> None:
+        error = urllib3.exceptions.ProtocolError("Connection broken: IncompleteRead(1 bytes read)")
+        self.assertEqual(error_text(error), "Connection broken: the answer broke off (1 bytes read)")
 
     def test_openssl_s_tuples(self) -> None:
         error = SSL.Error([("SSL routines", "", "wrong version number"), ("", "", "other")])

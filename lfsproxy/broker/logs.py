@@ -1,4 +1,6 @@
-"""kafka-python's log (stdlib logging) as events of twisted.logger, at debug: it speaks to programmers.
+"""What becomes of kafka-python's log (stdlib logging): it speaks to programmers.
+
+The proxy has it as events of twisted.logger, at debug; a command that only uses Kafka keeps it silent.
 
 What does not succeed is answered, or logged, by who asked for it, in this product's words. Only what
 kafka-python itself did not foresee is nobody else's to tell: that is a warning.
@@ -56,7 +58,20 @@ class TwistedHandler(logging.Handler):
 
 def forward_kafka_logs() -> None:
     """Send kafka-python's errors to twisted.logger; may be called more than once."""
-    logger = logging.getLogger("kafka")
+    logger = _own_logger()
     if not any(isinstance(handler, TwistedHandler) for handler in logger.handlers):
         logger.addHandler(TwistedHandler())
-        logger.propagate = False
+
+
+def silence_kafka_logs() -> None:
+    """Show nothing of kafka-python's log; what is forwarded already stays so."""
+    logger = _own_logger()
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+
+
+def _own_logger() -> logging.Logger:
+    """kafka-python's, apart from Python's own, which would write to standard error."""
+    logger = logging.getLogger("kafka")
+    logger.propagate = False
+    return logger

@@ -18,6 +18,7 @@ from kafka.net.selector import NetworkSelector
 from lfsproxy.broker.connections import ConnectionManager
 from lfsproxy.errors import SettingError
 from lfsproxy.logs import Logger
+from lfsproxy.quoting import quoted
 from lfsproxy.settings import Settings
 from lfsproxy.wire.sasl import RefusedSignIns
 from lfsproxy.words import error_text, is_notation
@@ -81,7 +82,7 @@ class Identity:
     def refused(self, broker: object, credentials: tuple[str, str, str], error: BaseException) -> None:
         """The sign-in to ``broker`` has failed with ``error``."""
         mechanism, username, _ = credentials
-        user = f" as {username!r}" if username else ""
+        user = f" as {quoted(username)}" if username else ""
         why = f"the broker refuses {self._name}'s sign-in by {mechanism}{user}: {_said(error)}"
         self._refused.refused(broker, credentials, self._seconds(), why)
 

@@ -5,15 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
+import attrs
 import click
+from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
 from lfsproxy.broker.config import security_arguments
+from lfsproxy.broker.logs import silence_kafka_logs
 from lfsproxy.broker.signing import Identity, SigningClient
 from lfsproxy.cli.options import all_of, bootstrap_option
-from lfsproxy.errors import SettingError
-from lfsproxy.settings import flag, load_settings, variable
+from lfsproxy.cli.unreached import tls_context, why_unreached
+from lfsproxy.errors import BrokerUnavailable, SettingError
+from lfsproxy.quoting import quoted
+from lfsproxy.settings import check_files, flag, load_settings, setting_table, variable
+from lfsproxy.settings.hosts import Address
+from lfsproxy.words import error_text
+
+T = TypeVar("T")
 
 SECURITY = {
     "kafka_security_protocol": "How that address is spoken to: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.",
@@ -37,25 +46,47 @@ kafka_options: Callable[[Any], Any] = all_of(
 )
 
 
-def kafka_access(
-    arguments: dict[str, Any], client: Callable[..., SigningClient] = SigningClient
-) -> dict[str, Any]:
-    """Take the ``kafka_options`` out of a command's arguments: kafka-python's arguments for any client.
+def open_client(
+    make: Callable[..., T],
+    arguments: dict[str, Any],
+    client: Callable[..., SigningClient] = SigningClient,
+    **more: Any,
+) -> T:
+    """A client of kafka-python. Takes the ``kafka_options`` out of a command's arguments.
 
-    ``client`` is its network client's class. Raises SettingError.
+    ``client`` is its network client's class. Raises SettingError, and BrokerUnavailable where no broker is
+    reached.
     """
+    silence_kafka_logs()
     given = {name: arguments.pop(name) for name in SECURITY}
-    settings = load_settings({PASSWORD: os.environ.get(PASSWORD, "")}, given).settings
+    loaded = load_settings({PASSWORD: os.environ.get(PASSWORD, "")}, given)
+    check_files(loaded)
+    settings = loaded.settings
     if not settings.has_identity:
         raise SettingError(
             f"LFS_KAFKA_SECURITY_PROTOCOL is '{settings.kafka_security_protocol}': "
             "it needs LFS_KAFKA_SASL_MECHANISM"
         )
-    return {
-        "bootstrap_servers": arguments.pop("bootstrap").split(","),
-        "client_id": "lfsproxy-cli",
-        "kafka_client": partial(client, Identity(settings, "lfsproxy")),
-        "bootstrap_timeout_ms": 10_000,
-        "metrics_enabled": False,
-        **security_arguments(settings),
-    }
+    if settings.uses_tls:
+        tls_context(settings)
+    addresses = _addresses(arguments.pop("bootstrap"))
+    try:
+        return make(
+            bootstrap_servers=[str(attrs.evolve(each, host=each.host or "localhost")) for each in addresses],
+            client_id="lfsproxy-cli",
+            kafka_client=partial(client, Identity(settings, "lfsproxy")),
+            bootstrap_timeout_ms=10_000,
+            metrics_enabled=False,
+            **security_arguments(settings),
+            **more,
+        )
+    except (KafkaTimeoutError, KafkaConnectionError):
+        raise BrokerUnavailable(f"Kafka is not reached: {why_unreached(addresses, settings)}") from None
+
+
+def _addresses(text: str) -> tuple[Address, ...]:
+    try:
+        found: tuple[Address, ...] = setting_table()["kafka_brokers"].parse(text)
+    except ValueError as error:
+        raise click.UsageError(f"--bootstrap is {quoted(text)}: {error_text(error)}") from None
+    return found

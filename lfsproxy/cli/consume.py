@@ -12,6 +12,7 @@ import click
 
 from lfsproxy.cli.access import kafka_options
 from lfsproxy.cli.options import quiet_option, reader_of, reader_options
+from lfsproxy.cli.pipes import check_reader
 from lfsproxy.cli.records import follow, open_consumer, partitions_of
 from lfsproxy.cli.screen import transfer
 from lfsproxy.cli.target import copy_counted, write_file
@@ -80,7 +81,7 @@ def consume(
             consumer.seek_to_beginning()
         else:
             consumer.seek_to_end()
-        for record in follow(consumer, max_messages, timeout):
+        for record in follow(consumer, max_messages, timeout, check=check_reader):
             if reader is not None:
                 resolve_record(reader, record, output, quiet)
             if as_json:

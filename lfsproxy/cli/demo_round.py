@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lfsproxy.broker.logs import silence_kafka_logs
 from lfsproxy.cli.demo_screen import MIB, Screen
 from lfsproxy.cli.demo_servers import TOPIC, Servers
 from lfsproxy.devstack import DevstackError
 from lfsproxy.devstack.ports import HOST
+from lfsproxy.quoting import quoted
 from lfsproxy.words import error_text
 
 if TYPE_CHECKING:
@@ -142,6 +144,7 @@ class Round:
         from kafka import KafkaProducer
         from kafka.errors import KafkaError
 
+        silence_kafka_logs()
         size = self._servers.plan.record_size
         address = f"localhost:{self._servers.plan.proxy_port}"
         self._screen.step(
@@ -184,9 +187,7 @@ class Round:
             self._screen.say(bytes(record.value or b"").decode(errors="replace"))
         ordinary = records[plain]
         if bytes(ordinary.value or b"") != PLAIN or [key for key, _ in ordinary.headers] != ["trace"]:
-            raise RoundFailed(
-                f"The ordinary record came back changed: {ordinary.value!r}, {ordinary.headers!r}."
-            )
+            raise RoundFailed(f"The ordinary record came back changed: {quoted(ordinary.value or b'')}.")
         for place in blobs:
             if any(key in ("LFS_BLOB", "LFS_BLOB_ALG") for key, _ in records[place].headers):
                 raise RoundFailed(f"The record at {place} still has its LFS_BLOB header.")
@@ -233,7 +234,7 @@ class Round:
                     received += len(chunk)
                     move(received)
         except (ValueError, LookupError) as error:
-            raise RoundFailed(f"The record at {place} is no envelope: {value[:200]!r}.") from error
+            raise RoundFailed(f"The record at {place} is no envelope: {quoted(value)}.") from error
         except LfsError as error:
             raise RoundFailed(f"The blob of the record at {place} could not be read: {error}.") from error
         finally:

@@ -11,6 +11,7 @@ import click
 
 from lfsproxy.cli.access import kafka_options
 from lfsproxy.cli.options import quiet_option, reader_of, reader_options
+from lfsproxy.cli.payload import standard_input
 from lfsproxy.cli.records import record_at
 from lfsproxy.cli.screen import transfer
 from lfsproxy.cli.target import copy_counted, write_file
@@ -35,7 +36,7 @@ def download(source: str, output: str | None, force: bool, quiet: bool, **argume
     value = _value(source, arguments)
     envelope = recognise(value)
     if envelope is None and not _PLACE.fullmatch(source):
-        raise click.ClickException("what was given is no envelope")
+        raise click.ClickException("this is neither an envelope nor TOPIC:PARTITION:OFFSET")
     place = output or (_name(envelope.s3_key) if envelope else source.replace(":", "-"))
     file = reader_of(arguments).open(value)
     if file is None:
@@ -65,5 +66,5 @@ def _value(source: str, arguments: dict[str, Any]) -> bytes:
             raise click.ClickException(f"the record at {source} has no value")
         return value
     if source == "-":
-        return sys.stdin.buffer.read().strip()
+        return standard_input().read().strip()
     return source.strip().encode("utf-8")

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from lfsproxy.keys import ApiKey, read_keys, write_keys
+from lfsproxy.words import error_text
 
 
 def load_keys(path: Path) -> list[ApiKey]:
@@ -19,7 +20,7 @@ def load_keys(path: Path) -> list[ApiKey]:
     try:
         return read_keys(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise click.ClickException(f"{path} is not a file of API keys: {error}") from None
+        raise click.ClickException(f"{path} is not a file of API keys: {error_text(error)}") from None
 
 
 def change_keys(path: Path, change: Callable[[list[ApiKey]], list[ApiKey]], create: bool = False) -> None:
@@ -59,6 +60,13 @@ def _existing(path: Path, create: bool) -> os.stat_result | None:
 
 
 def _replace(path: Path, text: str, found: os.stat_result | None) -> None:
+    try:
+        _write_beside(path, text, found)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _write_beside(path: Path, text: str, found: os.stat_result | None) -> None:
     # mkstemp makes files with 0600.
     number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

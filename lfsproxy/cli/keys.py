@@ -14,6 +14,7 @@ from rich.table import Table
 
 from lfsproxy.cli.key_file import change_keys, load_keys
 from lfsproxy.keys import ACTIONS, ApiKey, check_name, check_topic, new_key, read_time
+from lfsproxy.quoting import quoted
 from lfsproxy.settings import variable
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -85,13 +86,13 @@ def keys() -> None:
 def add(
     path: Path, name: str, topics: tuple[str, ...], actions: tuple[str, ...], expires: datetime | None
 ) -> None:
-    """Add a key, and print its token: only now, the file has but its hash."""
+    """Add a key, and print its token: only now, as the file has only its hash."""
     unique = dict.fromkeys(actions)
     key, token = new_key(name, topics, unique, datetime.now(UTC), expires)
 
     def added(known: list[ApiKey]) -> list[ApiKey]:
         if name in {other.name for other in known}:
-            raise click.ClickException(f"{path} has a key {name!r} already")
+            raise click.ClickException(f"{path} has a key {quoted(name)} already")
         return [*known, key]
 
     change_keys(path, added, create=True)
@@ -119,7 +120,11 @@ def list_keys(path: Path) -> None:
             f"{key.created:%Y-%m-%d}",
             expires,
         )
-    Console(markup=False, highlight=False).print(table)
+    console = Console(markup=False, highlight=False)
+    with console.capture() as shown:
+        console.print(table)
+    # Not by the console, which ends the process where nobody reads its output.
+    click.echo(shown.get(), nl=False)
 
 
 @keys.command()
@@ -131,7 +136,7 @@ def revoke(path: Path, key: str) -> None:
     def left(known: list[ApiKey]) -> list[ApiKey]:
         kept = [other for other in known if key not in (other.id, other.name)]
         if len(kept) == len(known):
-            raise click.ClickException(f"{path} has no key {key!r}")
+            raise click.ClickException(f"{path} has no key {quoted(key)}")
         return kept
 
     change_keys(path, left)

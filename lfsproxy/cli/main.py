@@ -1,22 +1,22 @@
-"""The ``lfsproxy`` command: its commands are loaded when they are run, its errors are one plain sentence.
+"""The ``lfsproxy`` command: its commands are loaded when they are run, and whatever ends one is told here.
 
-Exit status: 0 done, 1 failed, 2 not understood.
+Exit status: see ``lfsproxy.cli.failures``, and docs/cli.md. Only click is imported before the command runs,
+so that hardly any Ctrl-C comes before there is anybody to tell it.
 """
 
 from __future__ import annotations
 
 import errno
 import importlib
-import logging
+import os
+import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
 import click
-from kafka.errors import KafkaError
 
-from lfsproxy.broker.outcome import describe
-from lfsproxy.broker.signing import SignInWithheld
-from lfsproxy.errors import LfsError
+from lfsproxy.cli.pipes import check_reader
 
 COMMANDS = {
     "serve": "lfsproxy.cli.serve:serve",
@@ -51,25 +51,58 @@ class Commands(click.Group):
             return _not_installed(cmd_name, error.name or "")
         return command
 
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
+        made: click.Context = plainly(
+            lambda: super(Commands, self).make_context(info_name, args, *rest, **extra), "--debug" in args
+        )
+        return made
+
     def invoke(self, ctx: click.Context) -> Any:
-        return plainly(lambda: super(Commands, self).invoke(ctx))
+        return plainly(
+            lambda: super(Commands, self).invoke(ctx), ctx.params["debug"], lambda: ctx.invoked_subcommand
+        )
 
 
-def plainly(call: Callable[[], Any]) -> Any:
-    """Call, and turn the errors that a user can meet into one sentence each."""
+def plainly(
+    call: Callable[[], Any], debug: bool = False, command: Callable[[], str | None] = lambda: None
+) -> Any:
+    """Call, and turn whatever it raises into one sentence and an exit status.
+
+    ``debug``, or LFS_LOG_LEVEL=debug, has the traceback shown before.
+    """
     try:
+        if sys.stdout is None:
+            # What is printed would be lost in silence: a record's place, a new key's token.
+            raise OSError(errno.EBADF, "it is closed", "standard output")
         return call()
-    except LfsError as error:
-        raise click.ClickException(str(error)) from None
-    except SignInWithheld as error:
-        raise click.ClickException(str(error.args[0])) from None
-    except KafkaError as error:
-        raise click.ClickException(f"Kafka: {describe(error)}") from None
+    except (click.ClickException, click.exceptions.Exit):
+        _let_go_of_stdout()
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        if debug or os.environ.get("LFS_LOG_LEVEL", "").lower() == "debug":
+            traceback.print_exception(error)
+        stdout_trouble = _let_go_of_stdout()
+        from lfsproxy.cli.failures import failure
+
+        raise failure(error, command() or "", stdout_trouble) from None
+
+
+def _let_go_of_stdout() -> OSError | None:
+    """What standard output does not take is given up, or Python tries it once more at its end, and complains.
+
+    Returns what is wrong with it.
+    """
+    if sys.stdout is None:
+        return None
+    try:
+        sys.stdout.flush()
+        check_reader()
     except OSError as error:
-        if error.errno == errno.EPIPE:
-            raise
-        where = f"{error.filename}: " if error.filename else ""
-        raise click.ClickException(f"{where}{error.strerror or error}") from None
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        return error
+    return None
 
 
 def _not_installed(name: str, missing: str) -> click.Command:
@@ -90,6 +123,6 @@ def _not_installed(name: str, missing: str) -> click.Command:
     cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.version_option(package_name="lfsproxy", message="lfsproxy %(version)s")
-def main() -> None:
+@click.option("--debug", is_flag=True, help="Show where a failure comes from; so does LFS_LOG_LEVEL=debug.")
+def main(debug: bool) -> None:
     """Large payloads through Kafka: blobs go to S3, small envelopes go to Kafka."""
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)

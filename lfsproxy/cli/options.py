@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from lfsproxy.client import BlobReader
+from lfsproxy.quoting import quoted
 from lfsproxy.settings import setting_table, variable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,7 +28,7 @@ class HeaderType(click.ParamType[tuple[str, bytes]]):
             return value
         name, colon, text = str(value).partition(":")
         if not colon:
-            self.fail(f"{value!r} is not name:value", param, ctx)
+            self.fail(f"{quoted(str(value))} is not name:value", param, ctx)
         return name, text.encode("utf-8")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +16,22 @@ from lfsproxy.client.mark import DEFAULT_ALGORITHM, checksum_of
 
 @contextmanager
 def open_payload(file: str) -> Iterator[BinaryIO]:
-    """FILE opened for reading; ``-`` is standard input."""
-    if file == "-":
-        yield sys.stdin.buffer
-    else:
-        with open(file, "rb") as payload:
-            yield payload
+    """FILE opened for reading; ``-`` is standard input. An OSError of reading it names it."""
+    try:
+        if file == "-":
+            yield standard_input()
+        else:
+            with open(file, "rb") as payload:
+                yield payload
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, error.filename or name_of(file)) from error
+
+
+def standard_input() -> BinaryIO:
+    """Standard input's bytes. Raises OSError where it was closed before this process began."""
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, "it is closed", "standard input")
+    return sys.stdin.buffer
 
 
 def name_of(file: str) -> str:

@@ -7,13 +7,16 @@ from typing import Any
 import click
 from kafka import KafkaProducer
 
-from lfsproxy.cli.access import kafka_access, kafka_options
+from lfsproxy.cli.access import kafka_options, open_client
 from lfsproxy.cli.options import quiet_option, record_options
 from lfsproxy.cli.payload import expected_checksum, name_of, open_payload
 from lfsproxy.cli.screen import transfer
 from lfsproxy.client import lfs_headers
+from lfsproxy.client.upload import length_of
 
 OVERHEAD = 1024 * 1024
+LARGEST = 2**31 - 1 - OVERHEAD
+"""Bytes of a record's value: lengths on the wire are 32 bits with a sign."""
 
 
 @click.command(short_help="Produce a file over the Kafka protocol.")
@@ -36,10 +39,15 @@ def produce(file: str, topic: str, plain: bool, timeout: float, quiet: bool, **o
     Prints topic:partition:offset of the record.
     """
     with open_payload(file) as payload:
+        if (length_of(payload) or 0) > LARGEST:
+            raise click.ClickException(
+                f"{name_of(file)} is larger than a Kafka record can be: lfsproxy upload takes any size"
+            )
         headers = _headers(payload, plain, options)
         value = payload.read()
-    producer = KafkaProducer(
-        **kafka_access(options),
+    producer = open_client(
+        KafkaProducer,
+        options,
         max_request_size=len(value) + OVERHEAD,
         request_timeout_ms=int(timeout * 1000),
         delivery_timeout_ms=int(timeout * 1000),

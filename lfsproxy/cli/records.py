@@ -10,7 +10,7 @@ import click
 from kafka import KafkaConsumer, TopicPartition
 
 from lfsproxy.broker.signing import Identity, SigningClient
-from lfsproxy.cli.access import kafka_access
+from lfsproxy.cli.access import open_client
 
 ANSWER_MS = 15_000
 
@@ -25,8 +25,10 @@ class AskingClient(SigningClient):
 
 def open_consumer(arguments: dict[str, Any]) -> Any:
     """A consumer without a group, that sees committed records only; takes the ``kafka_options`` out."""
-    return KafkaConsumer(
-        **kafka_access(arguments, AskingClient),
+    return open_client(
+        KafkaConsumer,
+        arguments,
+        AskingClient,
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
@@ -48,10 +50,15 @@ def follow(
     most: int | None,
     idle: float | None,
     clock: Callable[[], float] = time.monotonic,
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[Any]:
-    """The records of the partitions assigned, until ``most`` came, or none for ``idle`` seconds."""
+    """The records of the partitions assigned, until ``most`` came, or none for ``idle`` seconds.
+
+    ``check`` is called now and then; what it raises ends this.
+    """
     count, last = 0, clock()
     while most is None or count < most:
+        check()
         batch = consumer.poll(timeout_ms=200, **({} if most is None else {"max_records": most - count}))
         for records in batch.values():
             for record in records:

@@ -12,12 +12,19 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 MIB = 1024 * 1024
 
 
+class _Console(Console):
+    """Standard error. When whoever read it has gone, the transfer goes on: it is only no longer shown."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 @contextmanager
 def transfer(
     what: str, total: int | None, quiet: bool = False, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Callable[[int], None]]:
     """Show a transfer of ``total`` bytes (None: not known); call what it yields with each piece's size."""
-    console = Console(stderr=True, quiet=quiet)
+    console = _Console(stderr=True, quiet=quiet)
     sent, started = 0, clock()
     bar = Progress(
         TextColumn("{task.description}"),

@@ -46,16 +46,22 @@ def upload(file: str, url: str, api_key: str | None, as_json: bool, quiet: bool,
     with proxy, open_payload(file) as payload:
         algorithm, given = options.pop("checksum_algo"), options.pop("checksum")
         checksum = None if given is None else expected_checksum(payload, given, algorithm)
-        with transfer(f"Uploading {name_of(file)}", length_of(payload), quiet) as advance:
-            published = proxy.upload(
-                topic,
-                payload,
-                headers=headers,
-                checksum=checksum,
-                algorithm=algorithm,
-                progress=advance,
-                **options,
-            )
+        try:
+            with transfer(f"Uploading {name_of(file)}", length_of(payload), quiet) as advance:
+                published = proxy.upload(
+                    topic,
+                    payload,
+                    headers=headers,
+                    checksum=checksum,
+                    algorithm=algorithm,
+                    progress=advance,
+                    **options,
+                )
+        except EOFError:
+            raise click.ClickException(
+                f"{name_of(file)} became shorter while it was sent, so nothing was published: "
+                "upload it again when nothing changes it"
+            ) from None
     if as_json:
         envelope = json.loads(published.envelope.to_bytes())
         click.echo(json.dumps({**attrs.asdict(published, recurse=False), "envelope": envelope}))

@@ -19,6 +19,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from lfsproxy.client.cancelling import Cancellation
+from lfsproxy.client.strangers import stranger, why_failed
 from lfsproxy.envelope import Envelope
 from lfsproxy.errors import (
     BlobMissing,
@@ -182,16 +183,16 @@ class BlobBytes:
                 f"the blob {self.name} cannot be read on after {self._position} bytes: {said}"
             )
         endpoint = self._transport.location.named
-        return StoreRefused(f"the store refuses to give the blob {self.name}: {said} from {endpoint}")
+        other = "" if code else ", which does not answer as S3 does: is that its address?"
+        return StoreRefused(f"the store refuses to give the blob {self.name}: {said} from {endpoint}{other}")
 
     def _pause(self, error: Exception) -> None:
         """Wait before the next try; raise StoreUnavailable after the last, ReadInterrupted if cancelled."""
         self._check_cancelled()
         self._failures += 1
         if self._failures >= TRIES:
-            why = error_text(error)
-            if "certificate verify failed" in why:
-                why += "; LFS_S3_CA or AWS_CA_BUNDLE names the file of authorities to trust"
+            who = stranger(error)
+            why = f"it is no HTTP server, {who}" if who else why_failed(error, "LFS_S3_CA or AWS_CA_BUNDLE")
             endpoint = self._transport.location.named
             raise StoreUnavailable(f"the blob {self.name} cannot be read from {endpoint}: {why}") from error
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._failures - 1))

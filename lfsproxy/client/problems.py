@@ -22,11 +22,18 @@ def error_of(status: int, body: bytes) -> LfsError:
     if not isinstance(document, dict):
         document = {}
     name = str(document.get("type", "")).rpartition("/")[2]
-    said = str(document.get("detail") or document.get("title") or "") or _text(status, body)
+    said = " ".join(str(document.get("detail") or document.get("title") or "").split())
     if name == ChecksumMismatch.problem:
         digests = [document.get(field) for field in ("algorithm", "expected", "actual")]
         if all(isinstance(digest, str) for digest in digests):
             return ChecksumMismatch(*map(str, digests))
+    if not said:
+        return UploadRefused(
+            status,
+            name,
+            f"the answer is {status}, {_text(status, body)}, and not the proxy's: "
+            "is this the URL of its HTTP API, or does a gateway answer in its place?",
+        )
     kind = _ERRORS.get(name)
     if kind is None or kind is ChecksumMismatch:
         return UploadRefused(status, name, f"the proxy answers {status}: {said}")
@@ -37,7 +44,11 @@ def error_of(status: int, body: bytes) -> LfsError:
 
 
 def _text(status: int, body: bytes) -> str:
-    return body[:200].decode("utf-8", "replace").strip() or http.client.responses.get(status, str(status))
+    """The text of another server's answer; of a page, only what its status means."""
+    text = " ".join(body[:200].decode("utf-8", "replace").split())
+    if not text or text.startswith("<") or not text.isprintable():
+        return http.client.responses.get(status, "no reason is known")
+    return text
 
 
 def _kinds(base: type[LfsError]) -> dict[str, type[LfsError]]:

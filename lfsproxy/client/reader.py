@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import ssl
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, Self
@@ -25,8 +26,10 @@ from lfsproxy.client.recognise import check_size, recognise
 from lfsproxy.client.stream import BlobStream
 from lfsproxy.envelope import Envelope, check_place
 from lfsproxy.errors import BlobMissing, LfsError, ReadInterrupted, SettingError, StoreRefused
+from lfsproxy.quoting import quoted
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.settings import setting_table, variable
+from lfsproxy.words import error_text
 
 DEFAULT_PREFIXES = ("lfs/",)
 CONNECT_SECONDS = 5.0
@@ -99,7 +102,9 @@ class BlobReader:
         if isinstance(prefixes, str) or isinstance(buckets, str):
             raise TypeError("prefixes and buckets are collections of strings, not one string")
         if on_missing not in ("raise", "skip", "envelope"):
-            raise ValueError(f"on_missing is {on_missing!r}, one of raise, skip, envelope is needed")
+            raise ValueError(
+                f"on_missing is {quoted(str(on_missing))}, one of raise, skip, envelope is needed"
+            )
         if max_size < 0:
             raise ValueError(f"max_size is {max_size}, 0 or more is needed")
         self._prefixes = tuple(prefixes)
@@ -132,8 +137,8 @@ class BlobReader:
             try:
                 found[name] = info.parse(text)
             except ValueError as error:
-                raise SettingError(f"{variable(f's3_{name}')} is {text!r}: {error}") from None
-        found["ca_bundle"] = environment.get("LFS_S3_CA") or environment.get("AWS_CA_BUNDLE") or None
+                raise SettingError(f"{variable(f's3_{name}')} is {quoted(text)}: {error}") from None
+        found["ca_bundle"] = _authorities(environment, found["endpoint"])
         return cls(**{**found, **arguments})
 
     def fetch(self, value: bytes | None) -> bytes | None:
@@ -223,6 +228,20 @@ class BlobReader:
                 )
             self._credentials = found
         return self._credentials
+
+
+def _authorities(environment: Mapping[str, str], endpoint: str | None) -> str | None:
+    """The file of certificates to trust. Raises SettingError where it is none and would be needed."""
+    name = next((each for each in ("LFS_S3_CA", "AWS_CA_BUNDLE") if environment.get(each)), None)
+    if name is None or (endpoint or "").startswith("http:"):
+        return None
+    try:
+        ssl.create_default_context(cafile=environment[name])
+    except OSError as error:
+        raise SettingError(
+            f"{name} is {quoted(environment[name])}: not usable as PEM certificates ({error_text(error)})"
+        ) from None
+    return environment[name]
 
 
 def static_credentials(access_key: str, secret_key: str, token: str | None = None) -> Credentials:

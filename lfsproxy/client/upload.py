@@ -11,6 +11,7 @@ import os
 import stat
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
+from json import JSONDecodeError
 from typing import Any, BinaryIO, Self, TypeGuard
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -23,8 +24,10 @@ from urllib3.response import BaseHTTPResponse
 from lfsproxy.checksums import AllChecksums, Checksum, new_checksum, parse_checksum
 from lfsproxy.client.mark import DEFAULT_ALGORITHM
 from lfsproxy.client.problems import error_of
+from lfsproxy.client.strangers import stranger, why_failed
 from lfsproxy.envelope import Envelope, parse_envelope
 from lfsproxy.errors import ChecksumMismatch, OutcomeUnknown, ProxyUnavailable
+from lfsproxy.quoting import quoted
 from lfsproxy.words import error_text
 
 CHUNK_BYTES = 256 * 1024
@@ -65,7 +68,7 @@ class Uploader:
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(f"{url!r} is no URL such as http://localhost:8080")
+            raise ValueError(f"{quoted(url)} is no URL such as http://localhost:8080")
         self.url = url.rstrip("/")
         self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
         self._pool = urllib3.PoolManager(
@@ -140,17 +143,20 @@ class Uploader:
         except (HTTPError, OSError) as error:
             if sent.failure is not None:
                 raise sent.failure from None
-            if not sent.begun:
+            if who := stranger(error):
                 raise ProxyUnavailable(
-                    f"the proxy at {self.url} cannot be reached: {error_text(error)}"
+                    f"{self.url} is no HTTP server, so nothing was published: {who}"
                 ) from error
+            why = why_failed(error, "SSL_CERT_FILE")
+            if not sent.begun:
+                raise ProxyUnavailable(f"the proxy at {self.url} cannot be reached: {why}") from error
             if not sent.whole:
                 raise ProxyUnavailable(
-                    f"the connection to {self.url} was lost before the end of the upload: {error_text(error)}"
+                    f"the connection to {self.url} was lost before the end of the upload, so nothing was "
+                    f"published: {why}"
                 ) from error
             raise OutcomeUnknown(
-                f"the upload to {self.url} failed, and it is not known whether it was published: "
-                f"{error_text(error)}"
+                f"the upload to {self.url} failed, and it is not known whether it was published: {why}"
             ) from error
         if answer.status != 201:
             raise error_of(answer.status, answer.data)
@@ -239,8 +245,12 @@ def length_of(body: Body) -> int | None:
 def _published(answer: bytes, checksum: Checksum) -> Published:
     try:
         fields = json.loads(answer)
+        if not isinstance(fields, dict):
+            raise ValueError("it is no JSON object")
         envelope = parse_envelope(json.dumps(fields["envelope"]).encode())
         place = {name: fields[name] for name in ("topic", "partition", "offset", "timestamp")}
+    except JSONDecodeError as error:
+        raise OutcomeUnknown("the answer to the upload is not JSON, so it is not the proxy's") from error
     except (ValueError, TypeError, KeyError) as error:
         raise OutcomeUnknown(
             f"the proxy's answer to the upload is not understood: {error_text(error)}"

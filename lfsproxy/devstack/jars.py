@@ -57,7 +57,7 @@ def read_lock(name: str, lock_file: Path = LOCK_FILE) -> tuple[Jar, ...]:
         sets: dict[str, Any] = tomllib.load(file)["sets"]
     if name not in sets:
         raise DevstackError(
-            f"There is no locked set of jars named {name!r}; there are: {', '.join(sorted(sets))}."
+            f"There is no locked set of jars named '{name}'; there are: {', '.join(sorted(sets))}."
         )
     return tuple(Jar(**entry) for entry in sets[name]["jars"])
 

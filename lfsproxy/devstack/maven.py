@@ -27,7 +27,7 @@ def repository_url(environ: Mapping[str, str] | None = None, settings: Path | No
     if chosen:
         if not re.match(r"https?://[^/]", chosen):
             raise DevstackError(
-                f"{MAVEN_VARIABLE} is {chosen!r}, which is no http:// or https:// address of a Maven "
+                f"{MAVEN_VARIABLE} is '{chosen}', which is no http:// or https:// address of a Maven "
                 f"repository."
             )
         return chosen.rstrip("/")

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lfsproxy.errors import BrokerUnavailable, FramingError, SignInRefused
+from lfsproxy.quoting import quoted
 from lfsproxy.relay.stream import ConnectionGone, FrameStream
 from lfsproxy.settings import Address, Settings
 from lfsproxy.tls import ClientTls, tls_trouble
@@ -375,7 +376,7 @@ class Upstream:
             token = await self._in_thread(client.auth_bytes)
             answer = sasl.decode_authenticate(await ask(sasl.authenticate_request(0, token)))
             if answer.error_code:
-                name = f" as {username!r}" if username else ""
+                name = f" as {quoted(username)}" if username else ""
                 raise SignInRefused(
                     f"the broker refuses the proxy's sign-in by {mechanism}{name}: "
                     f"{answer.error_message or f'error {answer.error_code}'}"

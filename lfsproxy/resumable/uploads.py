@@ -23,6 +23,7 @@ from lfsproxy.envelope import object_key
 from lfsproxy.errors import BadRequest, LfsError, OutcomeUnknown, TooLarge
 from lfsproxy.interfaces import IEnvelopePublisher, IResumableStore, NotConditional, Published, StateObject
 from lfsproxy.logs import Logger
+from lfsproxy.quoting import quoted
 from lfsproxy.resumable.errors import (
     ResumableOff,
     UploadBusy,
@@ -35,6 +36,7 @@ from lfsproxy.resumable.publication import Publication
 from lfsproxy.resumable.session import UploadSession
 from lfsproxy.resumable.state import ROOT, Found, Info, Mark, UploadOptions, UploadState, idle_seconds
 from lfsproxy.resumable.voids import Voids
+from lfsproxy.words import error_text
 
 KNOWN_CHECKSUMS = 1000
 """Running checksums that are remembered between the requests of one upload."""
@@ -47,7 +49,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
 def check_id(id: str) -> None:
     """Raise UploadNotFound for what can be no upload's id."""
     if not _ID.fullmatch(id):
-        raise UploadNotFound(f"there is no upload {id[:80]!r}")
+        raise UploadNotFound(f"there is no upload {quoted(id)}")
 
 
 def _nonce() -> str:
@@ -130,7 +132,9 @@ class ResumableUploads:
     def _sweep(self) -> Deferred[None]:
         self._sweeping = Deferred.fromCoroutine(self.sweep())
         self._sweeping.addErrback(
-            lambda failure: self._log.info("expired uploads stay for now: {why}", why=failure.value)
+            lambda failure: self._log.info(
+                "expired uploads stay for now: {why}", why=error_text(failure.value)
+            )
         )
         return self._sweeping
 

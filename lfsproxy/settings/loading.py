@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from lfsproxy.errors import SettingError
+from lfsproxy.quoting import quoted_setting
 from lfsproxy.settings.names import flag, variable
 from lfsproxy.settings.table import Settings, setting_table
 
@@ -42,7 +43,7 @@ def load_settings(environment: Mapping[str, str], flags: Mapping[str, str | None
         try:
             values[name] = info.parse(given)
         except ValueError as error:
-            raise SettingError(f"{origin} is {_without_password(shown)!r}: {error}") from None
+            raise SettingError(f"{origin} is {quoted_setting(_without_password(shown))}: {error}") from None
         if given != info.default:
             origins[name] = (origin, shown)
     return LoadedSettings(Settings(**values), origins)
@@ -61,7 +62,9 @@ def check_files(loaded: LoadedSettings) -> None:
             why = _unreadable(path)
             if why:
                 origin, shown = loaded.origins.get(name, (variable(name), path))
-                raise SettingError(f"{origin} is {shown!r}: {info.parse.allowed} is needed ({why})")
+                raise SettingError(
+                    f"{origin} is {quoted_setting(shown)}: {info.parse.allowed} is needed ({why})"
+                )
 
 
 def _unreadable(path: str) -> str:

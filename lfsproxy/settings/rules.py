@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lfsproxy.errors import SettingError
+from lfsproxy.quoting import quoted_setting
 from lfsproxy.settings.names import variable
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def _check_pairs(settings: Settings) -> None:
     for name in ("kafka_tls_ca", "kafka_tls_cert"):
         if getattr(settings, name) and not settings.uses_tls:
             raise SettingError(
-                f"{variable(name)} is {getattr(settings, name)!r}: it needs "
+                f"{variable(name)} is {quoted_setting(getattr(settings, name))}: it needs "
                 "LFS_KAFKA_SECURITY_PROTOCOL SSL or SASL_SSL"
             )
     if settings.kafka_listener_tls_client_ca and not settings.kafka_listener_tls_cert:

@@ -8,6 +8,7 @@ import attrs
 
 from lfsproxy.checksums import ALGORITHMS
 from lfsproxy.errors import SettingError
+from lfsproxy.quoting import quoted_setting
 from lfsproxy.settings import hosts, kinds
 from lfsproxy.settings.hosts import Address
 from lfsproxy.settings.kinds import Kind, one_of, whole
@@ -215,7 +216,7 @@ class Settings:
             except (OSError, UnicodeDecodeError) as error:
                 why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
                 raise SettingError(
-                    f"LFS_KAFKA_SASL_PASSWORD_FILE is {path!r}: it cannot be read ({why})"
+                    f"LFS_KAFKA_SASL_PASSWORD_FILE is {quoted_setting(path)}: it cannot be read ({why})"
                 ) from None
         return self.kafka_sasl_mechanism, self.kafka_sasl_username, secret
 

@@ -21,6 +21,7 @@ from typing import Final
 import attrs
 
 from lfsproxy.errors import FramingError
+from lfsproxy.quoting import quoted
 from lfsproxy.wire.chunks import Chunks, Piece
 
 MAX_FRAME: Final = 2**31 - 1
@@ -177,7 +178,9 @@ class RequestFrames(_Body):
         if start[:2] == b"\x16\x03":
             raise self._fail("this looks like TLS on a plaintext Kafka port (the frame begins with 0x1603)")
         if start in _HTTP_METHODS:
-            raise self._fail(f"this looks like HTTP on the Kafka port (the frame begins with {start!r})")
+            raise self._fail(
+                f"this looks like HTTP on the Kafka port (the frame begins with {quoted(start)})"
+            )
 
 
 class ResponseFrames(_Body):

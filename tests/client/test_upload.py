@@ -187,11 +187,14 @@ class ErrorTests(SynchronousTestCase):
         self.assertEqual(getattr(error, "code", None), 87)
 
     def test_what_is_not_known_is_told_as_it_is(self) -> None:
+        others = (
+            "and not the proxy's: is this the URL of its HTTP API, or does a gateway answer in its place?"
+        )
         for body, name, said in (
             (problem("of-tomorrow"), "of-tomorrow", "the proxy answers 418: words"),
-            (b"<html>", "", "the proxy answers 418: <html>"),
-            (b"", "", "the proxy answers 418: I'm a Teapot"),
-            (b"[]", "", "the proxy answers 418: []"),
+            (b"<html>", "", f"the answer is 418, I'm a Teapot, {others}"),
+            (b"", "", f"the answer is 418, I'm a Teapot, {others}"),
+            (b"no\n way\n", "", f"the answer is 418, no way, {others}"),
             (problem("checksum-mismatch"), "checksum-mismatch", "the proxy answers 418: words"),
         ):
             error = error_of(418, body)

@@ -137,15 +137,45 @@ class FailureTests(CliCase):
             (["upload", "a.bin", "--topic", "a b", *self.to_http], "Error: 'a b' is not a topic name"),
             (["upload", "a.bin", *to_topic, *self.to_http, "--checksum", zeros], f"expected {zeros}"),
             (["produce", "a.bin", *to_topic, *self.to_kafka, "--checksum", zeros], f"expected {zeros}"),
-            (["produce", "a.bin", *to_topic, "--bootstrap", "127.0.0.1:1"], "Unable to bootstrap"),
+            (["produce", "a.bin", *to_topic, "--bootstrap", "127.0.0.1:1"], "cannot be reached: Connection"),
             (["consume", "no-such-topic", *self.to_kafka], "the topic no-such-topic does not exist"),
             (["download", f"{topic}:0:5", *self.to_kafka], f"there is no record at {topic}:0:5"),
             (["download", f"{topic}:7:0", *self.to_kafka], f"the topic {topic} has no partition 7"),
-            (["download", "{}"], "what was given is no envelope"),
+            (["download", "{}"], "neither an envelope nor TOPIC:PARTITION:OFFSET"),
         ):
             self.assertIn(said, await self.fails(*arguments))
         self.assertEqual(list(self.folder.iterdir()), [self.folder / "a.bin"])
         self.assertEqual((self.folder / "a.bin").read_bytes(), data)
+
+    async def test_a_port_of_the_other_door(self) -> None:
+        topic = await self.begin()
+        self.file("a.bin", 8 * MIB)
+        kafka = self.proxy.bootstrap
+        said = await self.fails("upload", "a.bin", "--topic", topic, "--url", f"http://{kafka}")
+        self.assertIn(f"Error: the connection to http://{kafka} was lost before the end of the upload", said)
+        http = self.proxy.http.removeprefix("http://")
+        said = await self.fails("consume", topic, "--bootstrap", http)
+        self.assertIn(f"{http} is an HTTP server, not a Kafka broker", said)
+
+    async def test_a_reader_that_leaves_ends_consume_quietly(self) -> None:
+        topic = await self.begin()
+        for _ in range(3):
+            await self.run_well("produce", "-", "--topic", topic, "--plain", *self.to_kafka, stdin=b"plain")
+
+        def read_one() -> tuple[bytes, bytes, int]:
+            with subprocess.Popen(
+                [*COMMAND, "consume", topic, "--from-beginning", *self.to_kafka],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+            ) as process:
+                assert process.stdout is not None and process.stderr is not None
+                line = process.stdout.read(len(b"plain\n"))
+                process.stdout.close()
+                return line, process.stderr.read(), process.wait(60)
+
+        produced = in_thread(read_one)
+        self.assertEqual(await produced, (b"plain\n", b"", 141))
 
     async def test_a_blob_that_is_gone_leaves_no_file(self) -> None:
         topic = await self.begin()

@@ -8,6 +8,9 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseNeverReceived
 
 from lfsproxy.checksums import Buffer
 from lfsproxy.errors import BrokerRefused, BrokerUnavailable, OutcomeUnknown, StoreUnavailable
@@ -319,6 +322,16 @@ class EndTests(TusTests):
         whole = [key for key in self.door.uploads_store.objects if key.endswith("/info")]
         self.assertEqual(whole, [f"lfs-uploads/{young[-32:]}/info"])
         self.assertEqual((self.door.blobs, self.door.uploads_store.uploads), ([DATA], {}))
+
+    def test_a_sweep_that_fails_says_why_in_words(self) -> None:
+        async def fail() -> None:
+            raise ResponseNeverReceived([Failure(ConnectionRefusedError(111, "Connection refused"))])
+
+        self.patch(self.door.uploads, "sweep", fail)
+        with capturedLogs() as events:
+            self.door.uploads.start()
+            self.addCleanup(self.door.uploads.stop)
+        self.assertIn("expired uploads stay for now: Connection refused", map(formatEvent, events))
 
     def test_an_upload_that_is_worked_on_does_not_expire(self) -> None:
         for checksum in ([], ["Upload-Checksum: sha1 " + encode(hashlib.sha1(DATA[100:]).digest())]):

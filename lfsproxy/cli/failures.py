@@ -1,0 +1,98 @@
+"""What a command says, and the status that it ends with, by the exception that ended it.
+
+| status | when |
+|---|---|
+| 0 | done |
+| 1 | failed: the sentence says why |
+| 2 | the command line was not understood |
+| 70 | a bug in lfsproxy |
+| 130 | Ctrl-C, as shells count SIGINT |
+| 141 | whoever read standard output has gone, as shells count SIGPIPE |
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import click
+from kafka.errors import KafkaError
+
+from lfsproxy.broker.outcome import describe
+from lfsproxy.broker.signing import SignInWithheld
+from lfsproxy.errors import LfsError
+from lfsproxy.names import shown
+from lfsproxy.quoting import quoted
+from lfsproxy.words import error_text
+
+FAILED = 1
+NOT_UNDERSTOOD = 2
+BUG = 70
+INTERRUPTED = 130
+READER_GONE = 141
+
+_MOST = 2000
+_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+_MAY_HAVE_PUBLISHED = "interrupted: if all was sent by then, the record may be published nevertheless"
+_INTERRUPTED = {
+    # Ctrl-C is how it is meant to end.
+    "consume": "",
+    "upload": _MAY_HAVE_PUBLISHED,
+    "produce": _MAY_HAVE_PUBLISHED,
+}
+
+
+class Failure(click.ClickException):
+    """A sentence, on one line, and an exit status; where the sentence is empty, only that."""
+
+    def __init__(self, sentence: str, status: int = FAILED) -> None:
+        super().__init__(shown(" ".join(sentence.split()), _MOST) or "")
+        self.exit_code = status  # type: ignore[misc]  # click reads it from the exception
+
+    def show(self, file: object = None) -> None:
+        if self.message:
+            super().show()
+
+
+def failure(error: BaseException, command: str, stdout_trouble: OSError | None = None) -> Failure:
+    """The failure of a command. ``stdout_trouble`` is what is wrong with standard output, if anything is."""
+    if isinstance(error, KeyboardInterrupt):
+        return Failure(_INTERRUPTED.get(command, "interrupted"), INTERRUPTED)
+    if isinstance(error, BrokenPipeError) and stdout_trouble is not None:
+        return Failure("", READER_GONE)
+    if isinstance(error, LfsError):
+        return Failure(error_text(error))
+    if isinstance(error, SignInWithheld):
+        return Failure(str(error.args[0]))
+    if isinstance(error, KafkaError):
+        return Failure(f"Kafka: {describe(error)}")
+    if isinstance(error, UnicodeEncodeError):
+        return Failure(f"an argument is not UTF-8: {quoted(str(error.object))}", NOT_UNDERSTOOD)
+    if isinstance(error, OSError):
+        place = error.filename
+        if place is None and (stdout_trouble is not None or error.errno in _WRITING):
+            # Every other file is named where it is opened or read.
+            place = "standard output"
+        return Failure(f"{_name(place)}{error_text(error)}{_way_out(error.errno)}")
+    if isinstance(error, MemoryError):
+        return Failure("there is not enough memory: lfsproxy upload streams a file of any size")
+    # A library's exception has a text that may say little: its class tells more to who mends it.
+    return Failure(
+        f"this is a bug in lfsproxy: {error_text(error)} ({type(error).__name__}); "
+        "LFS_LOG_LEVEL=debug, or --debug before the command, shows where",
+        BUG,
+    )
+
+
+def _name(place: object) -> str:
+    """What an error is about, before its sentence."""
+    if isinstance(place, bytes):
+        place = os.fsdecode(place)
+    return "" if place is None else f"{place}: "
+
+
+def _way_out(number: int | None) -> str:
+    return {
+        errno.ENOSPC: "; make room, or name another place",
+        errno.EDQUOT: "; make room, or name another place",
+    }.get(number or 0, "")
