@@ -186,3 +186,21 @@ class ScansTests(SynchronousTestCase):
         self.all()
         self.assertEqual([self.successResultOf(each) for each in waiting], [None] * 5000)
         self.assertEqual(self.scans.running, 0)
+
+    def test_those_that_wait_are_listed_once_however_many_searches_end_meanwhile(self) -> None:
+        long = self.begin(Share(), "long", 1.0)
+        self.step()
+        (end_long,) = self.threads.started
+        self.threads.started.clear()
+        share = Share()
+        also_long = self.begin(share, "also long", 1.0)
+        self.step()
+        for index in range(200):
+            self.begin(share, f"short {index}", 0.001)
+        self.assertEqual([self.step() for _ in range(201)], [1] * 200 + [0])
+        self.assertEqual(self.scans.listed, 1)
+        end_long()
+        self.all()
+        self.assertIs(self.successResultOf(long), None)
+        self.assertIs(self.successResultOf(also_long), None)
+        self.assertEqual(self.scans.listed, 0)
