@@ -2,8 +2,8 @@
 
     python -m tests.resumable.explore [--faults N] [--jumps N] [SCRIPT ...]
 
-A script is what each replica is asked for, as in ``finish,end/finish``; with a * in front, the requests that
-created the upload may land once more. Prints how many states there are.
+A script is what each replica is asked for, as in ``finish,end/finish``, behind signs that say how the upload
+begins: see tests.resumable.world. Prints how many states there are.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import argparse
 import time
 from collections.abc import Sequence
 
-from tests.resumable.world import JUMP, LONG, TICK, Choice, World
+from tests.resumable.world import JUMP, LONG, SIGNS, TICK, Choice, World
 
 SCRIPTS = (
     "finish,finish/finish",
@@ -20,6 +20,12 @@ SCRIPTS = (
     "finish,finish/end",
     "finish/expire",
     "finish,end/expire",
+    "+finish/finish",
+    "+finish/end",
+    "+!finish/finish",
+    "~patch,finish/patch2",
+    "~patch/end",
+    "~patch/expire",
 )
 
 
@@ -46,7 +52,9 @@ def explore(script: str, faults: int, jumps: int, spans: Sequence[float] = (TICK
 def _replay(
     script: str, steps: Sequence[Choice], left: tuple[int, int], spans: Sequence[float]
 ) -> tuple[World, tuple[int, int]]:
-    world = World([one.split(",") for one in script.lstrip("*").split("/")], script.startswith("*"), spans)
+    asked = script.lstrip(SIGNS)
+    signs = script.removesuffix(asked)
+    world = World([one.split(",") for one in asked.split("/")], signs, spans)
     for step in steps:
         left = _step(world, step, left)
     return world, left
