@@ -20,7 +20,7 @@ seconds, the time after which nobody who publishes is still at work, or the time
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from typing import Any
@@ -405,6 +405,9 @@ class WorldStore(_Asking):
 
         listed: list[StateObject] = await self.ask(f"list {prefix}", land)
         return listed
+
+    async def list_pages(self, prefix: str) -> AsyncIterator[Sequence[StateObject]]:
+        yield await self.list_objects(prefix)
 
     async def delete_object(self, key: str) -> None:
         await self.ask(f"delete {key}", lambda: self.world.objects.pop(key, None) and None, True)

@@ -1,0 +1,85 @@
+"""What the sweep of expired uploads holds, and what it does with a list that is not in order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from weakref import WeakSet
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from lfsproxy.budget import MemoryBudget
+from lfsproxy.claimcheck import ClaimCheck
+from lfsproxy.interfaces import StateObject
+from lfsproxy.resumable.state import ROOT
+from lfsproxy.resumable.uploads import ResumableUploads
+from lfsproxy.testing import MemoryBlobStore, MemoryMetrics, MemoryPublisher
+from lfsproxy.testing_resumable import MemoryResumableStore
+
+EXPIRY = 7200.0
+NAMES = ("info", "intent-00000001", "mark-00000001", "result")
+
+
+class FullBucket(MemoryResumableStore):
+    """A bucket of very many uploads, made as they are listed; ``most`` are those that were held at once."""
+
+    uploads_listed = 2000
+    most = 0
+
+    async def list_pages(self, prefix: str) -> AsyncIterator[Sequence[StateObject]]:
+        held: WeakSet[StateObject] = WeakSet()
+        for first in range(0, self.uploads_listed, 50):
+            page = [
+                StateObject(f"{ROOT}{number:032x}/{name}", 1, 1.0)
+                for number in range(first, first + 50)
+                for name in NAMES
+            ]
+            held.update(page)
+            self.most = max(self.most, len(held))
+            yield page
+
+
+class ShuffledBucket(MemoryResumableStore):
+    """A store that lists in no order, one object a page."""
+
+    async def list_pages(self, prefix: str) -> AsyncIterator[Sequence[StateObject]]:
+        for one in sorted(await self.list_objects(prefix), key=lambda one: one.key[::-1]):
+            yield [one]
+
+
+class SweepTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1e6)
+
+    def uploads(self, store: MemoryResumableStore) -> ResumableUploads:
+        claims = ClaimCheck(MemoryBlobStore(), MemoryMetrics(), self.clock)
+        budget = MemoryBudget(self.clock, 2**22, 2**20, 30.0)
+        return ResumableUploads(store, claims, MemoryPublisher(), budget, EXPIRY)
+
+    def sweep(self, uploads: ResumableUploads) -> None:
+        self.successResultOf(Deferred.fromCoroutine(uploads.sweep()))
+
+    def test_it_holds_one_page_and_one_upload(self) -> None:
+        store = FullBucket(self.clock)
+        self.sweep(self.uploads(store))
+        self.assertGreater(store.most, 0)
+        self.assertLessEqual(store.most, 2 * 50 * len(NAMES))
+
+    def test_an_upload_that_is_listed_in_pieces_stays(self) -> None:
+        store = ShuffledBucket(self.clock)
+        for name in NAMES:
+            store.objects[f"{ROOT}{'a' * 32}/{name}"] = (b"{}", self.clock.seconds())
+        self.clock.advance(EXPIRY - 1)
+        store.objects[f"{ROOT}{'a' * 32}/mark-00000002"] = (b"{}", self.clock.seconds())
+        before = set(store.objects)
+        self.sweep(self.uploads(store))
+        self.assertEqual(set(store.objects), before)
+
+    def test_what_never_came_to_be_goes_when_it_is_old(self) -> None:
+        store = MemoryResumableStore(self.clock)
+        store.objects[f"{ROOT}{'b' * 32}/mark-00000001"] = (b"{}", self.clock.seconds())
+        self.clock.advance(3601)
+        self.sweep(self.uploads(store))
+        self.assertEqual(set(store.objects), set())
