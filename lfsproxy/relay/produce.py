@@ -349,7 +349,8 @@ class ProduceWork(ABC):
     def _render(self) -> bytes:
         """The client's answer: the broker's verdicts and the proxy's own, with the proxy's addresses."""
         self._tell_if_long("took")
-        # By partition, each told about once; where some of its records were sent and others refused: refused.
+        # By partition, each told about once; where some of its records were sent and others refused: refused,
+        # by the first refusal, from which others follow.
         refused = {
             (batch.topic, batch.partition): PartitionAnswer(
                 batch.topic,
@@ -358,7 +359,7 @@ class ProduceWork(ABC):
                 record_errors=_record_errors(batch, batch.error),
                 error_message=batch.why,
             )
-            for batch in self.batches
+            for batch in reversed(self.batches)
             if batch.error is not None
         }
         if len(self._verdicts) == 1 and not refused:
