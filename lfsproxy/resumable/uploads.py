@@ -190,6 +190,10 @@ class ResumableUploads:
             try:
                 await self._publication.give_up(state, found.info, "it has expired")
             except UploadBusy:
+                # Somebody publishes it, and may have written its last bytes since it was looked at.
+                found = await state.find()
+                if found.idle < self.expiry:
+                    return
                 try:
                     await self._publication.finish(state, found)
                 except OutcomeUnknown as error:
