@@ -10,8 +10,8 @@ Every request that a replica sends waits until a choice says what becomes of it:
     lost     (publish) the outcome is unknown to the replica; the record lands at any later time, or never
 
 How the upload begins is said by signs in front of a script: with all bytes stored, else (~) with none; with a
-multipart upload that is to be completed (+); with another checksum than the client told (!); and (*) the
-requests that created it may land once more.
+multipart upload that is to be completed (+); with parts so small (%) that there are two; with another checksum
+than the client told (!); and (*) the requests that created it may land once more.
 
 A replica may crash between any two steps: what it asked last then lands late or never. Time passes by choice:
 seconds, the time after which nobody who publishes is still at work, or the time after which nothing is late.
@@ -33,7 +33,14 @@ from zope.interface import implementer
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.checksums import Buffer, Checksum
 from lfsproxy.claimcheck import ClaimCheck
-from lfsproxy.errors import BrokerRefused, LfsError, OutcomeUnknown, StoreRefused, StoreUnavailable
+from lfsproxy.errors import (
+    BrokerRefused,
+    ClientGone,
+    LfsError,
+    OutcomeUnknown,
+    StoreRefused,
+    StoreUnavailable,
+)
 from lfsproxy.interfaces import (
     Header,
     IEnvelopePublisher,
@@ -53,7 +60,7 @@ STATE = f"lfs-uploads/{ID}/"
 BLOB = "lfs/default/t/0/0-00000000-0000-4000-8000-000000000000.bin"
 BYTES = b"blob"
 OTHER_BYTES = b"BLOB"
-SIGNS = "~+!*"
+SIGNS = "~%+!*"
 EXPIRY = 7200.0
 PUBLISH_SECONDS = 45.0
 TICK = 2.0
@@ -81,8 +88,8 @@ class BrokenPromise(AssertionError):
 
 
 class World:
-    """``scripts`` has what each replica is asked for, one after the other: finish, end or expire, and patch or
-    patch2 to send all bytes, or other ones.
+    """``scripts`` has what each replica is asked for, one after the other: finish, end or expire; patch or patch2
+    to send what is missing, or other bytes; half or cut to send half of it, and end there or be cut off.
 
     ``signs`` say how the upload begins. ``spans`` are the times that may pass at once, in seconds.
     """
@@ -97,7 +104,8 @@ class World:
         self.seconds = 0.0
         self.objects: dict[str, tuple[bytes, float]] = {}
         self.blob: bytes | None = None
-        self.parts = "+" in signs
+        self.uploads: dict[str, dict[int, bytes]] = {}
+        self.begun = 0
         self.log: list[bytes] = []
         self.asked: list[Asked] = []
         self.late: list[tuple[str, Callable[[], Any]]] = []
@@ -109,12 +117,14 @@ class World:
 
     def _begin_state(self, signs: str) -> None:
         options = UploadOptions(checksum="0" * 64 if "!" in signs else None)
-        info = Info(ID, "t", 0, BLOB, 1000, "", options, 0.0)
+        info = Info(ID, "t", 0, BLOB, 2 if "%" in signs else 1000, "", options, 0.0)
         mark = Mark(1, "m", len(BYTES))
         if "~" not in signs:
             mark = attrs.evolve(mark, offset=len(BYTES), checksum=sha256(BYTES).hexdigest())
-            if self.parts:
-                mark = attrs.evolve(mark, multipart="u", parts=(StoredPart(1, "e", None),))
+            if "+" in signs:
+                part = self.put_part(self.begin_parts(), 1, BYTES)
+                assert part is not None
+                mark = attrs.evolve(mark, multipart="u1", parts=(part,))
             else:
                 self.blob = BYTES
         for name, data in (("info", info.to_bytes()), ("mark-00000001", mark.to_bytes())):
@@ -132,16 +142,34 @@ class World:
         self.blob = data if self.blob is None else self.blob
         return self.blob == data
 
-    def complete(self) -> bool:
-        """CompleteMultipartUpload; False where there is no such upload."""
-        if not self.parts or self.blob is not None:
+    def begin_parts(self) -> str:
+        """CreateMultipartUpload."""
+        self.begun += 1
+        self.uploads[f"u{self.begun}"] = {}
+        return f"u{self.begun}"
+
+    def put_part(self, upload_id: str, number: int, data: bytes) -> StoredPart | None:
+        """UploadPart; None where there is no such upload."""
+        if upload_id not in self.uploads:
+            return None
+        self.uploads[upload_id][number] = data
+        return StoredPart(number, sha256(data).hexdigest(), None)
+
+    def complete(self, upload_id: str, parts: Sequence[StoredPart]) -> bool | None:
+        """CompleteMultipartUpload; None where there is no such upload, False where a part is another."""
+        stored = self.uploads.get(upload_id)
+        if stored is None or self.blob is not None:
+            return None
+        pieces = [stored.get(part.number, b"") for part in parts]
+        if [sha256(piece).hexdigest() for piece in pieces] != [part.etag for part in parts]:
             return False
-        self.blob, self.parts = BYTES, False
+        self.blob = b"".join(pieces)
+        del self.uploads[upload_id]
         return True
 
     def abort_parts(self) -> None:
-        """AbortMultipartUpload."""
-        self.parts = False
+        """AbortMultipartUpload, of all."""
+        self.uploads.clear()
 
     def remove_blob(self) -> None:
         """DeleteObject of the blob."""
@@ -252,7 +280,7 @@ class World:
             (
                 tuple(sorted(self.objects.items())),
                 self.blob,
-                self.parts,
+                repr(self.uploads),
                 tuple(self.log),
                 tuple(sorted((asked.replica, asked.what) for asked in self.asked)),
                 tuple(sorted(what for what, _ in self.late)),
@@ -305,7 +333,9 @@ class Replica:
 
     async def _do(self, what: str) -> None:
         try:
-            if what.startswith("patch"):
+            if what in ("half", "cut"):
+                await self._patch(BYTES[:2], what == "cut")
+            elif what.startswith("patch"):
                 await self._patch(OTHER_BYTES if what == "patch2" else BYTES)
             else:
                 await {"finish": self._finish, "end": self._end, "expire": self._expire}[what]()
@@ -316,7 +346,7 @@ class Replica:
         state, found = await self.uploads.find("t", ID)
         self.acknowledged = await self.uploads.result(state, found) is not None
 
-    async def _patch(self, data: bytes) -> None:
+    async def _patch(self, data: bytes, is_cut: bool = False) -> None:
         with self.uploads.at_work(ID):
             state, found = await self.uploads.find("t", ID)
             if not found.mark.complete:
@@ -324,7 +354,9 @@ class Replica:
                 session = self.uploads.session(state, found, found.mark.length, lease, None)
                 try:
                     await session.start()
-                    await session.write(data)
+                    await session.write(data[found.mark.offset :])
+                    if is_cut:
+                        raise ClientGone("cut")
                     mark = await session.end()
                 except LfsError:
                     await session.keep()
@@ -333,8 +365,9 @@ class Replica:
                     self.uploads.remember(session, ID)
                     lease.release()
                 found = self.uploads.with_mark(found, mark)
-            await self.uploads.finish(state, found)
-            self.acknowledged = True
+            if found.mark.complete:
+                await self.uploads.finish(state, found)
+                self.acknowledged = True
 
     async def _end(self) -> None:
         with self.uploads.at_work(ID):
@@ -424,22 +457,32 @@ class WorldStore(_Asking):
             raise OtherBytes("there is another object")
 
     async def begin_parts(self, key: str, content_type: str, metadata: Mapping[str, str]) -> str:
-        raise NotImplementedError
+        begun: str = await self.ask("begin parts", self.world.begin_parts, True)
+        return begun
 
     async def put_part(self, key: str, upload_id: str, number: int, buffers: Sequence[Buffer]) -> StoredPart:
-        raise NotImplementedError
+        data = b"".join(buffers)
+        what = f"put part {upload_id} {number} {data!r}"
+        part: StoredPart | None = await self.ask(
+            what, partial(self.world.put_part, upload_id, number, data), True
+        )
+        if part is None:
+            raise StoreRefused(f"there is no upload {upload_id}")
+        return part
 
     async def complete_parts(
         self, key: str, upload_id: str, parts: Sequence[StoredPart], length: int
     ) -> bool:
-        if await self.ask("complete", self.world.complete, True):
-            return True
-        if not await self.ask("head", lambda: self.world.blob is not None):
+        what = f"complete {upload_id} {[part.etag for part in parts]}"
+        completed = await self.ask(what, partial(self.world.complete, upload_id, parts), True)
+        if completed is False:
+            raise StoreRefused("a part is another")
+        if completed is None and await self.ask("head", lambda: len(self.world.blob or b"")) != length:
             raise StoreRefused("there is no such upload")
-        return False
+        return completed is True
 
     async def remove_parts(self, key: str, blob: bool) -> None:
-        await self.ask("remove parts", self.world.abort_parts, self.world.parts)
+        await self.ask("remove parts", self.world.abort_parts, bool(self.world.uploads))
         if blob:
             await self.ask("remove blob", self.world.remove_blob, True)
 
