@@ -37,7 +37,7 @@ def explore(
     spans: Sequence[float] = (TICK, JUMP, LONG),
     seconds: float = math.inf,
 ) -> int:
-    """The number of states seen, within so many seconds. Raises BrokenPromise with the steps that led there."""
+    """The number of states seen, within ``seconds``. Raises BrokenPromise with the steps that led there."""
     end = time.monotonic() + seconds
     seen: set[tuple[int, int, int]] = set()
     waiting: list[tuple[Choice, ...]] = [()]

@@ -10,8 +10,8 @@ Every request that a replica sends waits until a choice says what becomes of it:
     lost     (publish) the outcome is unknown to the replica; the record lands at any later time, or never
 
 How the upload begins is said by signs in front of a script: with all bytes stored, else (~) with none; with a
-multipart upload that is to be completed (+); with parts so small (%) that there are two; with another checksum
-than the client told (!); and (*) the requests that created it may land once more.
+multipart upload that is to be completed (+); with parts so small (%) that there are two; with a checksum (!)
+that is not that of its bytes; and (*) the requests that created it may land once more.
 
 A replica may crash between any two steps: what it asked last then lands late or never. Time passes by choice:
 seconds, the time after which nobody who publishes is still at work, or the time after which nothing is late.
@@ -88,8 +88,8 @@ class BrokenPromise(AssertionError):
 
 
 class World:
-    """``scripts`` has what each replica is asked for, one after the other: finish, end or expire; patch or patch2
-    to send what is missing, or other bytes; half or cut to send half of it, and end there or be cut off.
+    """``scripts`` has what each replica is asked for, one after the other: finish, end or expire; patch or
+    patch2 to send what is missing, or other bytes; half or cut to send half of it, and end or be cut off.
 
     ``signs`` say how the upload begins. ``spans`` are the times that may pass at once, in seconds.
     """
