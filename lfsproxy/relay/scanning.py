@@ -93,6 +93,7 @@ class Scans:
         self._order = itertools.count()
         self._given: dict[Deferred[None], _Place] = {}
         self._will_give = False
+        self._left = 0
 
     @property
     def running(self) -> int:
@@ -172,8 +173,21 @@ class Scans:
             await waiting
         except CancelledError:
             queue.remove(waiting)
+            self._one_left()
             raise
         return self._given.pop(waiting)
+
+    def _one_left(self) -> None:
+        """A search waits no more. From time to time the connections that have none leave the line."""
+        self._left += 1
+        if 2 * self._left <= self.listed:
+            return
+        self._left = 0
+        for is_long, heap in ((False, self._short), (True, self._long)):
+            waiting, heap[:] = sorted(heap), []
+            for entry in waiting:
+                entry.share.listed.discard(is_long)
+                self._put(entry.share, is_long)
 
     def _put(self, share: Share, is_long: bool) -> None:
         """Have it stand in line, once."""
