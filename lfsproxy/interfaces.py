@@ -6,7 +6,7 @@ where there is nothing to wait for, so that no Deferred is made per chunk of byt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -160,6 +160,9 @@ class IResumableStore(Interface):
 
     async def list_objects(prefix: str) -> Sequence[StateObject]:
         """Every object below ``prefix``, in the order of their keys."""
+
+    def list_pages(prefix: str) -> AsyncIterator[Sequence[StateObject]]:
+        """The same, some at a time, for where there may be very many."""
 
     async def delete_object(key: str) -> None:
         """Delete an object; one that is not there is no error."""

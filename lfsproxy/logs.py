@@ -28,6 +28,9 @@ def _shown(value: object) -> object:
     """A value as it is where its text is one printable line, else that text for people."""
     if isinstance(value, _AS_THEY_ARE):
         return value
+    if isinstance(value, dict):
+        # Fields, whose form is the observer's: each is short enough by itself.
+        return {name: each[:_MOST] if isinstance(each, str) else each for name, each in value.items()}
     text = str(value)
     safe = shown(text, _MOST)
     return value if safe == text else safe

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
@@ -74,6 +74,9 @@ class MemoryResumableStore(Faults):
             for key, (data, written) in sorted(self.objects.items())
             if key.startswith(prefix)
         ]
+
+    async def list_pages(self, prefix: str) -> AsyncIterator[Sequence[StateObject]]:
+        yield await self.list_objects(prefix)
 
     async def delete_object(self, key: str) -> None:
         await self._pass("delete_object")

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import Any, cast
 
 from OpenSSL import SSL, crypto
-from service_identity import VerificationError
+from service_identity import CertificateError, VerificationError
 from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
 from service_identity.pyopenssl import extract_patterns
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
@@ -77,9 +77,11 @@ class Explaining:
         return f"its certificate is refused (error {code} of OpenSSL's verification)"
 
     def _name_trouble(self, certificate: crypto.X509) -> str:
-        patterns = extract_patterns(certificate)
         try:
+            patterns = extract_patterns(certificate)
             verify_service_identity(patterns, [_service(self._host)], [])
+        except CertificateError:
+            return f"its certificate names no host in its subjectAltName, where {self._host} has to stand"
         except VerificationError:
             names = [_pattern(each) for each in patterns]
             shown = ", ".join(names[:MOST_NAMES]) + (", …" if len(names) > MOST_NAMES else "")

@@ -36,10 +36,13 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(_pem(self._certificate))
 
-    def issue(self, name: str, *names: str) -> Issued:
-        """A certificate for hosts and IP addresses (``name`` among them), with the chain behind it."""
+    def issue(self, name: str, *names: str, old: bool = False) -> Issued:
+        """A certificate for hosts and IP addresses (``name`` among them), with the chain behind it.
+
+        ``old``: the name stands only where it stood before there was a subjectAltName.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _pem(self._sign(name, key, [name, *names], ca=False))
+        certificate = _pem(self._sign(name, key, [] if old else [name, *names], ca=False))
         if self._within is not None:
             certificate += _pem(self._certificate)
         private = key.private_bytes(

@@ -7,12 +7,14 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
-from twisted.logger import ILogObserver, Logger, LogLevel
+from twisted.logger import ILogObserver, Logger, LogLevel, globalLogPublisher
 from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.logfile import json_observer, log_observer
 from lfsproxy.settings import Settings
+from lfsproxy.testing import MemoryMetrics
+from lfsproxy.uploadlog import UploadEnd, upload_ended
 
 
 class ObserverTests(SynchronousTestCase):
@@ -87,3 +89,13 @@ class JsonTests(SynchronousTestCase):
     def test_nothing_breaks_a_line(self) -> None:
         self.log.info("{text}", text="a\nb\u2028c\udc80")
         self.assertEqual(self.line["message"], "a\nb\u2028c\udc80")
+
+    def test_an_upload_with_a_long_reason_has_its_line(self) -> None:
+        file = io.StringIO()
+        observe = json_observer(file)
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        upload_ended(MemoryMetrics(), UploadEnd(door="http", topic="t", reason="x" * 100_000))
+        (line,) = [json.loads(line) for line in file.getvalue().splitlines()]
+        self.assertEqual((line["event"], line["topic"], line["reason"][:3]), ("upload", "t", "xxx"))
+        self.assertLess(len(line["reason"]), 5000)

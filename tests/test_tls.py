@@ -104,6 +104,12 @@ class TrustTests(TlsTestCase):
             self.assertEqual(ours.trouble, f"its certificate is for localhost, 127.0.0.1, not for {host}")
             self.assertEqual((ours.shaken, theirs.data), (False, b""))
 
+    def test_a_certificate_whose_names_cannot_be_used_is_refused_in_words(self) -> None:
+        for own in (self.authority.issue("localhost", old=True), self.authority.issue("*")):
+            ours, theirs = self.connect(self.client_tls(), self.server_tls(own))
+            self.assertRegex(str(ours.trouble), "its certificate names no host .*subjectAltName")
+            self.assertEqual((ours.shaken, theirs.data), (False, b""))
+
     def test_another_authority_is_refused(self) -> None:
         stranger = Authority(self.folder, "stranger")
         ours, theirs = self.connect(self.client_tls(ca=stranger.file), self.server_tls())

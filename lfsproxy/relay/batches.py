@@ -123,12 +123,10 @@ class Batch:
         claims, self.claims = self.claims, []
         return claims
 
-    def published(self, base_offset: int) -> None:
+    def published(self, context: RelayContext, base_offset: int) -> None:
         """The broker has acknowledged it, at that offset."""
-        for claim in self.take_claims():
-            claim.published(base_offset)
+        context.tell(self.take_claims(), lambda claim: claim.published(base_offset))
 
-    def lost(self, why: str) -> None:
+    def lost(self, context: RelayContext, why: str) -> None:
         """Nobody knows whether it is in the log."""
-        for claim in self.take_claims():
-            claim.unknown(why)
+        context.tell(self.take_claims(), lambda claim: claim.unknown(why))

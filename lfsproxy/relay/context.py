@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
@@ -20,6 +21,11 @@ from lfsproxy.relay.upstream import Upstream
 from lfsproxy.settings import Settings
 from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.sasl import SASL_AUTHENTICATE, SASL_HANDSHAKE
+
+TOLD_AT_ONCE = 128
+"""Records of a batch whose end is counted and logged in one turn of the reactor: some milliseconds."""
+
+T = TypeVar("T")
 
 _log = Logger()
 
@@ -81,6 +87,19 @@ class RelayContext:
     def looks_into(self, topic: str) -> bool:
         """Whether LFS records of this topic are offloaded (LFS_TOPICS)."""
         return any(fnmatchcase(topic, glob) for glob in self.settings.topics)
+
+    def tell(self, each: Sequence[T], told: Callable[[T], None]) -> None:
+        """Call ``told`` with each: of very many with a few now, with the others in turns of the reactor."""
+        for one in each[:TOLD_AT_ONCE]:
+            told(one)
+        if len(each) > TOLD_AT_ONCE:
+            self.clean_up(self._tell_rest(each, told))
+
+    async def _tell_rest(self, each: Sequence[T], told: Callable[[T], None]) -> None:
+        for start in range(TOLD_AT_ONCE, len(each), TOLD_AT_ONCE):
+            await deferLater(cast(Any, self.reactor), 0)
+            for one in each[start : start + TOLD_AT_ONCE]:
+                told(one)
 
     def clean_up(self, steps: Coroutine[Any, Any, None]) -> None:
         """Run clean-up that nobody waits for, except a stop of the process."""

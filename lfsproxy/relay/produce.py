@@ -266,7 +266,7 @@ class ProduceWork(ABC):
         if self.info.acks == 0:
             await self.session.forward(None, pieces, begun)
             for batch in kept:
-                batch.lost("acks=0 has no answer")
+                batch.lost(self.context, "acks=0 has no answer")
             return
 
         async def take(body: bytes) -> bytes | None:
@@ -274,7 +274,7 @@ class ProduceWork(ABC):
 
         def lost() -> None:
             for batch in kept:
-                batch.lost("the broker's answer did not come")
+                batch.lost(self.context, "the broker's answer did not come")
 
         expected = Expected(self._start, self._answer, take, lost)
         self._unanswered += 1
@@ -313,7 +313,7 @@ class ProduceWork(ABC):
             if partition is not None:
                 self._settle_batch(batch, partition)
             else:
-                batch.lost("the broker's answer does not name its partition")
+                batch.lost(self.context, "the broker's answer does not name its partition")
         self._verdicts.append(verdict)
         self._unanswered -= 1
         return self._render() if self._all_submitted and not self._unanswered else None
@@ -324,11 +324,11 @@ class ProduceWork(ABC):
         if code:
             self.session.topics.answered(batch.topic, code)
         if code == 0:
-            batch.published(answer.base_offset)
+            batch.published(self.context, answer.base_offset)
         elif code in SURELY_NOT_APPENDED:
             self._abandon(batch, BrokerRefused(code, f"the broker answered {code}"))
         else:
-            batch.lost(f"the broker answered {code}")
+            batch.lost(self.context, f"the broker answered {code}")
 
     def _tell_if_long(self, what: str) -> None:
         """Say so where an upload takes longer than clients wait by default: each may end in a new attempt."""
@@ -349,7 +349,8 @@ class ProduceWork(ABC):
     def _render(self) -> bytes:
         """The client's answer: the broker's verdicts and the proxy's own, with the proxy's addresses."""
         self._tell_if_long("took")
-        # By partition, each told about once; where some of its records were sent and others refused: refused.
+        # By partition, each told about once; where some of its records were sent and others refused: refused,
+        # by the first refusal, from which others follow.
         refused = {
             (batch.topic, batch.partition): PartitionAnswer(
                 batch.topic,
@@ -358,7 +359,7 @@ class ProduceWork(ABC):
                 record_errors=_record_errors(batch, batch.error),
                 error_message=batch.why,
             )
-            for batch in self.batches
+            for batch in reversed(self.batches)
             if batch.error is not None
         }
         if len(self._verdicts) == 1 and not refused:

@@ -44,15 +44,15 @@ class TakesLong(Exception):
 class Share:
     """One connection's searches that wait, and how much processor time it has used of late.
 
-    ``rank`` orders connections by that at any later time too, since all forget alike.
+    ``rank`` orders connections by that at any later time too, since all forget alike; it never falls.
+    ``listed``: with which kinds of searches (True: long ones) it stands in line.
     """
 
     short: deque[Deferred[None]] = attrs.field(factory=deque)
     long: deque[Deferred[None]] = attrs.field(factory=deque)
     running: bool = False
-    times: int = 0
-    """How often it has had a place."""
     rank: float = -math.inf
+    listed: set[bool] = attrs.field(factory=set)
 
     def used(self, now: float) -> float:
         """The seconds that are not forgotten."""
@@ -60,18 +60,16 @@ class Share:
 
     def add(self, seconds: float, now: float) -> None:
         """It has had a place, and used some more."""
-        self.times += 1
         used = self.used(now) + seconds
         if used > 0:
             self.rank = math.log2(used) + now / HALF_LIFE
 
 
 class _Waits(NamedTuple):
-    """In a heap: a connection with a search that waits, which stands until it has had a place."""
+    """In a heap: a connection with a search that waits, by the rank that it had then."""
 
     rank: float
     order: int
-    times: int
     share: Share
 
 
@@ -95,11 +93,17 @@ class Scans:
         self._order = itertools.count()
         self._given: dict[Deferred[None], _Place] = {}
         self._will_give = False
+        self._left = 0
 
     @property
     def running(self) -> int:
         """How many searches run."""
         return sum(place.taken for place in self._places)
+
+    @property
+    def listed(self) -> int:
+        """How many entries order the connections that wait: for each at most one of each kind."""
+        return len(self._short) + len(self._long)
 
     async def run(self, share: Share, search: Search) -> Found:
         """Run ``search`` in a thread, again where the time of a short one was not enough.
@@ -169,12 +173,28 @@ class Scans:
             await waiting
         except CancelledError:
             queue.remove(waiting)
+            self._one_left()
             raise
         return self._given.pop(waiting)
 
+    def _one_left(self) -> None:
+        """A search waits no more. From time to time the connections that have none leave the line."""
+        self._left += 1
+        if 2 * self._left <= self.listed:
+            return
+        self._left = 0
+        for is_long, heap in ((False, self._short), (True, self._long)):
+            waiting, heap[:] = sorted(heap), []
+            for entry in waiting:
+                entry.share.listed.discard(is_long)
+                self._put(entry.share, is_long)
+
     def _put(self, share: Share, is_long: bool) -> None:
-        if not share.running and (share.long if is_long else share.short):
-            entry = _Waits(share.rank, next(self._order), share.times, share)
+        """Have it stand in line, once."""
+        queue = share.long if is_long else share.short
+        if queue and not share.running and is_long not in share.listed:
+            share.listed.add(is_long)
+            entry = _Waits(share.rank, next(self._order), share)
             heapq.heappush(self._long if is_long else self._short, entry)
 
     def _give_soon(self) -> None:
@@ -200,8 +220,13 @@ class Scans:
         while heap:
             entry = heapq.heappop(heap)
             share = entry.share
+            share.listed.discard(is_long)
+            if entry.rank < share.rank:
+                # It has had a place since then.
+                self._put(share, is_long)
+                continue
             queue = share.long if is_long else share.short
-            if queue and not share.running and entry.times == share.times:
+            if queue and not share.running:
                 share.running = True
                 return queue.popleft()
         return None

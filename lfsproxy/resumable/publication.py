@@ -69,6 +69,8 @@ class Publication:
         Raises ChecksumMismatch (the upload is gone then), the publisher's errors, OutcomeUnknown,
         OutcomeStaysUnknown, UploadGone, or a store error; after all but the first it may be asked again.
         """
+        if not found.mark.complete:
+            raise RuntimeError(f"the upload {state.id} is not complete")
         fence = await self._not_ours(state, await state.must_be_alive(found))
         if fence.stand is not Stand.FREE:
             return await self._others(state, found, fence)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from uuid import uuid4
 
@@ -50,6 +50,14 @@ def check_id(id: str) -> None:
     """Raise UploadNotFound for what can be no upload's id."""
     if not _ID.fullmatch(id):
         raise UploadNotFound(f"there is no upload {quoted(id)}")
+
+
+def _id_of(one: StateObject) -> str:
+    return one.key[len(ROOT) :].partition("/")[0]
+
+
+def _is_whole(id: str, objects: Sequence[StateObject]) -> bool:
+    return any(one.key == f"{ROOT}{id}/info" for one in objects)
 
 
 def _nonce() -> str:
@@ -144,22 +152,41 @@ class ResumableUploads:
             await self.must_be_supported()
         except ResumableOff:
             return
-        by_id: dict[str, list[StateObject]] = {}
-        for one in await self._store.list_objects(ROOT):
-            by_id.setdefault(one.key[len(ROOT) :].partition("/")[0], []).append(one)
-        for id, objects in by_id.items():
-            whole = any(one.key == f"{ROOT}{id}/info" for one in objects)
-            if idle_seconds(objects) < (self.expiry if whole else FENCE_SECONDS) or id in self._busy:
+        async for id, objects in self._by_id():
+            if not self._has_expired(id, objects):
                 continue
             try:
-                if whole and _ID.fullmatch(id):
-                    await self._expire(UploadState(self._store, id))
-                else:
-                    # What is behind an upload that was removed, or that never came to be.
-                    for one in objects:
-                        await self._store.delete_object(one.key)
+                # Now it is asked for by itself: a list of many pages is old, and may have it in pieces.
+                listed = await self._store.list_objects(f"{ROOT}{id}")
+                objects = [one for one in listed if _id_of(one) == id]
+                if self._has_expired(id, objects):
+                    await self._remove(id, objects)
             except LfsError as error:
                 self._log.info("the expired upload {id} stays for now: {error}", id=id, error=error)
+
+    async def _by_id(self) -> AsyncIterator[tuple[str, list[StateObject]]]:
+        """What lies in the store, one upload after the other."""
+        objects: list[StateObject] = []
+        async for page in self._store.list_pages(ROOT):
+            for one in page:
+                if objects and _id_of(one) != _id_of(objects[0]):
+                    yield _id_of(objects[0]), objects
+                    objects = []
+                objects.append(one)
+        if objects:
+            yield _id_of(objects[0]), objects
+
+    def _has_expired(self, id: str, objects: Sequence[StateObject]) -> bool:
+        lasts = self.expiry if _is_whole(id, objects) else FENCE_SECONDS
+        return idle_seconds(objects) >= lasts and id not in self._busy
+
+    async def _remove(self, id: str, objects: Sequence[StateObject]) -> None:
+        if _is_whole(id, objects) and _ID.fullmatch(id):
+            await self._expire(UploadState(self._store, id))
+        else:
+            # What is behind an upload that was removed, or that never came to be.
+            for one in objects:
+                await self._store.delete_object(one.key)
 
     async def _expire(self, state: UploadState) -> None:
         with self.at_work(state.id):
@@ -167,6 +194,10 @@ class ResumableUploads:
             try:
                 await self._publication.give_up(state, found.info, "it has expired")
             except UploadBusy:
+                # Somebody publishes it, and may have written its last bytes since it was looked at.
+                found = await state.find()
+                if found.idle < self.expiry:
+                    return
                 try:
                     await self._publication.finish(state, found)
                 except OutcomeUnknown as error:

@@ -6,7 +6,7 @@ If-None-Match: *, which has to be known to the store: see "Conditional writes" i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -106,19 +106,23 @@ class S3ResumableStore:
         return answer.body
 
     async def list_objects(self, prefix: str) -> Sequence[StateObject]:
-        found: list[StateObject] = []
+        return [one async for page in self.list_pages(prefix) for one in page]
+
+    async def list_pages(self, prefix: str) -> AsyncIterator[Sequence[StateObject]]:
         token = ""
         while True:
             query = {"list-type": "2", "prefix": prefix, "max-keys": str(LISTED)}
             if token:
                 query["continuation-token"] = token
-            answer = await self._client.request("list_objects", "GET", query=query)
-            token = self._add_listed(answer, found)
+            page, token = self._page(await self._client.request("list_objects", "GET", query=query))
+            yield page
             if not token:
-                return found
+                return
 
-    def _add_listed(self, answer: Answer, found: list[StateObject]) -> str:
-        """Take one page; the next one's token, empty at the end."""
+    @staticmethod
+    def _page(answer: Answer) -> tuple[Sequence[StateObject], str]:
+        """What one answer lists, and the token for the next one, empty at the end."""
+        found: list[StateObject] = []
         try:
             root = parse_xml(answer.body)
             now = parsedate_to_datetime(answer.headers["date"]) if "date" in answer.headers else _now()
@@ -128,7 +132,8 @@ class S3ResumableStore:
                 found.append(StateObject(text_of(one, "Key"), int(text_of(one, "Size")), age))
         except (UnreadableAnswer, ValueError) as error:
             raise StoreRefused(f"S3's list of objects cannot be read: {error}") from error
-        return text_of(root, "NextContinuationToken") if text_of(root, "IsTruncated") == "true" else ""
+        more = text_of(root, "IsTruncated") == "true"
+        return found, text_of(root, "NextContinuationToken") if more else ""
 
     async def delete_object(self, key: str) -> None:
         try:

@@ -43,6 +43,11 @@ class RepeatedPartitionTests(FaultTestCase):
                 (batch(lfs(b"one")), batch(lfs(b"two"))),
                 (batch(record(b"one")), batch(record(b"two"))),
                 (batch(lfs(b"one")), batch(record(b"two"))),
+                # Not 45 for what stands behind the first: a client sends that again.
+                (
+                    batch(lfs(b"one"), producer=7, epoch=0, sequence=0),
+                    batch(lfs(b"two"), producer=7, epoch=0, sequence=1),
+                ),
             ):
                 self.assert_refused(self.repeated((0, first), (0, second), topics=topics), 42, "demo-topic/0")
         self.assertEqual(self.metrics.of("upload"), [])

@@ -186,3 +186,41 @@ class ScansTests(SynchronousTestCase):
         self.all()
         self.assertEqual([self.successResultOf(each) for each in waiting], [None] * 5000)
         self.assertEqual(self.scans.running, 0)
+
+    def test_those_that_wait_are_listed_once_however_many_searches_end_meanwhile(self) -> None:
+        long = self.begin(Share(), "long", 1.0)
+        self.step()
+        (end_long,) = self.threads.started
+        self.threads.started.clear()
+        share = Share()
+        also_long = self.begin(share, "also long", 1.0)
+        self.step()
+        for index in range(200):
+            self.begin(share, f"short {index}", 0.001)
+        self.assertEqual([self.step() for _ in range(201)], [1] * 200 + [0])
+        self.assertEqual(self.scans.listed, 1)
+        end_long()
+        self.all()
+        self.assertIs(self.successResultOf(long), None)
+        self.assertIs(self.successResultOf(also_long), None)
+        self.assertEqual(self.scans.listed, 0)
+
+    def test_connections_that_are_gone_do_not_stay_in_line_while_others_keep_the_places_busy(self) -> None:
+        for _ in range(100):
+            share = Share()
+            used = self.begin(share, "used", 0.001)
+            for _ in range(3):
+                self.begin(Share(), "new", 0.001)
+            while not used.called:
+                self.step()
+            for _ in range(6):
+                self.begin(Share(), "new", 0.001)
+            gone = self.begin(share, "gone", 0.001)
+            gone.cancel()
+            self.failureResultOf(gone, CancelledError)
+            self.step()
+        self.assertLess(self.scans.listed, 30)
+        self.all()
+        self.assertEqual(self.scans.listed, 0)
+        self.assertEqual(self.ended.count("used"), 100)
+        self.assertEqual(self.ended.count("new"), 900)

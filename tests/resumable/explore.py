@@ -1,18 +1,19 @@
 """Explores every order and every fate of what replicas ask, down to the last step of each.
 
-    python -m tests.resumable.explore [--faults N] [--jumps N] [SCRIPT ...]
+    python -m tests.resumable.explore [--faults N] [--jumps N] [--seconds N] [SCRIPT ...]
 
-A script is what each replica is asked for, as in ``finish,end/finish``; with a * in front, the requests that
-created the upload may land once more. Prints how many states there are.
+A script is what each replica is asked for, as in ``finish,end/finish``, behind signs that say how the upload
+begins: see tests.resumable.world. Prints how many states there are; after ``--seconds`` how many were seen.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Sequence
 
-from tests.resumable.world import JUMP, LONG, TICK, Choice, World
+from tests.resumable.world import JUMP, LONG, SIGNS, TICK, Choice, World
 
 SCRIPTS = (
     "finish,finish/finish",
@@ -20,14 +21,27 @@ SCRIPTS = (
     "finish,finish/end",
     "finish/expire",
     "finish,end/expire",
+    "+finish/finish",
+    "+finish/end",
+    "+!finish/finish",
+    "~patch,finish/patch2",
+    "~patch/end",
+    "~patch/expire",
 )
 
 
-def explore(script: str, faults: int, jumps: int, spans: Sequence[float] = (TICK, JUMP, LONG)) -> int:
-    """The number of states. Raises BrokenPromise with the steps that led there."""
+def explore(
+    script: str,
+    faults: int,
+    jumps: int,
+    spans: Sequence[float] = (TICK, JUMP, LONG),
+    seconds: float = math.inf,
+) -> int:
+    """The number of states seen, within ``seconds``. Raises BrokenPromise with the steps that led there."""
+    end = time.monotonic() + seconds
     seen: set[tuple[int, int, int]] = set()
     waiting: list[tuple[Choice, ...]] = [()]
-    while waiting:
+    while waiting and time.monotonic() < end:
         world, left = _replay(script, waiting.pop(), (faults, jumps), spans)
         while True:
             state = (world.fingerprint(), *left)
@@ -46,7 +60,9 @@ def explore(script: str, faults: int, jumps: int, spans: Sequence[float] = (TICK
 def _replay(
     script: str, steps: Sequence[Choice], left: tuple[int, int], spans: Sequence[float]
 ) -> tuple[World, tuple[int, int]]:
-    world = World([one.split(",") for one in script.lstrip("*").split("/")], script.startswith("*"), spans)
+    asked = script.lstrip(SIGNS)
+    signs = script.removesuffix(asked)
+    world = World([one.split(",") for one in asked.split("/")], signs, spans)
     for step in steps:
         left = _step(world, step, left)
     return world, left
@@ -62,10 +78,11 @@ def main() -> None:
     parser.add_argument("scripts", nargs="*", default=SCRIPTS)
     parser.add_argument("--faults", type=int, default=1)
     parser.add_argument("--jumps", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=math.inf)
     options = parser.parse_args()
     for script in options.scripts:
         started = time.monotonic()
-        states = explore(script, options.faults, options.jumps)
+        states = explore(script, options.faults, options.jumps, seconds=options.seconds)
         print(f"{script}: {states} states, {time.monotonic() - started:.1f} s", flush=True)
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.resumable import publication
+from lfsproxy.resumable.errors import UploadGone
+from lfsproxy.resumable.session import UploadSession
+from lfsproxy.resumable.state import Mark
 from lfsproxy.resumable.voids import Voids
 from tests.resumable.explore import explore
 from tests.resumable.world import BrokenPromise
@@ -20,8 +23,12 @@ class ModelTests(SynchronousTestCase):
             ("finish/end", 1, 0),
             ("finish,finish,end", 1, 0),
             ("finish/finish,end", 0, 0),
+            ("+finish/end", 0, 0),
+            ("+!finish/finish", 0, 0),
+            ("~patch/patch2", 0, 0),
+            ("~patch/end", 0, 0),
         ):
-            self.assertGreater(explore(script, faults, jumps), 500, script)
+            self.assertGreater(explore(script, faults, jumps), 100, script)
 
     def test_the_model_finds_an_intent_that_is_deleted_and_created_again(self) -> None:
         self.patch(Voids, "_create", lambda voids, state, nonce: state.delete("intent-00000001"))
@@ -32,3 +39,12 @@ class ModelTests(SynchronousTestCase):
         self.patch(publication, "START_SECONDS", 1e9)
         with self.assertRaises(BrokenPromise):
             explore("finish/finish", 0, 1)
+
+    def test_the_model_finds_a_session_that_removes_the_blob_of_a_record(self) -> None:
+        async def leave(session: UploadSession, mark: Mark) -> None:
+            await session._store.remove_parts(session._info.blob_key, blob=True)
+            raise UploadGone("it is gone")
+
+        self.patch(UploadSession, "_leave", leave)
+        with self.assertRaises(BrokenPromise):
+            explore("~patch,end/patch", 0, 0)

@@ -9,14 +9,20 @@ Every request that a replica sends waits until a choice says what becomes of it:
     refused  (publish) the broker says no
     lost     (publish) the outcome is unknown to the replica; the record lands at any later time, or never
 
+How the upload begins is said by signs in front of a script: with all bytes stored, else (~) with none; with a
+multipart upload that is to be completed (+); with parts so small (%) that there are two; with a checksum (!)
+that is not that of its bytes; and (*) the requests that created it may land once more.
+
 A replica may crash between any two steps: what it asked last then lands late or never. Time passes by choice:
 seconds, the time after which nobody who publishes is still at work, or the time after which nothing is late.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
+from hashlib import sha256
 from typing import Any
 
 import attrs
@@ -27,11 +33,19 @@ from zope.interface import implementer
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.checksums import Buffer, Checksum
 from lfsproxy.claimcheck import ClaimCheck
-from lfsproxy.errors import BrokerRefused, LfsError, OutcomeUnknown, StoreUnavailable
+from lfsproxy.errors import (
+    BrokerRefused,
+    ClientGone,
+    LfsError,
+    OutcomeUnknown,
+    StoreRefused,
+    StoreUnavailable,
+)
 from lfsproxy.interfaces import (
     Header,
     IEnvelopePublisher,
     IResumableStore,
+    OtherBytes,
     Published,
     StateObject,
     StoredPart,
@@ -44,6 +58,9 @@ from lfsproxy.testing import MemoryBlobStore, MemoryMetrics
 ID = "0" * 32
 STATE = f"lfs-uploads/{ID}/"
 BLOB = "lfs/default/t/0/0-00000000-0000-4000-8000-000000000000.bin"
+BYTES = b"blob"
+OTHER_BYTES = b"BLOB"
+SIGNS = "~%+!*"
 EXPIRY = 7200.0
 PUBLISH_SECONDS = 45.0
 TICK = 2.0
@@ -71,44 +88,92 @@ class BrokenPromise(AssertionError):
 
 
 class World:
-    """``scripts`` has what each replica is asked for, one after the other: finish, end or expire.
+    """``scripts`` has what each replica is asked for, one after the other: finish, end or expire; patch or
+    patch2 to send what is missing, or other bytes; half or cut to send half of it, and end or be cut off.
 
-    With ``late_creation`` the requests that created the upload may land a second time. ``spans`` are the
-    times that may pass at once, in seconds.
+    ``signs`` say how the upload begins. ``spans`` are the times that may pass at once, in seconds.
     """
 
     def __init__(
         self,
         scripts: Sequence[Sequence[str]],
-        late_creation: bool = False,
+        signs: str = "",
         spans: Sequence[float] = (TICK, JUMP, LONG),
     ) -> None:
         self._spans = spans
         self.seconds = 0.0
         self.objects: dict[str, tuple[bytes, float]] = {}
-        self.blob = True
+        self.blob: bytes | None = None
+        self.uploads: dict[str, dict[int, bytes]] = {}
+        self.begun = 0
         self.log: list[bytes] = []
         self.asked: list[Asked] = []
         self.late: list[tuple[str, Callable[[], Any]]] = []
         self.steps: list[Choice] = []
-        self._begin_state(late_creation)
+        self._begin_state(signs)
         self.replicas = [Replica(self, number, script) for number, script in enumerate(scripts)]
         for replica in self.replicas:
             replica.go_on()
 
-    def _begin_state(self, late_creation: bool) -> None:
-        """An upload whose bytes are all stored."""
-        info = Info(ID, "t", 0, BLOB, 1000, "", UploadOptions(), 0.0)
-        mark = Mark(1, "m", 4, 4, checksum="c")
+    def _begin_state(self, signs: str) -> None:
+        options = UploadOptions(checksum="0" * 64 if "!" in signs else None)
+        info = Info(ID, "t", 0, BLOB, 2 if "%" in signs else 1000, "", options, 0.0)
+        mark = Mark(1, "m", len(BYTES))
+        if "~" not in signs:
+            mark = attrs.evolve(mark, offset=len(BYTES), checksum=sha256(BYTES).hexdigest())
+            if "+" in signs:
+                part = self.put_part(self.begin_parts(), 1, BYTES)
+                assert part is not None
+                mark = attrs.evolve(mark, multipart="u1", parts=(part,))
+            else:
+                self.blob = BYTES
         for name, data in (("info", info.to_bytes()), ("mark-00000001", mark.to_bytes())):
             key = f"{STATE}{name}"
             self.create(key, data)
-            if late_creation:
+            if "*" in signs:
                 self.late.append((f"create {key}", partial(self.create, key, data)))
 
     def create(self, key: str, data: bytes) -> bool:
         """PutObject with If-None-Match: *; whether the object now has these bytes."""
         return self.objects.setdefault(key, (data, self.seconds))[0] == data
+
+    def put_blob(self, data: bytes) -> bool:
+        """PutObject of the blob; whether it has these bytes now."""
+        self.blob = data if self.blob is None else self.blob
+        return self.blob == data
+
+    def begin_parts(self) -> str:
+        """CreateMultipartUpload."""
+        self.begun += 1
+        self.uploads[f"u{self.begun}"] = {}
+        return f"u{self.begun}"
+
+    def put_part(self, upload_id: str, number: int, data: bytes) -> StoredPart | None:
+        """UploadPart; None where there is no such upload."""
+        if upload_id not in self.uploads:
+            return None
+        self.uploads[upload_id][number] = data
+        return StoredPart(number, sha256(data).hexdigest(), None)
+
+    def complete(self, upload_id: str, parts: Sequence[StoredPart]) -> bool | None:
+        """CompleteMultipartUpload; None where there is no such upload, False where a part is another."""
+        stored = self.uploads.get(upload_id)
+        if stored is None or self.blob is not None:
+            return None
+        pieces = [stored.get(part.number, b"") for part in parts]
+        if [sha256(piece).hexdigest() for piece in pieces] != [part.etag for part in parts]:
+            return False
+        self.blob = b"".join(pieces)
+        del self.uploads[upload_id]
+        return True
+
+    def abort_parts(self) -> None:
+        """AbortMultipartUpload, of all."""
+        self.uploads.clear()
+
+    def remove_blob(self) -> None:
+        """DeleteObject of the blob."""
+        self.blob = None
 
     def append(self, value: bytes) -> Published:
         """Produce."""
@@ -185,7 +250,7 @@ class World:
         else:
             if asked.changes:
                 self.late.append((asked.what, asked.land))
-            quiet = asked.what == "remove blob"
+            quiet = asked.what.startswith("remove")
             error = OutcomeUnknown("lost") if fate == "lost" else StoreUnavailable("trouble")
             self._answer(asked, None if quiet else error)
 
@@ -201,8 +266,10 @@ class World:
     def _check(self) -> None:
         if len(self.log) > 1:
             raise BrokenPromise(f"published {len(self.log)} times: {self.steps}")
-        if self.log and not self.blob:
+        if self.log and self.blob is None:
             raise BrokenPromise(f"the blob of a record is gone: {self.steps}")
+        if self.log and json.loads(self.log[0])["checksum"] != sha256(self.blob or b"").hexdigest():
+            raise BrokenPromise(f"the blob of a record has other bytes: {self.steps}")
         for replica in self.replicas:
             if replica.acknowledged and not self.log:
                 raise BrokenPromise(f"acknowledged what is not in the log: {self.steps}")
@@ -213,6 +280,7 @@ class World:
             (
                 tuple(sorted(self.objects.items())),
                 self.blob,
+                repr(self.uploads),
                 tuple(self.log),
                 tuple(sorted((asked.replica, asked.what) for asked in self.asked)),
                 tuple(sorted(what for what, _ in self.late)),
@@ -265,13 +333,41 @@ class Replica:
 
     async def _do(self, what: str) -> None:
         try:
-            await {"finish": self._finish, "end": self._end, "expire": self._expire}[what]()
+            if what in ("half", "cut"):
+                await self._patch(BYTES[:2], what == "cut")
+            elif what.startswith("patch"):
+                await self._patch(OTHER_BYTES if what == "patch2" else BYTES)
+            else:
+                await {"finish": self._finish, "end": self._end, "expire": self._expire}[what]()
         except LfsError as error:
             self.see(what, str(error))
 
     async def _finish(self) -> None:
         state, found = await self.uploads.find("t", ID)
         self.acknowledged = await self.uploads.result(state, found) is not None
+
+    async def _patch(self, data: bytes, is_cut: bool = False) -> None:
+        with self.uploads.at_work(ID):
+            state, found = await self.uploads.find("t", ID)
+            if not found.mark.complete:
+                lease = await self.uploads.lease(found, len(data))
+                session = self.uploads.session(state, found, found.mark.length, lease, None)
+                try:
+                    await session.start()
+                    await session.write(data[found.mark.offset :])
+                    if is_cut:
+                        raise ClientGone("cut")
+                    mark = await session.end()
+                except LfsError:
+                    await session.keep()
+                    raise
+                finally:
+                    self.uploads.remember(session, ID)
+                    lease.release()
+                found = self.uploads.with_mark(found, mark)
+            if found.mark.complete:
+                await self.uploads.finish(state, found)
+                self.acknowledged = True
 
     async def _end(self) -> None:
         with self.uploads.at_work(ID):
@@ -325,9 +421,10 @@ class WorldStore(_Asking):
         return created
 
     async def read_object(self, key: str, start: int = 0, size: int | None = None) -> bytes | None:
-        read: bytes | None = await self.ask(
-            f"read {key}", lambda: self.world.objects.get(key, (None, 0.0))[0]
-        )
+        def land() -> bytes | None:
+            return self.world.blob if key == BLOB else self.world.objects.get(key, (None, 0.0))[0]
+
+        read: bytes | None = await self.ask(f"read {key}", land)
         return read
 
     async def list_objects(self, prefix: str) -> Sequence[StateObject]:
@@ -342,33 +439,52 @@ class WorldStore(_Asking):
         listed: list[StateObject] = await self.ask(f"list {prefix}", land)
         return listed
 
+    async def list_pages(self, prefix: str) -> AsyncIterator[Sequence[StateObject]]:
+        yield await self.list_objects(prefix)
+
     async def delete_object(self, key: str) -> None:
         await self.ask(f"delete {key}", lambda: self.world.objects.pop(key, None) and None, True)
 
     async def digest(self, checksums: Sequence[Checksum], data: Buffer) -> None:
-        raise NotImplementedError
+        for checksum in checksums:
+            checksum.update(data)
 
     async def put_blob(
         self, key: str, content_type: str, metadata: Mapping[str, str], buffers: Sequence[Buffer]
     ) -> None:
-        raise NotImplementedError
+        data = b"".join(buffers)
+        if not await self.ask(f"put {data!r}", partial(self.world.put_blob, data), True):
+            raise OtherBytes("there is another object")
 
     async def begin_parts(self, key: str, content_type: str, metadata: Mapping[str, str]) -> str:
-        raise NotImplementedError
+        begun: str = await self.ask("begin parts", self.world.begin_parts, True)
+        return begun
 
     async def put_part(self, key: str, upload_id: str, number: int, buffers: Sequence[Buffer]) -> StoredPart:
-        raise NotImplementedError
+        data = b"".join(buffers)
+        what = f"put part {upload_id} {number} {data!r}"
+        part: StoredPart | None = await self.ask(
+            what, partial(self.world.put_part, upload_id, number, data), True
+        )
+        if part is None:
+            raise StoreRefused(f"there is no upload {upload_id}")
+        return part
 
     async def complete_parts(
         self, key: str, upload_id: str, parts: Sequence[StoredPart], length: int
     ) -> bool:
-        raise NotImplementedError
+        what = f"complete {upload_id} {[part.etag for part in parts]}"
+        completed = await self.ask(what, partial(self.world.complete, upload_id, parts), True)
+        if completed is False:
+            raise StoreRefused("a part is another")
+        if completed is None and await self.ask("head", lambda: len(self.world.blob or b"")) != length:
+            raise StoreRefused("there is no such upload")
+        return completed is True
 
     async def remove_parts(self, key: str, blob: bool) -> None:
-        def land() -> None:
-            self.world.blob = self.world.blob and not blob
-
-        await self.ask("remove blob" if blob else "remove parts", land, blob)
+        await self.ask("remove parts", self.world.abort_parts, bool(self.world.uploads))
+        if blob:
+            await self.ask("remove blob", self.world.remove_blob, True)
 
 
 @implementer(IEnvelopePublisher)
