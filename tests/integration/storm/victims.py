@@ -1,0 +1,69 @@
+"""Kills servers with SIGKILL at random moments, and starts each again at once."""
+
+from __future__ import annotations
+
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from random import Random
+
+import attrs
+
+from tests.integration.proxy import ProxyProcess
+
+SOONEST, LATEST = 1.0, 7.0
+"""Seconds between a start and the next kill."""
+START_SECONDS = 60.0
+
+
+@attrs.define(eq=False)
+class Victim:
+    """A server that is killed again and again in a thread of its own. ``error`` is why it is not there."""
+
+    name: str
+    kill: Callable[[], None]
+    start: Callable[[], None]
+    random: Random
+    kills: int = 0
+    error: BaseException | None = None
+    _over: threading.Event = attrs.field(factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def begin(self) -> None:
+        """Kill from now on."""
+        self._thread = threading.Thread(target=self._run, name=f"killer of {self.name}", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._over.wait(self.random.uniform(SOONEST, LATEST)):
+            try:
+                self.kill()
+                self.kills += 1
+                self.start()
+            except Exception as error:
+                self.error = error
+                return
+
+    def end(self) -> None:
+        """Kill no more; returns when it runs. Raises why it does not."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self.error is not None:
+            raise self.error
+
+
+def start_proxy(proxy: ProxyProcess) -> None:
+    """Start it, and return when it answers: whether it is ready depends on servers that are killed too."""
+    proxy.start(START_SECONDS, until=lambda: answers(proxy))
+
+
+def answers(proxy: ProxyProcess) -> bool:
+    """Whether /healthz does."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{proxy.http}/healthz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
