@@ -1,6 +1,6 @@
 """Kills both replicas of the proxy and the S3 server with SIGKILL, again and again under load.
 
-    python -m benchmarks.kills [--seconds 60] [--seed N]
+    python -m benchmarks.kills [--seconds 60] [--seed N] [--s3proxy]
 
 Kafka producers, HTTP clients and tus clients note what they are told; then everything is left to settle, and
 the topics and the bucket are compared with the notes. Prints a table, and exits 1 where a promise was broken.
@@ -55,11 +55,12 @@ def summary(storm: Storm) -> str:
     bucket = storm.bucket
     kills = ", ".join(f"{name} {count} times" for name, count in storm.kills.items())
     state = ", ".join(f"{count} {name}" for name, count in sorted(bucket.state.items())) or "nothing"
+    unfinished = ", ".join(f"{count} of {topic}" for topic, count in sorted(storm.unfinished.items()))
     return (
         f"Killed: {kills}. Envelopes: {storm.findings.envelopes}; each blob was read and compared.\n"
         f"tus uploads whose outcome stays unknown: {len(bucket.unknown)}; blobs of others without a record: "
         f"{len(storm.findings.unexplained)}.\n"
-        f"Left in the bucket: {len(bucket.unfinished)} unfinished multipart uploads; "
+        f"Left in the bucket: {len(bucket.unfinished)} unfinished multipart uploads ({unfinished}); "
         f"objects under lfs-uploads/: {state}."
     )
 
@@ -69,9 +70,10 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=60)
     options.add_argument("--seed", type=int, default=None)
     options.add_argument("--logs", type=Path, default=None, help="a folder to leave the replicas' logs in")
+    options.add_argument("--s3proxy", action="store_true", help="S3Proxy, also where PATH has MinIO")
     chosen = options.parse_args()
     seed = random.randrange(10**6) if chosen.seed is None else chosen.seed
-    kafka, s3 = KafkaServer(), S3Server()
+    kafka, s3 = KafkaServer(), S3Server(minio="" if chosen.s3proxy else None)
     try:
         kafka.start()
         s3.start()

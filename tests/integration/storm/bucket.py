@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -22,10 +23,19 @@ class Bucket:
     """``blobs`` are keys with their length. ``state`` counts objects under lfs-uploads/ by what they are;
     ``unknown`` are the blobs' keys whose outcome is unknown for good."""
 
+    name: str
     blobs: dict[str, int] = attrs.field(factory=dict)
     unfinished: list[str] = attrs.field(factory=list)
     state: Counter[str] = attrs.field(factory=Counter)
     unknown: set[str] = attrs.field(factory=set)
+    resumable: set[str] = attrs.field(factory=set)
+    """Where the blobs of resumable uploads are, or will be, that are not removed yet."""
+
+    def unfinished_by_topic(self, keys: Iterable[str]) -> Counter[str]:
+        """How many there are of each topic, as far as the key is among ``keys``."""
+        hashed = {hashlib.sha256(f"{self.name}/{key}".encode()).hexdigest(): key for key in keys}
+        named = [hashed.get(key.partition("/")[0], key) for key in self.unfinished]
+        return Counter(topic_of(key) if key.startswith(PREFIX) else "not known" for key in named)
 
 
 def topic_of(key: str) -> str:
@@ -35,7 +45,7 @@ def topic_of(key: str) -> str:
 
 def look(server: S3Server, client: Any, bucket: str) -> Bucket:
     """Everything that is there now. ``client`` is boto3's."""
-    seen = Bucket()
+    seen = Bucket(bucket)
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
         for item in page.get("Contents", []):
             key: str = item["Key"]
@@ -51,6 +61,9 @@ def look(server: S3Server, client: Any, bucket: str) -> Bucket:
 def _add_state(seen: Bucket, client: Any, bucket: str, key: str) -> None:
     name = key.rpartition("/")[2]
     seen.state["fence" if is_fence(name) else name.partition("-")[0]] += 1
+    if name == "info":
+        info = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        seen.resumable.add(json.loads(info)["blob_key"])
     if name == UNKNOWN:
         id = key.removeprefix(ROOT).partition("/")[0]
         intents = client.list_objects_v2(Bucket=bucket, Prefix=f"{ROOT}{id}/intent-")["Contents"]

@@ -114,7 +114,7 @@ def _check_blobs(
     named: Counter[str] = Counter()
     pairs = [(note, record) for note in notes for _, record in published.get(note.key, [])]
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        checked = list(threads.map(lambda pair: _trouble(*pair, client, bucket), pairs))
+        checked = list(threads.map(lambda pair: _trouble(pair[0], pair[1], client, bucket), pairs))
     for (note, record), (why, key) in zip(pairs, checked, strict=True):
         if key is not None:
             named[key] += 1

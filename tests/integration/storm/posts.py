@@ -16,6 +16,8 @@ from tests.integration.proxy import ProxyProcess
 from tests.integration.storm.notes import KIB, MIB, Door, Journal, Note, Outcome, payload
 
 PAUSE_SECONDS = 0.1
+REFUSED_SECONDS = 0.7
+"""Pauses behind a POST that was answered, and one that was not taken."""
 SIZES = (10 * KIB, 10 * KIB, 300 * KIB, 2 * MIB, 12 * MIB)
 UNKNOWN = 504
 TIMEOUT = 120
@@ -39,7 +41,8 @@ class HttpClient:
             data = payload(key, self.random.choice(SIZES))
             note = self.journal.note(Door.HTTP, topic, key, hashlib.sha256(data).hexdigest(), len(data))
             self._post(note, data)
-            if self.over.wait(PAUSE_SECONDS):
+            refused = note.outcome is Outcome.REFUSED
+            if self.over.wait(REFUSED_SECONDS if refused else PAUSE_SECONDS):
                 break
 
     def _post(self, note: Note, data: bytes) -> None:

@@ -41,7 +41,7 @@ class TusClient:
             upload = self._new(f"{self.name}-{number}")
             deadline = time.monotonic() + PATIENCE
             upload.go_on(lambda end=deadline: self.over.is_set() or time.monotonic() > end)  # type: ignore[misc]
-            if not upload.done:
+            if not upload.done and upload.path:
                 self.later.append(upload)
             if self.over.is_set():
                 break

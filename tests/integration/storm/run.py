@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
@@ -23,7 +24,7 @@ from tests.integration.storm.uploads import Upload
 from tests.integration.storm.victims import Victim, start_proxy
 
 PARTITIONS = 3
-KAFKA_CLIENTS, HTTP_CLIENTS, TUS_CLIENTS = 2, 3, 5
+KAFKA_CLIENTS, HTTP_CLIENTS, TUS_CLIENTS = 3, 4, 8
 SETTINGS = {"LFS_S3_PART_SIZE": str(5 * MIB), "LFS_MAX_PASSTHROUGH_SIZE": str(MIB)}
 EXPIRY_SECONDS = 5
 """How long an upload lives while what is left is cleaned up."""
@@ -33,12 +34,20 @@ SETTLE_SECONDS = 150.0
 
 @attrs.define
 class Storm:
-    """What happened. ``kills`` by name; ``traces`` are tracebacks in the replicas' logs."""
+    """What happened. ``kills`` by name; ``resumable`` are where the blobs of those tus uploads are that were
+    not removed yet when the clean-up began."""
 
     kills: dict[str, int]
     findings: Findings
     bucket: Bucket
     logs: list[str]
+    resumable: set[str]
+
+    @property
+    def unfinished(self) -> Counter[str]:
+        """Unfinished multipart uploads that are left, by topic."""
+        named = {key for log in self.logs for key in re.findall(r"lfs/default/[^ ]+\.bin", log)}
+        return self.bucket.unfinished_by_topic(named | self.resumable)
 
     @property
     def broken(self) -> list[str]:
@@ -83,14 +92,15 @@ def _observe(
         for one in running:
             one.result()
     unsettled = settle([upload for client in resuming for upload in client.later], settling)
+    client = servers.s3_client()
+    resumable = look(servers.s3, client, servers.bucket).resumable
     if settling >= SETTLE_SECONDS:
         journal.broken += [f"{_name(upload)} has come to no end: {upload.note.said}" for upload in unsettled]
         _clean_up(servers, proxies)
-    client = servers.s3_client()
     bucket = look(servers.s3, client, servers.bucket)
     findings = inspect(journal, servers.kafka.bootstrap, client, servers.bucket, bucket)
     kills = {victim.name: victim.kills for victim in victims}
-    return Storm(kills, findings, bucket, [proxy.log for proxy in proxies])
+    return Storm(kills, findings, bucket, [proxy.log for proxy in proxies], resumable)
 
 
 def _name(upload: Upload) -> str:

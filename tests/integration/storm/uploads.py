@@ -106,11 +106,13 @@ class Upload:
         reply = self._ask(self._proxy(), "POST", headers, body)
         if reply is None or reply.status != http.client.CREATED:
             self.note.said = f"creation: {reply or self.note.said}"
-            if not body:
+            if body:
+                self.done = True
+            else:
                 # Nothing but its creation was asked for.
                 self.note.outcome = Outcome.REFUSED
-            self.done = True
             return True
+        self.note.outcome = Outcome.UNKNOWN
         self.path = reply.headers["location"]
         self._read(reply)
         return False
