@@ -20,8 +20,8 @@ from tests.integration.storm.notes import TOPICS, Door, Journal, Note, Outcome
 
 AT_ONCE = 4
 
-Published = Mapping[bytes, list[tuple[str, Record]]]
-"""The topic and the record, by the record's key."""
+Published = Mapping[bytes, list[Record]]
+"""Records by their key, which only one of all topics has."""
 
 
 @attrs.define
@@ -51,19 +51,24 @@ class Findings:
     """Blobs of resumable uploads that no record names, and whose outcome is not unknown either."""
 
 
-def inspect(journal: Journal, bootstrap: str, client: Any, bucket_name: str, bucket: Bucket) -> Findings:
-    """Read every topic whole (read_committed), and every blob that is named there."""
-    published: dict[bytes, list[tuple[str, Record]]] = defaultdict(list)
+def read_all(bootstrap: str) -> Published:
+    """Every topic, whole (read_committed)."""
+    published: dict[bytes, list[Record]] = defaultdict(list)
     for topic in TOPICS:
         for record in read_topic(bootstrap, topic):
-            published[record.key or b""].append((topic, record))
+            published[record.key or b""].append(record)
+    return published
+
+
+def inspect(journal: Journal, published: Published, client: Any, bucket: Bucket) -> Findings:
+    """Compare what is ``published`` with the notes, and read every blob that is named there."""
     findings = Findings(broken=list(journal.broken))
     for note in journal.notes:
         _compare(findings, note, published.get(note.key, []))
     nobody = set(published) - {note.key for note in journal.notes}
     findings.broken += [f"{key!r} is in the topic, and nobody sent it" for key in nobody]
     _in_order(findings, journal.notes)
-    named = _check_blobs(findings, journal.notes, published, client, bucket_name)
+    named = _check_blobs(findings, journal.notes, published, client, bucket.name)
     for key in set(bucket.blobs) - named:
         findings.rows[Door(topic_of(key))].orphans += 1
         if topic_of(key) == Door.TUS.value and key not in bucket.unknown:
@@ -71,7 +76,7 @@ def inspect(journal: Journal, bootstrap: str, client: Any, bucket_name: str, buc
     return findings
 
 
-def _compare(findings: Findings, note: Note, found: list[tuple[str, Record]]) -> None:
+def _compare(findings: Findings, note: Note, found: list[Record]) -> None:
     row = findings.rows[note.door]
     row.sent += 1
     row.acknowledged += note.outcome is Outcome.ACKNOWLEDGED
@@ -79,7 +84,7 @@ def _compare(findings: Findings, note: Note, found: list[tuple[str, Record]]) ->
     open_ = note.outcome in (Outcome.UNKNOWN, Outcome.STAYS_UNKNOWN)
     row.unknown += open_
     row.unknown_but_there += open_ and bool(found)
-    places = {(record.partition, record.offset) for _, record in found}
+    places = {(record.partition, record.offset) for record in found}
     name = f"{note.door.value} {note.key.decode()}"
     if note.outcome is Outcome.ACKNOWLEDGED and not found:
         row.lost += 1
@@ -112,7 +117,7 @@ def _check_blobs(
 ) -> set[str]:
     """Every envelope has its blob, with the bytes that were sent. The keys that are named."""
     named: Counter[str] = Counter()
-    pairs = [(note, record) for note in notes for _, record in published.get(note.key, [])]
+    pairs = [(note, record) for note in notes for record in published.get(note.key, [])]
     with ThreadPoolExecutor(AT_ONCE) as threads:
         checked = list(threads.map(lambda pair: _trouble(pair[0], pair[1], client, bucket), pairs))
     for (note, record), (why, key) in zip(pairs, checked, strict=True):

@@ -15,7 +15,7 @@ import attrs
 from tests.integration.proxy import ProxyProcess
 from tests.integration.stack import Stack
 from tests.integration.storm.bucket import Bucket, look
-from tests.integration.storm.inspection import Findings, inspect
+from tests.integration.storm.inspection import Findings, inspect, read_all
 from tests.integration.storm.notes import MIB, TOPICS, Journal
 from tests.integration.storm.posts import HttpClient
 from tests.integration.storm.producers import KafkaClient
@@ -98,7 +98,7 @@ def _observe(
         journal.broken += [f"{_name(upload)} has come to no end: {upload.note.said}" for upload in unsettled]
         _clean_up(servers, proxies)
     bucket = look(servers.s3, client, servers.bucket)
-    findings = inspect(journal, servers.kafka.bootstrap, client, servers.bucket, bucket)
+    findings = inspect(journal, read_all(servers.kafka.bootstrap), client, bucket)
     kills = {victim.name: victim.kills for victim in victims}
     return Storm(kills, findings, bucket, [proxy.log for proxy in proxies], resumable)
 
