@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from random import Random
 
 import attrs
+
+from tests.integration.proxy import ProxyProcess
 
 KIB = 1024
 MIB = 1024 * 1024
@@ -31,6 +34,9 @@ class Outcome(Enum):
     UNKNOWN = "no answer, or one that leaves it open: it is in the topic once, or not"
     STAYS_UNKNOWN = "outcome-unknown for good: it is not in the topic as far as the proxy could see"
 
+
+Publishes = Callable[[ProxyProcess], None]
+"""Is told by a client which replica gets the last bytes of an upload."""
 
 Place = tuple[int, int]
 """Partition and offset."""

@@ -13,7 +13,7 @@ from random import Random
 import attrs
 
 from tests.integration.proxy import ProxyProcess
-from tests.integration.storm.notes import KIB, MIB, Door, Journal, Note, Outcome, payload
+from tests.integration.storm.notes import KIB, MIB, Door, Journal, Note, Outcome, Publishes, payload
 
 PAUSE_SECONDS = 0.1
 REFUSED_SECONDS = 0.7
@@ -32,6 +32,7 @@ class HttpClient:
     journal: Journal
     random: Random
     over: threading.Event
+    publishes: Publishes
 
     def run(self) -> None:
         """Blocks."""
@@ -64,6 +65,7 @@ class HttpClient:
         except OSError as error:
             # The proxy may have answered before it took everything.
             note.said = str(error)
+        self.publishes(proxy)
         try:
             answer = connection.getresponse()
             self._told(note, answer.status, answer.read())

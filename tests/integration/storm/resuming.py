@@ -13,7 +13,7 @@ from random import Random
 import attrs
 
 from tests.integration.proxy import ProxyProcess
-from tests.integration.storm.notes import KIB, MIB, Door, Journal, payload
+from tests.integration.storm.notes import KIB, MIB, Door, Journal, Publishes, payload
 from tests.integration.storm.uploads import LONG, Plan, Upload
 
 SIZES = (30 * KIB, 30 * KIB, 30 * KIB, MIB, 8 * MIB, 17 * MIB)
@@ -33,6 +33,7 @@ class TusClient:
     journal: Journal
     random: Random
     over: threading.Event
+    publishes: Publishes
     later: list[Upload] = attrs.field(factory=list)
 
     def run(self) -> None:
@@ -50,7 +51,8 @@ class TusClient:
         size, plan = self.random.choice(SIZES), self.random.choice(PLANS)
         digest = hashlib.sha256(payload(key, size)).hexdigest()
         note = self.journal.note(Door.TUS, Door.TUS.value, key, digest, size)
-        return Upload(note, plan, self.proxies, self.journal, self.random, replica=self.random.randrange(2))
+        replica = self.random.randrange(len(self.proxies))
+        return Upload(note, plan, self.proxies, self.journal, self.random, self.publishes, replica=replica)
 
 
 def settle(uploads: Iterable[Upload], seconds: float) -> list[Upload]:

@@ -16,7 +16,7 @@ from tests.integration.proxy import ProxyProcess
 from tests.integration.stack import Stack
 from tests.integration.storm.bucket import Bucket, look
 from tests.integration.storm.inspection import Findings, inspect, read_all
-from tests.integration.storm.notes import MIB, TOPICS, Journal
+from tests.integration.storm.notes import MIB, TOPICS, Journal, Publishes
 from tests.integration.storm.posts import HttpClient
 from tests.integration.storm.producers import KafkaClient
 from tests.integration.storm.resuming import TusClient, settle
@@ -77,8 +77,14 @@ def _observe(
     servers: Stack, proxies: Sequence[ProxyProcess], seed: int, seconds: float, settling: float
 ) -> Storm:
     journal, over = Journal(), threading.Event()
-    victims = _victims(servers, proxies, seed)
-    clients, resuming = _clients(proxies, journal, seed, over)
+    store, *replicas = victims = _victims(servers, proxies, seed)
+    by_proxy = dict(zip(proxies, replicas, strict=True))
+
+    def publishes(proxy: ProxyProcess) -> None:
+        store.publishes()
+        by_proxy[proxy].publishes()
+
+    clients, resuming = _clients(proxies, journal, seed, over, publishes)
     with ThreadPoolExecutor(len(clients)) as threads:
         running = [threads.submit(client) for client in clients]
         try:
@@ -119,7 +125,11 @@ def _victims(servers: Stack, proxies: Sequence[ProxyProcess], seed: int) -> list
 
 
 def _clients(
-    proxies: Sequence[ProxyProcess], journal: Journal, seed: int, over: threading.Event
+    proxies: Sequence[ProxyProcess],
+    journal: Journal,
+    seed: int,
+    over: threading.Event,
+    publishes: Publishes,
 ) -> tuple[list[Callable[[], None]], list[TusClient]]:
     bootstrap = ",".join(proxy.bootstrap for proxy in proxies)
     running: list[Callable[[], None]] = []
@@ -128,11 +138,11 @@ def _clients(
         running.append(KafkaClient(name, bootstrap, journal, Random(f"{seed} {name}"), over).run)
     for number in range(HTTP_CLIENTS):
         name = f"http-{number}"
-        running.append(HttpClient(name, proxies, journal, Random(f"{seed} {name}"), over).run)
+        running.append(HttpClient(name, proxies, journal, Random(f"{seed} {name}"), over, publishes).run)
     resuming = []
     for number in range(TUS_CLIENTS):
         name = f"tus-{number}"
-        resuming.append(TusClient(name, proxies, journal, Random(f"{seed} {name}"), over))
+        resuming.append(TusClient(name, proxies, journal, Random(f"{seed} {name}"), over, publishes))
         running.append(resuming[-1].run)
     return running, resuming
 

@@ -13,7 +13,7 @@ from random import Random
 import attrs
 
 from tests.integration.proxy import ProxyProcess
-from tests.integration.storm.notes import Journal, Note, Outcome, payload
+from tests.integration.storm.notes import Journal, Note, Outcome, Publishes, payload
 from tests.integration.tus import Reply, ask, encode
 
 PAUSE_SECONDS = 0.2
@@ -46,6 +46,7 @@ class Upload:
     proxies: Sequence[ProxyProcess]
     journal: Journal
     random: Random
+    publishes: Publishes
     path: str = ""
     offset: int | None = 0
     acknowledged: int = 0
@@ -146,6 +147,8 @@ class Upload:
         return min(end, size - 1) if self.plan is Plan.DELETE_MIDWAY else end
 
     def _send(self, proxy: ProxyProcess, data: bytes, offset: int, end: int) -> Reply | None:
+        if end == len(data):
+            self.publishes(proxy)
         headers = {"Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
         return self._ask(proxy, "PATCH", headers, data[offset:end])
 

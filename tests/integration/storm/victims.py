@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -15,6 +16,10 @@ from tests.integration.proxy import ProxyProcess
 SOONEST, LATEST = 1.0, 7.0
 """Seconds between a start and the next kill."""
 START_SECONDS = 60.0
+AIMED = 0.5
+"""How many of the kills wait for the moment at which an upload is about to be published."""
+AIM_SECONDS, SPAN_SECONDS = 2.0, 0.2
+"""How long they wait for it, and how long behind it the kill comes at the latest."""
 
 
 @attrs.define(eq=False)
@@ -28,6 +33,7 @@ class Victim:
     kills: int = 0
     error: BaseException | None = None
     _over: threading.Event = attrs.field(factory=threading.Event)
+    _sighted: threading.Event = attrs.field(factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def begin(self) -> None:
@@ -37,6 +43,8 @@ class Victim:
 
     def _run(self) -> None:
         while not self._over.wait(self.random.uniform(SOONEST, LATEST)):
+            if self.random.random() < AIMED:
+                self._aim()
             try:
                 self.kill()
                 self.kills += 1
@@ -44,6 +52,15 @@ class Victim:
             except Exception as error:
                 self.error = error
                 return
+
+    def _aim(self) -> None:
+        self._sighted.clear()
+        if self._sighted.wait(AIM_SECONDS):
+            time.sleep(self.random.uniform(0, SPAN_SECONDS))
+
+    def publishes(self) -> None:
+        """A client has sent, or is about to send, the last bytes of an upload to it."""
+        self._sighted.set()
 
     def end(self) -> None:
         """Kill no more; returns when it runs. Raises why it does not."""
