@@ -104,6 +104,7 @@ class Upload:
         if self.random.random() < WITH_BYTES_PROBABILITY and self.plan is Plan.PUBLISH:
             headers["Content-Type"] = "application/offset+octet-stream"
             body = data
+            self.note.outcome = Outcome.UNKNOWN
         reply = self._ask(self._proxy(), "POST", headers, body)
         if reply is None or reply.status != http.client.CREATED:
             self.note.said = f"creation: {reply or self.note.said}"
