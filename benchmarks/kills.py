@@ -88,6 +88,8 @@ def main() -> None:
         chosen.logs.mkdir(parents=True, exist_ok=True)
         for number, log in enumerate(storm.logs, 1):
             (chosen.logs / f"replica-{number}.log").write_text(log)
+    for key in storm.findings.store_lost:
+        print(f"cannot be completed (502), as the store has its parts no more: {key}")
     for key in storm.findings.unexplained:
         print(f"left without a reason: {key}")
     for line in storm.broken:

@@ -47,6 +47,8 @@ class Findings:
     rows: dict[Door, Row] = attrs.field(factory=lambda: defaultdict(Row))
     broken: list[str] = attrs.field(factory=list)
     envelopes: int = 0
+    store_lost: list[str] = attrs.field(factory=list)
+    """Keys of uploads that the store lost before they were published."""
     unexplained: list[str] = attrs.field(factory=list)
     """Blobs of resumable uploads that no record names, and whose outcome is not unknown either."""
 
@@ -80,7 +82,9 @@ def _compare(findings: Findings, note: Note, found: list[Record]) -> None:
     row = findings.rows[note.door]
     row.sent += 1
     row.acknowledged += note.outcome is Outcome.ACKNOWLEDGED
-    row.refused += note.outcome is Outcome.REFUSED
+    row.refused += note.outcome in (Outcome.REFUSED, Outcome.STORE_LOST)
+    if note.outcome is Outcome.STORE_LOST:
+        findings.store_lost.append(note.key.decode())
     open_ = note.outcome in (Outcome.UNKNOWN, Outcome.STAYS_UNKNOWN)
     row.unknown += open_
     row.unknown_but_there += open_ and bool(found)
@@ -94,7 +98,7 @@ def _compare(findings: Findings, note: Note, found: list[Record]) -> None:
     if len(found) > 1:
         row.twice += 1
         findings.broken.append(f"{name} is there {len(found)} times: {sorted(places)}")
-    if note.outcome in (Outcome.REFUSED, Outcome.STAYS_UNKNOWN) and found:
+    if note.outcome in (Outcome.REFUSED, Outcome.STAYS_UNKNOWN, Outcome.STORE_LOST) and found:
         findings.broken.append(f"{name} is at {sorted(places)}, and {note.outcome.value} ({note.said})")
 
 

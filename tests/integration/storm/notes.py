@@ -32,6 +32,7 @@ class Outcome(Enum):
     ACKNOWLEDGED = "acknowledged: it is in the topic, once"
     REFUSED = "refused: it is not in the topic, and never will be"
     UNKNOWN = "no answer, or one that leaves it open: it is in the topic once, or not"
+    STORE_LOST = "502 again and again: the store has neither its parts nor the blob; it is not in the topic"
     STAYS_UNKNOWN = "outcome-unknown for good: it is not in the topic as far as the proxy could see"
 
 

@@ -19,6 +19,8 @@ from tests.integration.tus import Reply, ask, encode
 PAUSE_SECONDS = 0.2
 SHORT, LONG = 10.0, 150.0
 """Seconds to wait for an answer while servers are killed, and afterwards: an answer may take 95 s then."""
+REFUSALS = 10
+"""So many 502 in a row to HEAD, and the client begins anew, as docs/resumable.md has it."""
 RACE_PROBABILITY = 0.15
 WITH_BYTES_PROBABILITY = 0.1
 
@@ -53,6 +55,7 @@ class Upload:
     done: bool = False
     deleting: bool = False
     timeout: float = SHORT
+    refusals: int = 0
     _replica: int = attrs.field(default=0, alias="replica")
 
     @property
@@ -192,6 +195,7 @@ class Upload:
         if reply is None:
             return True
         self.note.said = f"HEAD {reply}"
+        self.refusals = self.refusals + 1 if reply.status == http.client.BAD_GATEWAY else 0
         if reply.status == http.client.OK:
             self._read(reply)
             return False
@@ -199,6 +203,9 @@ class Upload:
             self._vanished(reply)
         elif reply.status == http.client.CONFLICT:
             self.note.outcome = Outcome.STAYS_UNKNOWN
+            self.done = True
+        elif self.refusals >= REFUSALS:
+            self.note.outcome = Outcome.STORE_LOST
             self.done = True
         return not self.done
 
