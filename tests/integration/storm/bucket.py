@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -16,6 +17,7 @@ from lfsproxy.resumable.state import ROOT
 from tests.integration.storm.notes import MIB
 
 PREFIX = "lfs/default/"
+_TEMPORARY = re.compile(r"-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
 
 
 @attrs.define
@@ -29,7 +31,7 @@ class Bucket:
     state: Counter[str] = attrs.field(factory=Counter)
     unknown: set[str] = attrs.field(factory=set)
     resumable: set[str] = attrs.field(factory=set)
-    """Where the blobs of resumable uploads are, or will be, that are not removed yet."""
+    """The ``info`` of each resumable upload that is not removed yet."""
 
     def unfinished_by_topic(self, keys: Iterable[str]) -> Counter[str]:
         """How many there are of each topic, as far as the key is among ``keys``."""
@@ -60,10 +62,13 @@ def look(server: S3Server, client: Any, bucket: str) -> Bucket:
 
 def _add_state(seen: Bucket, client: Any, bucket: str, key: str) -> None:
     name = key.rpartition("/")[2]
+    if _TEMPORARY.search(name):
+        # S3Proxy's, too.
+        seen.state["temporary file of the store"] += 1
+        return
     seen.state["fence" if is_fence(name) else name.partition("-")[0]] += 1
     if name == "info":
-        info = client.get_object(Bucket=bucket, Key=key)["Body"].read()
-        seen.resumable.add(json.loads(info)["blob_key"])
+        seen.resumable.add(key)
     if name == UNKNOWN:
         id = key.removeprefix(ROOT).partition("/")[0]
         intents = client.list_objects_v2(Bucket=bucket, Prefix=f"{ROOT}{id}/intent-")["Contents"]
@@ -79,6 +84,12 @@ def _unfinished(server: S3Server, client: Any, bucket: str) -> list[str]:
         return [str(path.relative_to(root)) for path in root.glob("*/*") if path.is_dir()]
     listed = client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
     return [item["Key"] for item in listed]
+
+
+def blob_keys(client: Any, bucket: Bucket) -> set[str]:
+    """Where the blobs of these resumable uploads are, or will be; nobody may remove one meanwhile."""
+    documents = [client.get_object(Bucket=bucket.name, Key=key)["Body"].read() for key in bucket.resumable]
+    return {json.loads(document)["blob_key"] for document in documents}
 
 
 def sha256_of(client: Any, bucket: str, key: str) -> tuple[int, str]:

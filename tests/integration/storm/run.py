@@ -14,7 +14,7 @@ import attrs
 
 from tests.integration.proxy import ProxyProcess
 from tests.integration.stack import Stack
-from tests.integration.storm.bucket import Bucket, look
+from tests.integration.storm.bucket import Bucket, blob_keys, look
 from tests.integration.storm.inspection import Findings, inspect, read_all
 from tests.integration.storm.notes import MIB, TOPICS, Journal, Publishes
 from tests.integration.storm.posts import HttpClient
@@ -99,7 +99,7 @@ def _observe(
             one.result()
     unsettled = settle([upload for client in resuming for upload in client.later], settling)
     client = servers.s3_client()
-    resumable = look(servers.s3, client, servers.bucket).resumable
+    resumable = blob_keys(client, look(servers.s3, client, servers.bucket))
     if settling >= SETTLE_SECONDS:
         journal.broken += [f"{_name(upload)} has come to no end: {upload.note.said}" for upload in unsettled]
         _clean_up(servers, proxies)
