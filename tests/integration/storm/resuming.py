@@ -18,7 +18,12 @@ from tests.integration.storm.uploads import LONG, Plan, Upload
 
 SIZES = (30 * KIB, 30 * KIB, 30 * KIB, MIB, 8 * MIB, 17 * MIB)
 """The last two have parts, of LFS_S3_PART_SIZE."""
-PLANS = (Plan.PUBLISH,) * 7 + (Plan.DELETE_MIDWAY, Plan.DELETE_AT_ONCE, Plan.DELETE_AFTER)
+PLANS = (Plan.PUBLISH,) * 6 + (
+    Plan.PUBLISH_AT_ONCE,
+    Plan.DELETE_MIDWAY,
+    Plan.DELETE_AT_ONCE,
+    Plan.DELETE_AFTER,
+)
 PATIENCE = 15
 """Seconds for which an upload is tried before it is left for later."""
 AT_ONCE = 16

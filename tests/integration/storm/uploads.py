@@ -22,7 +22,6 @@ SHORT, LONG = 10.0, 150.0
 REFUSALS = 10
 """So many 502 in a row to HEAD, and the client begins anew, as docs/resumable.md has it."""
 RACE_PROBABILITY = 0.15
-WITH_BYTES_PROBABILITY = 0.1
 
 _RECORD = re.compile(r"/v1/topics/[^/]+/partitions/(\d+)/records/(\d+)")
 
@@ -31,6 +30,7 @@ class Plan(Enum):
     """What the client wants of an upload."""
 
     PUBLISH = "all of its bytes"
+    PUBLISH_AT_ONCE = "all of its bytes with its creation"
     DELETE_MIDWAY = "terminated before it is complete"
     DELETE_AT_ONCE = "terminated while the last PATCH is under way, through the other replica"
     DELETE_AFTER = "terminated when it was published"
@@ -41,6 +41,7 @@ class Upload:
     """``acknowledged`` is the highest offset that the client was told, ``path`` empty before its creation.
 
     ``done``: nothing more is asked for. ``deleting``: a DELETE was sent, answered or not.
+    ``refusals``: so many 502 in a row. ``unsent``: nobody took the last request.
     """
 
     note: Note
@@ -56,6 +57,7 @@ class Upload:
     deleting: bool = False
     timeout: float = SHORT
     refusals: int = 0
+    unsent: bool = False
     _replica: int = attrs.field(default=0, alias="replica")
 
     @property
@@ -91,12 +93,14 @@ class Upload:
         return self.proxies[(self._replica + 1) % len(self.proxies)]
 
     def _ask(self, proxy: ProxyProcess, method: str, headers: dict[str, str], body: bytes) -> Reply | None:
-        """The answer, None where none came."""
+        """The answer, None where none came; then ``unsent`` is whether nobody took the request."""
+        self.unsent = False
         try:
             path = self.path or f"/v1/topics/{self.note.topic}/uploads"
             return ask(proxy, method, path, headers, body, self.timeout)
         except (OSError, http.client.HTTPException) as error:
             self.note.said = repr(error)
+            self.unsent = isinstance(error, ConnectionRefusedError)
             return None
 
     def _create(self, data: bytes) -> bool:
@@ -104,17 +108,17 @@ class Upload:
         metadata = f"key {encode(self.note.key.decode())}"
         headers = {"Upload-Length": str(len(data)), "Upload-Metadata": metadata}
         body = b""
-        if self.random.random() < WITH_BYTES_PROBABILITY and self.plan is Plan.PUBLISH:
+        if self.plan is Plan.PUBLISH_AT_ONCE:
             headers["Content-Type"] = "application/offset+octet-stream"
             body = data
             self.note.outcome = Outcome.UNKNOWN
         reply = self._ask(self._proxy(), "POST", headers, body)
         if reply is None or reply.status != http.client.CREATED:
             self.note.said = f"creation: {reply or self.note.said}"
-            if body:
+            if body and not self.unsent:
                 self.done = True
             else:
-                # Nothing but its creation was asked for.
+                # No more than its creation was asked for.
                 self.note.outcome = Outcome.REFUSED
             return True
         self.note.outcome = Outcome.UNKNOWN
