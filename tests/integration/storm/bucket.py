@@ -37,7 +37,7 @@ class Bucket:
         """How many there are of each topic, as far as the key is among ``keys``."""
         hashed = {hashlib.sha256(f"{self.name}/{key}".encode()).hexdigest(): key for key in keys}
         named = [hashed.get(key.partition("/")[0], key) for key in self.unfinished]
-        return Counter(topic_of(key) if key.startswith(PREFIX) else "not known" for key in named)
+        return Counter(topic_of(key) if key.startswith(PREFIX) else "keys that no log has" for key in named)
 
 
 def topic_of(key: str) -> str:
