@@ -18,6 +18,7 @@ the upload may still be under way. So a request that is late or repeated finds i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import Enum
 from typing import Any
@@ -28,6 +29,8 @@ INTENT = "intent-"
 VOID = "void-"
 RESULT = "result"
 UNKNOWN = "unknown"
+_INTENT = re.compile(INTENT + r"(\d{8})")
+"""A store that was killed may list a temporary file of its own, with more behind the name."""
 
 FENCE_SECONDS = 3600.0
 """How long the fence stays behind an upload that was removed. A request to S3 lands within 15 minutes of its
@@ -70,7 +73,8 @@ class Fence:
 
 def last_intent(names: Iterable[str]) -> int:
     """The number of the intent that holds, 0 where there is none."""
-    return max((int(name.removeprefix(INTENT)) for name in names if name.startswith(INTENT)), default=0)
+    found = (_INTENT.fullmatch(name) for name in names)
+    return max((int(each[1]) for each in found if each is not None), default=0)
 
 
 def judge(names: Iterable[str], intent: dict[str, Any] | None) -> Fence:

@@ -34,7 +34,7 @@ from lfsproxy.logs import Logger
 from lfsproxy.resumable.errors import OutcomeStaysUnknown, UploadBusy, UploadGone, UploadNotFound
 from lfsproxy.resumable.fence import RESULT, UNKNOWN, VOID, Fence, Stand, is_fence
 from lfsproxy.resumable.readback import checksum_of_blob
-from lfsproxy.resumable.state import Found, Info, UploadState
+from lfsproxy.resumable.state import Found, Info, UploadState, marks_of
 from lfsproxy.resumable.voids import Voids
 from lfsproxy.uploadlog import UploadEnd, upload_ended
 
@@ -121,7 +121,13 @@ class Publication:
         nonce = self.nonce()
         intent = {"nonce": nonce, "value": value.decode("utf-8"), "first": first}
         began = self.clock.seconds()
-        others = await self._intend(state, fence, intent)
+        try:
+            others = await self._intend(state, fence, intent)
+        except UploadGone:
+            # Its blob became whole behind its removal.
+            if await state.is_given_up():
+                await self.store.remove_parts(info.blob_key, blob=True)
+            raise
         if others is not None:
             return await self._others(state, *others)
         async with self._void_on_error(state, nonce):
@@ -202,8 +208,7 @@ class Publication:
 
     async def _tidy(self, state: UploadState, found: Found) -> None:
         names = await state.names()
-        marks = sorted(name for name in names if name.startswith("mark-"))
-        for name in [*marks[:-1], *(name for name in names if name.startswith("tail-"))]:
+        for name in [*marks_of(names)[:-1], *(name for name in names if name.startswith("tail-"))]:
             await state.delete(name)
         if found.mark.multipart is not None:
             # One that was begun by a process which died before it could say so.

@@ -20,7 +20,7 @@ from lfsproxy.errors import LfsError, TooLarge
 from lfsproxy.interfaces import IPartMemory
 from lfsproxy.logs import Logger
 from lfsproxy.resumable.errors import UploadGone, UploadMoved
-from lfsproxy.resumable.state import KEPT_MARKS, Found, Mark, UploadState
+from lfsproxy.resumable.state import KEPT_MARKS, Found, Mark, UploadState, mark_name
 from lfsproxy.resumable.writer import PartWriter, blob_metadata
 
 PROGRESS_PARTS = 4
@@ -227,18 +227,19 @@ class UploadSession:
             if before.tail is not None and before.tail != mark.tail:
                 await self._delete(before.tail)
             if mark.number > KEPT_MARKS:
-                await self._delete(f"mark-{mark.number - KEPT_MARKS:08d}")
+                await self._delete(mark_name(mark.number - KEPT_MARKS))
             return mark
 
     async def _leave(self, mark: Mark) -> None:
         """The upload was removed by another request: take our part of it away too. Always raises."""
         self.running = None
         self._moved = UploadGone(f"the upload {self._info.id} is gone")
-        for name in (f"mark-{mark.number:08d}", mark.tail):
+        for name in (mark_name(mark.number), mark.tail):
             if name is not None:
                 await self._delete(name)
-        # Not the blob: it may have been published before.
-        await self._store.remove_parts(self._info.blob_key, blob=False)
+        # Without its fence it may have been published before: then the blob stays.
+        given_up = await self._state.is_given_up()
+        await self._store.remove_parts(self._info.blob_key, blob=given_up)
         raise self._moved
 
     async def _delete(self, name: str) -> None:

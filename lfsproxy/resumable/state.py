@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -25,6 +26,7 @@ from lfsproxy.resumable.errors import UploadGone, UploadNotFound
 from lfsproxy.resumable.fence import INTENT, Fence, Stand, judge, last_intent
 
 ROOT = "lfs-uploads/"
+_MARK = re.compile(r"mark-\d{8}")
 KEPT_MARKS = 16
 """Old marks that stay: who works from one of them, for however long, finds its next number taken."""
 
@@ -139,7 +141,7 @@ class UploadState:
         """The upload as it is now. Raises UploadNotFound, also where it belongs to another topic."""
         listed = await self.store.list_objects(self.key(""))
         names = {one.key.rpartition("/")[2]: one for one in listed}
-        marks = sorted(name for name in names if name.startswith("mark-"))
+        marks = marks_of(names)
         data = await self.store.read_object(self.key("info")) if "info" in names and marks else None
         mark = await self.store.read_object(self.key(marks[-1])) if data is not None else None
         if data is None or mark is None:
@@ -151,7 +153,7 @@ class UploadState:
 
     async def write_mark(self, mark: Mark) -> bool:
         """Write the next mark; False where another has written one of that number."""
-        return await self.store.create_object(self.key(f"mark-{mark.number:08d}"), [mark.to_bytes()])
+        return await self.store.create_object(self.key(mark_name(mark.number)), [mark.to_bytes()])
 
     async def read(self, name: str) -> dict[str, Any] | None:
         """A JSON object of the upload, None where there is none."""
@@ -184,9 +186,23 @@ class UploadState:
             raise UploadGone(f"the upload {self.id} is gone: {fence.given_up}")
         return fence
 
+    async def is_given_up(self) -> bool:
+        """Whether nobody has published it or ever will, also behind its removal: then its blob may go."""
+        return (await self.fence(await self.names())).stand is Stand.GIVEN_UP
+
     async def names(self) -> list[str]:
         """The names of all objects of the upload."""
         return [one.key.rpartition("/")[2] for one in await self.store.list_objects(self.key(""))]
+
+
+def mark_name(number: int) -> str:
+    """The name of the mark with that number."""
+    return f"mark-{number:08d}"
+
+
+def marks_of(names: Iterable[str]) -> list[str]:
+    """The names of marks, the one that holds last."""
+    return sorted(name for name in names if _MARK.fullmatch(name))
 
 
 def idle_seconds(objects: Iterable[StateObject]) -> float:

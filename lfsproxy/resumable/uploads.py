@@ -34,7 +34,16 @@ from lfsproxy.resumable.errors import (
 from lfsproxy.resumable.fence import FENCE_SECONDS, Stand
 from lfsproxy.resumable.publication import Publication
 from lfsproxy.resumable.session import UploadSession
-from lfsproxy.resumable.state import ROOT, Found, Info, Mark, UploadOptions, UploadState, idle_seconds
+from lfsproxy.resumable.state import (
+    ROOT,
+    Found,
+    Info,
+    Mark,
+    UploadOptions,
+    UploadState,
+    idle_seconds,
+    mark_name,
+)
 from lfsproxy.resumable.voids import Voids
 from lfsproxy.words import error_text
 
@@ -224,7 +233,7 @@ class ResumableUploads:
         state = UploadState(self._store, id)
         mark = Mark(1, self._nonce(), length)
         await state.create(info, mark)
-        return state, Found(info, mark, frozenset({"info", "mark-00000001"}), 0.0)
+        return state, Found(info, mark, frozenset({"info", mark_name(mark.number)}), 0.0)
 
     async def find(self, topic: str, id: str) -> tuple[UploadState, Found]:
         """An upload as it is. Raises UploadNotFound, or UploadGone where it was given up or has expired."""
@@ -324,4 +333,4 @@ class ResumableUploads:
 
     def with_mark(self, found: Found, mark: Mark) -> Found:
         """The upload after its next mark."""
-        return attrs.evolve(found, mark=mark, objects=found.objects | {f"mark-{mark.number:08d}"}, idle=0.0)
+        return attrs.evolve(found, mark=mark, objects=found.objects | {mark_name(mark.number)}, idle=0.0)

@@ -8,7 +8,7 @@ import io
 import json
 from collections.abc import Iterable
 
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from tusclient.client import TusClient
 
 from tests.integration.http_door import keys_below, read_records
@@ -29,10 +29,13 @@ from tests.integration.tus import (
 
 def _allow_larger(bootstrap: str, topic: str) -> None:
     """Let the topic take an envelope from now on."""
-    change = ConfigEntry("max.message.bytes", "1000000", incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[change])
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.incremental_alter_configs([resource])[resource].result(30)
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        admin.alter_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": "1000000"})]
+        )
+    finally:
+        admin.close()
 
 
 class TusTests(TusTestCase):

@@ -376,10 +376,6 @@ class EndTests(TusTests):
             self.assertEqual(self.door.publisher.records, [])
             self.assertNothingLeft()
 
-    test_a_blob_that_lands_behind_a_termination_elsewhere_does_not_stay.todo = (  # type: ignore[attr-defined]
-        "the one PUT stays: whoever finds the upload gone cannot tell whether it was published"
-    )
-
     def test_what_a_killed_store_left_beside_the_state_is_none_of_it(self) -> None:
         # S3Proxy lists the temporary file of a PUT in whose midst it was killed: the key, and a uuid.
         uuid = "-0b1f5e0e-5e67-4d0c-8f0e-2a6f6f3f1a11"
@@ -392,10 +388,6 @@ class EndTests(TusTests):
             _, found = self.successResultOf(Deferred.fromCoroutine(self.door.uploads.find("t", path[-32:])))
             self.assertEqual(found.mark.offset, 100)
             self.assertPublished(DATA, self.door.patch(path, 100, DATA[100:]))
-
-    test_what_a_killed_store_left_beside_the_state_is_none_of_it.todo = (  # type: ignore[attr-defined]
-        "a mark's or an intent's temporary file is taken for the latest one: 500"
-    )
 
     def test_a_replica_that_finishes_a_terminated_upload_publishes_nothing(self) -> None:
         path = self.door.new(len(DATA))
