@@ -398,6 +398,24 @@ class EndTests(TusTests):
         "only an upload that was never published has its multipart uploads aborted at its end"
     )
 
+    def test_an_upload_that_another_replica_publishes_meanwhile_is_not_404(self) -> None:
+        path = self.door.new(len(DATA))
+        store = self.door.uploads_store
+        read = store.read_object
+
+        async def overtaken(key: str, start: int = 0, size: int | None = None) -> bytes | None:
+            if key.endswith("/mark-00000001"):
+                self.patch(store, "read_object", read)
+                self.assertEqual(self.door.replica().patch(path, 0, DATA).status, 204)
+            return await read(key, start, size)
+
+        self.patch(store, "read_object", overtaken)
+        self.assertPublished(DATA, self.door.head(path))
+
+    test_an_upload_that_another_replica_publishes_meanwhile_is_not_404.todo = (  # type: ignore[attr-defined]
+        "the mark that was listed is gone when it is read, and so the upload is taken for gone"
+    )
+
     def test_a_replica_that_finishes_a_terminated_upload_publishes_nothing(self) -> None:
         path = self.door.new(len(DATA))
         self.door.publisher.hold("log_end")
