@@ -92,4 +92,9 @@ def judge(names: Iterable[str], intent: dict[str, Any] | None) -> Fence:
 
 def is_fence(name: str) -> bool:
     """Whether the object of that name keeps others from publishing or removing."""
-    return name.startswith((INTENT, VOID)) or name in (RESULT, UNKNOWN)
+    return is_attempt(name) or name in (RESULT, UNKNOWN)
+
+
+def is_attempt(name: str) -> bool:
+    """Whether the object of that name tells of who tried to publish: that keeps no upload from expiring."""
+    return name.startswith((INTENT, VOID))

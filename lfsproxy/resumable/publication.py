@@ -288,12 +288,11 @@ class Publication:
             raise StoreUnavailable(f"the upload {info.id} could not be ended: send it again")
         # The blob goes before ``info``: where that is gone, so is the blob, or the upload was published.
         given_up = fence.stand is Stand.GIVEN_UP and "info" in names
-        await self._remove(state, info.blob_key if given_up else None)
+        await self._remove(state, info.blob_key, blob=given_up)
 
-    async def _remove(self, state: UploadState, blob_key: str | None) -> None:
-        """Delete what an upload left, in an order that any replica can go on with; ``blob_key``: that too."""
-        if blob_key is not None:
-            await self.store.remove_parts(blob_key, blob=True)
+    async def _remove(self, state: UploadState, blob_key: str, blob: bool) -> None:
+        """Delete what an upload left, in an order that any replica can go on with; ``blob``: that too."""
+        await self.store.remove_parts(blob_key, blob=blob)
         # Without ``info`` nobody finds it. The fence stays for FENCE_SECONDS, for requests that are late.
         for name in sorted(await state.names(), key=lambda name: name != "info"):
             if not is_fence(name):

@@ -21,12 +21,14 @@ from typing import Any
 
 import attrs
 
+from lfsproxy.errors import StoreUnavailable
 from lfsproxy.interfaces import Header, IResumableStore, StateObject, StoredPart
 from lfsproxy.resumable.errors import UploadGone, UploadNotFound
-from lfsproxy.resumable.fence import INTENT, Fence, Stand, judge, last_intent
+from lfsproxy.resumable.fence import INTENT, Fence, Stand, is_attempt, judge, last_intent
 
 ROOT = "lfs-uploads/"
 _MARK = re.compile(r"mark-\d{8}")
+FIND_TRIES = 5
 KEPT_MARKS = 16
 """Old marks that stay: who works from one of them, for however long, finds its next number taken."""
 
@@ -108,7 +110,8 @@ class Mark:
 
 @attrs.frozen
 class Found:
-    """An upload as it is in the store. ``idle`` is how many seconds ago it was last written to."""
+    """An upload as it is in the store. ``idle`` is how many seconds ago it was last written to, leaving
+    aside who tried to publish it."""
 
     info: Info
     mark: Mark
@@ -139,17 +142,22 @@ class UploadState:
 
     async def find(self, topic: str | None = None) -> Found:
         """The upload as it is now. Raises UploadNotFound, also where it belongs to another topic."""
-        listed = await self.store.list_objects(self.key(""))
-        names = {one.key.rpartition("/")[2]: one for one in listed}
-        marks = marks_of(names)
-        data = await self.store.read_object(self.key("info")) if "info" in names and marks else None
-        mark = await self.store.read_object(self.key(marks[-1])) if data is not None else None
-        if data is None or mark is None:
-            raise UploadNotFound(f"there is no upload {self.id}")
-        info = Info.from_bytes(data)
-        if topic is not None and topic != info.topic:
-            raise UploadNotFound(f"there is no upload {self.id} to {topic}")
-        return Found(info, Mark.from_bytes(mark), frozenset(names), idle_seconds(listed))
+        for _ in range(FIND_TRIES):
+            listed = await self.store.list_objects(self.key(""))
+            names = {one.key.rpartition("/")[2]: one for one in listed}
+            marks = marks_of(names)
+            data = await self.store.read_object(self.key("info")) if "info" in names and marks else None
+            if data is None:
+                raise UploadNotFound(f"there is no upload {self.id}")
+            info = Info.from_bytes(data)
+            if topic is not None and topic != info.topic:
+                raise UploadNotFound(f"there is no upload {self.id} to {topic}")
+            mark = await self.store.read_object(self.key(marks[-1]))
+            if mark is not None:
+                written = [one for name, one in names.items() if not is_attempt(name)]
+                return Found(info, Mark.from_bytes(mark), frozenset(names), idle_seconds(written))
+            # Another request has gone on since the list, and has tidied up.
+        raise StoreUnavailable(f"the upload {self.id} is being changed: ask again")
 
     async def write_mark(self, mark: Mark) -> bool:
         """Write the next mark; False where another has written one of that number."""

@@ -31,7 +31,7 @@ from lfsproxy.resumable.errors import (
     UploadNotFound,
     WrongOffset,
 )
-from lfsproxy.resumable.fence import FENCE_SECONDS, Stand
+from lfsproxy.resumable.fence import FENCE_SECONDS, Stand, is_attempt
 from lfsproxy.resumable.publication import Publication
 from lfsproxy.resumable.session import UploadSession
 from lfsproxy.resumable.state import (
@@ -186,8 +186,12 @@ class ResumableUploads:
             yield _id_of(objects[0]), objects
 
     def _has_expired(self, id: str, objects: Sequence[StateObject]) -> bool:
-        lasts = self.expiry if _is_whole(id, objects) else FENCE_SECONDS
-        return idle_seconds(objects) >= lasts and id not in self._busy
+        if id in self._busy:
+            return False
+        if not _is_whole(id, objects):
+            return idle_seconds(objects) >= FENCE_SECONDS
+        written = [one for one in objects if not is_attempt(one.key.rpartition("/")[2])]
+        return idle_seconds(written) >= self.expiry
 
     async def _remove(self, id: str, objects: Sequence[StateObject]) -> None:
         if _is_whole(id, objects) and _ID.fullmatch(id):

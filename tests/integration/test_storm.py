@@ -121,6 +121,12 @@ class InspectionTests(SynchronousTestCase):
         self.note.outcome = Outcome.STAYS_UNKNOWN
         self.assertBroken(self.inspect(self.record(7)), "outcome-unknown for good")
 
+    def test_what_the_store_lost_is_listed_and_may_not_be_published(self) -> None:
+        self.note.outcome = Outcome.STORE_LOST
+        findings = self.inspect()
+        self.assertEqual((findings.store_lost, findings.broken), (["one"], []))
+        self.assertBroken(self.inspect(self.record(7)), "502 again and again")
+
     def test_dangling(self) -> None:
         self.blobs.clear()
         self.assertBroken(self.inspect(self.record(7)), "the blob is not there")

@@ -308,6 +308,18 @@ class EndTests(TusTests):
         self.assertEqual(self.door.head(path).status, 410)
         self.assertNothingLeft()
 
+    def test_asking_again_and_again_keeps_no_upload_alive(self) -> None:
+        path = self.door.new(500)
+        self.door.publisher.fail_next("publish", BrokerRefused(10, "too large"))
+        self.assertEqual(self.door.patch(path, 0, b"a" * 500).status, 502)
+        for _ in range(3):
+            self.door.clock.advance(EXPIRY / 4)
+            self.door.publisher.fail_next("publish", BrokerRefused(10, "too large"))
+            self.assertEqual(self.door.head(path).status, 502)
+        self.door.clock.advance(EXPIRY / 4)
+        self.assertEqual(self.door.head(path).status, 410)
+        self.assertNothingLeft()
+
     def test_a_sweep_removes_what_has_expired(self) -> None:
         self.door.patch(self.door.new(len(DATA)), 0, DATA[:2500])
         done = self.door.new(len(DATA))
@@ -388,6 +400,30 @@ class EndTests(TusTests):
             _, found = self.successResultOf(Deferred.fromCoroutine(self.door.uploads.find("t", path[-32:])))
             self.assertEqual(found.mark.offset, 100)
             self.assertPublished(DATA, self.door.patch(path, 100, DATA[100:]))
+
+    def test_the_end_of_a_published_upload_takes_what_a_killed_process_had_begun(self) -> None:
+        path = self.door.new(len(DATA))
+        store = self.door.uploads_store
+        answer = self.door.patch(path, 0, DATA)
+        (key,) = store.blobs
+        # Whoever published it was killed before it tidied up behind itself, or the store was.
+        store.uploads["begun and never noted"] = (key, {})
+        self.assertEqual(self.door.delete(path).status, 204)
+        self.assertPublished(DATA, answer)
+
+    def test_an_upload_that_another_replica_publishes_meanwhile_is_not_404(self) -> None:
+        path = self.door.new(len(DATA))
+        store = self.door.uploads_store
+        read = store.read_object
+
+        async def overtaken(key: str, start: int = 0, size: int | None = None) -> bytes | None:
+            if key.endswith("/mark-00000001"):
+                self.patch(store, "read_object", read)
+                self.assertEqual(self.door.replica().patch(path, 0, DATA).status, 204)
+            return await read(key, start, size)
+
+        self.patch(store, "read_object", overtaken)
+        self.assertPublished(DATA, self.door.head(path))
 
     def test_a_replica_that_finishes_a_terminated_upload_publishes_nothing(self) -> None:
         path = self.door.new(len(DATA))

@@ -51,6 +51,11 @@ class HttpClient:
         chunked = self.random.random() < 0.3
         connection = http.client.HTTPConnection("127.0.0.1", proxy.http_port, timeout=TIMEOUT)
         try:
+            connection.connect()
+        except OSError as error:
+            note.said, note.outcome = str(error), Outcome.REFUSED
+            return
+        try:
             connection.request(
                 "POST",
                 f"/v1/topics/{note.topic}/records?key={note.key.decode()}",
@@ -58,10 +63,6 @@ class HttpClient:
                 {"Content-Type": "application/octet-stream"},
                 encode_chunked=chunked,
             )
-        except ConnectionRefusedError as error:
-            note.said, note.outcome = str(error), Outcome.REFUSED
-            connection.close()
-            return
         except OSError as error:
             # The proxy may have answered before it took everything.
             note.said = str(error)
