@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from lfsproxy.errors import LfsError
 from lfsproxy.logs import Logger
+from lfsproxy.wakeups import Gate
 from lfsproxy.words import error_text
 
 ANSWER_SECONDS = 10.0
@@ -58,7 +59,7 @@ class Readiness:
         self._clock = clock
         self._interval = interval
         self._problems: dict[str, str | None] = dict.fromkeys(checks, NO_ANSWER_YET)
-        self._waiting: list[Deferred[None]] = []
+        self._all_answered = Gate(clock)
         self._said: dict[str, set[str]] = {}
         self._loops: dict[str, LoopingCall] = {}
         self._asking: dict[str, Deferred[None]] = {}
@@ -92,15 +93,11 @@ class Readiness:
         """Fires when every check has an answer, good or bad, or after FIRST_SECONDS."""
         if not self._asking or NO_ANSWER_YET not in self._problems.values():
             return succeed(None)
-        waiter: Deferred[None] = Deferred(self._waiting.remove)
-        self._waiting.append(waiter)
-        return waiter.addTimeout(FIRST_SECONDS, self._clock, lambda *_: None)
+        return self._all_answered.wait().addTimeout(FIRST_SECONDS, self._clock, lambda *_: None)
 
     def _tell_first_answers(self) -> None:
         if NO_ANSWER_YET not in self._problems.values():
-            waiting, self._waiting = self._waiting, []
-            for waiter in waiting:
-                waiter.callback(None)
+            self._all_answered.open()
 
     def problems(self) -> list[str]:
         """Why the process is not ready; empty when it is."""

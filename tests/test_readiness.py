@@ -46,6 +46,9 @@ class ReadinessTests(SynchronousTestCase):
         for each in waiting:
             self.assertNoResult(each)
         self.answers[-1].errback(StoreUnavailable("nobody there"))
+        # Not in the frames of the check that was answered.
+        self.assertNoResult(waiting[0])
+        self.clock.advance(0)
         for each in waiting:
             self.successResultOf(each)
         self.assertEqual(self.readiness.problems(), ["S3: nobody there"])
