@@ -1,7 +1,7 @@
 """The logger of every module: twisted.logger's, through which no control character from outside gets.
 
 Names, headers and other parties' messages are in many events, and a line feed in one of them would begin a
-line of its own in the log. So each value of an event is shown as ``names.shown`` does, whoever logs it.
+line of its own in the log. So each value of an event is shown as ``quoting.shown`` does, whoever logs it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from twisted import logger
 from twisted.python.failure import Failure
 
-from lfsproxy.names import shown
+from lfsproxy.quoting import shown
 
 _MOST = 4000
 _AS_THEY_ARE = (int, float, bytes, Failure, type(None))

@@ -1,4 +1,8 @@
-"""How a value that somebody sent is shown in a sentence: as a person would write it, whatever its bytes."""
+"""How what somebody else wrote is shown to people, whatever its bytes.
+
+In a sentence it is ``quoted``, as a person would write it. Where it stands by itself, as a client's id or a
+line of the log, it is ``shown``: what is printable stays as it is.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +21,8 @@ def quoted(value: str | bytes, most: int = MOST) -> str:
     """
     # No character of UTF-8 is longer than four bytes.
     text = value if isinstance(value, str) else value[: 4 * (most + 1)].decode("utf-8", "replace")
-    shown = "".join(map(_shown, text[:most]))
-    return f"'{shown}{'…' if len(text) > most else ''}'"
+    letters = "".join(map(_picture, text[:most]))
+    return f"'{letters}{'…' if len(text) > most else ''}'"
 
 
 def quoted_setting(value: str) -> str:
@@ -26,7 +30,19 @@ def quoted_setting(value: str) -> str:
     return quoted(value, _MOST_OF_A_SETTING)
 
 
-def _shown(character: str) -> str:
+def shown(name: str | bytes | None, most: int = 250) -> str | None:
+    """A name of somebody else's for people: on one line, without control characters, and not too long.
+
+    What is not printable (control characters, separators of lines, marks of direction, what was not UTF-8) is
+    written as Python's own escapes.
+    """
+    text = str(name, "utf-8", "surrogateescape") if isinstance(name, bytes) else name
+    if text is None or (text.isprintable() and len(text) <= most):
+        return text
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:most])
+
+
+def _picture(character: str) -> str:
     if character.isprintable():
         return character
     return _CONTROLS.get(ord(character), _NO_CHARACTER)

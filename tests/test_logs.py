@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import lfsproxy
 from lfsproxy.logs import Logger
-from lfsproxy.names import shown
+from lfsproxy.quoting import shown
 from tests.relay.records import batch, lfs, produce, record
 from tests.relay.records import request as kafka_request
 from tests.relay.rig import RelayTestCase

@@ -21,8 +21,7 @@ from kafka.errors import KafkaError
 from lfsproxy.broker.outcome import describe
 from lfsproxy.broker.signing import SignInWithheld
 from lfsproxy.errors import LfsError
-from lfsproxy.names import shown
-from lfsproxy.quoting import quoted
+from lfsproxy.quoting import quoted, shown
 from lfsproxy.words import error_text
 
 FAILED = 1

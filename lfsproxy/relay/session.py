@@ -22,7 +22,7 @@ from twisted.internet.task import deferLater
 
 from lfsproxy.errors import FramingError, LfsError, NotSignedIn
 from lfsproxy.logs import Logger
-from lfsproxy.names import shown
+from lfsproxy.quoting import shown
 from lfsproxy.relay.batches import Batch
 from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.held import HeldProduce
