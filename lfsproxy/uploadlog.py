@@ -98,10 +98,10 @@ def log_upload(end: UploadEnd) -> None:
 
 def as_line(fields: dict[str, Any]) -> str:
     """Fields that have a value, as ``name=value`` with spaces between them."""
-    return " ".join(f"{name}={quoted(value)}" for name, value in fields.items() if value not in {None, ""})
+    return " ".join(f"{name}={as_value(value)}" for name, value in fields.items() if value not in {None, ""})
 
 
-def quoted(value: object) -> str:
+def as_value(value: object) -> str:
     """A value on one line, in JSON's quotes where it has blanks, quotes or anything that is not printable."""
     text = str(value)[:MOST_SHOWN]
     return text if re.fullmatch(r"[!#-~]+", text) else json.dumps(text)

@@ -9,7 +9,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.testing import MemoryMetrics
-from lfsproxy.uploadlog import SENDER, Sender, UploadEnd, quoted, sent_by, upload_ended
+from lfsproxy.uploadlog import SENDER, Sender, UploadEnd, as_value, sent_by, upload_ended
 
 
 class LineTests(SynchronousTestCase):
@@ -44,10 +44,10 @@ class LineTests(SynchronousTestCase):
 
     def test_a_value_stays_on_its_line(self) -> None:
         for text in ("a b", 'a"b', "a\nupload result=ok", "\x1b[2J", "é", "\u2028", "\ud800"):
-            self.assertRegex(quoted(text), r'\A"[ -~]+"\Z')
-            self.assertEqual(json.loads(quoted(text)), text)
-        self.assertEqual(quoted("lfs/x/{y}"), "lfs/x/{y}")
-        self.assertEqual(len(quoted("x" * 5000)), 1000)
+            self.assertRegex(as_value(text), r'\A"[ -~]+"\Z')
+            self.assertEqual(json.loads(as_value(text)), text)
+        self.assertEqual(as_value("lfs/x/{y}"), "lfs/x/{y}")
+        self.assertEqual(len(as_value("x" * 5000)), 1000)
 
     def test_the_sender_is_who_began_it(self) -> None:
         gate: Deferred[None] = Deferred()

@@ -22,7 +22,7 @@ from lfsproxy.logs import Logger
 from lfsproxy.readiness import Readiness
 from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.settings import Settings
-from lfsproxy.uploadlog import as_line, quoted
+from lfsproxy.uploadlog import as_line, as_value
 from lfsproxy.web.api import HttpApi, route_of
 from lfsproxy.web.channel import StreamingChannel
 from lfsproxy.web.content import UploadContent
@@ -141,7 +141,7 @@ class LfsSite(Site):
             client=request.client.host,
             key=f" (key {request.key_id})" if request.key_id is not None else "",
             method=method,
-            path=quoted(path),
+            path=as_value(path),
             status=request.code,
             more=as_line({"request_id": sender.request_id, "reason": request.problem}),
             fields={
