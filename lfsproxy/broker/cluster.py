@@ -24,6 +24,9 @@ from lfsproxy.broker.connections import is_own_answer_too_large
 from lfsproxy.broker.outcome import not_answered
 from lfsproxy.broker.signing import Identity, SigningManager
 from lfsproxy.errors import (
+    KAFKA_INVALID_TOPIC,
+    KAFKA_TOPIC_AUTHORIZATION_FAILED,
+    KAFKA_UNKNOWN_TOPIC_OR_PARTITION,
     BadRequest,
     BrokerUnavailable,
     Draining,
@@ -39,10 +42,7 @@ from lfsproxy.settings import Settings
 
 T = TypeVar("T")
 
-UNKNOWN_TOPIC = 3
 LEADER_NOT_AVAILABLE = 5
-INVALID_TOPIC = 17
-TOPIC_AUTHORIZATION_FAILED = 29
 INIT_PRODUCER_ID = 22
 LATEST = -1
 READ_COMMITTED = 1
@@ -199,18 +199,20 @@ class Cluster:
             for _ in range(CREATE_TRIES):
                 response = await question.send(request)
                 found = response.topics[0]
-                if found.error_code == LEADER_NOT_AVAILABLE or (found.error_code == UNKNOWN_TOPIC and create):
+                if found.error_code == LEADER_NOT_AVAILABLE or (
+                    found.error_code == KAFKA_UNKNOWN_TOPIC_OR_PARTITION and create
+                ):
                     await question.pause()
                     continue
                 break
             return found
 
         found = await self._ask(ask)
-        if found.error_code in (UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE):
+        if found.error_code in (KAFKA_UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE):
             raise UnknownTopic(f"the topic {name} does not exist")
-        if found.error_code == INVALID_TOPIC:
+        if found.error_code == KAFKA_INVALID_TOPIC:
             raise BadRequest(f"Kafka does not allow the topic name {quoted(name)}")
-        if found.error_code == TOPIC_AUTHORIZATION_FAILED:
+        if found.error_code == KAFKA_TOPIC_AUTHORIZATION_FAILED:
             raise NotAuthorised(found.error_code, f"Kafka does not authorise the topic {name}")
         if found.error_code:
             raise BrokerUnavailable(f"Kafka answers error {found.error_code} for the topic {name}")

@@ -14,6 +14,7 @@ from lfsproxy.broker.signing import SignInWithheld
 from lfsproxy.errors import (
     KAFKA_INVALID_RECORD,
     KAFKA_MESSAGE_TOO_LARGE,
+    KAFKA_TOPIC_AUTHORIZATION_FAILED,
     SURELY_NOT_APPENDED,
     BrokerInvalid,
     BrokerRefused,
@@ -28,10 +29,9 @@ from lfsproxy.errors import (
 from lfsproxy.words import error_text, is_notation
 
 RECORD_LIST_TOO_LARGE = 18
-TOPIC_AUTHORIZATION_FAILED = 29
 INVALID_TIMESTAMP = 32
 _TOO_LARGE = frozenset({KAFKA_MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE})
-_NOT_AUTHORISED = frozenset({TOPIC_AUTHORIZATION_FAILED, 30, 31, 53})
+_NOT_AUTHORISED = frozenset({KAFKA_TOPIC_AUTHORIZATION_FAILED, 30, 31, 53})
 """Topic, group, cluster and transactional id not authorised."""
 _INVALID = frozenset({INVALID_TIMESTAMP, KAFKA_INVALID_RECORD})
 _NOT_SIGNED_IN = frozenset({33, 34, 58})

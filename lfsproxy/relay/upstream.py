@@ -27,6 +27,7 @@ from lfsproxy.trust import UntrustedServer
 from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire import addresses, metadata, sasl
 from lfsproxy.wire.frames import FrameBytes, ResponseFrames
+from lfsproxy.wire.produce import PRODUCE
 from lfsproxy.words import error_text
 
 CONNECT_SECONDS = 10.0
@@ -178,7 +179,7 @@ class Upstream:
             apis = metadata.apis_of(await self._ask_once(await self._open(stream.address), _API_VERSIONS))
         except (ConnectionGone, BrokerUnavailable):
             apis = frozenset()
-        if apis and not apis & {metadata.METADATA, metadata.PRODUCE}:
+        if apis and not apis & {metadata.METADATA, PRODUCE}:
             self.controllers.add(stream.address)
             return f"{named} is a Kafka controller, not a broker: name only brokers in LFS_KAFKA_BROKERS"
         if apis and not self._settings.uses_sasl:

@@ -23,7 +23,6 @@ import attrs
 from lfsproxy.errors import FramingError
 from lfsproxy.wire.primitives import Reader, put_string
 
-PRODUCE: Final = 0
 METADATA: Final = 3
 VERSION: Final = 5
 CLIENT_ID: Final = b"lfsproxy"
