@@ -58,17 +58,27 @@ class Fence:
     @property
     def next_intent(self) -> str:
         """The name of the intent that would hold after this one."""
-        return f"{INTENT}{self.number + 1:08d}"
+        return intent_name(self.number + 1)
 
     @property
     def name(self) -> str:
         """The name of the intent that holds."""
-        return f"{INTENT}{self.number:08d}"
+        return intent_name(self.number)
 
     @property
     def given_up(self) -> str:
         """Why the upload was given up; empty where it was not."""
         return str((self.intent or {}).get("given_up", ""))
+
+
+def intent_name(number: int) -> str:
+    """The name of the intent with that number."""
+    return f"{INTENT}{number:08d}"
+
+
+def void_name(nonce: str) -> str:
+    """The name of what says that the intent with that nonce is void."""
+    return f"{VOID}{nonce}"
 
 
 def last_intent(names: Iterable[str]) -> int:
@@ -85,7 +95,7 @@ def judge(names: Iterable[str], intent: dict[str, Any] | None) -> Fence:
         return Fence(Stand.PUBLISHED, number, intent)
     if UNKNOWN in present:
         return Fence(Stand.UNKNOWN, number, intent)
-    if intent is None or f"{VOID}{intent['nonce']}" in present:
+    if intent is None or void_name(intent["nonce"]) in present:
         return Fence(Stand.FREE, number, intent)
     return Fence(Stand.GIVEN_UP if intent.get("given_up") else Stand.TAKEN, number, intent)
 

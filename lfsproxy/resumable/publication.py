@@ -32,7 +32,7 @@ from lfsproxy.errors import (
 from lfsproxy.interfaces import IEnvelopePublisher, IMetrics, IResumableStore, Published
 from lfsproxy.logs import Logger
 from lfsproxy.resumable.errors import OutcomeStaysUnknown, UploadBusy, UploadGone, UploadNotFound
-from lfsproxy.resumable.fence import RESULT, UNKNOWN, VOID, Fence, Stand, is_fence
+from lfsproxy.resumable.fence import RESULT, UNKNOWN, Fence, Stand, is_fence, void_name
 from lfsproxy.resumable.readback import checksum_of_blob
 from lfsproxy.resumable.state import Found, Info, UploadState, marks_of
 from lfsproxy.resumable.voids import Voids
@@ -234,7 +234,7 @@ class Publication:
             names = await state.names()
             if RESULT in names:
                 return await self._result(state)
-            if f"{VOID}{intent['nonce']}" in names:
+            if void_name(intent["nonce"]) in names:
                 raise BrokerUnavailable(f"the upload {info.id} could not be published: send it again")
             if over:
                 await self._unknown(state, info)

@@ -24,7 +24,7 @@ import attrs
 from lfsproxy.errors import StoreUnavailable
 from lfsproxy.interfaces import Header, IResumableStore, StateObject, StoredPart
 from lfsproxy.resumable.errors import UploadGone, UploadNotFound
-from lfsproxy.resumable.fence import INTENT, Fence, Stand, is_attempt, judge, last_intent
+from lfsproxy.resumable.fence import Fence, Stand, intent_name, is_attempt, judge, last_intent
 
 ROOT = "lfs-uploads/"
 _MARK = re.compile(r"mark-\d{8}")
@@ -182,7 +182,7 @@ class UploadState:
         number = last_intent(names)
         if not number:
             return judge(names, None)
-        intent = await self.read(f"{INTENT}{number:08d}")
+        intent = await self.read(intent_name(number))
         if intent is None:
             raise UploadNotFound(f"there is no upload {self.id}")
         return judge(names, intent)

@@ -9,11 +9,13 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 from lfsproxy.errors import LfsError
 from lfsproxy.logs import Logger
-from lfsproxy.resumable.fence import VOID
+from lfsproxy.resumable.fence import void_name
 from lfsproxy.resumable.state import UploadState
+from lfsproxy.words import error_text
 
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 30.0
@@ -60,7 +62,7 @@ class Voids:
 
     async def _create(self, state: UploadState, nonce: str) -> None:
         # Whoever else says so says the same, so that it does not matter who was first.
-        await state.create_json(f"{VOID}{nonce}", {"nonce": nonce})
+        await state.create_json(void_name(nonce), {"nonce": nonce})
 
     async def _keep_trying(self, state: UploadState, nonce: str) -> None:
         end = self._clock.seconds() + GIVE_UP_SECONDS
@@ -75,7 +77,6 @@ class Voids:
                 if self._clock.seconds() + delay > end:
                     raise
 
-    def _gave_up(self, failure: object, id: str) -> None:
-        why = getattr(failure, "value", failure)
-        text = "the process stops" if isinstance(why, CancelledError) else str(why)
-        self._log.warn("an intent of {id} stays: {why}", id=id, why=text)
+    def _gave_up(self, failure: Failure, id: str) -> None:
+        why = "the process stops" if failure.check(CancelledError) else error_text(failure.value)
+        self._log.warn("an intent of {id} stays: {why}", id=id, why=why)
