@@ -27,17 +27,16 @@ from lfsproxy.interfaces import Published
 from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted
 from lfsproxy.readiness import Readiness
-from lfsproxy.resumable.errors import ResumableOff, UploadNotFound
+from lfsproxy.resumable.errors import ResumableOff
 from lfsproxy.resumable.session import UploadSession
 from lfsproxy.resumable.state import Found, Mark, UploadState
-from lfsproxy.resumable.uploads import ResumableUploads
+from lfsproxy.resumable.uploads import ResumableUploads, check_id
 from lfsproxy.uploadlog import sent_by
 from lfsproxy.web.cors import Cors
 from lfsproxy.web.ingest import READ_BYTES
 from lfsproxy.web.options import parse_topic
 from lfsproxy.web.problems import MethodUnsupported
 from lfsproxy.web.request import StreamingRequest
-from lfsproxy.web.schemas import UPLOAD_ID, matches
 from lfsproxy.web.tus_fields import (
     CHECKSUMS,
     EXTENSIONS,
@@ -170,7 +169,7 @@ class TusApi:
         return b""
 
     async def _head(self, uploads: ResumableUploads, request: StreamingRequest, topic: str, id: str) -> bytes:
-        state, found = await uploads.find(parse_topic(topic), _parse_id(id))
+        state, found = await uploads.find(parse_topic(topic), id)
         record = await uploads.result(state, found)
         mark = found.mark
         _set(request, "Upload-Offset", str(mark.offset))
@@ -195,7 +194,8 @@ class TusApi:
         if offset is None:
             raise BadRequest("Upload-Offset is needed")
         expected = expected_bytes(request)
-        topic, id = parse_topic(topic), _parse_id(id)
+        topic = parse_topic(topic)
+        check_id(id)
         with uploads.at_work(id):
             state, found = await uploads.find(topic, id)
             length = uploads.new_length(found, offset, told)
@@ -217,7 +217,8 @@ class TusApi:
     async def _delete(
         self, uploads: ResumableUploads, request: StreamingRequest, topic: str, id: str
     ) -> bytes:
-        topic, id = parse_topic(topic), _parse_id(id)
+        topic = parse_topic(topic)
+        check_id(id)
         with uploads.at_work(id):
             state, found = await uploads.find(topic, id)
             await uploads.terminate(state, found)
@@ -288,12 +289,6 @@ class TusApi:
         finally:
             lease.waits_for_peer(False)
             lease.evicted = None
-
-
-def _parse_id(id: str) -> str:
-    if not matches(UPLOAD_ID, id):
-        raise UploadNotFound(f"there is no upload {quoted(id)}")
-    return id
 
 
 def _check_offset_type(request: IRequest) -> None:
