@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -43,9 +43,6 @@ from lfsproxy.wire.scan import (
     scan_batch,
     segments,
 )
-
-if TYPE_CHECKING:
-    pass
 
 SCAN_INLINE = 256 * 1024
 SEGMENTS_AT_ONCE = 4

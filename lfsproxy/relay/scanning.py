@@ -150,8 +150,8 @@ class Scans:
         finally:
             place.taken = share.running = False
             share.add(seconds, self._reactor.seconds())
-            for is_long in (False, True):
-                self._put(share, is_long)
+            for kind in (False, True):
+                self._put(share, kind)
             self._give_soon()
 
     # Who is next
