@@ -20,11 +20,10 @@ from pathlib import Path
 
 import attrs
 
-from tests.docs.blocks import blocks_of
+from tests.docs.blocks import ROOT, blocks_of
 from tests.integration.proxy import ProxyProcess
 from tests.integration.stack import Stack
 
-ROOT = Path(__file__).parents[2]
 JAVA_PAGE = ROOT / "docs/sdk/java.md"
 CONNECT_PAGE = ROOT / "docs/how-to/kafka-connect.md"
 TOOLS = ("mvn", "javac")

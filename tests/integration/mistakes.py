@@ -29,7 +29,7 @@ from lfsproxy.devstack.ports import HOST, free_port
 from tests.certificates import Authority
 from tests.integration.secured import SecuredKafka
 from tests.integration.stack import BUCKET, Stack
-from tests.integration.wrong_servers import closed_port, other_web_server, s3_that_refuses
+from tests.integration.wrong_servers import other_web_server, s3_that_refuses
 
 LFSPROXY = Path(sys.executable).parent / "lfsproxy"
 KNOWN_SECONDS = 90.0
@@ -220,7 +220,7 @@ def _s3_mistakes(
             f"https://localhost:{misnamed}",
             LFS_S3_CA=str(servers.folder / "s3-ca.pem"),
         ),
-        endpoint("nothing listens at the S3 endpoint", f"http://localhost:{closed_port()}"),
+        endpoint("nothing listens at the S3 endpoint", f"http://localhost:{free_port()}"),
         endpoint("unknown host of the S3 endpoint", "http://minio.invalid:9000"),
         endpoint(
             "bucket in the host name, which DNS does not know",
@@ -268,7 +268,7 @@ def _kafka_mistakes(servers: SecuredKafka, web: int) -> list[Mistake]:
             **{**ca, "LFS_KAFKA_SASL_MECHANISM": "AWS_MSK_IAM"},
         ),
         brokers("unknown Kafka host", "kafka.invalid:9092"),
-        brokers("nothing listens at the Kafka address", f"{HOST}:{closed_port()}"),
+        brokers("nothing listens at the Kafka address", f"{HOST}:{free_port()}"),
         brokers("the Kafka address is a web server", f"{HOST}:{web}"),
         brokers("Kafka certificate of a private authority", servers.address("SASLTLS"), "SASL_SSL", **plain),
         brokers("Kafka certificate for another name", servers.address("MISNAMED"), "SSL", **ca),

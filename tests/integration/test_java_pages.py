@@ -9,11 +9,10 @@ from typing import Any
 
 from twisted.trial import unittest
 
-from tests.docs.blocks import blocks_of
+from tests.docs.blocks import ROOT, blocks_of
 from tests.integration.frames import MIB
 from tests.integration.java_pages import (
     JAVA_PAGE,
-    ROOT,
     TOOLS,
     Place,
     command_of,

@@ -20,9 +20,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.devstack.ports import HOST, free_port
 from tests.certificates import Authority
+from tests.docs.blocks import ROOT
 from tests.integration.dynamic_user import UID, Unit, why_not
 
-ROOT = Path(__file__).parent.parent.parent
 UNIT = (ROOT / "deploy/systemd/lfsproxy.service").read_text()
 HOW_TO = (ROOT / "docs/how-to/systemd.md").read_text()
 CREDENTIALS, GROUP = (

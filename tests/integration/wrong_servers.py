@@ -5,9 +5,9 @@ Each runs in threads of this process, on a free port of the loopback interface.
 
 from __future__ import annotations
 
-import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -78,16 +78,7 @@ def s3_that_refuses(
     body = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
 
     def now() -> str:
-        import time
-
         return formatdate(time.time() + hours * HOUR, usegmt=True)
 
     shown = {"Content-Type": "application/xml", "x-amz-request-id": "4442587FB7D0A2F9", **(headers or {})}
     return WrongServer(status, body.encode(), shown, now=now)
-
-
-def closed_port() -> int:
-    """A port at which nothing listens."""
-    with socket.socket() as one:
-        one.bind((HOST, 0))
-        return int(one.getsockname()[1])
