@@ -11,13 +11,14 @@ from typing import Any, TypeVar, cast
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectError, ConnectionRefusedError, DNSLookupError, TimeoutError
+from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IAddress, IHandshakeListener, IReactorTCP, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from lfsproxy.connecting import why_unreached
 from lfsproxy.errors import BrokerUnavailable, FramingError, SignInRefused
 from lfsproxy.quoting import quoted
 from lfsproxy.relay.stream import ConnectionGone, FrameStream
@@ -28,7 +29,6 @@ from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire import addresses, metadata, sasl
 from lfsproxy.wire.frames import FrameBytes, ResponseFrames
 from lfsproxy.wire.produce import PRODUCE
-from lfsproxy.words import error_text
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 8.0
@@ -399,10 +399,4 @@ def _all_of(troubles: Sequence[str]) -> str:
 
 def _unreached(error: Exception) -> str:
     """Why a connection could not be made."""
-    if isinstance(error, DNSLookupError):
-        return "its host name is not known"
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused, nothing listens at that port"
-    if isinstance(error, TimeoutError):
-        return "nobody answers there (a wrong address, or a firewall)"
-    return error_text(error)
+    return "its host name is not known" if isinstance(error, DNSLookupError) else why_unreached(error)

@@ -13,16 +13,10 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from OpenSSL import SSL
-from twisted.internet.error import (
-    ConnectError,
-    ConnectionClosed,
-    ConnectionRefusedError,
-    DNSLookupError,
-    TCPTimedOutError,
-    TimeoutError,
-)
+from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.web._newclient import ParseError
 
+from lfsproxy.connecting import why_unreached
 from lfsproxy.s3.answers import Answer
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.trust import UntrustedServer
@@ -108,12 +102,8 @@ def _known_cause(location: S3Location, cause: BaseException) -> str:
         return "does not answer in HTTP: something else listens at that port"
     if isinstance(cause, DNSLookupError):
         return f"cannot be reached: the host {_host(location)} is not known{_by_path(location)}"
-    if isinstance(cause, ConnectionRefusedError):
-        return "cannot be reached: connection refused, nothing listens at that port"
-    if isinstance(cause, TimeoutError | TCPTimedOutError):
-        return "cannot be reached: nobody answers there (a wrong address, or a firewall)"
     if isinstance(cause, ConnectError):
-        return f"cannot be reached: {error_text(cause)}"
+        return f"cannot be reached: {why_unreached(cause)}"
     return ""
 
 
