@@ -46,15 +46,22 @@ def _trouble(address: Address, settings: Settings, seconds: float) -> str:
 def _met(connection: socket.socket, address: Address, settings: Settings) -> str:
     """What is wrong with what listens there."""
     protocol = f"(the security protocol is {settings.kafka_security_protocol})"
-    if settings.uses_tls:
-        name = address.host or "localhost"
-        try:
-            connection = tls_context(settings).wrap_socket(connection, server_hostname=name)
-        except ssl.SSLCertVerificationError as error:
-            return f"is not trusted: {error_text(error)} (LFS_KAFKA_TLS_CA names the authorities to trust)"
-        except OSError as error:
-            why = "no answer" if isinstance(error, TimeoutError) else error_text(error)
-            return f"does not complete the TLS handshake, {why}: is that port for TLS? {protocol}"
+    if not settings.uses_tls:
+        return _heard(connection, protocol)
+    name = address.host or "localhost"
+    try:
+        secured = tls_context(settings).wrap_socket(connection, server_hostname=name)
+    except ssl.SSLCertVerificationError as error:
+        return f"is not trusted: {error_text(error)} (LFS_KAFKA_TLS_CA names the authorities to trust)"
+    except OSError as error:
+        why = "no answer" if isinstance(error, TimeoutError) else error_text(error)
+        return f"does not complete the TLS handshake, {why}: is that port for TLS? {protocol}"
+    with secured:
+        return _heard(secured, protocol)
+
+
+def _heard(connection: socket.socket, protocol: str) -> str:
+    """What is wrong with what answers there."""
     try:
         head = _answer(connection)
     except TimeoutError:
