@@ -22,6 +22,7 @@ from typing import Any
 
 import attrs
 
+from lfsproxy.names import GLOB_PATTERN
 from lfsproxy.quoting import quoted
 
 PREFIX = "lfsproxy_"
@@ -117,7 +118,7 @@ def check_name(name: str) -> str:
 
 def check_topic(glob: str) -> str:
     """The glob back, where it can match a topic. Raises ValueError."""
-    if not re.fullmatch(r"[A-Za-z0-9._*?\[\]!-]{1,249}", glob):
+    if not re.fullmatch(GLOB_PATTERN, glob):
         raise ValueError(f"{quoted(glob)} is neither a topic's name nor a glob of one")
     return glob
 

@@ -12,6 +12,7 @@ from functools import cache
 import attrs
 
 from lfsproxy.checksums import ALGORITHMS
+from lfsproxy.names import TOPIC_PATTERN
 from lfsproxy.web.operations import Schema
 from lfsproxy.wire.marks import ALGORITHM, BLOB
 
@@ -27,7 +28,7 @@ KAFKAS_OWN = ("__consumer_offsets", "__transaction_state")
 
 TOPIC: Schema = {
     "type": "string",
-    "pattern": r"^[A-Za-z0-9._-]{1,249}$",
+    "pattern": f"^{TOPIC_PATTERN}$",
     "not": {"enum": [".", "..", *KAFKAS_OWN]},
 }
 
