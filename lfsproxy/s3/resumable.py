@@ -19,6 +19,7 @@ from zope.interface import implementer
 from lfsproxy.checksums import Buffer, Checksum
 from lfsproxy.errors import StoreRefused, StoreUnavailable
 from lfsproxy.interfaces import IResumableStore, NotConditional, OtherBytes, StateObject, StoredPart
+from lfsproxy.s3 import explain
 from lfsproxy.s3.answers import Answer, UnreadableAnswer, children, parse_xml, text_of
 from lfsproxy.s3.cleanup import FIRST_DELAY, Cleanup, Leftover
 from lfsproxy.s3.client import Part, S3Client, composite_crc, encode_crc
@@ -73,13 +74,17 @@ class S3ResumableStore:
         if answer.status == 501:
             raise NotConditional(f"the store does not know If-None-Match: {answer}")
         if answer.status == 409:
-            raise StoreUnavailable(f"{self.bucket}/{key} is being written by another: {answer}")
+            raise StoreUnavailable(f"{self.bucket}/{key} is being written by another: {self._said(answer)}")
         if answer.status == 412:
             # It may be what an earlier try of ours wrote, or one that somebody between us and the store made.
             return await self._has(key, buffers)
-        if answer.is_error:
-            raise StoreRefused(f"{self.bucket}/{key} cannot be created: {answer}")
+        if "etag" not in answer.headers:
+            # Any web server may say 200 to a PUT; only a store gives an ETag.
+            raise StoreRefused(explain.not_s3(self._client.location, answer))
         return True
+
+    def _said(self, answer: Answer) -> str:
+        return explain.refused(self._client.location, answer)
 
     async def _has(self, key: str, buffers: Sequence[Buffer]) -> bool:
         """Whether the object has these bytes; it is read back piece by piece."""
@@ -101,7 +106,7 @@ class S3ResumableStore:
             return b""
         if answer.status == 404:
             if answer.code == "NoSuchBucket":
-                raise StoreRefused(f"the bucket {self.bucket} does not exist (LFS_S3_BUCKET)")
+                raise StoreRefused(self._said(answer))
             return None
         return answer.body
 
@@ -173,13 +178,13 @@ class S3ResumableStore:
         if not answer.is_error:
             return True
         if answer.status == 409:
-            raise StoreUnavailable(f"the blob {key} has to be stored again: {answer}")
+            raise StoreUnavailable(f"the blob {key} has to be stored again: {self._said(answer)}")
         # An answer that it is there already, or that its upload is gone, mostly means that it was done.
         there = answer.status == 412 or answer.code == "NoSuchUpload"
         head = await self._client.head_object(key) if there else None
         checksum = composite_crc(listed) if all(part.crc is not None for part in parts) else None
         if head is None or not is_same(head, length, checksum):
-            raise StoreRefused(f"the blob {key} cannot be stored: {answer}")
+            raise StoreRefused(f"the blob {key} cannot be stored: {self._said(answer)}")
         return checksum is not None and head.headers.get(CHECKSUM) == checksum
 
     async def remove_parts(self, key: str, blob: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lfsproxy.errors import StoreRefused
 from lfsproxy.interfaces import OtherBytes
 from lfsproxy.s3.resumable import COMPARED
 from tests.s3.fake_s3 import Fault, Refuse, Reset
@@ -33,6 +34,18 @@ class CreationTests(FakeS3TestCase):
             self.fake.fault("put_object", Refuse(409, "ConditionalRequestConflict"))
             self.assertFalse(await self.store.create_object(STATE, [b"ours"]))
             await self.store.delete_object(STATE)
+
+
+class StrangerTests(FakeS3TestCase):
+    async def test_a_web_server_that_takes_any_put_is_no_store(self) -> None:
+        self.patch(self.fake, "_put_object", lambda request, body: (200, {"Server": "nginx"}, b""))
+        store = self.s3.resumable()
+        for put in (
+            store.create_object(STATE, [b"intent"]),
+            store.put_blob("lfs/blob", "text/plain", {}, [b"bytes"]),
+        ):
+            with self.assertRaisesRegex(StoreRefused, "not as an S3 server does"):
+                await put
 
 
 class BlobTests(FakeS3TestCase):
