@@ -28,7 +28,7 @@ from twisted.web.http import HTTPChannel
 from zope.interface import implementer
 
 from lfsproxy.errors import BadRequest
-from lfsproxy.peers import CHECK_SECONDS, beneath, peer_is_gone
+from lfsproxy.peers import CHECK_SECONDS, beneath, peer_is_gone, plain_host
 from lfsproxy.tls import tls_trouble
 
 if TYPE_CHECKING:
@@ -261,6 +261,12 @@ class StreamingChannel(HTTPChannel):
             self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
         self.loseConnection()
 
+    def forceAbortClient(self) -> None:
+        """The client has not taken what was to be written."""
+        self._say("does not take its answer: its connection is cut")
+        self._abortingCall = None
+        self.abort()
+
     def end(self) -> None:
         """Close when what was written has left, and at the latest in ``abortTimeout`` seconds: the client
         sees where the bytes end, where a cut could take back what it has not read yet."""
@@ -285,7 +291,7 @@ class StreamingChannel(HTTPChannel):
     def _say(self, what: str, level: Any = LogLevel.info, **values: Any) -> None:
         peer = cast(Any, self.transport).getPeer()
         text = f"an HTTP client ({{host}}) {what}"
-        self._log.emit(level, text, host=getattr(peer, "host", peer), **values)
+        self._log.emit(level, text, host=plain_host(getattr(peer, "host", str(peer))), **values)
 
     def _refuse(self, status: bytes) -> None:
         """Answer bytes that never became a request."""

@@ -148,7 +148,9 @@ class NoHostNameTests(TroubleTestCase):
     overrides = {"kafka_brokers": (Address("a..b", 9092),)}
 
     def test_it_is_said(self) -> None:
-        self.assertEqual(self.problem(), "a..b:9092 (LFS_KAFKA_BROKERS) cannot be reached: it is no host name")
+        self.assertEqual(
+            self.problem(), "a..b:9092 (LFS_KAFKA_BROKERS) cannot be reached: it is no host name"
+        )
 
 
 class UnderscoreTests(TroubleTestCase):

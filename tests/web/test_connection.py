@@ -371,8 +371,13 @@ class TimeTests(SynchronousTestCase):
     def test_a_connection_that_will_not_close_is_cut(self) -> None:
         self.door.clock.advance(KEEP_ALIVE_SECONDS)
         self.assertFalse(self.client.transport.aborted)
-        self.door.clock.advance(15)
+        with capturedLogs() as events:
+            self.door.clock.advance(15)
         self.assertTrue(self.client.transport.aborted)
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            ["an HTTP client (192.168.1.1) does not take its answer: its connection is cut"],
+        )
 
     def test_a_closed_connection_leaves_no_timer(self) -> None:
         self.client.send(request(body=b"xyz"))
