@@ -172,8 +172,10 @@ class ResumableLogTests(LogCase):
 
     def test_one_that_is_given_up_says_why(self) -> None:
         path = self.door.new(len(DATA))
+        self.door.ask(patch(path, 0, DATA[:3]))
         _, (line,) = self.logged(request("DELETE", path, None, ["Tus-Resumable: 1.0.0"]))
         self.assertEqual((line["result"], line["reason"]), ("cancelled", "it was terminated"))
+        self.assertEqual(line["bytes"], 3)
         path = self.door.new(len(DATA))
         self.door.clock.advance(EXPIRY + 1)
         _, (line,) = self.logged(request("HEAD", path, None, ["Tus-Resumable: 1.0.0"]))
