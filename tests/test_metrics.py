@@ -135,12 +135,8 @@ class ScrapeTests(SynchronousTestCase):
     def test_tls_where_there_is_none_is_turned_away_at_once(self) -> None:
         with capturedLogs() as events:
             self.channel.dataReceived(b"\x16\x03\x01\x02\x00\x01")
-        self.assertEqual(
-            self.said(events),
-            [
-                "a client of the metrics (10.1.2.3) is turned away: it speaks TLS, and LFS_METRICS_TLS is not set"
-            ],
-        )
+        why = "it speaks TLS, and LFS_METRICS_TLS is not set"
+        self.assertEqual(self.said(events), [f"a client of the metrics (10.1.2.3) is turned away: {why}"])
         self.assertTrue(self.transport.disconnecting)
         self.assertTrue(self.transport.value().startswith(b"HTTP/1.1 400 "))
 
