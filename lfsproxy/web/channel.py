@@ -125,7 +125,7 @@ class StreamingChannel(HTTPChannel):
             self.setTimeout(self.header_seconds)
             if data[:1] == TLS_HANDSHAKE:
                 self._say("is turned away: it speaks TLS, and LFS_HTTP_TLS_CERT is not set")
-                self._refuse(b"400 Bad Request")
+                self._refuse(b"400 Bad Request", told=True)
                 return
         LineReceiver.dataReceived(self, data)
 
@@ -293,10 +293,12 @@ class StreamingChannel(HTTPChannel):
         text = f"an HTTP client ({{host}}) {what}"
         self._log.emit(level, text, host=plain_host(getattr(peer, "host", str(peer))), **values)
 
-    def _refuse(self, status: bytes) -> None:
-        """Answer bytes that never became a request."""
+    def _refuse(self, status: bytes, told: bool = False) -> None:
+        """Answer bytes that never became a request. ``told``: the log has it already."""
         if self.closing:
             return
+        if not told:
+            self._say("sent what is no readable request: {status}", status=status.decode("ascii"))
         self.length = None
         self.site.count_refused(int(status[:3]))
         cast(Any, self.transport).write(

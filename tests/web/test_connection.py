@@ -21,9 +21,15 @@ class FramingTests(SynchronousTestCase):
     def assertRefused(self, wire: bytes, status: int = 400) -> None:
         door = Door()
         client = door.client()
-        client.send(wire)
+        with capturedLogs() as events:
+            client.send(wire)
         answer = client.answer()
         self.assertEqual(answer.status, status)
+        (line,) = [formatEvent(event) or "" for event in events]
+        self.assertRegex(
+            line,
+            rf"^an HTTP client \(192\.168\.1\.1\) (sent what is no readable request: {status} [A-Z]|is turned away: it speaks TLS)",
+        )
         self.assertEqual(answer.headers["connection"], "close")
         self.assertEqual(client.received, b"")
         client.send(request("GET", "/healthz"))
