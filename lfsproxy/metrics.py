@@ -220,7 +220,9 @@ class _Scrape(http.HTTPChannel):
 
     def timeoutConnection(self) -> None:
         """As Twisted's own, which logs the address in Python's notation."""
-        self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+        self._abortingCall = self.callLater(  # type: ignore[no-untyped-call]  # of twisted.web
+            self.abortTimeout, self.forceAbortClient
+        )
         self.loseConnection()  # type: ignore[no-untyped-call]  # of twisted.web
 
     def forceAbortClient(self) -> None:

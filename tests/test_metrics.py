@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -129,7 +130,7 @@ class ScrapeTests(SynchronousTestCase):
         self.transport = StringTransport(peerAddress=IPv6Address("TCP", "::ffff:10.1.2.3", 4000))
         self.channel.makeConnection(self.transport)
 
-    def said(self, events: list[Any]) -> list[str]:
+    def said(self, events: Sequence[Any]) -> list[str]:
         return [formatEvent(event) or "" for event in events]
 
     def test_tls_where_there_is_none_is_turned_away_at_once(self) -> None:

@@ -140,7 +140,7 @@ def expected_bytes(request: IRequest) -> ExpectedBytes | None:
     if len(digest) != len(running.hexdigest()):
         raise InvalidChecksum(
             f"Upload-Checksum's {algorithm} is {quoted(encoded)}: "
-            f"{running.digest_size} bytes are needed, not {len(digest) // 2}"
+            f"{len(running.hexdigest()) // 2} bytes are needed, not {len(digest) // 2}"
         )
     return ExpectedBytes(algorithm, digest, running)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -14,6 +15,7 @@ import click
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.cli.download import _name
+from lfsproxy.cli.failures import failure
 from lfsproxy.cli.payload import expected_checksum, open_payload
 from lfsproxy.cli.screen import transfer
 from lfsproxy.cli.target import write_file
@@ -50,6 +52,12 @@ class TransferTests(SynchronousTestCase):
         with redirect_stderr(seen), transfer("Downloading a\nb\udcff", 1, clock=lambda: 0.0) as advance:
             advance(1)
         self.assertEqual(seen.getvalue(), "Downloading a␊b�: 1 bytes in 0.0 s (0.0 MiB/s)\n")
+
+
+class FailureTests(SynchronousTestCase):
+    def test_a_file_name_that_is_no_text(self) -> None:
+        error = FileNotFoundError(errno.ENOENT, "No such file or directory", "nope\n\udcff\x1b.bin")
+        self.assertEqual(failure(error, "upload").message, "nope �␛.bin: No such file or directory")
 
 
 class WriteFileTests(SynchronousTestCase):
