@@ -1,10 +1,38 @@
-"""Why a connection could not be made, in the words that are said of S3 and of brokers alike."""
+"""Connects to a host by its name, whatever name DNS or Docker Compose gave it, or says why it could not.
+
+The same for S3 and for brokers.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectionRefusedError, TCPTimedOutError, TimeoutError
 
+from lfsproxy.settings.hosts import is_host
 from lfsproxy.words import error_text
+
+
+class _HostEndpoint(HostnameEndpoint):
+    """A HostnameEndpoint for every ASCII name that a setting may have.
+
+    Twisted's own sends names through IDNA 2008, which refuses ``my_kafka`` and ``ab--kafka``.
+    """
+
+    @staticmethod
+    def _hostAsBytesAndText(host: bytes | str) -> tuple[bool, bytes, str]:
+        if isinstance(host, str) and host.isascii() and is_host(host):
+            return False, host.encode("ascii"), host
+        return HostnameEndpoint._hostAsBytesAndText(host)
+
+
+def host_endpoint(reactor: Any, host: str, port: int, timeout: float) -> HostnameEndpoint:
+    """Where the host is. ``timeout`` bounds one connection attempt, in seconds.
+
+    Its ``connect`` fails with ValueError where that cannot be a host's name.
+    """
+    return _HostEndpoint(reactor, host, port, timeout)
 
 
 def why_unreached(error: BaseException) -> str:

@@ -91,6 +91,8 @@ def read_keys(text: str) -> list[ApiKey]:
     """The keys of a file's text. Raises ValueError that says what is wrong where."""
     try:
         document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is no JSON, at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise ValueError("it is nested too deep") from None
     if not isinstance(document, dict) or set(document) != {"keys"} or not isinstance(document["keys"], list):

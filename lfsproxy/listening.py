@@ -48,7 +48,7 @@ def _number(error: CannotListenError) -> int | None:
 def _reason(error: CannotListenError) -> str:
     number = _number(error)
     if number == errno.EADDRINUSE:
-        return "the port is in use by another process"
+        return "the port is already in use"
     if number == errno.EACCES:
         return "this user may not bind that port"
     return error_text(error.socketError)

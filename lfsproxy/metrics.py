@@ -15,6 +15,7 @@ from typing import Any, cast
 import twisted
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.exposition import choose_encoder
+from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.resource import Resource
@@ -23,12 +24,14 @@ from zope.interface import implementer
 
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.logs import Logger
+from lfsproxy.peers import plain_host
 
 _log = Logger()
 
 MAX_TOPICS = 200
 MAX_APIS = 100
 OTHER = "other"
+_TLS_HANDSHAKE = b"\x16"
 BUCKETS = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0, 30.0),
@@ -197,16 +200,39 @@ class _Scrape(http.HTTPChannel):
     """A connection to the metrics. One without a request is a probe."""
 
     asked = False
+    _turned_away = False
 
     def dataReceived(self, data: bytes) -> None:
+        if not self.asked and data[:1] == _TLS_HANDSHAKE:
+            # Else it would wait for an answer to its hello until the timeout.
+            self._say("is turned away: it speaks TLS, and LFS_METRICS_TLS is not set", LogLevel.info)
+            cast(Any, self.transport).write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+            self._turned_away = True
+            self.loseConnection()  # type: ignore[no-untyped-call]  # of twisted.web
+        elif not self._turned_away:
+            super().dataReceived(data)  # type: ignore[no-untyped-call]  # of twisted.web
         self.asked = True
-        super().dataReceived(data)  # type: ignore[no-untyped-call]  # of twisted.web
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         if not self.asked:
-            peer = cast(Any, self.transport).getPeer()
-            _log.debug("a client of the metrics ({host}) left without a request", host=peer.host)
+            self._say("left without a request", LogLevel.debug)
         super().connectionLost(reason)  # type: ignore[no-untyped-call]  # of twisted.web
+
+    def timeoutConnection(self) -> None:
+        """As Twisted's own, which logs the address in Python's notation."""
+        self._abortingCall = self.callLater(  # type: ignore[no-untyped-call]  # of twisted.web
+            self.abortTimeout, self.forceAbortClient
+        )
+        self.loseConnection()  # type: ignore[no-untyped-call]  # of twisted.web
+
+    def forceAbortClient(self) -> None:
+        """The client does not take the end of its connection."""
+        self._abortingCall = None
+        cast(Any, self.transport).abortConnection()
+
+    def _say(self, what: str, level: Any) -> None:
+        peer = cast(Any, self.transport).getPeer()
+        _log.emit(level, f"a client of the metrics ({{host}}) {what}", host=plain_host(peer.host))
 
 
 class MetricsSite(Site):

@@ -22,6 +22,11 @@ _BYTES_ACKED = 120
 _INFO_SIZE = 128
 
 
+def plain_host(host: str) -> str:
+    """An address as people write it: without the prefix of an IPv4 client on a socket for both."""
+    return host.removeprefix("::ffff:") if "." in host else host
+
+
 def beneath(transport: Any) -> Any:
     """The transport that has the socket: ``transport`` itself, or what TLS goes over."""
     while isinstance(transport, ProtocolWrapper):

@@ -25,6 +25,11 @@ def quoted(value: str | bytes, most: int = MOST) -> str:
     return f"'{letters}{'…' if len(text) > most else ''}'"
 
 
+def printable(text: str) -> str:
+    """The text on one line, with what cannot be printed shown as in quotes."""
+    return "".join(map(_picture, text))
+
+
 def quoted_setting(value: str) -> str:
     """The value of a setting in quotes: longer, as the end of a path may be what is wrong."""
     return quoted(value, _MOST_OF_A_SETTING)

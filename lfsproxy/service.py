@@ -168,7 +168,7 @@ class LfsProxy(Service):
             self._log.info("{origin} is {text}", origin=origin, text=quoted_setting(text))
         if settings.s3_bucket == setting_table()["s3_bucket"].default:
             self._log.info(
-                "blobs go to the default bucket, {bucket}: LFS_S3_BUCKET names another",
+                "blobs go to the default bucket, {bucket}; set LFS_S3_BUCKET to use another",
                 bucket=quoted_setting(settings.s3_bucket),
             )
         try:

@@ -90,7 +90,7 @@ class ListenTests(TestCase):
             error = self.assertRaises(SettingError, self.listen, host, taken)
             self.assertEqual(
                 str(error),
-                f"cannot listen at {host}:{taken}: the port is in use by another process; "
+                f"cannot listen at {host}:{taken}: the port is already in use; "
                 "LFS_HTTP_ADDR says where to listen instead",
             )
 

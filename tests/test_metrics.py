@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from twisted.internet.address import IPv6Address
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -114,6 +118,36 @@ class MetricsTests(SynchronousTestCase):
     def test_buckets_run_from_5_ms_to_an_hour(self) -> None:
         self.assertEqual((BUCKETS[0], BUCKETS[-1]), (0.005, 3600))
         self.assertEqual(sorted(BUCKETS), list(BUCKETS))
+
+
+class ScrapeTests(SynchronousTestCase):
+    """Connections to the metrics that bring no request."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.channel = cast(Any, MetricsSite(PrometheusMetrics("1").registry)).buildProtocol(None)
+        self.channel.callLater = self.clock.callLater
+        self.transport = StringTransport(peerAddress=IPv6Address("TCP", "::ffff:10.1.2.3", 4000))
+        self.channel.makeConnection(self.transport)
+
+    def said(self, events: Sequence[Any]) -> list[str]:
+        return [formatEvent(event) or "" for event in events]
+
+    def test_tls_where_there_is_none_is_turned_away_at_once(self) -> None:
+        with capturedLogs() as events:
+            self.channel.dataReceived(b"\x16\x03\x01\x02\x00\x01")
+        why = "it speaks TLS, and LFS_METRICS_TLS is not set"
+        self.assertEqual(self.said(events), [f"a client of the metrics (10.1.2.3) is turned away: {why}"])
+        self.assertTrue(self.transport.disconnecting)
+        self.assertTrue(self.transport.value().startswith(b"HTTP/1.1 400 "))
+
+    def test_one_that_sends_nothing_and_stays_is_cut_without_alarm(self) -> None:
+        with capturedLogs() as events:
+            self.clock.advance(60)
+            self.assertTrue(self.transport.disconnecting)
+            self.clock.advance(15)
+        self.assertTrue(self.transport.disconnected)
+        self.assertEqual(self.said(events), [])
 
 
 class MetricsSiteTests(SynchronousTestCase):

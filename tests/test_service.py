@@ -250,7 +250,7 @@ class StartTests(ProxyTestCase):
         )
 
     async def test_the_default_bucket_has_a_line_of_its_own(self) -> None:
-        line = "blobs go to the default bucket, 'kafscale': LFS_S3_BUCKET names another"
+        line = "blobs go to the default bucket, 'kafscale'; set LFS_S3_BUCKET to use another"
         for environment, count in (({}, 1), ({"LFS_S3_BUCKET": "another"}, 0)):
             with capturedLogs() as events:
                 self.start(self.proxy(**environment))

@@ -392,6 +392,15 @@ class LoadTests(SynchronousTestCase):
         with self.assertRaisesRegex(SettingError, rf"\(user {os.geteuid()} may not read it\)$"):
             check_files(loaded)
 
+    def test_a_broker_has_a_host(self) -> None:
+        for text in ("kafka", "http://kafka:9092", "kafka:9092,kafka:99999"):
+            error = self.assertRaises(SettingError, load_settings, {"LFS_KAFKA_BROKERS": text}, {})
+            self.assertEqual(
+                str(error),
+                f"LFS_KAFKA_BROKERS is '{text}': host:port or [v6]:port, or several with commas between "
+                "them, with ports up to 65535, is needed",
+            )
+
     def test_a_bad_flag_is_named(self) -> None:
         error = self.assertRaises(SettingError, load_settings, {}, {"http_addr": "8080"})
         self.assertEqual(

@@ -74,7 +74,7 @@ class KafkaPublisher:
         if partition is not None:
             if partition not in found.leaders:
                 raise BadRequest(
-                    f"the topic {topic} has {len(found.leaders)} partitions, not a partition {partition}"
+                    f"the topic {topic} has no partition {partition}: its last one is {max(found.leaders)}"
                 )
             return partition
         partitions = sorted(found.leaders)

@@ -21,7 +21,7 @@ from kafka.errors import KafkaError
 from lfsproxy.broker.outcome import describe
 from lfsproxy.broker.signing import SignInWithheld
 from lfsproxy.errors import LfsError
-from lfsproxy.quoting import quoted, shown
+from lfsproxy.quoting import printable, quoted
 from lfsproxy.words import error_text
 
 FAILED = 1
@@ -45,7 +45,7 @@ class Failure(click.ClickException):
     """A sentence, on one line, and an exit status; where the sentence is empty, only that."""
 
     def __init__(self, sentence: str, status: int = FAILED) -> None:
-        super().__init__(shown(" ".join(sentence.split()), _MOST) or "")
+        super().__init__(printable(" ".join(sentence[:_MOST].split())))
         self.exit_code = status  # type: ignore[misc]  # click reads it from the exception
 
     def show(self, file: object = None) -> None:

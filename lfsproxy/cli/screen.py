@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from lfsproxy.quoting import printable
+
 MIB = 1024 * 1024
 
 
@@ -25,6 +27,7 @@ def transfer(
 ) -> Iterator[Callable[[int], None]]:
     """Show a transfer of ``total`` bytes (None: not known); call what it yields with each piece's size."""
     console = _Console(stderr=True, quiet=quiet)
+    what = printable(what)
     sent, started = 0, clock()
     bar = Progress(
         TextColumn("{task.description}"),

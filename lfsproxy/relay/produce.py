@@ -249,8 +249,8 @@ class ProduceWork(ABC):
                 holes.remember(batch.topic, batch.partition, batch.header)
             if batch.error is not None:
                 self._log.info(
-                    "refused a batch of {client_id} for {topic}/{partition}: {why}",
-                    client_id=self.session.client_id,
+                    "refused a batch of {client} for {topic}/{partition}: {why}",
+                    client=self.session.client_name,
                     topic=batch.topic,
                     partition=batch.partition,
                     why=batch.why,
@@ -336,10 +336,10 @@ class ProduceWork(ABC):
         self._uploads_any = self._uploads_any or any(batch.claims for batch in self.batches)
         if seconds >= LONG_SECONDS and self._uploads_any and self.info.acks != 0:
             self._log.warn(
-                "a Produce request of {client_id} ({peer}) of {size} bytes {what} {seconds:.0f} s: its "
+                "a Produce request of {client} ({peer}) of {size} bytes {what} {seconds:.0f} s: its "
                 "request.timeout.ms (librdkafka: socket.timeout.ms) must be above that, and "
                 "delivery.timeout.ms (message.timeout.ms) several times that",
-                client_id=self.session.client_id,
+                client=self.session.client_name,
                 peer=self.session.client.peer,
                 size=self.size,
                 what=what,

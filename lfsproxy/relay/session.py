@@ -229,13 +229,18 @@ class Session:
             self._log.failure("a Kafka session of {peer} failed", peer=self.client.peer)
             self.close(FramingError("internal error"))
 
+    @property
+    def client_name(self) -> str:
+        """The client's id, for the log."""
+        return self.client_id or "a client without an id"
+
     def close(self, error: LfsError) -> None:
         """Close the client's connection because of an error, said once in the log and counted."""
         if not self.client.closed and not self._close_told:
             self._close_told = True
             self._log.warn(
-                "the connection of Kafka client {client_id} ({peer}) is closed: {error}",
-                client_id=self.client_id,
+                "the connection of Kafka client{client_id} ({peer}) is closed: {error}",
+                client_id=f" {self.client_id}" if self.client_id else "",
                 peer=self.client.peer,
                 error=error,
             )

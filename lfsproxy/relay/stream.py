@@ -17,7 +17,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lfsproxy.peers import peer_is_gone
+from lfsproxy.peers import peer_is_gone, plain_host
 from lfsproxy.wakeups import Gate
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestStart, ResponseStart
@@ -69,8 +69,8 @@ class FrameStream(Protocol):
         self.connected_to_peer = True
         transport = cast(Any, self.transport)
         peer = transport.getPeer()
-        self.peer = f"{_plain(peer.host)}:{peer.port}"
-        self.local_host = _plain(transport.getHost().host)
+        self.peer = f"{plain_host(peer.host)}:{peer.port}"
+        self.local_host = plain_host(transport.getHost().host)
         transport.bufferSize = READ_SIZE
         transport.setTcpNoDelay(True)
         transport.setTcpKeepAlive(True)
@@ -166,10 +166,6 @@ class FrameStream(Protocol):
     def peer_hung_up(self) -> bool:
         """Whether the peer has closed, which a paused socket does not tell by itself."""
         return self._closed or peer_is_gone(self.transport)
-
-
-def _plain(host: str) -> str:
-    return host.removeprefix("::ffff:") if "." in host else host
 
 
 def uncancelled(deferred: Deferred[Any]) -> Deferred[None]:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IAddress, IHandshakeListener, IReactorTCP, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
@@ -18,7 +18,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lfsproxy.connecting import why_unreached
+from lfsproxy.connecting import host_endpoint, why_unreached
 from lfsproxy.errors import BrokerUnavailable, FramingError, SignInRefused
 from lfsproxy.quoting import quoted
 from lfsproxy.relay.stream import ConnectionGone, FrameStream
@@ -214,9 +214,7 @@ class Upstream:
 
     async def _open(self, address: Address) -> BrokerStream:
         host = address.host or "localhost"
-        endpoint: Any = HostnameEndpoint(
-            cast(Any, self._reactor), host, address.port, timeout=CONNECT_SECONDS
-        )
+        endpoint: Any = host_endpoint(self._reactor, host, address.port, CONNECT_SECONDS)
         if self._tls is not None:
             endpoint = wrapClientTLS(self._tls.creator(host), endpoint)
         factory = _BrokerFactory(address, cast(IReactorTime, self._reactor))
@@ -226,6 +224,8 @@ class Upstream:
             raise BrokerUnavailable(
                 f"{self._named(address)} cannot be reached: {_unreached(error)}"
             ) from None
+        except ValueError:
+            raise BrokerUnavailable(f"{self._named(address)} cannot be reached: it is no host name") from None
         stream = cast(BrokerStream, protocol)
         if self._tls is not None:
             await self._within(CONNECT_SECONDS, stream, stream.shaken())

@@ -103,7 +103,7 @@ class Publication:
                 raise StoreRefused(f"the blob {info.blob_key} does not have the bytes that were sent")
         if options.checksum is not None and checksum != options.checksum:
             mismatch = ChecksumMismatch(options.algorithm, options.checksum, checksum)
-            await self.give_up(state, found.info, str(mismatch), mismatch)
+            await self.give_up(state, found, str(mismatch), mismatch)
             raise mismatch
         return Envelope(
             s3_bucket=self.store.bucket,
@@ -237,18 +237,19 @@ class Publication:
             if void_name(intent["nonce"]) in names:
                 raise BrokerUnavailable(f"the upload {info.id} could not be published: send it again")
             if over:
-                await self._unknown(state, info)
+                await self._unknown(state, found)
             await deferLater(self.clock, min(POLL_SECONDS, max(0.0, deadline - self.clock.seconds())))
 
-    async def _unknown(self, state: UploadState, info: Info) -> None:
+    async def _unknown(self, state: UploadState, found: Found) -> None:
         """Say so, for good; count it once. Always raises."""
+        info = found.info
         why = (
             f"whoever was publishing the upload {info.id} died, and {info.topic}, partition "
             f"{info.partition}, does not show its s3_key {info.blob_key}"
         )
         if await state.create_json(UNKNOWN, {"nonce": self.nonce(), "why": why}):
             self.metrics.orphan("unknown_outcome")
-            self._ended(info, result="broker_error", reason=why)
+            self._ended(info, result="broker_error", reason=why, size=found.mark.offset)
             self._log.warn(
                 "{why}: the blob stays: {bucket}/{key}", why=why, bucket=self.store.bucket, key=info.blob_key
             )
@@ -267,12 +268,15 @@ class Publication:
         )
         upload_ended(self.metrics, end)
 
-    async def give_up(self, state: UploadState, info: Info, why: str, error: LfsError | None = None) -> None:
+    async def give_up(
+        self, state: UploadState, found: Found, why: str, error: LfsError | None = None
+    ) -> None:
         """End an upload: its bytes go unless it was published, and its state but for the fence.
 
         ``error`` is why, for the metrics; else it is a cancelled one. Raises UploadBusy while it is being
         published, or a store error.
         """
+        info = found.info
         for _ in range(INTENT_TRIES):
             names = await state.names()
             fence = await self._not_ours(state, await state.fence(names))
@@ -281,7 +285,8 @@ class Publication:
             if fence.stand is not Stand.FREE:
                 break
             if await state.create_json(fence.next_intent, {"nonce": self.nonce(), "given_up": why}):
-                self._ended(info, result=error.result if error else "cancelled", reason=why)
+                result = error.result if error else "cancelled"
+                self._ended(info, result=result, reason=why, size=found.mark.offset)
                 if isinstance(error, ChecksumMismatch):
                     self.metrics.checksum_mismatch(PATH)
         else:

@@ -205,7 +205,7 @@ class ResumableUploads:
         with self.at_work(state.id):
             found = await state.find()
             try:
-                await self._publication.give_up(state, found.info, "it has expired")
+                await self._publication.give_up(state, found, "it has expired")
             except UploadBusy:
                 # Somebody publishes it, and may have written its last bytes since it was looked at.
                 found = await state.find()
@@ -215,7 +215,7 @@ class ResumableUploads:
                     await self._publication.finish(state, found)
                 except OutcomeUnknown as error:
                     self._log.debug("{error}", error=error)
-                await self._publication.give_up(state, found.info, "it has expired")
+                await self._publication.give_up(state, found, "it has expired")
 
     # What a door asks for
 
@@ -246,7 +246,7 @@ class ResumableUploads:
         found = await state.find(topic)
         fence = await state.must_be_alive(found)
         if found.idle >= self.expiry and fence.stand is Stand.FREE and id not in self._busy:
-            await self._publication.give_up(state, found.info, "it has expired")
+            await self._publication.give_up(state, found, "it has expired")
             raise UploadGone(f"the upload {id} was not written to for {self.expiry:g} s (LFS_TUS_EXPIRY)")
         return state, found
 
@@ -326,7 +326,7 @@ class ResumableUploads:
     async def terminate(self, state: UploadState, found: Found) -> None:
         """Give an upload up; of a published one only the state goes. The caller is ``at_work``."""
         self._running.pop(state.id, None)
-        await self._publication.give_up(state, found.info, "it was terminated")
+        await self._publication.give_up(state, found, "it was terminated")
 
     async def result(self, state: UploadState, found: Found) -> Published | None:
         """The record that the upload became, None where it is not complete. Publishes it where nobody has."""

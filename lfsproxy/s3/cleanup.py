@@ -108,6 +108,8 @@ class Cleanup:
         why = "the store was closed" if failure.check(CancelledError) else error_text(failure.value)
         if not counted:
             self._count(key, why)
+        elif failure.check(CancelledError):
+            self._log.info("the proxy stopped before {key} was deleted once more, to be sure", key=key)
         else:
             self._log.warn("gave up removing {key}: {why}", key=key, why=why)
 

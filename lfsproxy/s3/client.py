@@ -329,7 +329,7 @@ class S3Client:
                 self._metrics.s3_operation(operation, result, self._clock.seconds() - started)
             deadline = since + patience if deadline is None else deadline
             tried = attempts - stale
-            delay = self._random() * min(LONGEST_DELAY, FIRST_DELAY * 2**tried)
+            delay = self._random() * min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(tried, 10))
             if self._clock.seconds() + delay >= deadline:
                 raise S3Unavailable(f"{why} ({self._done(operation, key)})", doubtful)
             self._metrics.s3_retry(operation)

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
@@ -36,6 +36,7 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
+from lfsproxy.connecting import host_endpoint
 from lfsproxy.s3.body import BufferBody
 from lfsproxy.tls import ClientTls
 
@@ -158,7 +159,7 @@ class S3Endpoints:
         elif isIPv6Address(host):
             endpoint = TCP6ClientEndpoint(self._reactor, host, uri.port, self._timeout)
         else:
-            endpoint = HostnameEndpoint(self._reactor, host, uri.port, self._timeout)
+            endpoint = host_endpoint(self._reactor, host, uri.port, self._timeout)
         if uri.scheme == b"https":
             return wrapClientTLS(self._tls.creator(uri.host.decode("ascii")), endpoint)
         return endpoint

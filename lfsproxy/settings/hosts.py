@@ -64,9 +64,15 @@ def parse_address(text: str) -> Address:
 
 
 def _read_brokers(text: str) -> tuple[Address, ...]:
-    addresses = tuple(parse_address(part.strip(" ")) for part in text.split(",") if part.strip(" "))
+    needed = Needed(
+        f"host:port or [v6]:port, or several with commas between them, with ports up to {MAX_PORT},"
+    )
+    try:
+        addresses = tuple(parse_address(part.strip(" ")) for part in text.split(",") if part.strip(" "))
+    except ValueError:
+        raise needed from None
     if not addresses:
-        raise Needed("host:port, or several with commas between them,")
+        raise needed
     if any(not address.port for address in addresses):
         raise Needed(f"a port from 1 to {MAX_PORT}")
     return addresses

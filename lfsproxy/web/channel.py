@@ -28,7 +28,7 @@ from twisted.web.http import HTTPChannel
 from zope.interface import implementer
 
 from lfsproxy.errors import BadRequest
-from lfsproxy.peers import CHECK_SECONDS, beneath, peer_is_gone
+from lfsproxy.peers import CHECK_SECONDS, beneath, peer_is_gone, plain_host
 from lfsproxy.tls import tls_trouble
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class StreamingChannel(HTTPChannel):
             self.setTimeout(self.header_seconds)
             if data[:1] == TLS_HANDSHAKE:
                 self._say("is turned away: it speaks TLS, and LFS_HTTP_TLS_CERT is not set")
-                self._refuse(b"400 Bad Request")
+                self._refuse(b"400 Bad Request", told=True)
                 return
         LineReceiver.dataReceived(self, data)
 
@@ -261,6 +261,12 @@ class StreamingChannel(HTTPChannel):
             self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
         self.loseConnection()
 
+    def forceAbortClient(self) -> None:
+        """The client has not taken what was to be written."""
+        self._say("does not take its answer: its connection is cut")
+        self._abortingCall = None
+        self.abort()
+
     def end(self) -> None:
         """Close when what was written has left, and at the latest in ``abortTimeout`` seconds: the client
         sees where the bytes end, where a cut could take back what it has not read yet."""
@@ -285,12 +291,14 @@ class StreamingChannel(HTTPChannel):
     def _say(self, what: str, level: Any = LogLevel.info, **values: Any) -> None:
         peer = cast(Any, self.transport).getPeer()
         text = f"an HTTP client ({{host}}) {what}"
-        self._log.emit(level, text, host=getattr(peer, "host", peer), **values)
+        self._log.emit(level, text, host=plain_host(getattr(peer, "host", str(peer))), **values)
 
-    def _refuse(self, status: bytes) -> None:
-        """Answer bytes that never became a request."""
+    def _refuse(self, status: bytes, told: bool = False) -> None:
+        """Answer bytes that never became a request. ``told``: the log has it already."""
         if self.closing:
             return
+        if not told:
+            self._say("sent what is no readable request: {status}", status=status.decode("ascii"))
         self.length = None
         self.site.count_refused(int(status[:3]))
         cast(Any, self.transport).write(

@@ -79,7 +79,10 @@ def _expect(expected: dict[str, str], name: str, algorithm: str, value: str) -> 
     except ValueError:
         raise InvalidChecksum(f"{name}'s {algorithm} is not base64: {quoted(value)}") from None
     if len(checksum) != ALGORITHMS[algorithm][1]:
-        raise InvalidChecksum(f"{name}'s {algorithm} is {len(checksum) // 2} bytes long: {quoted(value)}")
+        long, needed = len(checksum) // 2, ALGORITHMS[algorithm][1] // 2
+        raise InvalidChecksum(
+            f"{name}'s {algorithm} is {quoted(value)}: {needed} bytes are needed, not {long}"
+        )
     if expected.setdefault(algorithm, checksum) != checksum:
         raise InvalidChecksum(f"{name}'s {algorithm} is not that of another header")
 

@@ -32,10 +32,14 @@ class KeysFile(Reread[ApiKeys]):
         self._path = path
 
     def make(self) -> ApiKeys:
-        with open(self._path, encoding="utf-8") as file:
-            text = file.read(MAX_FILE + 1)
-        if len(text) > MAX_FILE:
+        with open(self._path, "rb") as file:
+            data = file.read(MAX_FILE + 1)
+        if len(data) > MAX_FILE:
             raise ValueError(f"it is larger than {MAX_FILE} bytes")
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            raise ValueError("it is not UTF-8") from None
         return ApiKeys(read_keys(text))
 
 

@@ -12,6 +12,7 @@ from twisted.internet.protocol import ServerFactory
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 
 from lfsproxy.logs import Logger
+from lfsproxy.peers import plain_host
 from lfsproxy.tls import ServerTls
 
 _SAID = b"This port speaks HTTPS: use https:// in the URL.\n"
@@ -41,7 +42,7 @@ class _Connection(BufferingTLSTransport):
         peer = transport.getPeer()
         self._log.info(
             "an HTTP client ({host}) is turned away: it speaks plain HTTP to the port of HTTPS",
-            host=getattr(peer, "host", peer),
+            host=plain_host(getattr(peer, "host", str(peer))),
         )
         # It has been told of already, and is no probe.
         cast(Any, self.wrappedProtocol).asked = True

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from twisted.web import http, server
 
 from lfsproxy.errors import BadRequest, LfsError
+from lfsproxy.peers import plain_host
 from lfsproxy.quoting import quoted
 from lfsproxy.settings import Address
 from lfsproxy.uploadlog import Sender
@@ -96,8 +97,7 @@ class StreamingRequest(server.Request):
     def sender(self) -> Sender:
         """Who sent it, for the log."""
         address: Any = self.client
-        host = address.host.removeprefix("::ffff:") if "." in address.host else address.host
-        peer = str(Address(host, address.port))
+        peer = str(Address(plain_host(address.host), address.port))
         return Sender(f"key {self.key_id}" if self.key_id else "", peer, self.request_id)
 
     def _refusal(self) -> LfsError | None:

@@ -19,6 +19,7 @@ from lfsproxy.downloads import Downloads
 from lfsproxy.errors import Draining, LfsError
 from lfsproxy.interfaces import IEnvelopePublisher, IMetrics
 from lfsproxy.logs import Logger
+from lfsproxy.peers import plain_host
 from lfsproxy.readiness import Readiness
 from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.settings import Settings
@@ -138,7 +139,7 @@ class LfsSite(Site):
         self._log.emit(
             LogLevel.debug if route in POLLED else LogLevel.info,
             "{client}{key} {method} {path} {status} {more}",
-            client=request.client.host,
+            client=plain_host(request.client.host),
             key=f" (key {request.key_id})" if request.key_id is not None else "",
             method=method,
             path=as_value(path),

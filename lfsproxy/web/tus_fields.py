@@ -139,7 +139,8 @@ def expected_bytes(request: IRequest) -> ExpectedBytes | None:
         raise InvalidChecksum(f"Upload-Checksum is not base64: {quoted(encoded)}") from None
     if len(digest) != len(running.hexdigest()):
         raise InvalidChecksum(
-            f"Upload-Checksum's {algorithm} is {len(digest) // 2} bytes long: {quoted(encoded)}"
+            f"Upload-Checksum's {algorithm} is {quoted(encoded)}: "
+            f"{len(running.hexdigest()) // 2} bytes are needed, not {len(digest) // 2}"
         )
     return ExpectedBytes(algorithm, digest, running)
 

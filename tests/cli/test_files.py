@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import os
 import stat
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +15,9 @@ import click
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.cli.download import _name
+from lfsproxy.cli.failures import failure
 from lfsproxy.cli.payload import expected_checksum, open_payload
+from lfsproxy.cli.screen import transfer
 from lfsproxy.cli.target import write_file
 from lfsproxy.client.upload import length_of
 from lfsproxy.errors import InvalidChecksum
@@ -39,6 +44,20 @@ class PayloadTests(SynchronousTestCase):
         with os.fdopen(reading, "rb") as payload:
             self.assertIsNone(length_of(payload))
             self.assertRaises(click.UsageError, expected_checksum, payload, "auto", "sha256")
+
+
+class TransferTests(SynchronousTestCase):
+    def test_a_name_stays_on_its_line(self) -> None:
+        seen = io.StringIO()
+        with redirect_stderr(seen), transfer("Downloading a\nb\udcff", 1, clock=lambda: 0.0) as advance:
+            advance(1)
+        self.assertEqual(seen.getvalue(), "Downloading a␊b�: 1 bytes in 0.0 s (0.0 MiB/s)\n")
+
+
+class FailureTests(SynchronousTestCase):
+    def test_a_file_name_that_is_no_text(self) -> None:
+        error = FileNotFoundError(errno.ENOENT, "No such file or directory", "nope\n\udcff\x1b.bin")
+        self.assertEqual(failure(error, "upload").message, "nope �␛.bin: No such file or directory")
 
 
 class WriteFileTests(SynchronousTestCase):

@@ -149,7 +149,7 @@ class RefusedStartTests(ProcessTestCase):
                 proxy = self.proxy({variable: address})
                 self.assertEqual(proxy.wait(), 1)
                 [line] = [line for line in proxy.log.splitlines() if "cannot listen" in line]
-                self.assertIn(f"{address}: the port is in use by another process; {variable} says", line)
+                self.assertIn(f"{address}: the port is already in use; {variable} says", line)
                 self.assertNotIn("Traceback", proxy.log)
 
     def test_a_file_that_cannot_be_read_is_one_line_and_exit_status_1(self) -> None:

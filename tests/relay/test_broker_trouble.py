@@ -142,3 +142,19 @@ class ControllerAmongBrokersTests(RelayTestCase):
         for _ in range(4):
             self.client()
             self.assertEqual(self.broker.port, OTHER.port)
+
+
+class NoHostNameTests(TroubleTestCase):
+    overrides = {"kafka_brokers": (Address("a..b", 9092),)}
+
+    def test_it_is_said(self) -> None:
+        self.assertEqual(
+            self.problem(), "a..b:9092 (LFS_KAFKA_BROKERS) cannot be reached: it is no host name"
+        )
+
+
+class UnderscoreTests(TroubleTestCase):
+    overrides = {"kafka_brokers": (Address("my_kafka", 9092),)}
+
+    def test_it_is_connected_to(self) -> None:
+        self.successResultOf(Deferred.fromCoroutine(self.relay.check()))

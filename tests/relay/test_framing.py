@@ -17,6 +17,7 @@ class FramingTests(RelayTestCase):
         (line,) = self.lines()
         self.assertRegex(line, why)
         self.assertIn("127.0.0.1:40000", line)
+        self.assertNotIn("None", line)
         self.assertEqual(self.broker.requests, [])
         self.assert_nothing_published()
 

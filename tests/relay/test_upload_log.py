@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.logger import LogLevel
+
 from lfsproxy.errors import StoreUnavailable
 from tests.relay.records import batch, lfs, produce, record
 from tests.relay.rig import KIB, PART, RelayTestCase
@@ -34,6 +36,14 @@ class UploadLogTests(RelayTestCase):
                 {**common, "offset": 3, "key": keys[2], "bytes": 4},
             ],
         )
+
+    def test_a_client_without_an_id(self) -> None:
+        frame = produce(1, batch(record(b"x", (b"LFS_BLOB", b"abc"))))
+        start = frame.index(b"a-client") - 2
+        body = frame[4:start] + b"\xff\xff" + frame[start + 10 :]
+        self.client().send(len(body).to_bytes(4, "big") + body)
+        (line,) = [each for each in self.lines(LogLevel.info) if each.startswith("refused")]
+        self.assertTrue(line.startswith("refused a batch of a client without an id for demo-topic/0: "), line)
 
     def test_a_streamed_record_too(self) -> None:
         self.client().send(produce(1, batch(lfs(bytes(3 * PART + KIB)))))

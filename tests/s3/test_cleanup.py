@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import capturedLogs, formatEvent
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from lfsproxy.budget import HeldMemory
 from lfsproxy.checksums import new_checksum
@@ -113,6 +113,16 @@ class CleanupTests(FakeS3TestCase):
         await upload.abort()
         with self.assertRaises(CancelledError):
             await committing
+
+    async def test_a_stop_before_the_second_deletion_is_no_trouble(self) -> None:
+        await self.give_up_a_put()
+        with capturedLogs() as events:
+            await self.s3.close()
+        self.assertEqual([event for event in events if event["log_level"] > LogLevel.info], [])
+        self.assertEqual(
+            [formatEvent(event) for event in events if "late" in (formatEvent(event) or "")],
+            ["the proxy stopped before late was deleted once more, to be sure"],
+        )
 
     async def test_a_put_that_lands_behind_its_deletion_is_removed(self) -> None:
         await self.give_up_a_put()

@@ -49,6 +49,22 @@ class RetryTests(FakeS3TestCase):
         results = [arguments[:2] for arguments in self.metrics.of("s3_operation")]
         self.assertEqual([("put_object", "store_error"), ("put_object", "ok")], results)
 
+    async def test_it_is_tried_again_for_as_long_as_it_may_be(self) -> None:
+        tries = 0
+
+        def jitter() -> float:
+            nonlocal tries
+            tries += 1
+            # 2**1024 is more than a float holds.
+            if tries > 1025:
+                self.clock.advance(60)
+            return 0.0
+
+        await self.listening.stopListening()
+        self.use_store(random=jitter)
+        with self.assertRaisesRegex(StoreUnavailable, "connection refused"):
+            await self.s3.check()
+
     async def test_a_refusal_is_final_and_says_what_s3_said(self) -> None:
         self.fake.fault("put_object", Refuse(403, "AccessDenied"))
         with self.assertRaisesRegex(StoreRefused, "403 AccessDenied: told to say AccessDenied"):

@@ -227,7 +227,9 @@ class BadRequestTests(SynchronousTestCase):
             "Content-MD5: caf\xe9",
         ):
             self.assertBad(
-                request(headers=[header], body=b"x"), "(malformed|base64|bytes long)", "invalid-checksum"
+                request(headers=[header], body=b"x"),
+                "(malformed|base64|bytes are needed)",
+                "invalid-checksum",
             )
 
     def test_a_digest_that_does_not_match(self) -> None:

@@ -21,9 +21,13 @@ class FramingTests(SynchronousTestCase):
     def assertRefused(self, wire: bytes, status: int = 400) -> None:
         door = Door()
         client = door.client()
-        client.send(wire)
+        with capturedLogs() as events:
+            client.send(wire)
         answer = client.answer()
         self.assertEqual(answer.status, status)
+        (line,) = [formatEvent(event) or "" for event in events]
+        said = f"sent what is no readable request: {status} [A-Z]|is turned away: it speaks TLS"
+        self.assertRegex(line, rf"^an HTTP client \(192\.168\.1\.1\) ({said})")
         self.assertEqual(answer.headers["connection"], "close")
         self.assertEqual(client.received, b"")
         client.send(request("GET", "/healthz"))
@@ -371,8 +375,13 @@ class TimeTests(SynchronousTestCase):
     def test_a_connection_that_will_not_close_is_cut(self) -> None:
         self.door.clock.advance(KEEP_ALIVE_SECONDS)
         self.assertFalse(self.client.transport.aborted)
-        self.door.clock.advance(15)
+        with capturedLogs() as events:
+            self.door.clock.advance(15)
         self.assertTrue(self.client.transport.aborted)
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            ["an HTTP client (192.168.1.1) does not take its answer: its connection is cut"],
+        )
 
     def test_a_closed_connection_leaves_no_timer(self) -> None:
         self.client.send(request(body=b"xyz"))

@@ -202,7 +202,9 @@ class FileTests(KeyedTests):
 
         for text, why in (
             (None, "No such file"),
-            ("nonsense", "Expecting value"),
+            ("nonsense", r"it is no JSON, at line 1, column 1\)$"),
+            ("", "it is no JSON, at line 1, column 1"),
+            ("\udcff", "it is not UTF-8"),
             ("[]", 'an object with "keys"'),
             (json.dumps({"keys": whole["keys"], "more": 1}), 'an object with "keys"'),
             (json.dumps({"keys": whole["keys"][:1] * 2}), "two keys have the id"),
@@ -222,7 +224,7 @@ class FileTests(KeyedTests):
             if text is None:
                 self.path.unlink()
             else:
-                self.save(text)
+                self.path.write_text(text, errors="surrogateescape")
             error = self.assertRaises(SettingError, Door, http_api_keys_file=str(self.path))
             self.assertRegex(str(error), f"^LFS_HTTP_API_KEYS_FILE is '{self.path}': not usable.*{why}")
             self.assertNotIn("\n", str(error))

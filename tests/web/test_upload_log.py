@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from twisted.internet.address import IPv6Address
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -34,6 +35,18 @@ class LogCase(SynchronousTestCase):
             for event in self.events
             if event.get("fields", {}).get("event") == "request" and event["log_level"] != LogLevel.debug
         ]
+
+
+class AddressTests(LogCase):
+    def test_an_ipv4_client_of_a_socket_for_both_is_shown_as_one(self) -> None:
+        client = self.door.client()
+        client.transport.peerAddr = IPv6Address("TCP", "::ffff:10.1.2.3", 4000)
+        with capturedLogs() as self.events:
+            client.send(request("GET", "/nothing", b""))
+            client.send(b"\x16\x03\x01")
+        (line,) = self.requests()
+        self.assertTrue(line.startswith("10.1.2.3 GET /nothing 404 "), line)
+        self.assertNotIn("ffff", "".join(formatEvent(event) or "" for event in self.events))
 
 
 class UploadLogTests(LogCase):
@@ -159,8 +172,10 @@ class ResumableLogTests(LogCase):
 
     def test_one_that_is_given_up_says_why(self) -> None:
         path = self.door.new(len(DATA))
+        self.door.ask(patch(path, 0, DATA[:3]))
         _, (line,) = self.logged(request("DELETE", path, None, ["Tus-Resumable: 1.0.0"]))
         self.assertEqual((line["result"], line["reason"]), ("cancelled", "it was terminated"))
+        self.assertEqual(line["bytes"], 3)
         path = self.door.new(len(DATA))
         self.door.clock.advance(EXPIRY + 1)
         _, (line,) = self.logged(request("HEAD", path, None, ["Tus-Resumable: 1.0.0"]))
