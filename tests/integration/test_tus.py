@@ -23,6 +23,7 @@ from tests.integration.tus import (
     patch,
     pattern,
     state_keys,
+    state_left,
     until,
 )
 
@@ -133,7 +134,7 @@ class TusTests(TusTestCase):
         path = await in_thread(create, proxy, self.topic, 20 * MIB)
         self.assertEqual((await in_thread(patch, proxy, path, 0, pattern(12 * MIB))).status, 204)
         id = path.rpartition("/")[2]
-        await until(lambda: not any(id in key for key in state_keys(self.servers)))
+        await until(lambda: not state_left(self.servers, id))
         await self.assertNothing(path)
         self.assertIn((await in_thread(head, proxy, path)).status, (404, 410))
 
