@@ -24,6 +24,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from lfsproxy.errors import LfsError
 from lfsproxy.relay.stream import shielded
+from lfsproxy.wakeups import WakeLoop
 from lfsproxy.wire.scan import BatchScan
 
 SHORT_SECONDS = 0.02
@@ -81,10 +82,11 @@ class _Place:
     taken: bool = False
 
 
-class Scans:
+class Scans(WakeLoop):
     """Gives out the places. ``cpu`` tells the processor time of the calling thread, in seconds."""
 
     def __init__(self, reactor: IReactorTime, cpu: Callable[[], float] = time.thread_time) -> None:
+        super().__init__(reactor)
         self._reactor = reactor
         self._cpu = cpu
         self._places = (_Place(takes_long=False), _Place(takes_long=True))
@@ -92,7 +94,6 @@ class Scans:
         self._long: list[_Waits] = []
         self._order = itertools.count()
         self._given: dict[Deferred[None], _Place] = {}
-        self._will_give = False
         self._left = 0
 
     @property
@@ -152,12 +153,12 @@ class Scans:
             share.add(seconds, self._reactor.seconds())
             for kind in (False, True):
                 self._put(share, kind)
-            self._give_soon()
+            self.ask()
 
     # Who is next
 
     async def _wait(self, share: Share, is_long: bool) -> _Place:
-        if not self._will_give and not share.running:
+        if not self.is_due and not share.running:
             # Where a place is free nobody waits who could have it.
             for place in self._places:
                 if not place.taken and (place.takes_long or not is_long):
@@ -168,7 +169,7 @@ class Scans:
         queue.append(waiting)
         if len(queue) == 1:
             self._put(share, is_long)
-        self._give_soon()
+        self.ask()
         try:
             await waiting
         except CancelledError:
@@ -197,14 +198,7 @@ class Scans:
             entry = _Waits(share.rank, next(self._order), share)
             heapq.heappush(self._long if is_long else self._short, entry)
 
-    def _give_soon(self) -> None:
-        """Not now: who gets a place must not go on inside the steps of whoever leaves one."""
-        if not self._will_give:
-            self._will_give = True
-            self._reactor.callLater(0, self._give)
-
-    def _give(self) -> None:
-        self._will_give = False
+    def _wake_next(self) -> bool:
         for place in self._places:
             waiting = self._next(is_long=True) if place.takes_long and not place.taken else None
             if waiting is None and not place.taken:
@@ -213,6 +207,8 @@ class Scans:
                 place.taken = True
                 self._given[waiting] = place
                 waiting.callback(None)
+                return True
+        return False
 
     def _next(self, is_long: bool) -> Deferred[None] | None:
         """The search that is next, of the connection that has used the least; of several who came first."""
