@@ -24,7 +24,7 @@ import attrs
 from lfsproxy.errors import StoreUnavailable
 from lfsproxy.interfaces import Header, IResumableStore, StateObject, StoredPart
 from lfsproxy.resumable.errors import UploadGone, UploadNotFound
-from lfsproxy.resumable.fence import Fence, Stand, intent_name, is_attempt, judge, last_intent
+from lfsproxy.resumable.fence import RESULT, Fence, Stand, intent_name, is_attempt, judge, last_intent
 
 ROOT = "lfs-uploads/"
 _MARK = re.compile(r"mark-\d{8}")
@@ -180,7 +180,8 @@ class UploadState:
     async def fence(self, names: Collection[str]) -> Fence:
         """Who may publish, by the objects of these names. Raises UploadNotFound where they are gone."""
         number = last_intent(names)
-        if not number:
+        if not number or RESULT in names:
+            # What is published is so whatever the intent says.
             return judge(names, None)
         intent = await self.read(intent_name(number))
         if intent is None:
