@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.logs import Logger
-from lfsproxy.peers import plain_host
+from lfsproxy.net.peers import plain_host
 
 _log = Logger()
 

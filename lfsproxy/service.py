@@ -35,9 +35,10 @@ from lfsproxy.interfaces import (
     IRecordLog,
     IResumableStore,
 )
-from lfsproxy.listening import listen
 from lfsproxy.logs import Logger
 from lfsproxy.metrics import MetricsSite, PrometheusMetrics
+from lfsproxy.net.listening import listen
+from lfsproxy.net.tls import ClientTls, ServerTls
 from lfsproxy.quoting import quoted_setting
 from lfsproxy.readiness import KnownTrouble, Readiness
 from lfsproxy.relay import RelayService
@@ -47,7 +48,6 @@ from lfsproxy.s3.proxies import ignored_proxy
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.s3.store import S3Store
 from lfsproxy.settings import Address, LoadedSettings, Settings, check_files, setting_table, unknown_variables
-from lfsproxy.tls import ClientTls, ServerTls
 from lfsproxy.web.https import over_tls
 from lfsproxy.web.site import make_site
 

@@ -22,7 +22,7 @@ from lfsproxy.metrics import PrometheusMetrics
 from lfsproxy.service import LfsProxy, make_service
 from lfsproxy.settings import load_settings
 from lfsproxy.testing import MemoryBlobStore, MemoryPublisher
-from lfsproxy.testing_downloads import MemoryBlobSource, MemoryLog
+from lfsproxy.testing.downloads import MemoryBlobSource, MemoryLog
 
 RECORDS = "/v1/topics/demo-topic/records"
 ANY_PORT = {

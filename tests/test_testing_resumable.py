@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
-from lfsproxy.testing_resumable import MemoryResumableStore
+from lfsproxy.testing.resumable import MemoryResumableStore
 from tests.resumable_contract import ResumableStoreContract
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from lfsproxy.keys import ApiKey, read_keys, write_keys
+from lfsproxy.web.keys import ApiKey, read_keys, write_keys
 from lfsproxy.words import error_text
 
 

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from lfsproxy.cli.key_file import change_keys, load_keys
-from lfsproxy.keys import ACTIONS, ApiKey, check_name, check_topic, new_key, read_time
 from lfsproxy.quoting import quoted
 from lfsproxy.settings import variable
+from lfsproxy.web.keys import ACTIONS, ApiKey, check_name, check_topic, new_key, read_time
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 

@@ -14,8 +14,8 @@ from twisted.internet.interfaces import IListeningPort, IReactorTCP
 from twisted.internet.protocol import ServerFactory
 
 from lfsproxy.errors import SettingError
-from lfsproxy.listening import listen
 from lfsproxy.logs import Logger
+from lfsproxy.net.listening import listen
 from lfsproxy.settings import Address, Settings
 
 MAX_PORT = 65535

@@ -16,7 +16,7 @@ from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.logs import Logger
 from lfsproxy.relay.brokers import BrokerDirectory
-from lfsproxy.relay.scanning import Scans
+from lfsproxy.relay.produce.scanning import Scans
 from lfsproxy.relay.upstream import Upstream
 from lfsproxy.settings import Settings
 from lfsproxy.wakeups import Semaphore
@@ -47,7 +47,7 @@ class RelayContext:
     """The settings and the process-wide parts.
 
     ``inflating`` is the one place for a compressed batch that needs more memory than its lease has and that
-    the budget cannot give at once: see lfsproxy.relay.held. ``scans`` runs first passes, two at
+    the budget cannot give at once: see lfsproxy.relay.produce.held. ``scans`` runs first passes, two at
     a time.
     """
 

@@ -25,9 +25,10 @@ from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.errors import BrokerUnavailable, LfsError
 from lfsproxy.interfaces import IMetrics
-from lfsproxy.listening import listen
 from lfsproxy.logs import Logger
-from lfsproxy.peers import CHECK_SECONDS
+from lfsproxy.net.listening import listen
+from lfsproxy.net.peers import CHECK_SECONDS
+from lfsproxy.net.tls import ServerTls, tls_trouble
 from lfsproxy.readiness import KnownTrouble
 from lfsproxy.relay.brokers import BrokerDirectory
 from lfsproxy.relay.context import RelayContext
@@ -35,7 +36,6 @@ from lfsproxy.relay.session import Session
 from lfsproxy.relay.stream import ConnectionGone, FrameStream, uncancelled
 from lfsproxy.relay.upstream import BrokerStream, Upstream
 from lfsproxy.settings import Address, Settings
-from lfsproxy.tls import ServerTls, tls_trouble
 from lfsproxy.wire.frames import RequestFrames
 from lfsproxy.words import error_text
 

@@ -23,19 +23,19 @@ from twisted.internet.task import deferLater
 from lfsproxy.errors import FramingError, LfsError, NotSignedIn
 from lfsproxy.logs import Logger
 from lfsproxy.quoting import shown
-from lfsproxy.relay.batches import Batch
 from lfsproxy.relay.context import RelayContext
-from lfsproxy.relay.held import HeldProduce
-from lfsproxy.relay.hints import OffsetHints
-from lfsproxy.relay.holes import Holes
 from lfsproxy.relay.keepalive import PROBE, KeepAlive
 from lfsproxy.relay.line import Line, Place
-from lfsproxy.relay.produce import ProduceWork
+from lfsproxy.relay.produce.batches import Batch
+from lfsproxy.relay.produce.held import HeldProduce
+from lfsproxy.relay.produce.hints import OffsetHints
+from lfsproxy.relay.produce.holes import Holes
+from lfsproxy.relay.produce.scanning import Share
+from lfsproxy.relay.produce.streamed import StreamedProduce
+from lfsproxy.relay.produce.topics import Topics
+from lfsproxy.relay.produce.work import ProduceWork
 from lfsproxy.relay.replies import Answer, Expected, Replies
-from lfsproxy.relay.scanning import Share
 from lfsproxy.relay.stream import ConnectionGone, FrameStream, shielded
-from lfsproxy.relay.streamed import StreamedProduce
-from lfsproxy.relay.topics import Topics
 from lfsproxy.relay.upstream import BrokerStream
 from lfsproxy.uploadlog import SENDER, Sender
 from lfsproxy.wakeups import Semaphore, Wakeups

@@ -17,7 +17,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lfsproxy.peers import peer_is_gone, plain_host
+from lfsproxy.net.peers import peer_is_gone, plain_host
 from lfsproxy.wakeups import Gate
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestStart, ResponseStart

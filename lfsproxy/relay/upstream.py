@@ -18,13 +18,13 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lfsproxy.connecting import host_endpoint, why_unreached
 from lfsproxy.errors import BrokerUnavailable, FramingError, SignInRefused
+from lfsproxy.net.connecting import host_endpoint, why_unreached
+from lfsproxy.net.tls import ClientTls, tls_trouble
+from lfsproxy.net.trust import UntrustedServer
 from lfsproxy.quoting import quoted
 from lfsproxy.relay.stream import ConnectionGone, FrameStream
 from lfsproxy.settings import Address, Settings
-from lfsproxy.tls import ClientTls, tls_trouble
-from lfsproxy.trust import UntrustedServer
 from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire import addresses, metadata, sasl
 from lfsproxy.wire.frames import FrameBytes, ResponseFrames

@@ -36,9 +36,9 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
-from lfsproxy.connecting import host_endpoint
+from lfsproxy.net.connecting import host_endpoint
+from lfsproxy.net.tls import ClientTls
 from lfsproxy.s3.body import BufferBody
-from lfsproxy.tls import ClientTls
 
 IDLE_SECONDS = 15
 """How long an idle connection is kept: stores close theirs after 20 seconds and more."""

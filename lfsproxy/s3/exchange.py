@@ -15,6 +15,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
 from lfsproxy.checksums import Buffer
+from lfsproxy.net.tls import ClientTls
 from lfsproxy.s3.answers import MAX_ANSWER, Answer, read_answer
 from lfsproxy.s3.body import BufferBody
 from lfsproxy.s3.connection import (
@@ -25,7 +26,6 @@ from lfsproxy.s3.connection import (
 )
 from lfsproxy.s3.signing import SignedRequest
 from lfsproxy.s3.stream import BodyStream
-from lfsproxy.tls import ClientTls
 from lfsproxy.words import error_text
 
 _T = TypeVar("_T")

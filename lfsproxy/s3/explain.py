@@ -16,10 +16,10 @@ from OpenSSL import SSL
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.web._newclient import ParseError
 
-from lfsproxy.connecting import why_unreached
+from lfsproxy.net.connecting import why_unreached
+from lfsproxy.net.trust import UntrustedServer
 from lfsproxy.s3.answers import Answer
 from lfsproxy.s3.signing import S3Location
-from lfsproxy.trust import UntrustedServer
 from lfsproxy.words import error_text, is_notation
 
 _NO_TLS = ("wrong version number", "packet length too long", "record layer failure", "unknown protocol")

@@ -14,6 +14,7 @@ from zope.interface import implementer
 from lfsproxy.checksums import Checksum
 from lfsproxy.errors import StoreUnavailable, TooLarge
 from lfsproxy.interfaces import IBlobStore, IBlobUpload, IMetrics, IPartMemory
+from lfsproxy.net.tls import ClientTls
 from lfsproxy.s3.cleanup import FIRST_DELAY, Cleanup, Leftover
 from lfsproxy.s3.client import S3Client
 from lfsproxy.s3.credentials import CredentialSource
@@ -22,7 +23,6 @@ from lfsproxy.s3.exchange import Exchanges
 from lfsproxy.s3.resumable import S3ResumableStore
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.s3.upload import MAX_PARTS, S3Upload, UploadPlan, meta, object_headers
-from lfsproxy.tls import ClientTls
 
 MIB = 1024 * 1024
 IDLE_CONNECTIONS_PER_PART = 8

@@ -28,8 +28,8 @@ from twisted.web.http import HTTPChannel
 from zope.interface import implementer
 
 from lfsproxy.errors import BadRequest
-from lfsproxy.peers import CHECK_SECONDS, beneath, peer_is_gone, plain_host
-from lfsproxy.tls import tls_trouble
+from lfsproxy.net.peers import CHECK_SECONDS, beneath, peer_is_gone, plain_host
+from lfsproxy.net.tls import tls_trouble
 
 if TYPE_CHECKING:
     from lfsproxy.web.request import StreamingRequest

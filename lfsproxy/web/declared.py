@@ -28,12 +28,12 @@ from lfsproxy.errors import (
     UnreadableRecord,
     UnsupportedEnvelope,
 )
-from lfsproxy.keys import READ, WRITE
 from lfsproxy.web import schemas
 from lfsproxy.web.assets import ASSETS
 from lfsproxy.web.content import LengthRequired
 from lfsproxy.web.digests import DIGEST_PATTERN, MD5_PATTERN
 from lfsproxy.web.forms import FILE_FIELD
+from lfsproxy.web.keys import READ, WRITE
 from lfsproxy.web.operations import Answer, Operation, Parameter, Schema
 from lfsproxy.web.ranges import AnotherVersion, RangeNotSatisfiable
 

@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from lfsproxy.budget import Lease
 from lfsproxy.errors import Stalled
-from lfsproxy.peers import CHECK_SECONDS, bytes_acknowledged
+from lfsproxy.net.peers import CHECK_SECONDS, bytes_acknowledged
 from lfsproxy.wakeups import Wakeups
 
 if TYPE_CHECKING:

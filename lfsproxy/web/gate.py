@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from twisted.internet.interfaces import IReactorTime
 
-from lfsproxy.keys import ApiKey, ApiKeys, read_keys
+from lfsproxy.net.reread import Reread
 from lfsproxy.quoting import quoted
-from lfsproxy.reread import Reread
+from lfsproxy.web.keys import ApiKey, ApiKeys, read_keys
 from lfsproxy.web.operations import Operation
 from lfsproxy.web.problems import KeyInvalid, KeyNotAllowed, KeyRequired, TooManyUploads
 from lfsproxy.web.request import StreamingRequest

@@ -12,8 +12,8 @@ from twisted.internet.protocol import ServerFactory
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 
 from lfsproxy.logs import Logger
-from lfsproxy.peers import plain_host
-from lfsproxy.tls import ServerTls
+from lfsproxy.net.peers import plain_host
+from lfsproxy.net.tls import ServerTls
 
 _SAID = b"This port speaks HTTPS: use https:// in the URL.\n"
 ANSWER = (

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from twisted.web import http, server
 
 from lfsproxy.errors import BadRequest, LfsError
-from lfsproxy.peers import plain_host
+from lfsproxy.net.peers import plain_host
 from lfsproxy.quoting import quoted
 from lfsproxy.settings import Address
 from lfsproxy.uploadlog import Sender

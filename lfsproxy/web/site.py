@@ -19,7 +19,7 @@ from lfsproxy.downloads import Downloads
 from lfsproxy.errors import Draining, LfsError
 from lfsproxy.interfaces import IEnvelopePublisher, IMetrics
 from lfsproxy.logs import Logger
-from lfsproxy.peers import plain_host
+from lfsproxy.net.peers import plain_host
 from lfsproxy.readiness import Readiness
 from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.settings import Settings

@@ -20,7 +20,6 @@ from lfsproxy.errors import (
     UnknownTopic,
 )
 from lfsproxy.interfaces import OtherBytes
-from lfsproxy.keys import WRITE
 from lfsproxy.resumable.errors import (
     OutcomeStaysUnknown,
     ResumableOff,
@@ -31,6 +30,7 @@ from lfsproxy.resumable.errors import (
     WrongOffset,
 )
 from lfsproxy.web.declared import BYTES, TOPIC
+from lfsproxy.web.keys import WRITE
 from lfsproxy.web.operations import Answer, Operation, Parameter, Schema
 from lfsproxy.web.problems import MethodUnsupported
 from lfsproxy.web.schemas import UPLOAD_ID

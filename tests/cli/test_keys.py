@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.cli.main import main
-from lfsproxy.keys import ApiKeys, read_keys
+from lfsproxy.web.keys import ApiKeys, read_keys
 
 ADD = ("--name", "camera", "--topic", "clips", "--topic", "image-*", "--action", "write")
 

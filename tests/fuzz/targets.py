@@ -96,7 +96,7 @@ def _read_batch(data: bytes) -> str:
 
 
 def _held_batch(data: bytes) -> str:
-    """As lfsproxy.relay.held reads a batch twice and writes it anew; what stays, stays."""
+    """As lfsproxy.relay.produce.held reads a batch twice and writes it anew; what stays, stays."""
     if is_clear(data):
         return "clear"
     parse_batch_header(data)

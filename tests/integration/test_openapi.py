@@ -14,8 +14,8 @@ from typing import Any
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
-from lfsproxy.keys import ACTIONS, new_key, write_keys
 from lfsproxy.web.api import HttpApi
+from lfsproxy.web.keys import ACTIONS, new_key, write_keys
 from tests.integration.downloads import produce
 from tests.integration.proxy import own_proxy
 from tests.integration.stack import Stack, in_thread, stack

@@ -16,11 +16,11 @@ from lfsproxy.budget import HeldMemory, MemoryBudget
 from lfsproxy.checksums import new_checksum
 from lfsproxy.devstack import S3Server
 from lfsproxy.errors import StoreRefused, StoreUnavailable
+from lfsproxy.net.tls import ClientTls
 from lfsproxy.s3.credentials import StaticCredentials
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.s3.store import S3Store
 from lfsproxy.testing import MemoryMetrics
-from lfsproxy.tls import ClientTls
 from tests.integration.stack import BUCKET, in_thread, own_s3, s3_client, stack
 from tests.store_contract import StoreContract, write_all
 

@@ -7,9 +7,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import FramingError
-from lfsproxy.relay.hints import MOST_PARTITIONS, OffsetHints
-from lfsproxy.relay.holes import MOST_HOLES, Holes
 from lfsproxy.relay.line import Line, Place
+from lfsproxy.relay.produce.hints import MOST_PARTITIONS, OffsetHints
+from lfsproxy.relay.produce.holes import MOST_HOLES, Holes
 from lfsproxy.wire.batch import BatchHeader
 
 

@@ -13,7 +13,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import LfsError, UndecodableRecords
-from lfsproxy.relay.scanning import HALF_LIFE, SHORT_SECONDS, Found, Pace, Scans, Search, Share
+from lfsproxy.relay.produce.scanning import HALF_LIFE, SHORT_SECONDS, Found, Pace, Scans, Search, Share
 
 
 @attrs.define

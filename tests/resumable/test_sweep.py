@@ -16,7 +16,7 @@ from lfsproxy.interfaces import StateObject
 from lfsproxy.resumable.state import ROOT, Info, Mark, UploadOptions
 from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics, MemoryPublisher
-from lfsproxy.testing_resumable import MemoryResumableStore
+from lfsproxy.testing.resumable import MemoryResumableStore
 
 EXPIRY = 7200.0
 ID = "c" * 32

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lfsproxy.testing import MemoryBlob, MemoryBlobStore
-from lfsproxy.testing_downloads import MemoryBlobSource
+from lfsproxy.testing.downloads import MemoryBlobSource
 from tests.s3.fake_s3 import StoredObject
 from tests.s3.helpers import PART, FakeS3TestCase
 from tests.source_contract import SourceContract

@@ -13,8 +13,8 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from lfsproxy.errors import LfsError, StoreRefused
+from lfsproxy.net.tls import ClientTls, ServerTls
 from lfsproxy.s3.signing import S3Location
-from lfsproxy.tls import ClientTls, ServerTls
 from tests.certificates import Authority
 from tests.s3.fake_s3 import BUCKET, Refuse
 from tests.s3.helpers import FakeS3TestCase, reactor

@@ -23,7 +23,7 @@ from lfsproxy.interfaces import IBlobUpload
 from lfsproxy.readiness import Readiness
 from lfsproxy.settings import Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics, MemoryPublisher
-from lfsproxy.testing_downloads import MemoryBlobSource, MemoryLog
+from lfsproxy.testing.downloads import MemoryBlobSource, MemoryLog
 from lfsproxy.web.channel import StreamingChannel
 from lfsproxy.web.site import LfsSite, make_site
 

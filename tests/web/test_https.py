@@ -15,7 +15,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.test.iosim import FakeTransport, IOPump
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.tls import ClientTls, ServerTls
+from lfsproxy.net.tls import ClientTls, ServerTls
 from lfsproxy.web.channel import HANDSHAKE_SECONDS, KEEP_ALIVE_SECONDS
 from lfsproxy.web.https import ANSWER, over_tls
 from tests.certificates import Authority, Issued

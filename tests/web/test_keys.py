@@ -11,7 +11,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import SettingError
-from lfsproxy.keys import ApiKey, new_key, write_keys
+from lfsproxy.web.keys import ApiKey, new_key, write_keys
 from lfsproxy.web.operations import OPERATIONS
 from tests.web.doubles import Answer, Door, request
 from tests.web.tus_door import OFFSET, TUS, TusDoor

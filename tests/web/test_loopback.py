@@ -19,12 +19,12 @@ from lfsproxy.checksums import Buffer
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.downloads import Downloads
 from lfsproxy.interfaces import IBlobUpload
-from lfsproxy.peers import beneath
+from lfsproxy.net.peers import beneath
+from lfsproxy.net.tls import ClientTls, ServerTls
 from lfsproxy.readiness import Readiness
 from lfsproxy.settings import Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics, MemoryPublisher
-from lfsproxy.testing_downloads import MemoryBlobSource, MemoryLog
-from lfsproxy.tls import ClientTls, ServerTls
+from lfsproxy.testing.downloads import MemoryBlobSource, MemoryLog
 from lfsproxy.web.https import over_tls
 from lfsproxy.web.ingest import READ_BYTES
 from lfsproxy.web.request import StreamingRequest

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.resumable.fence import FENCE_SECONDS, is_fence
 from lfsproxy.resumable.uploads import ResumableUploads
-from lfsproxy.testing_resumable import MemoryResumableStore
+from lfsproxy.testing.resumable import MemoryResumableStore
 from lfsproxy.web.site import make_site
 from tests.web.doubles import Answer, Door, request
 

@@ -20,8 +20,8 @@ from lfsproxy.claimcheck import Claim, Payload
 from lfsproxy.envelope import Envelope
 from lfsproxy.errors import LfsError, TooLarge
 from lfsproxy.interfaces import IPartMemory
-from lfsproxy.relay.batches import Batch
 from lfsproxy.relay.context import RelayContext
+from lfsproxy.relay.produce.batches import Batch
 from lfsproxy.wakeups import Gate, Semaphore
 from lfsproxy.wire.batch import BatchHeader
 from lfsproxy.wire.chunks import Piece

@@ -10,7 +10,7 @@ from twisted.internet.testing import StringTransport
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.peers import peer_is_gone
+from lfsproxy.net.peers import peer_is_gone
 
 
 class Transport:

@@ -1,6 +1,6 @@
 """In-memory doubles of the store, the publisher and the metrics, for tests of code that uses them.
 
-That of resumable uploads is in lfsproxy.testing_resumable. They keep the same contracts as the real ones:
+Those of downloads and resumable uploads are beside it. They keep the same contracts as the real ones:
 tests/store_contract.py holds MemoryBlobStore and the S3 store
 to one suite. Nothing here needs a reactor, and every call is done at once unless a fault says otherwise.
 """

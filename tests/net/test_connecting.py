@@ -10,7 +10,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.connecting import host_endpoint, why_unreached
+from lfsproxy.net.connecting import host_endpoint, why_unreached
 
 
 class _Resolver:

@@ -22,7 +22,7 @@ from lfsproxy.wire.produce import PartitionStart
 
 if TYPE_CHECKING:
     from lfsproxy.relay.context import RelayContext
-    from lfsproxy.relay.hints import OffsetHints
+    from lfsproxy.relay.produce.hints import OffsetHints
 
 
 class Batch:

@@ -14,7 +14,7 @@ from twisted.internet.protocol import Factory, Protocol, ServerFactory
 from twisted.trial.unittest import TestCase
 
 from lfsproxy.errors import SettingError
-from lfsproxy.listening import listen
+from lfsproxy.net.listening import listen
 from lfsproxy.settings import Address
 
 reactor = cast(Any, global_reactor)

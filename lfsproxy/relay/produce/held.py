@@ -21,10 +21,10 @@ from twisted.internet.task import deferLater
 
 from lfsproxy.budget import HeldMemory
 from lfsproxy.errors import LfsError, UndecodableRecords
-from lfsproxy.relay.batches import Batch
-from lfsproxy.relay.produce import ProduceWork
-from lfsproxy.relay.rewriting import Offloaded, Rewriter, all_of
-from lfsproxy.relay.scanning import Found, Pace
+from lfsproxy.relay.produce.batches import Batch
+from lfsproxy.relay.produce.rewriting import Offloaded, Rewriter, all_of
+from lfsproxy.relay.produce.scanning import Found, Pace
+from lfsproxy.relay.produce.work import ProduceWork
 from lfsproxy.wire.batch import NONE, BatchHeader
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.decompress import MAX_WINDOW, USUAL_WINDOW, WindowTooLarge

@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from lfsproxy.errors import SettingError
-from lfsproxy.tls import ClientTls, ServerTls, tls_trouble
+from lfsproxy.net.tls import ClientTls, ServerTls, tls_trouble
 from tests.certificates import Authority, Issued
 
 PREFIX = "LFS_KAFKA_TLS"
@@ -165,7 +165,9 @@ class ChangeTests(TlsTestCase):
 
     def lines(self) -> list[str]:
         """What was logged since the last call."""
-        found = [formatEvent(event) for event in self.events if event["log_namespace"] == "lfsproxy.reread"]
+        found = [
+            formatEvent(event) for event in self.events if event["log_namespace"] == "lfsproxy.net.reread"
+        ]
         told, self.told = self.told, len(found)
         return found[told:]
 

@@ -1,6 +1,6 @@
 """Certificates for TLS: read from PEM files, and read anew when the files change, without a restart.
 
-What becomes of files that turn bad is in lfsproxy.reread.
+What becomes of files that turn bad is in lfsproxy.net.reread.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lfsproxy.reread import Reread
-from lfsproxy.trust import Explaining, UntrustedServer
+from lfsproxy.net.reread import Reread
+from lfsproxy.net.trust import Explaining, UntrustedServer
 from lfsproxy.words import error_text
 
 _BEGIN = b"-----BEGIN CERTIFICATE-----"

@@ -19,10 +19,10 @@ from twisted.internet.task import deferLater
 
 from lfsproxy.budget import HeldMemory, Lease
 from lfsproxy.errors import CorruptBatch, LfsError, TooLarge
-from lfsproxy.relay.batches import Batch
-from lfsproxy.relay.held import offload
-from lfsproxy.relay.produce import Plans, ProduceWork
-from lfsproxy.relay.rewriting import Offloaded, Rewriter
+from lfsproxy.relay.produce.batches import Batch
+from lfsproxy.relay.produce.held import offload
+from lfsproxy.relay.produce.rewriting import Offloaded, Rewriter
+from lfsproxy.relay.produce.work import Plans, ProduceWork
 from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.batch import BatchHeader
 from lfsproxy.wire.chunks import Piece

@@ -30,7 +30,7 @@ from lfsproxy.errors import (
     UndecodableRecords,
 )
 from lfsproxy.logs import Logger
-from lfsproxy.relay.batches import Batch
+from lfsproxy.relay.produce.batches import Batch
 from lfsproxy.relay.replies import Answer, Expected
 from lfsproxy.relay.stream import ConnectionGone
 from lfsproxy.wakeups import Semaphore
