@@ -4,6 +4,7 @@
 #   make test-sdks    the tests of the four client libraries, for which Go, Maven, a JDK and Node.js are needed
 #   make lint | docs | clean
 #   make docs-reference   the page docs/reference/settings.md, anew from the table of settings
+#   make helm-schema      the schema of the Helm chart's values, anew from the same table
 # PYTHON names the Python to use (an environment of another version is made anew), VENV where the environment goes.
 # Behind a mirror: PIP_INDEX_URL for Python packages, LFS_DEMO_MAVEN_URL (or a mirror in ~/.m2/settings.xml) for the
 # jars of Kafka and the S3 server.
@@ -18,7 +19,7 @@ ifneq ($(PYTHON),)
 sources += $(shell .ci/other-python "$(VENV)" "$(PYTHON)" && echo other-python)
 endif
 
-.PHONY: other-python lfs-demo test test-sdks lint docs docs-reference clean
+.PHONY: other-python lfs-demo test test-sdks lint docs docs-reference helm-schema clean
 
 lfs-demo: $(VENV)/installed-demo
 	@$(VENV)/bin/lfsproxy demo
@@ -39,6 +40,9 @@ docs: $(VENV)/installed-test
 
 docs-reference: $(VENV)/installed-test
 	@$(VENV)/bin/python -m lfsproxy.settings > docs/reference/settings.md
+
+helm-schema: $(VENV)/installed-test
+	@$(VENV)/bin/python deploy/helm/schema.py
 
 # Everything that the demo needs is in what the tests need.
 $(VENV)/installed-demo: $(sources)

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.settings import Settings, setting_table, variable
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SYSTEMD = ROOT / "deploy" / "systemd"
 HOW_TO = ROOT / "docs" / "how-to" / "systemd.md"
 

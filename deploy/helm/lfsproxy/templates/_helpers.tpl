@@ -1,0 +1,224 @@
+{{- define "lfsproxy.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "lfsproxy.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "lfsproxy.name" . -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "lfsproxy.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "lfsproxy.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "lfsproxy.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "lfsproxy.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- define "lfsproxy.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- .Values.serviceAccount.name | default (include "lfsproxy.fullname" .) -}}
+{{- else -}}
+{{- .Values.serviceAccount.name | default "default" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "lfsproxy.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A value as the variable's text. YAML's numbers are floats here: 134217728 would become 1.34217728e+08. */}}
+{{- define "lfsproxy.text" -}}
+{{- if kindIs "float64" . -}}
+{{- if eq . (floor .) }}{{ printf "%.0f" . }}{{ else }}{{ printf "%v" . }}{{ end -}}
+{{- else -}}
+{{- toString . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A setting's text, else its default: (list $ "LFS_UPLOAD_MEMORY" "128MiB"). */}}
+{{- define "lfsproxy.setting" -}}
+{{- $given := index (index . 0).Values.settings (index . 1) -}}
+{{- if kindIs "invalid" $given -}}
+{{- index . 2 -}}
+{{- else -}}
+{{- include "lfsproxy.text" $given | default (index . 2) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The port of an address such as :19092 or [::1]:19092. */}}
+{{- define "lfsproxy.port" -}}
+{{- include "lfsproxy.setting" . | regexFind "[0-9]+$" -}}
+{{- end -}}
+
+{{- define "lfsproxy.kafkaPort" -}}
+{{- include "lfsproxy.port" (list . "LFS_KAFKA_ADDR" ":19092") -}}
+{{- end -}}
+{{- define "lfsproxy.httpPort" -}}
+{{- include "lfsproxy.port" (list . "LFS_HTTP_ADDR" ":8080") -}}
+{{- end -}}
+{{- define "lfsproxy.metricsPort" -}}
+{{- include "lfsproxy.port" (list . "LFS_METRICS_ADDR" ":9095") -}}
+{{- end -}}
+
+{{/* Broker N listens at this port + N. */}}
+{{- define "lfsproxy.brokerPortBase" -}}
+{{- include "lfsproxy.setting" (list . "LFS_KAFKA_BROKER_PORT_BASE" (add1 (int (include "lfsproxy.kafkaPort" .)) | toString)) -}}
+{{- end -}}
+
+{{/* Clients are told this port + N for broker N. */}}
+{{- define "lfsproxy.advertisedPortBase" -}}
+{{- include "lfsproxy.setting" (list . "LFS_KAFKA_ADVERTISED_PORT_BASE" (include "lfsproxy.brokerPortBase" .)) -}}
+{{- end -}}
+
+{{/* Bytes of a size such as 128MiB, 64k or 10GB. */}}
+{{- define "lfsproxy.bytes" -}}
+{{- $text := . | toString | lower | replace " " "" -}}
+{{- $number := regexFind "^[0-9.]+" $text | float64 -}}
+{{- $unit := regexFind "[a-z]*$" $text -}}
+{{- $base := 1024.0 -}}
+{{- if regexMatch "^[kmgt]b$" $unit }}{{ $base = 1000.0 }}{{ end -}}
+{{- $power := dict "k" 1 "m" 2 "g" 3 "t" 4 -}}
+{{- range until (get $power (trunc 1 $unit) | default 0 | int) }}{{ $number = mulf $number $base }}{{ end -}}
+{{- printf "%.0f" $number -}}
+{{- end -}}
+
+{{/* Seconds, rounded up, of a time such as 30, 30s or 1h30m. */}}
+{{- define "lfsproxy.seconds" -}}
+{{- $text := . | toString | lower | replace " " "" -}}
+{{- $seconds := 0.0 -}}
+{{- if regexMatch "^[0-9.]+$" $text -}}
+{{- $seconds = float64 $text -}}
+{{- else -}}
+{{- $units := dict "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0 "d" 86400.0 -}}
+{{- range regexFindAll "[0-9.]+(ms|s|m|h|d)" $text -1 -}}
+{{- $seconds = addf $seconds (mulf (regexFind "^[0-9.]+" . | float64) (get $units (regexFind "[a-z]+$" .))) -}}
+{{- end -}}
+{{- end -}}
+{{- ceil $seconds | int -}}
+{{- end -}}
+
+{{/* Seconds that a stop leaves the ports open while Kubernetes takes the pod out of its Services. */}}
+{{- define "lfsproxy.drainDelay" -}}
+{{- include "lfsproxy.setting" (list . "LFS_DRAIN_DELAY" "5") -}}
+{{- end -}}
+
+{{- define "lfsproxy.gracePeriod" -}}
+{{- if .Values.terminationGracePeriodSeconds -}}
+{{- int .Values.terminationGracePeriodSeconds -}}
+{{- else -}}
+{{- $delay := include "lfsproxy.drainDelay" . | include "lfsproxy.seconds" | int -}}
+{{- $timeout := include "lfsproxy.setting" (list . "LFS_DRAIN_TIMEOUT" "30") | include "lfsproxy.seconds" | int -}}
+{{- add $delay $timeout 30 -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+The most memory that a pod needs, in bytes: the formula of docs/operate/sizing.md.
+  base + LFS_UPLOAD_MEMORY + inflating + looking up + connections x buffers
+*/}}
+{{- define "lfsproxy.memoryBytes" -}}
+{{- $mib := 1048576 -}}
+{{- $upload := include "lfsproxy.setting" (list . "LFS_UPLOAD_MEMORY" "128MiB") | include "lfsproxy.bytes" | int64 -}}
+{{- $part := include "lfsproxy.setting" (list . "LFS_S3_PART_SIZE" "8MiB") | include "lfsproxy.bytes" | int64 -}}
+{{- $passthrough := include "lfsproxy.setting" (list . "LFS_MAX_PASSTHROUGH_SIZE" "16MiB") | include "lfsproxy.bytes" | int64 -}}
+{{- $base := mul 96 $mib -}}
+{{- $inflating := add $part (mul 2 $passthrough) -}}
+{{- $lookups := mul 6 (add $passthrough $mib) -}}
+{{- $kafka := mul (int64 .Values.memory.kafkaConnections) 1536 1024 -}}
+{{- $http := mul (int64 .Values.memory.httpUploads) 256 1024 -}}
+{{- add $base $upload $inflating $lookups $kafka $http -}}
+{{- end -}}
+
+{{- define "lfsproxy.memoryMi" -}}
+{{- printf "%dMi" (div (add (include "lfsproxy.memoryBytes" . | int64) 1048575) 1048576) -}}
+{{- end -}}
+
+{{- define "lfsproxy.resources" -}}
+{{- if .Values.resources -}}
+{{- toYaml .Values.resources -}}
+{{- else -}}
+requests:
+  cpu: {{ .Values.cpu.request | quote }}
+  memory: {{ include "lfsproxy.memoryMi" . }}
+limits:
+  memory: {{ include "lfsproxy.memoryMi" . }}
+{{- end -}}
+{{- end -}}
+
+{{/*
+Files that come from Secrets: what each setting names, which Secret has it, by which key. A list in YAML of
+{setting, folder, secret, key}.
+*/}}
+{{- define "lfsproxy.files" -}}
+{{- $v := .Values -}}
+{{- $sources := list
+  (list "LFS_S3_CA" "s3-ca" $v.s3.ca.existingSecret $v.s3.ca.key)
+  (list "LFS_KAFKA_SASL_PASSWORD_FILE" "kafka-sasl" $v.kafka.sasl.existingSecret $v.kafka.sasl.passwordKey)
+  (list "LFS_KAFKA_TLS_CA" "kafka-tls" $v.kafka.tls.existingSecret $v.kafka.tls.caKey)
+  (list "LFS_KAFKA_TLS_CERT" "kafka-tls" $v.kafka.tls.existingSecret $v.kafka.tls.certKey)
+  (list "LFS_KAFKA_TLS_KEY" "kafka-tls" $v.kafka.tls.existingSecret $v.kafka.tls.keyKey)
+  (list "LFS_KAFKA_LISTENER_TLS_CERT" "kafka-listener-tls" $v.kafka.listenerTls.existingSecret $v.kafka.listenerTls.certKey)
+  (list "LFS_KAFKA_LISTENER_TLS_KEY" "kafka-listener-tls" $v.kafka.listenerTls.existingSecret $v.kafka.listenerTls.keyKey)
+  (list "LFS_KAFKA_LISTENER_TLS_CLIENT_CA" "kafka-listener-tls" $v.kafka.listenerTls.existingSecret $v.kafka.listenerTls.clientCaKey)
+  (list "LFS_HTTP_TLS_CERT" "http-tls" $v.http.tls.existingSecret $v.http.tls.certKey)
+  (list "LFS_HTTP_TLS_KEY" "http-tls" $v.http.tls.existingSecret $v.http.tls.keyKey)
+  (list "LFS_HTTP_TLS_CLIENT_CA" "http-tls" $v.http.tls.existingSecret $v.http.tls.clientCaKey)
+  (list "LFS_HTTP_API_KEYS_FILE" "http-api-keys" $v.http.apiKeys.existingSecret $v.http.apiKeys.key)
+-}}
+{{- range $sources -}}
+{{- if and (index . 2) (index . 3) }}
+- {setting: {{ index . 0 }}, folder: {{ index . 1 }}, secret: {{ index . 2 | quote }}, key: {{ index . 3 | quote }}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A probe of a path: (list $ "/readyz"). Kubernetes has no client certificate, so with one it looks at the port. */}}
+{{- define "lfsproxy.probe" -}}
+{{- $root := index . 0 -}}
+{{- $files := include "lfsproxy.files" $root -}}
+{{- if or (contains "LFS_HTTP_TLS_CLIENT_CA" $files) (include "lfsproxy.setting" (list $root "LFS_HTTP_TLS_CLIENT_CA" "")) -}}
+tcpSocket: {port: http}
+{{- else if include "lfsproxy.httpTls" $root -}}
+httpGet: {path: {{ index . 1 }}, port: http, scheme: HTTPS}
+{{- else -}}
+httpGet: {path: {{ index . 1 }}, port: http}
+{{- end -}}
+{{- end -}}
+
+{{/* Not empty: the HTTP API is served over TLS. */}}
+{{- define "lfsproxy.httpTls" -}}
+{{- .Values.http.tls.existingSecret | default (include "lfsproxy.setting" (list . "LFS_HTTP_TLS_CERT" "")) -}}
+{{- end -}}
+
+{{- define "lfsproxy.httpScheme" -}}
+{{- ternary "http" "https" (empty (include "lfsproxy.httpTls" .)) -}}
+{{- end -}}
+
+{{/* The settings that are secrets, a list in YAML: they go into a Secret, not into the ConfigMap. */}}
+{{- define "lfsproxy.secretSettings" -}}
+- LFS_KAFKA_SASL_PASSWORD
+{{- end -}}
+
+{{/* Not empty: some of them are given. */}}
+{{- define "lfsproxy.givesSecrets" -}}
+{{- range include "lfsproxy.secretSettings" . | fromYamlArray -}}
+{{- if hasKey $.Values.settings . }}{{ . }}{{ end -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,1 @@
+"""Tests of what deploy/ has: the unit, the container, the Helm chart."""

@@ -1,0 +1,390 @@
+"""The Helm chart renders what Kubernetes takes, each switch does what it says, no setting is forgotten."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import yaml
+from twisted.trial.unittest import SynchronousTestCase
+
+from lfsproxy.settings import Settings, setting_table, variable
+from lfsproxy.settings.quantities import read_size, read_time
+from tests.deploy import chart
+from tests.deploy.chart import CHART, KUBERNETES, ROOT, ChartError, check, kinds, notes, one, render
+
+EXAMPLES = sorted((ROOT / "deploy" / "helm" / "examples").glob("*.yaml"))
+VALUES = sorted((Path(__file__).parent / "values").glob("*.yaml"))
+SETS = [(), *((file,) for file in [*EXAMPLES, *VALUES])]
+"""The value sets that the chart is rendered with: none, the examples, everything on, everything off."""
+NAME = "rel-lfsproxy"
+
+
+def container(documents: list[dict[str, Any]]) -> dict[str, Any]:
+    """The proxy's container."""
+    [found] = pod(documents)["containers"]
+    return dict(found)
+
+
+def pod(documents: list[dict[str, Any]]) -> dict[str, Any]:
+    """The pod's specification."""
+    return dict(one(documents, "Deployment")["spec"]["template"]["spec"])
+
+
+def settings_of(documents: list[dict[str, Any]]) -> dict[str, str]:
+    """The settings as the process finds them."""
+    return dict(one(documents, "ConfigMap", NAME)["data"])
+
+
+class ChartTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        chart.helm()
+
+
+class EverySetTests(ChartTestCase):
+    def test_there_are_six_sets(self) -> None:
+        self.assertEqual(len(SETS), 6)
+
+    def test_helm_has_nothing_to_say(self) -> None:
+        for files in SETS:
+            chart.lint(*files)
+
+    def test_each_document_is_one_that_kubernetes_takes(self) -> None:
+        for kubernetes in KUBERNETES:
+            for files in SETS:
+                documents = render(*files, kubernetes=kubernetes)
+                self.assertTrue(documents)
+                for document in documents:
+                    check(document, kubernetes)
+
+    def test_the_validator_refuses_what_is_wrong(self) -> None:
+        document = one(render(), "Deployment")
+        document["spec"]["replica"] = 3
+        self.assertRaises(kubernetes_validate.ValidationError, check, document, KUBERNETES[-1])
+
+    def test_everything_on_has_every_kind(self) -> None:
+        on = kinds(render(ROOT / "tests" / "deploy" / "values" / "full.yaml"))
+        files = "".join(path.read_text() for path in (CHART / "templates").glob("*.yaml"))
+        self.assertEqual(on | {"Secret"}, set(re.findall(r"^kind: (\w+)$", files, re.M)))
+
+    def test_every_name_ends_with_the_release(self) -> None:
+        for document in render():
+            self.assertTrue(document["metadata"]["name"].startswith(NAME), document["metadata"]["name"])
+            self.assertEqual(document["metadata"]["namespace"], "data")
+
+
+class SettingsTests(ChartTestCase):
+    def test_the_schema_is_current(self) -> None:
+        path = ROOT / "deploy" / "helm" / "schema.py"
+        spec = importlib.util.spec_from_file_location("schema", path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        self.assertEqual((CHART / "values.schema.json").read_text(), module.text(), "run make helm-schema")
+
+    def test_each_setting_reaches_the_process_by_its_own_name(self) -> None:
+        secrets = {variable(name) for name, info in setting_table().items() if info.secret}
+        given = {variable(name): info.default or "x" for name, info in setting_table().items()}
+        documents = render(values={"settings": given})
+        self.assertEqual(settings_of(documents), {k: v for k, v in given.items() if k not in secrets})
+        self.assertEqual(
+            one(documents, "Secret")["stringData"], {k: v for k, v in given.items() if k in secrets}
+        )
+
+    def test_a_setting_that_is_none_is_refused_by_name(self) -> None:
+        error = self.assertRaises(ChartError, render, values={"settings.LFS_S3_BUKET": "x"})
+        self.assertIn("LFS_S3_BUKET", str(error))
+
+    def test_a_value_that_is_none_is_refused_by_name(self) -> None:
+        error = self.assertRaises(ChartError, render, values={"kafka.brokerIDs": [1]})
+        self.assertIn("brokerIDs", str(error))
+
+    def test_numbers_and_booleans_are_written_as_the_proxy_reads_them(self) -> None:
+        documents = render(
+            values={
+                "settings.LFS_UPLOAD_MEMORY": 134217728,
+                "settings.LFS_S3_RETRY_TIMEOUT": 2.5,
+                "settings.LFS_S3_PATH_STYLE": True,
+            }
+        )
+        found = settings_of(documents)
+        self.assertEqual(
+            (found["LFS_UPLOAD_MEMORY"], found["LFS_S3_RETRY_TIMEOUT"], found["LFS_S3_PATH_STYLE"]),
+            ("134217728", "2.5", "true"),
+        )
+
+    def test_each_file_of_a_setting_can_come_from_a_secret(self) -> None:
+        full = ROOT / "tests" / "deploy" / "values" / "full.yaml"
+        documents = render(
+            full,
+            values={"http.tls.clientCaKey": "ca.crt", "fullnameOverride": NAME},
+        )
+        found = settings_of(documents)
+        mounts = {each["mountPath"] for each in container(documents)["volumeMounts"]}
+        for name, info in setting_table().items():
+            if info.parse.is_file:
+                path = found[variable(name)]
+                self.assertIn(path.rpartition("/")[0], mounts, variable(name))
+        volumes = {each["name"]: each for each in pod(documents)["volumes"]}
+        self.assertEqual(volumes["kafka-tls"]["secret"], {"secretName": "brokers", "defaultMode": 0o440})
+
+    def test_a_file_that_two_places_give_is_refused(self) -> None:
+        error = self.assertRaises(
+            ChartError,
+            render,
+            values={"settings.LFS_HTTP_TLS_CERT": "/x", "http.tls.existingSecret": "http"},
+        )
+        self.assertIn("settings.LFS_HTTP_TLS_CERT and the Secret http", str(error))
+
+    def test_a_change_of_settings_starts_the_pods_anew(self) -> None:
+        def checksum(**values: Any) -> str:
+            found = one(render(values=values), "Deployment")["spec"]["template"]["metadata"]["annotations"]
+            return str(found["checksum/settings"])
+
+        plain = checksum()
+        self.assertEqual(plain, checksum(replicaCount=5))
+        self.assertNotEqual(plain, checksum(settings={"LFS_S3_BUCKET": "other"}))
+        self.assertNotEqual(plain, checksum(settings={"LFS_KAFKA_SASL_PASSWORD": "x"}))
+
+
+class KafkaTests(ChartTestCase):
+    def ports(self, **values: Any) -> tuple[dict[str, int], dict[str, int], dict[str, str]]:
+        """Ports of the Service, ports of the container, and from which of one to which of the other."""
+        documents = render(values=values)
+        service = one(documents, "Service", f"{NAME}-kafka")["spec"]["ports"]
+        inside = {each["name"]: each["containerPort"] for each in container(documents)["ports"]}
+        outside = {each["name"]: each["port"] for each in service}
+        return outside, inside, {each["name"]: each["targetPort"] for each in service}
+
+    def test_each_broker_has_the_port_at_which_the_proxy_serves_it(self) -> None:
+        outside, inside, targets = self.ports(**{"kafka.brokerIds": [0, 7]})
+        self.assertEqual(outside, {"tcp-bootstrap": 19092, "tcp-broker-0": 19093, "tcp-broker-7": 19100})
+        self.assertEqual([inside[targets[name]] for name in outside], [19092, 19093, 19100])
+
+    def test_ports_follow_the_settings(self) -> None:
+        outside, inside, targets = self.ports(
+            **{
+                "kafka.brokerIds": [1001],
+                "settings": {"LFS_KAFKA_ADDR": "[::]:9092", "LFS_KAFKA_BROKER_PORT_BASE": 20000},
+            }
+        )
+        self.assertEqual(outside, {"tcp-bootstrap": 9092, "tcp-broker-1001": 21001})
+        self.assertEqual([inside[targets[name]] for name in outside], [9092, 21001])
+
+    def test_the_service_has_the_ports_that_clients_are_told(self) -> None:
+        outside, inside, targets = self.ports(
+            **{"kafka.brokerIds": [1], "settings.LFS_KAFKA_ADVERTISED_PORT_BASE": "9100"}
+        )
+        self.assertEqual(outside, {"tcp-bootstrap": 19092, "tcp-broker-1": 9101})
+        self.assertEqual(inside[targets["tcp-broker-1"]], 19094)
+
+    def test_clients_are_told_the_service_or_what_the_setting_says(self) -> None:
+        told = settings_of(render(values={"clusterDomain": "example.internal"}))["LFS_KAFKA_ADVERTISED_HOST"]
+        self.assertEqual(told, f"{NAME}-kafka.data.svc.example.internal")
+        own = settings_of(render(values={"settings.LFS_KAFKA_ADVERTISED_HOST": "k"}))
+        self.assertEqual(own["LFS_KAFKA_ADVERTISED_HOST"], "k")
+
+    def test_a_load_balancer(self) -> None:
+        spec = one(render(CHART.parent / "examples" / "msk.yaml"), "Service", f"{NAME}-kafka")["spec"]
+        self.assertEqual(
+            (spec["type"], spec["loadBalancerClass"], spec["externalTrafficPolicy"]),
+            ("LoadBalancer", "service.k8s.aws/nlb", "Local"),
+        )
+
+
+class HttpTests(ChartTestCase):
+    def probes(self, **values: Any) -> list[dict[str, Any]]:
+        found = container(render(values=values))
+        return [found[f"{each}Probe"] for each in ("startup", "readiness", "liveness")]
+
+    def test_alive_and_ready_are_asked_for_apart(self) -> None:
+        paths = [each["httpGet"]["path"] for each in self.probes()]
+        self.assertEqual(paths, ["/healthz", "/readyz", "/healthz"])
+        self.assertEqual({each["httpGet"].get("scheme") for each in self.probes()}, {None})
+
+    def test_probes_speak_tls_where_the_api_does(self) -> None:
+        for values in (
+            {"http.tls.existingSecret": "http"},
+            {"settings": {"LFS_HTTP_TLS_CERT": "/a", "LFS_HTTP_TLS_KEY": "/b"}},
+        ):
+            self.assertEqual({each["httpGet"]["scheme"] for each in self.probes(**values)}, {"HTTPS"})
+            port = one(render(values=values), "Service", NAME)["spec"]["ports"][0]
+            self.assertEqual(port["name"], "https")
+
+    def test_probes_look_at_the_port_where_clients_need_a_certificate(self) -> None:
+        found = self.probes(**{"http.tls.existingSecret": "http", "http.tls.clientCaKey": "ca.crt"})
+        self.assertEqual([each["tcpSocket"] for each in found], [{"port": "http"}] * 3)
+
+    def test_ingress(self) -> None:
+        self.assertNotIn("Ingress", kinds(render()))
+        error = self.assertRaises(ChartError, render, values={"ingress.enabled": True})
+        self.assertIn("ingress.hosts is empty", str(error))
+        spec = one(render(ROOT / "tests" / "deploy" / "values" / "full.yaml"), "Ingress")["spec"]
+        paths = [path["path"] for rule in spec["rules"] for path in rule["http"]["paths"]]
+        self.assertEqual((spec["ingressClassName"], paths), ("nginx", ["/lfs", "/"]))
+
+    def test_route(self) -> None:
+        self.assertNotIn("HTTPRoute", kinds(render()))
+        error = self.assertRaises(ChartError, render, values={"httpRoute.enabled": True})
+        self.assertIn("httpRoute.parentRefs is empty", str(error))
+        documents = render(values={"httpRoute.enabled": True, "httpRoute.parentRefs": [{"name": "g"}]})
+        [rule] = one(documents, "HTTPRoute")["spec"]["rules"]
+        self.assertEqual(rule["backendRefs"], [{"name": NAME, "port": 8080}])
+
+
+class PodTests(ChartTestCase):
+    def test_it_runs_with_the_least_rights(self) -> None:
+        documents = render()
+        own = pod(documents)
+        self.assertEqual((own["automountServiceAccountToken"], own["enableServiceLinks"]), (False, False))
+        self.assertEqual(own["securityContext"]["runAsNonRoot"], True)
+        self.assertEqual(own["securityContext"]["seccompProfile"], {"type": "RuntimeDefault"})
+        self.assertEqual(
+            container(documents)["securityContext"],
+            {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            },
+        )
+
+    def test_a_stop_has_more_time_than_draining_takes(self) -> None:
+        for texts in (
+            {},
+            {"LFS_DRAIN_TIMEOUT": "1h30m", "LFS_DRAIN_DELAY": "1500ms"},
+            {"LFS_DRAIN_TIMEOUT": 45},
+        ):
+            documents = render(values={"settings": texts})
+            timeout = read_time(str(texts.get("LFS_DRAIN_TIMEOUT", Settings().drain_timeout)))
+            delay = read_time(settings_of(documents)["LFS_DRAIN_DELAY"])
+            assert timeout is not None and delay is not None
+            seconds = pod(documents)["terminationGracePeriodSeconds"]
+            self.assertTrue(30 <= seconds - timeout - delay < 31, (texts, seconds))
+        self.assertEqual(
+            pod(render(values={"terminationGracePeriodSeconds": 7}))["terminationGracePeriodSeconds"], 7
+        )
+
+    def test_ports_stay_open_while_kubernetes_takes_the_pod_out(self) -> None:
+        self.assertEqual(settings_of(render())["LFS_DRAIN_DELAY"], "5")
+
+    def test_a_rolling_update_never_has_fewer_replicas(self) -> None:
+        strategy = one(render(), "Deployment")["spec"]["strategy"]
+        self.assertEqual(strategy["rollingUpdate"], {"maxSurge": 1, "maxUnavailable": 0})
+
+    def test_credentials(self) -> None:
+        self.assertNotIn("env", container(render()))
+        env = container(render(values={"s3.credentials.existingSecret": "s3"}))["env"]
+        self.assertEqual(
+            {each["name"]: each["valueFrom"]["secretKeyRef"]["name"] for each in env},
+            {"AWS_ACCESS_KEY_ID": "s3", "AWS_SECRET_ACCESS_KEY": "s3"},
+        )
+
+    def test_a_cloud_identity(self) -> None:
+        account = one(render(CHART.parent / "examples" / "msk.yaml"), "ServiceAccount")
+        self.assertIn("eks.amazonaws.com/role-arn", account["metadata"]["annotations"])
+        self.assertEqual(
+            pod(render(values={"serviceAccount.create": False}))["serviceAccountName"], "default"
+        )
+
+    def test_image(self) -> None:
+        [version] = re.findall(r"^version = (.*)$", (ROOT / "setup.cfg").read_text(), re.M)
+        self.assertEqual(container(render())["image"], f"lfsproxy:{version}")
+        self.assertEqual(
+            container(render(values={"image.digest": "sha256:1", "image.tag": "2"}))["image"],
+            "lfsproxy@sha256:1",
+        )
+
+    def test_autoscaling_decides_about_replicas_where_it_is_on(self) -> None:
+        self.assertEqual(one(render(), "Deployment")["spec"]["replicas"], 2)
+        documents = render(values={"autoscaling.enabled": True, "settings.LFS_DRAIN_TIMEOUT": "2h"})
+        self.assertNotIn("replicas", one(documents, "Deployment")["spec"])
+        scaler = one(documents, "HorizontalPodAutoscaler")["spec"]
+        self.assertEqual((scaler["minReplicas"], scaler["maxReplicas"]), (2, 6))
+        # Kubernetes takes half an hour at most.
+        self.assertEqual(scaler["behavior"]["scaleDown"]["policies"][0]["periodSeconds"], 1800)
+
+    def test_disruption_budget(self) -> None:
+        self.assertEqual(one(render(), "PodDisruptionBudget")["spec"]["maxUnavailable"], 1)
+        self.assertNotIn("PodDisruptionBudget", kinds(render(values={"podDisruptionBudget.enabled": False})))
+
+    def test_network_policy(self) -> None:
+        self.assertNotIn("NetworkPolicy", kinds(render()))
+        spec = one(render(values={"networkPolicy.enabled": True}), "NetworkPolicy")["spec"]
+        self.assertEqual(spec["policyTypes"], ["Ingress"])
+        names = [port["port"] for rule in spec["ingress"] for port in rule["ports"]]
+        self.assertEqual(names, ["kafka", "broker-0", "broker-1", "broker-2", "http", "metrics"])
+        spec = one(render(ROOT / "tests" / "deploy" / "values" / "full.yaml"), "NetworkPolicy")["spec"]
+        self.assertEqual(spec["policyTypes"], ["Ingress", "Egress"])
+        self.assertEqual(spec["egress"][0]["ports"][0], {"port": 53, "protocol": "UDP"})
+
+
+class MonitoringTests(ChartTestCase):
+    def test_nothing_of_the_operators_without_being_asked(self) -> None:
+        self.assertEqual(kinds(render()) & {"ServiceMonitor", "PrometheusRule"}, set())
+
+    def test_the_monitor_finds_the_service_of_the_metrics_alone(self) -> None:
+        documents = render(values={"metrics.serviceMonitor.enabled": True})
+        wanted = one(documents, "ServiceMonitor")["spec"]["selector"]["matchLabels"].items()
+        found = [
+            each["metadata"]["name"]
+            for each in documents
+            if each["kind"] == "Service" and wanted <= each["metadata"]["labels"].items()
+        ]
+        self.assertEqual(found, [f"{NAME}-metrics"])
+
+    def test_metrics_over_tls(self) -> None:
+        documents = render(
+            values={"metrics.serviceMonitor.enabled": True, "settings.LFS_METRICS_TLS": "true"}
+        )
+        [endpoint] = one(documents, "ServiceMonitor")["spec"]["endpoints"]
+        self.assertEqual(endpoint["scheme"], "https")
+
+    def test_the_rules_are_those_of_the_file(self) -> None:
+        rule = one(render(values={"metrics.prometheusRule.enabled": True}), "PrometheusRule")
+        self.assertEqual(rule["spec"], yaml.safe_load((CHART / "files" / "alerts.yaml").read_text()))
+
+    def test_the_dashboard_is_that_of_the_file(self) -> None:
+        documents = render(values={"metrics.dashboard.enabled": True})
+        found = one(documents, "ConfigMap", f"{NAME}-dashboard")
+        self.assertEqual(found["metadata"]["labels"]["grafana_dashboard"], "1")
+        self.assertEqual(
+            json.loads(found["data"]["lfsproxy.json"]),
+            json.loads((CHART / "files" / "dashboard.json").read_text()),
+        )
+
+
+class NotesTests(ChartTestCase):
+    def test_they_say_how_to_reach_both_doors(self) -> None:
+        said = notes()
+        self.assertIn(f"{NAME}-kafka.data.svc.cluster.local:19092", said)
+        self.assertIn(f"http://{NAME}.data.svc.cluster.local:8080", said)
+        self.assertIn("brokers 0, 1, 2", said)
+
+    def test_a_load_balancer_that_clients_are_not_told_is_said(self) -> None:
+        values = {"kafka.service.type": "LoadBalancer"}
+        self.assertIn("Set settings.LFS_KAFKA_ADVERTISED_HOST", notes(values=values))
+        told = {**values, "settings.LFS_KAFKA_ADVERTISED_HOST": "kafka.example.com"}
+        self.assertNotIn("Set settings.LFS_KAFKA_ADVERTISED_HOST", notes(values=told))
+
+
+class MemoryTests(ChartTestCase):
+    def limit(self, **values: Any) -> int:
+        found = container(render(values=values))["resources"]["limits"]["memory"]
+        return int(found.removesuffix("Mi"))
+
+    def test_sizes_are_read_as_the_proxy_reads_them(self) -> None:
+        plain = self.limit(**{"settings.LFS_UPLOAD_MEMORY": 0})
+        for text in ("134217728", "128MiB", "128m", "0.5 GiB", "1GB", "2g", "70000 kB"):
+            size = read_size(text)
+            assert size is not None
+            self.assertEqual(
+                self.limit(**{"settings.LFS_UPLOAD_MEMORY": text}), plain + -(-size // 2**20), text
+            )
+
+    def test_resources_of_the_users_own_win(self) -> None:
+        own = {"limits": {"memory": "2Gi"}}
+        self.assertEqual(container(render(values={"resources": own}))["resources"], own)
