@@ -5,6 +5,8 @@
 #   make lint | docs | clean
 #   make docs-reference   the page docs/reference/settings.md, anew from the table of settings
 #   make helm-schema      the schema of the Helm chart's values, anew from the same table
+#   make lock             deploy/requirements.lock, the packages of the container with their hashes, anew
+#   make sbom             what the container is made of, as CycloneDX: build/sbom.cdx.json
 # PYTHON names the Python to use (an environment of another version is made anew), VENV where the environment goes.
 # Behind a mirror: PIP_INDEX_URL for Python packages, LFS_DEMO_MAVEN_URL (or a mirror in ~/.m2/settings.xml) for the
 # jars of Kafka and the S3 server.
@@ -19,7 +21,7 @@ ifneq ($(PYTHON),)
 sources += $(shell .ci/other-python "$(VENV)" "$(PYTHON)" && echo other-python)
 endif
 
-.PHONY: other-python lfs-demo test test-sdks lint docs docs-reference helm-schema clean
+.PHONY: other-python lfs-demo test test-sdks lint docs docs-reference helm-schema lock sbom clean
 
 lfs-demo: $(VENV)/installed-demo
 	@$(VENV)/bin/lfsproxy demo
@@ -41,6 +43,13 @@ docs: $(VENV)/installed-test
 docs-reference: $(VENV)/installed-test
 	@$(VENV)/bin/python -m lfsproxy.settings > docs/reference/settings.md
 
+lock: $(VENV)/installed-release
+	@.ci/lock $(VENV)
+
+sbom: $(VENV)/installed-release
+	@mkdir -p build
+	@$(VENV)/bin/cyclonedx-py requirements deploy/requirements.lock --output-reproducible -o build/sbom.cdx.json
+
 helm-schema: $(VENV)/installed-test
 	@$(VENV)/bin/python deploy/helm/schema.py
 
@@ -54,6 +63,10 @@ $(VENV)/installed-demo: $(sources)
 $(VENV)/installed-test: $(sources)
 	@.ci/install $(VENV) test,lint,docs
 	@touch $@
+
+$(VENV)/installed-release: $(sources)
+	@.ci/install $(VENV) test,lint,docs,release
+	@touch $@ $(VENV)/installed-test
 
 clean:
 	rm -rf $(VENV) build dist docs/_build _trial_temp* .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
