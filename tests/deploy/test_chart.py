@@ -371,6 +371,23 @@ class NotesTests(ChartTestCase):
         self.assertNotIn("Set settings.LFS_KAFKA_ADVERTISED_HOST", notes(values=told))
 
 
+class PageTests(ChartTestCase):
+    def test_the_values_on_the_page_render(self) -> None:
+        page = (ROOT / "docs" / "operate" / "helm.md").read_text(encoding="utf-8")
+        blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+        self.assertEqual(len(blocks), 2)
+        for block in blocks:
+            file = Path(self.mktemp())
+            file.write_text(block, encoding="utf-8")
+            for document in render(file):
+                check(document, KUBERNETES[-1])
+
+    def test_the_page_names_every_value_that_brings_files(self) -> None:
+        page = (ROOT / "docs" / "operate" / "helm.md").read_text(encoding="utf-8")
+        files = {variable(name) for name, info in setting_table().items() if info.parse.is_file}
+        self.assertEqual({name for name in files if f"`{name}`" not in page}, set())
+
+
 class MemoryTests(ChartTestCase):
     def limit(self, **values: Any) -> int:
         found = container(render(values=values))["resources"]["limits"]["memory"]

@@ -16,7 +16,11 @@ SHELL = ("sh", "bash", "shell", "console")
 PAGES = (
     "README.md",
     "docs/quickstart.md",
-    *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs" / "how-to").glob("*.md")),
+    *sorted(
+        str(page.relative_to(ROOT))
+        for room in ("how-to", "operate")
+        for page in (ROOT / "docs" / room).glob("*.md")
+    ),
 )
 
 
@@ -38,6 +42,7 @@ class NotRun:
 _README = Run("tests.integration.test_readme")
 _DEVELOPERS = NotRun("it is what runs the tests and builds these pages")
 _YOUR_OWN = NotRun("it needs a Kafka cluster and a bucket of the reader's own, and does not end")
+_DOCKER = NotRun("it needs Docker; tests/deploy/test_container.py runs the steps of the Dockerfile")
 _MACHINE = NotRun("it changes the machine as root; tests/integration/test_systemd.py runs the unit's command")
 
 
@@ -69,6 +74,16 @@ BLOCKS: Mapping[str, Mapping[str, Run | NotRun]] = {
         "seq ": _connect("seq "),
         "connect-standalone.sh": _connect("connect-standalone.sh"),
         "cmp - numbers.txt": _connect("cmp - numbers.txt"),
+    },
+    "docs/operate/container.md": {
+        "docker run": _DOCKER,
+        "--build-arg": _DOCKER,
+        "docker buildx": _DOCKER,
+        "make sbom": NotRun("it installs tools of a release; make release-check runs it"),
+        "docker compose": _DOCKER,
+    },
+    "docs/operate/helm.md": {
+        "helm install": NotRun("it needs a Kubernetes cluster; tests/deploy renders the values with Helm"),
     },
     "docs/how-to/systemd.md": {
         "python3 -m venv": _MACHINE,
