@@ -6,6 +6,7 @@
 #   make docs-reference   the page docs/reference/settings.md, anew from the table of settings
 #   make helm-schema      the schema of the Helm chart's values, anew from the same table
 #   make lock             deploy/requirements.lock, the packages of the container with their hashes, anew
+#   make release-check    what a release needs, built and tried; nothing is published
 #   make sbom             what the container is made of, as CycloneDX: build/sbom.cdx.json
 # PYTHON names the Python to use (an environment of another version is made anew), VENV where the environment goes.
 # Behind a mirror: PIP_INDEX_URL for Python packages, LFS_DEMO_MAVEN_URL (or a mirror in ~/.m2/settings.xml) for the
@@ -21,7 +22,7 @@ ifneq ($(PYTHON),)
 sources += $(shell .ci/other-python "$(VENV)" "$(PYTHON)" && echo other-python)
 endif
 
-.PHONY: other-python lfs-demo test test-sdks lint docs docs-reference helm-schema lock sbom clean
+.PHONY: other-python lfs-demo test test-sdks lint docs docs-reference helm-schema lock sbom release-check clean
 
 lfs-demo: $(VENV)/installed-demo
 	@$(VENV)/bin/lfsproxy demo
@@ -49,6 +50,9 @@ lock: $(VENV)/installed-release
 sbom: $(VENV)/installed-release
 	@mkdir -p build
 	@$(VENV)/bin/cyclonedx-py requirements deploy/requirements.lock --output-reproducible -o build/sbom.cdx.json
+
+release-check: $(VENV)/installed-release
+	@$(VENV)/bin/python -m tests.release
 
 helm-schema: $(VENV)/installed-test
 	@$(VENV)/bin/python deploy/helm/schema.py
