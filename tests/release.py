@@ -3,7 +3,7 @@
     python -m tests.release [version] [python] [containers] [changelog] [javascript] [java] [go]
 
 Nothing is published. What is built lies in build/release. A step whose tools are not here is named as
-skipped; the last line says how many steps passed, failed and were skipped. The exit status is 1 when one failed.
+skipped. The last line says how many steps passed, failed and were skipped; the status is 1 when one failed.
 """
 
 from __future__ import annotations
