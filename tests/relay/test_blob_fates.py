@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lfsproxy.errors import SURELY_NOT_APPENDED
-from lfsproxy.relay.context import TOLD_AT_ONCE
+from lfsproxy.relay.produce.shared import TOLD_AT_ONCE
 from lfsproxy.wire.answers import ProduceResponse
 from tests.relay.records import batch, lfs, produce
 from tests.relay.rig import RelayTestCase
@@ -16,16 +16,6 @@ class BlobFateTests(RelayTestCase):
         self.client().send(produce(1, batch(lfs(b"blob"))))
         self.assertEqual(self.blobs, [b"blob"])
         self.assertEqual(self.metrics.of("orphan"), [])
-
-    def test_very_many_are_told_some_at_a_time(self) -> None:
-        # Each has its line in the log, and others are not to wait for them all.
-        told: list[int] = []
-        claims = list(range(1000))
-        self.relay._context.tell(claims, told.append)
-        self.assertEqual(told, claims[:TOLD_AT_ONCE])
-        self.net.flow()
-        self.assertEqual(told, claims)
-        self.assertEqual(self.relay._context.clean_ups, set())
 
     def test_each_of_very_many_is_told(self) -> None:
         count = 2 * TOLD_AT_ONCE + 1

@@ -11,7 +11,7 @@ from twisted.logger import LogLevel
 from lfsproxy.errors import StoreUnavailable
 from lfsproxy.wire.produce import PartitionRecords, TopicRecords
 from tests.relay.records import batch, lfs, produce, produce_topics, record
-from tests.relay.rig import KIB, PASSTHROUGH, Client, RelayTestCase
+from tests.relay.rig import KIB, PART, PASSTHROUGH, Client, RelayTestCase
 from tests.relay.test_streamed import HUGE, MEDIUM, noise
 from tests.wire.helpers import CODECS, raw_records, varint
 
@@ -35,7 +35,7 @@ class StreamedFaultTestCase(RelayTestCase):
         """The batch is refused so, nothing of it is anywhere, and the connection goes on."""
         client = self.client()
         frame = produce(1, data)
-        self.assertGreater(len(frame), self.relay._context.hold_limit)
+        self.assertGreater(len(frame), PART + PASSTHROUGH)
         client.send(frame)
         (verdict,) = client.verdicts(1)
         self.assertEqual((verdict.error_code, verdict.base_offset), (code, -1))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from lfsproxy.claimcheck import Claim
 from lfsproxy.errors import LfsError, TooLarge
+from lfsproxy.relay.produce.hints import OffsetHints
+from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.settings import Settings
 from lfsproxy.wire.batch import (
     HEADER_SIZE,
@@ -19,10 +20,6 @@ from lfsproxy.wire.batch import (
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.primitives import Tag
 from lfsproxy.wire.produce import PartitionStart
-
-if TYPE_CHECKING:
-    from lfsproxy.relay.context import RelayContext
-    from lfsproxy.relay.produce.hints import OffsetHints
 
 
 class Batch:
@@ -75,10 +72,10 @@ class Batch:
         self.records = [first_bytes(self.records, HEADER_SIZE)]
         self.rewritten = None
 
-    def needs_a_look(self, context: RelayContext) -> bool:
+    def needs_a_look(self, shared: Shared) -> bool:
         """Whether its records have to be read; sets ``error`` where it is too large to be sent as it is."""
-        settings = context.settings
-        if self.error is not None or self._is_null or not context.looks_into(self.topic):
+        settings = shared.settings
+        if self.error is not None or self._is_null or not shared.looks_into(self.topic):
             return False
         if not is_clear(self.records, settings.offload_threshold):
             return True
@@ -99,6 +96,11 @@ class Batch:
         return str(self.error) if self.bad_record is None else f"record {self.bad_record}: {self.error}"
 
     # Offset hints
+
+    async def find_hint(self, hints: OffsetHints) -> int:
+        """The hint for the first of its records, asking the broker where none is known; counts them."""
+        await hints.ask(self.topic, self.partition)
+        return self.reserve_hint(hints)
 
     def reserve_hint(self, hints: OffsetHints) -> int:
         """Count its records as on their way; the hint for the first of them."""
@@ -123,10 +125,10 @@ class Batch:
         claims, self.claims = self.claims, []
         return claims
 
-    def published(self, context: RelayContext, base_offset: int) -> None:
+    def published(self, shared: Shared, base_offset: int) -> None:
         """The broker has acknowledged it, at that offset."""
-        context.tell(self.take_claims(), lambda claim: claim.published(base_offset))
+        shared.tell(self.take_claims(), lambda claim: claim.published(base_offset))
 
-    def lost(self, context: RelayContext, why: str) -> None:
+    def lost(self, shared: Shared, why: str) -> None:
         """Nobody knows whether it is in the log."""
-        context.tell(self.take_claims(), lambda claim: claim.unknown(why))
+        shared.tell(self.take_claims(), lambda claim: claim.unknown(why))

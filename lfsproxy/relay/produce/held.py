@@ -6,7 +6,7 @@ of an uncompressed batch are parts of the held frame and need no more memory. Th
 made in the second pass: the frame's lease is tried to be enlarged by them all, then their uploads overlap. If
 that is not to be had, one value at a time is made, in memory that the lease can be enlarged by, or else, when
 the request is the first of its connection in line, in the one place of the process for that
-(``RelayContext.inflating``): whoever has it waits for nobody, so it cannot deadlock. A batch whose zstd
+(``Shared.inflating``): whoever has it waits for nobody, so it cannot deadlock. A batch whose zstd
 window is larger than usual is looked into there from the start.
 """
 
@@ -14,10 +14,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 
 from lfsproxy.budget import HeldMemory
 from lfsproxy.errors import LfsError, UndecodableRecords
@@ -25,10 +23,10 @@ from lfsproxy.relay.produce.batches import Batch
 from lfsproxy.relay.produce.rewriting import Offloaded, Rewriter, all_of
 from lfsproxy.relay.produce.scanning import Found, Pace
 from lfsproxy.relay.produce.work import ProduceWork
+from lfsproxy.relay.turns import Turns
 from lfsproxy.wire.batch import NONE, BatchHeader
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.decompress import MAX_WINDOW, USUAL_WINDOW, WindowTooLarge
-from lfsproxy.wire.frames import FrameBytes
 from lfsproxy.wire.marks import lfs_headers, offload_mark
 from lfsproxy.wire.produce import PartitionEnd, PartitionStart, ProduceEnd, ProduceInfo, RecordsBytes
 from lfsproxy.wire.records import Header
@@ -51,7 +49,7 @@ SMALL_PIECE = 16 * 1024
 
 
 class HeldProduce(ProduceWork):
-    """A request of at most ``RelayContext.hold_limit`` bytes; small ones are held without a lease."""
+    """A request of at most ``Shared.hold_limit`` bytes; small ones are held without a lease."""
 
     _frame: Sequence[Piece] = ()
 
@@ -59,10 +57,10 @@ class HeldProduce(ProduceWork):
         if self.size > SMALL_FRAME:
             (await self.take_lease(self.size)).waits_for_peer(True)
         frame = _Gathered()
-        while isinstance(event := await self.session.client.next_event(), FrameBytes):
-            frame.add(event.data)
+        while (data := await self.connection.next_piece()) is not None:
+            frame.add(data)
             if self.lease is not None:
-                self.lease.received(len(event.data))
+                self.lease.received(len(data))
         if self.lease is not None:
             self.lease.waits_for_peer(False)
         self._frame = frame.end()
@@ -84,13 +82,13 @@ class HeldProduce(ProduceWork):
     async def finish(self) -> None:
         for batch in self.batches:
             # Records that only pass move the offsets of later ones that are offloaded.
-            if self.session.hints.knows(batch.topic, batch.partition):
-                batch.reserve_hint(self.session.hints)
+            if self.connection.hints.knows(batch.topic, batch.partition):
+                batch.reserve_hint(self.connection.hints)
         await all_of(
             [
                 Deferred.fromCoroutine(offload(self, batch))
                 for batch in self.batches
-                if batch.needs_a_look(self.context)
+                if batch.needs_a_look(self.shared)
             ]
         )
         frame, self._frame = self._frame, ()
@@ -128,11 +126,11 @@ class _Gathered:
 
 async def offload(work: ProduceWork, batch: Batch) -> None:
     """Offload a batch's LFS records: sets ``batch.rewritten`` or ``batch.error``. Raises when cancelled."""
-    context = work.context
+    shared = work.shared
     try:
         if batch.header is None:
             raise UndecodableRecords("the records are no batch")
-        hint = await work.session.offset_hint(batch)
+        hint = await batch.find_hint(work.connection.hints)
         try:
             scan = await _scan(work, batch, batch.header, is_usual=True)
         except (WindowTooLarge, PlansTooLarge):
@@ -140,24 +138,24 @@ async def offload(work: ProduceWork, batch: Batch) -> None:
         else:
             is_usual = True
             if scan is not None and scan.offload:
-                await work.session.topics.check(batch.topic, batch.partition)
+                await work.connection.topics.check(batch.topic, batch.partition)
                 async with _memory(work, scan) as overlap:
                     await _rewrite(work, batch, scan, hint, overlap)
         if not is_usual:
-            await work.session.topics.check(batch.topic, batch.partition)
+            await work.connection.topics.check(batch.topic, batch.partition)
             async with _inflating(work):
                 scan = await _scan(work, batch, batch.header, is_usual=False)
                 if scan is not None and scan.offload:
                     await _rewrite(work, batch, scan, hint, overlap=scan.header.codec == NONE)
-        if batch.rewritten is None and batch.size > context.settings.max_passthrough_size:
-            raise batch.too_large(context.settings)
+        if batch.rewritten is None and batch.size > shared.settings.max_passthrough_size:
+            raise batch.too_large(shared.settings)
     except LfsError as error:
         batch.error = error
 
 
 async def _scan(work: ProduceWork, batch: Batch, header: BatchHeader, is_usual: bool) -> BatchScan | None:
     """The first pass, off the reactor thread where it may take long. None: nothing is to be offloaded."""
-    context, settings = work.context, work.context.settings
+    shared, settings = work.shared, work.shared.settings
     threshold = settings.offload_threshold
     limits = {
         "max_decompressed": settings.max_decompressed_size,
@@ -182,7 +180,7 @@ async def _scan(work: ProduceWork, batch: Batch, header: BatchHeader, is_usual: 
     if header.codec == NONE and batch.size <= SCAN_INLINE:
         found: Found = scan(lambda: None)
     else:
-        found = await context.scans.run(work.session.share, scan)
+        found = await shared.scans.run(work.connection.share, scan)
     if isinstance(found, PlansTooLarge):
         work.plans.have_no_more_room(is_usual)
     if isinstance(found, LfsError):
@@ -195,11 +193,11 @@ async def _scan(work: ProduceWork, batch: Batch, header: BatchHeader, is_usual: 
 @asynccontextmanager
 async def _memory(work: ProduceWork, scan: BatchScan) -> AsyncIterator[bool]:
     """Memory for the second pass, by the module's rule; yields whether uploads may overlap."""
-    context, lease = work.context, work.lease
+    shared, lease = work.shared, work.lease
     if scan.header.codec == NONE:
         yield True
         return
-    settings = context.settings
+    settings = shared.settings
     largest = max(plan.value_length for plan in scan.offload)
     output = min(scan.decompressed_size, settings.max_passthrough_size)
     history = min(scan.decompressed_size, max(USUAL_WINDOW, settings.max_passthrough_size))
@@ -213,7 +211,7 @@ async def _memory(work: ProduceWork, scan: BatchScan) -> AsyncIterator[bool]:
             finally:
                 lease.give_back(size)
             return
-        extra = context.budget.try_acquire(size) if lease is None else None
+        extra = shared.budget.try_acquire(size) if lease is None else None
         if extra is not None:
             try:
                 yield overlap
@@ -230,29 +228,29 @@ async def _inflating(work: ProduceWork) -> AsyncIterator[None]:
 
     Of a request one batch at a time waits for it, so that many do not go before those of others.
     """
-    await work.place.turn()
+    await work.connection.turn()
     await work.inflating.acquire()
     try:
-        await work.context.inflating.acquire()
+        await work.shared.inflating.acquire()
         try:
             yield
         finally:
-            work.context.inflating.release()
+            work.shared.inflating.release()
     finally:
         work.inflating.release()
 
 
 async def _rewrite(work: ProduceWork, batch: Batch, scan: BatchScan, hint: int, overlap: bool) -> None:
     """The second pass: sets ``batch.rewritten``. ``overlap``: there is memory for all values at once."""
-    context = work.context
+    shared = work.shared
     memory = HeldMemory(more=overlap)
-    rewriter = Rewriter(context, batch, scan.header, scan.xerial, hint, work.uploads)
+    rewriter = Rewriter(shared, batch, scan.header, scan.xerial, hint, work.uploads)
     begun: Offloaded | None = None
     try:
-        cut = segments(batch.records, scan, max_held=context.settings.max_passthrough_size)
-        for count, segment in enumerate(cut, 1):
-            if count % SEGMENTS_AT_ONCE == 0:
-                await deferLater(cast(Any, context.reactor), 0)
+        cut = segments(batch.records, scan, max_held=shared.settings.max_passthrough_size)
+        turns = Turns(shared.reactor, SEGMENTS_AT_ONCE)
+        for segment in cut:
+            await turns.step()
             match segment:
                 case KeptBytes(data=data):
                     rewriter.keep(data)

@@ -20,8 +20,8 @@ from lfsproxy.claimcheck import Claim, Payload
 from lfsproxy.envelope import Envelope
 from lfsproxy.errors import LfsError, TooLarge
 from lfsproxy.interfaces import IPartMemory
-from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.produce.batches import Batch
+from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.wakeups import Gate, Semaphore
 from lfsproxy.wire.batch import BatchHeader
 from lfsproxy.wire.chunks import Piece
@@ -51,24 +51,24 @@ class Rewriter:
 
     def __init__(
         self,
-        context: RelayContext,
+        shared: Shared,
         batch: Batch,
         header: BatchHeader,
         xerial: bool,
         hint: int,
         uploads: Semaphore,
     ) -> None:
-        self._context = context
+        self._shared = shared
         self._batch = batch
         self._hint = hint
         self._uploads = uploads
-        self._max_size = context.settings.max_passthrough_size
+        self._max_size = shared.settings.max_passthrough_size
         self._writer = BatchWriter(header, xerial=xerial, max_size=self._max_size)
         self._items: deque[Piece | bytearray | Offloaded] = deque()
         self._waiting_size = 0
         self._places = 0
         self._finishing: set[Deferred[None]] = set()
-        self._one_finished = Gate(context.reactor)
+        self._one_finished = Gate(shared.reactor)
         self.error: LfsError | None = None
         self.storing = 0
         """Bytes of the values that were given to ``finish`` and are not stored yet."""
@@ -134,7 +134,7 @@ class Rewriter:
                 expected=mark.expected,
             )
         with _Naming(self._batch, record.index):
-            claim = self._context.claims.begin(payload, memory)
+            claim = self._shared.claims.begin(payload, memory)
         self._batch.claims.append(claim)
         return Offloaded(record, claim, mark.published if mark is not None else ())
 
@@ -175,7 +175,7 @@ class Rewriter:
     def discard(self, offloaded: Offloaded) -> None:
         """It is not to be offloaded after all: leave nothing of it in the store."""
         self._batch.claims.remove(offloaded.claim)
-        self._context.clean_up(offloaded.claim.discard())
+        self._shared.clean_up(offloaded.claim.discard())
         if self._batch.bad_record == offloaded.record.index:
             self._batch.bad_record = None
         self._leave_place()

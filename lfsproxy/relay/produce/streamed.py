@@ -13,21 +13,19 @@ Of the lease, one part is for values that are held or being stored, the rest for
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
-
-from twisted.internet.task import deferLater
-
 from lfsproxy.budget import HeldMemory, Lease
 from lfsproxy.errors import CorruptBatch, LfsError, TooLarge
 from lfsproxy.relay.produce.batches import Batch
+from lfsproxy.relay.produce.connection import Connection
 from lfsproxy.relay.produce.held import offload
 from lfsproxy.relay.produce.rewriting import Offloaded, Rewriter
+from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.relay.produce.work import Plans, ProduceWork
+from lfsproxy.relay.turns import Turns
 from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.batch import BatchHeader
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.decompress import USUAL_WINDOW
-from lfsproxy.wire.frames import FrameBytes
 from lfsproxy.wire.marks import LfsMark, lfs_headers, offload_mark
 from lfsproxy.wire.produce import (
     PartitionEnd,
@@ -47,9 +45,6 @@ from lfsproxy.wire.records import (
     ValueBytes,
 )
 
-if TYPE_CHECKING:
-    from lfsproxy.relay.session import Session
-
 EVENTS_AT_ONCE = 64
 SECONDS_AT_ONCE = 0.02
 
@@ -60,15 +55,15 @@ class StreamedProduce(ProduceWork):
     _current: _HeldBatch | StreamedBatch | _RefusedBatch | None = None
 
     async def read_body(self) -> None:
-        lease = await self.take_lease(self.context.hold_limit)
+        lease = await self.take_lease(self.shared.hold_limit)
         while True:
             lease.waits_for_peer(True)
-            event = await self.session.client.next_event()
+            data = await self.connection.next_piece()
             lease.waits_for_peer(False)
-            if not isinstance(event, FrameBytes):
+            if data is None:
                 return
-            lease.received(len(event.data))
-            self.reader.feed(event.data)
+            lease.received(len(data))
+            self.reader.feed(data)
             while (part := self.reader.next_event()) is not None:
                 await self._take(part, lease)
 
@@ -81,10 +76,12 @@ class StreamedProduce(ProduceWork):
                 batch = self.begin_batch(part)
                 if batch.error is not None:
                     self._current = _RefusedBatch(batch)
-                elif part.size <= self.context.settings.max_passthrough_size:
+                elif part.size <= self.shared.settings.max_passthrough_size:
                     self._current = _HeldBatch(self, batch, part.size)
                 else:
-                    self._current = StreamedBatch(self.session, batch, part.size, lease, self.uploads)
+                    self._current = StreamedBatch(
+                        self.shared, self.connection, batch, part.size, lease, self.uploads
+                    )
             case PartitionEnd(tags=tags):
                 self.batches[-1].tags = tags
             case ProduceInfo():
@@ -103,7 +100,7 @@ class StreamedProduce(ProduceWork):
         await self._current.end()
         await self.submit([self._current.batch], last)
         self._current.batch.let_go()
-        self.plans = Plans(self.size, self.context.hold_limit)
+        self.plans = Plans(self.size, self.shared.hold_limit)
         self._current = None
 
     def stop(self) -> None:
@@ -127,9 +124,9 @@ class _HeldBatch:
     async def end(self) -> None:
         work, batch = self._work, self.batch
         batch.records, self._records = [memoryview(self._records)], bytearray()
-        if work.session.hints.knows(batch.topic, batch.partition):
-            batch.reserve_hint(work.session.hints)
-        if batch.needs_a_look(work.context):
+        if work.connection.hints.knows(batch.topic, batch.partition):
+            batch.reserve_hint(work.connection.hints)
+        if batch.needs_a_look(work.shared):
             await offload(work, batch)
 
     def cancel(self) -> None:
@@ -155,11 +152,19 @@ class _RefusedBatch:
 class StreamedBatch:
     """Takes a batch of ``size`` bytes piece by piece; then ``batch`` has it rewritten, or refused."""
 
-    def __init__(self, session: Session, batch: Batch, size: int, lease: Lease, uploads: Semaphore) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        connection: Connection,
+        batch: Batch,
+        size: int,
+        lease: Lease,
+        uploads: Semaphore,
+    ) -> None:
         self.batch = batch
-        self._session = session
-        self._context = session.context
-        self._settings = session.context.settings
+        self._shared = shared
+        self._connection = connection
+        self._settings = shared.settings
         self._size = size
         self._lease = lease
         self._uploads = uploads
@@ -177,8 +182,8 @@ class StreamedBatch:
         self._filled = 0
         self._early: Offloaded | None = None
         self._early_error: LfsError | None = None
-        self._events = 0
-        self._running_since = 0.0
+        # A few bytes may decompress to many, which takes its time.
+        self._turns = Turns(shared.reactor, EVENTS_AT_ONCE, SECONDS_AT_ONCE)
 
     async def receive(self, data: Piece) -> None:
         """Take some of the batch. A refusal is noted in ``batch.error``.
@@ -187,24 +192,16 @@ class StreamedBatch:
         its way: then the client is to send it again.
         """
         self.batch.receive_header(data)
-        self._running_since = self._context.reactor.seconds()
+        self._turns.begin()
         try:
             self._reader.feed(data)
             while (event := self._reader.next_event()) is not None:
                 await self._take(event)
                 if self._rewriter is not None and self._rewriter.error is not None:
                     raise self._rewriter.error
-                await self._let_others_run()
+                await self._turns.step()
         except LfsError as error:
             self._refuse(error)
-
-    async def _let_others_run(self) -> None:
-        """A few bytes may decompress to many, which takes its time."""
-        self._events += 1
-        reactor = self._context.reactor
-        if self._events % EVENTS_AT_ONCE == 0 or reactor.seconds() - self._running_since > SECONDS_AT_ONCE:
-            await deferLater(cast(Any, reactor), 0)
-            self._running_since = reactor.seconds()
 
     async def end(self) -> None:
         """All of it was received: wait until every blob is stored, then set ``batch.rewritten``."""
@@ -238,11 +235,11 @@ class StreamedBatch:
     async def _take(self, event: RecordEvent) -> None:
         match event:
             case BatchStart(header=header):
-                if header.magic != 2 or not self._context.looks_into(self.batch.topic):
+                if header.magic != 2 or not self._shared.looks_into(self.batch.topic):
                     raise self._too_large()
                 self._header = header
-                await self._session.topics.check(self.batch.topic, self.batch.partition)
-                self._hint = await self._session.offset_hint(self.batch)
+                await self._connection.topics.check(self.batch.topic, self.batch.partition)
+                self._hint = await self.batch.find_hint(self._connection.hints)
             case RecordStart():
                 await self._begin_record(event)
             case ValueBytes(data=data):
@@ -257,7 +254,7 @@ class StreamedBatch:
         if self._rewriter is None:
             assert self._header is not None
             self._rewriter = Rewriter(
-                self._context, self.batch, self._header, self._reader.xerial, self._hint, self._uploads
+                self._shared, self.batch, self._header, self._reader.xerial, self._hint, self._uploads
             )
         return self._rewriter
 

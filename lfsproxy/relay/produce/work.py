@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Container, Sequence
-from typing import TYPE_CHECKING
 
 import attrs
 from twisted.internet.defer import Deferred, gatherResults
@@ -31,7 +30,8 @@ from lfsproxy.errors import (
 )
 from lfsproxy.logs import Logger
 from lfsproxy.relay.produce.batches import Batch
-from lfsproxy.relay.replies import Answer, Expected
+from lfsproxy.relay.produce.connection import Connection
+from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.relay.stream import ConnectionGone
 from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.answers import PartitionAnswer, ProduceResponse, merge_answers
@@ -47,10 +47,6 @@ from lfsproxy.wire.produce import (
     TopicRecords,
     encode_produce,
 )
-
-if TYPE_CHECKING:
-    from lfsproxy.relay.line import Place
-    from lfsproxy.relay.session import Session
 
 UPLOADS_AT_ONCE = 32
 REMOVALS_AT_ONCE = 16
@@ -91,22 +87,20 @@ class ProduceWork(ABC):
 
     _log = Logger()
 
-    def __init__(self, session: Session, start: RequestStart, answer: Answer, place: Place) -> None:
-        self.session = session
-        self.context = session.context
-        self.place = place
+    def __init__(self, shared: Shared, connection: Connection, start: RequestStart) -> None:
+        self.shared = shared
+        self.connection = connection
         self.size = start.size + 4 - len(start.head)
         self.reader = ProduceReader(start.api_version, self.size)
         self.lease: Lease | None = None
-        self.uploads = Semaphore(session.context.reactor, UPLOADS_AT_ONCE)
-        self.inflating = Semaphore(session.context.reactor, 1)
-        self.plans = Plans(self.size, session.context.hold_limit)
+        self.uploads = Semaphore(shared.reactor, UPLOADS_AT_ONCE)
+        self.inflating = Semaphore(shared.reactor, 1)
+        self.plans = Plans(self.size, shared.hold_limit)
         self.info = ProduceInfo(None, 1, 0)
         self.end = ProduceEnd()
         self.batches: list[Batch] = []
         self._start = start
-        self._answer = answer
-        self._began_at = session.context.reactor.seconds()
+        self._began_at = shared.reactor.seconds()
         self._received_at = 0.0
         self._uploads_any = False
         self._first_of: dict[tuple[str, int], Batch] = {}
@@ -134,14 +128,14 @@ class ProduceWork(ABC):
             self._give_up(error)
             self._end_work()
             raise
-        self._received_at = self.context.reactor.seconds()
+        self._received_at = self.shared.reactor.seconds()
 
     async def run(self) -> None:
         """Bring the received request to its end. Raises what ends the session, after cleaning up."""
         try:
             await self.finish()
         except BaseException as error:
-            self.place.give_up()
+            self.connection.give_up()
             self._give_up(error)
             raise
         finally:
@@ -150,10 +144,8 @@ class ProduceWork(ABC):
     def begin_body(self, info: ProduceInfo) -> None:
         """What stands before the records was read."""
         self.info = info
-        self.session.awaits_answer = self.awaits_answer
-        if not self.awaits_answer:
-            self.session.replies.complete(self._answer, b"")
-        elif self.session.client.closed:
+        self.connection.expect_answer(self.awaits_answer)
+        if self.awaits_answer and self.connection.client_is_gone:
             raise ConnectionGone
 
     def begin_batch(self, start: PartitionStart) -> Batch:
@@ -181,12 +173,12 @@ class ProduceWork(ABC):
 
     async def take_lease(self, size: int) -> Lease:
         """Wait for the one lease of this request."""
-        self.lease = await self.context.budget.acquire(size)
+        self.lease = await self.shared.budget.acquire(size)
         self.lease.evicted = self._evict
         return self.lease
 
     def _evict(self) -> None:
-        self.session.close(Stalled("it sent too little while others waited for upload memory"))
+        self.connection.close(Stalled("it sent too little while others waited for upload memory"))
 
     def _give_up(self, error: BaseException) -> None:
         self.stop()
@@ -198,7 +190,7 @@ class ProduceWork(ABC):
                 self._abandon(batch, error)
 
     def _end_work(self) -> None:
-        self.place.leave()
+        self.connection.leave()
         for batch in self.batches:
             batch.let_go()
         if self.lease is not None:
@@ -213,16 +205,16 @@ class ProduceWork(ABC):
 
         ``last``: no more are submitted. ``frame`` is the request's body as it came, where that is held.
         """
-        await self.place.turn()
+        await self.connection.turn()
         self._uploads_any = self._uploads_any or any(batch.claims for batch in batches)
         self._decide(batches)
         kept = [batch for batch in batches if batch.error is None]
-        if self.awaits_answer and any(batch.claims for batch in kept) and self.session.client.peer_hung_up():
+        if self.awaits_answer and any(batch.claims for batch in kept) and self.connection.client_hung_up():
             raise ConnectionGone
         self._all_submitted = last
         if last:
-            added = self.context.reactor.seconds() - self._received_at
-            self.context.metrics.kafka_request("Produce", added)
+            added = self.shared.reactor.seconds() - self._received_at
+            self.shared.metrics.kafka_request("Produce", added)
         if kept or not batches:
             untouched = len(kept) == len(batches) and all(batch.rewritten is None for batch in batches)
             if untouched and frame is not None:
@@ -232,13 +224,13 @@ class ProduceWork(ABC):
             await self._forward(kept, pieces)
         if self.info.acks == 0:
             if len(kept) < len(batches):
-                self.session.close(next(batch.error for batch in batches if batch.error is not None))
+                self.connection.close(next(batch.error for batch in batches if batch.error is not None))
         elif last and not self._unanswered:
-            self.session.replies.complete(self._answer, self._render())
+            self.connection.answer(self._render())
 
     def _decide(self, batches: Sequence[Batch]) -> None:
         """Apply the hole rule; every earlier request of this connection is decided."""
-        holes = self.session.holes
+        holes = self.connection.holes
         for batch in batches:
             if batch.header is not None and holes.blocks(batch.topic, batch.partition, batch.header):
                 batch.error = SequenceHole(
@@ -250,7 +242,7 @@ class ProduceWork(ABC):
             if batch.error is not None:
                 self._log.info(
                     "refused a batch of {client} for {topic}/{partition}: {why}",
-                    client=self.session.client_name,
+                    client=self.connection.client_name,
                     topic=batch.topic,
                     partition=batch.partition,
                     why=batch.why,
@@ -263,22 +255,18 @@ class ProduceWork(ABC):
             for batch in kept:
                 batch.sent = True
 
-        if self.info.acks == 0:
-            await self.session.forward(None, pieces, begun)
-            for batch in kept:
-                batch.lost(self.context, "acks=0 has no answer")
-            return
-
-        async def take(body: bytes) -> bytes | None:
+        def settle(body: bytes) -> bytes | None:
             return self._settle(kept, body)
 
         def lost() -> None:
             for batch in kept:
-                batch.lost(self.context, "the broker's answer did not come")
+                batch.lost(self.shared, "the broker's answer did not come")
 
-        expected = Expected(self._start, self._answer, take, lost)
-        self._unanswered += 1
-        await self.session.forward(expected, pieces, begun)
+        self._unanswered += 1 if self.awaits_answer else 0
+        await self.connection.forward(pieces, begun, settle, lost)
+        if not self.awaits_answer:
+            for batch in kept:
+                batch.lost(self.shared, "acks=0 has no answer")
 
     def _encode(self, kept: Sequence[Batch]) -> Sequence[Piece]:
         """A Produce request like the client's, of these batches only."""
@@ -313,34 +301,34 @@ class ProduceWork(ABC):
             if partition is not None:
                 self._settle_batch(batch, partition)
             else:
-                batch.lost(self.context, "the broker's answer does not name its partition")
+                batch.lost(self.shared, "the broker's answer does not name its partition")
         self._verdicts.append(verdict)
         self._unanswered -= 1
         return self._render() if self._all_submitted and not self._unanswered else None
 
     def _settle_batch(self, batch: Batch, answer: PartitionAnswer) -> None:
         code = answer.error_code
-        batch.settle_hint(self.session.hints, answer.base_offset if code == 0 else None)
+        batch.settle_hint(self.connection.hints, answer.base_offset if code == 0 else None)
         if code:
-            self.session.topics.answered(batch.topic, code)
+            self.connection.topics.answered(batch.topic, code)
         if code == 0:
-            batch.published(self.context, answer.base_offset)
+            batch.published(self.shared, answer.base_offset)
         elif code in SURELY_NOT_APPENDED:
             self._abandon(batch, BrokerRefused(code, f"the broker answered {code}"))
         else:
-            batch.lost(self.context, f"the broker answered {code}")
+            batch.lost(self.shared, f"the broker answered {code}")
 
     def _tell_if_long(self, what: str) -> None:
         """Say so where an upload takes longer than clients wait by default: each may end in a new attempt."""
-        seconds = self.context.reactor.seconds() - self._began_at
+        seconds = self.shared.reactor.seconds() - self._began_at
         self._uploads_any = self._uploads_any or any(batch.claims for batch in self.batches)
         if seconds >= LONG_SECONDS and self._uploads_any and self.info.acks != 0:
             self._log.warn(
                 "a Produce request of {client} ({peer}) of {size} bytes {what} {seconds:.0f} s: its "
                 "request.timeout.ms (librdkafka: socket.timeout.ms) must be above that, and "
                 "delivery.timeout.ms (message.timeout.ms) several times that",
-                client=self.session.client_name,
-                peer=self.session.client.peer,
+                client=self.connection.client_name,
+                peer=self.connection.peer,
                 size=self.size,
                 what=what,
                 seconds=seconds,
@@ -369,23 +357,23 @@ class ProduceWork(ABC):
             verdicts = [_without(verdict, refused) for verdict in self._verdicts]
             answer = merge_answers([*verdicts, ProduceResponse(list(refused.values()))], order)
         if answer.node_endpoints:
-            answer = attrs.evolve(answer, node_endpoints=self.session.advertise_endpoints(answer))
+            answer = attrs.evolve(answer, node_endpoints=self.connection.advertise(answer.node_endpoints))
         return answer.encode(self._start.api_version, self._start.correlation_id)
 
     def _abandon(self, batch: Batch, error: LfsError) -> None:
         """The batch is surely not in the log: remove its blobs, beside everything else."""
-        batch.settle_hint(self.session.hints, None)
+        batch.settle_hint(self.connection.hints, None)
         stored = []
         for claim in batch.take_claims():
             if claim.is_stored:
                 stored.append(claim)
                 continue
-            self.context.clean_up(claim.abort(error))
+            self.shared.clean_up(claim.abort(error))
             if isinstance(error, ChecksumMismatch):
                 # It is counted, once for the record at fault, not for each of its batch.
                 error = UndecodableRecords(str(error))
         if stored:
-            self.context.clean_up(_remove(stored, error))
+            self.shared.clean_up(_remove(stored, error))
 
 
 async def _remove(claims: Sequence[Claim], error: LfsError) -> None:
