@@ -41,20 +41,16 @@ from lfsproxy.uploadlog import SENDER, Sender
 from lfsproxy.wakeups import Semaphore, Wakeups
 from lfsproxy.wire import addresses, list_offsets, metadata, versions
 from lfsproxy.wire.answers import NodeEndpoint
+from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestStart
 from lfsproxy.wire.primitives import INT32
-from lfsproxy.wire.produce import PRODUCE
 from lfsproxy.wire.sasl import (
-    SASL_AUTHENTICATE,
-    SASL_HANDSHAKE,
     SignInGate,
     decode_authenticate,
     handshake_mechanism,
 )
 
-API_VERSIONS = 18
-LIST_OFFSETS = 2
 SMALL_FRAME = 64 * 1024
 MOST_WAITING = 16
 REQUESTS_AT_ONCE = 32
@@ -317,12 +313,12 @@ class Session:
 
     async def _route(self, start: RequestStart) -> None:
         api = versions.find(start.api_key)
-        if start.api_key != PRODUCE:
+        if start.api_key != KafkaApi.PRODUCE:
             self.context.metrics.kafka_request(api.name if api else "unknown", None)
         await self.line.shorter_than(MOST_WAITING)
         # A client that does not take its answers gets no more of them.
         await self.client.drained()
-        if start.api_key == API_VERSIONS and api is not None and start.api_version > api.max_version:
+        if start.api_key == KafkaApi.API_VERSIONS and api is not None and start.api_version > api.max_version:
             await self._skip()
             await self._answer_locally(versions.unsupported_version_answer(start.correlation_id))
         elif api is None or not api.min_version <= start.api_version <= api.max_version:
@@ -330,7 +326,7 @@ class Session:
             raise FramingError(f"{name} version {start.api_version} was not offered")
         elif start.api_key in self.context.hidden_apis:
             raise FramingError(f"{api.name} was not offered: the proxy signs in by itself")
-        elif start.api_key == PRODUCE:
+        elif start.api_key == KafkaApi.PRODUCE:
             if self._gate is not None and not self._gate.open:
                 raise NotSignedIn("it produces before the broker has taken its sign-in")
             await self._receive_produce(start)
@@ -351,7 +347,7 @@ class Session:
     async def _relay(self, start: RequestStart, api: versions.Api) -> None:
         answer = self.replies.new()
         place = self.line.join()
-        if api.how is versions.How.VERSIONS or start.api_key == SASL_HANDSHAKE:
+        if api.how is versions.How.VERSIONS or start.api_key == KafkaApi.SASL_HANDSHAKE:
             await self._relay_small(place, answer, start)
             return
         expected = Expected(start, answer, self._taker(start, api))
@@ -377,7 +373,7 @@ class Session:
             raise FramingError(f"a request of {start.size} bytes for API {start.api_key}")
         body = await self._collect(start)
         expected = Expected(start, answer)
-        if start.api_key == SASL_HANDSHAKE:
+        if start.api_key == KafkaApi.SASL_HANDSHAKE:
             if self._gate is not None:
                 self._gate.handshake(handshake_mechanism(body))
         else:
@@ -502,7 +498,7 @@ class Session:
     ) -> Callable[[bytes], Awaitable[bytes | None]] | None:
         """What to do with the answer of a request, None where it is relayed as it comes."""
         gate = self._gate
-        if start.api_key == SASL_AUTHENTICATE and gate is not None:
+        if start.api_key == KafkaApi.SASL_AUTHENTICATE and gate is not None:
             return lambda body: self._take_authenticated(gate, start, body)
         if api.how == versions.How.ADDRESSES:
             return lambda body: self._rewrite_addresses(start, body)
@@ -524,7 +520,7 @@ class Session:
     # The proxy's own questions
 
     def _ask_offset(self, topic: str, partition: int) -> Deferred[int | None] | None:
-        version = list_offsets.choose_version(self._ranges.get(LIST_OFFSETS))
+        version = list_offsets.choose_version(self._ranges.get(KafkaApi.LIST_OFFSETS))
         if version is None:
             return None
         reply: Deferred[int | None] = Deferred()
@@ -541,7 +537,7 @@ class Session:
     def _ask_topic(self, topic: str) -> Deferred[metadata.TopicState | None] | None:
         """Ask the client's broker about a topic. A client that asked for no versions is taken to be old."""
         unknown = (-1, -1) if self._ranges else (metadata.VERSION, metadata.VERSION)
-        low, high = self._ranges.get(metadata.METADATA, unknown)
+        low, high = self._ranges.get(KafkaApi.METADATA, unknown)
         if not low <= metadata.VERSION <= high:
             return None
         reply: Deferred[metadata.TopicState | None] = Deferred()
