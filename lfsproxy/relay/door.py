@@ -32,6 +32,7 @@ from lfsproxy.net.tls import ServerTls, tls_trouble
 from lfsproxy.readiness import KnownTrouble
 from lfsproxy.relay.brokers import BrokerDirectory
 from lfsproxy.relay.context import RelayContext
+from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.relay.session import Session
 from lfsproxy.relay.stream import ConnectionGone, FrameStream, uncancelled
 from lfsproxy.relay.upstream import BrokerStream, Upstream
@@ -139,9 +140,9 @@ class RelayService(Service):
         self._told_controllers: set[Address] = set()
         directory = BrokerDirectory(cast(IReactorTCP, reactor), settings, self._node_factory)
         self._upstream = Upstream(cast(IReactorTCP, reactor), settings)
-        self._context = RelayContext(
-            cast(IReactorTime, reactor), settings, claims, budget, metrics, directory, self._upstream
-        )
+        clock = cast(IReactorTime, reactor)
+        produce = Shared(clock, settings, claims, budget, metrics)
+        self._context = RelayContext(clock, settings, metrics, directory, self._upstream, produce)
         self._tls = None
         if settings.kafka_listener_tls_cert:
             self._tls = ServerTls(
@@ -242,12 +243,7 @@ class RelayService(Service):
         for session, _ in sessions:
             session.give_up()
         await gatherResults([over for _, over in sessions])
-        if self._context.clean_ups:
-            waiting = gatherResults(
-                [uncancelled(each) for each in self._context.clean_ups], consumeErrors=True
-            )
-            waiting.addTimeout(CLEAN_UP_SECONDS, self._context.reactor, lambda *_: None)
-            await waiting
+        await self._context.produce.cleaned_up(CLEAN_UP_SECONDS)
 
     def _end_handshakes(self) -> None:
         for stream in list(self.handshakes):

@@ -12,13 +12,12 @@ are answered), *client gone* (only Produce requests whose outcome is still open 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.task import deferLater
 
 from lfsproxy.errors import FramingError, LfsError, NotSignedIn
 from lfsproxy.logs import Logger
@@ -26,7 +25,7 @@ from lfsproxy.quoting import shown
 from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.keepalive import PROBE, KeepAlive
 from lfsproxy.relay.line import Line, Place
-from lfsproxy.relay.produce.batches import Batch
+from lfsproxy.relay.produce.connection import Settle
 from lfsproxy.relay.produce.held import HeldProduce
 from lfsproxy.relay.produce.hints import OffsetHints
 from lfsproxy.relay.produce.holes import Holes
@@ -36,25 +35,22 @@ from lfsproxy.relay.produce.topics import Topics
 from lfsproxy.relay.produce.work import ProduceWork
 from lfsproxy.relay.replies import Answer, Expected, Replies
 from lfsproxy.relay.stream import ConnectionGone, FrameStream, shielded
+from lfsproxy.relay.turns import Turns
 from lfsproxy.relay.upstream import BrokerStream
 from lfsproxy.uploadlog import SENDER, Sender
 from lfsproxy.wakeups import Semaphore, Wakeups
 from lfsproxy.wire import addresses, list_offsets, metadata, versions
-from lfsproxy.wire.answers import NodeEndpoint, ProduceResponse
+from lfsproxy.wire.answers import NodeEndpoint
+from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestStart
 from lfsproxy.wire.primitives import INT32
-from lfsproxy.wire.produce import PRODUCE
 from lfsproxy.wire.sasl import (
-    SASL_AUTHENTICATE,
-    SASL_HANDSHAKE,
     SignInGate,
     decode_authenticate,
     handshake_mechanism,
 )
 
-API_VERSIONS = 18
-LIST_OFFSETS = 2
 SMALL_FRAME = 64 * 1024
 MOST_WAITING = 16
 REQUESTS_AT_ONCE = 32
@@ -84,7 +80,7 @@ class Session:
         self.client = client
         self.line = Line(context.reactor)
         self.holes = Holes()
-        self.hints = OffsetHints()
+        self.hints = OffsetHints(self._ask_offset)
         self.topics = Topics(self._ask_topic)
         self.share = Share()
         self.client_id: str | None = None
@@ -104,7 +100,6 @@ class Session:
         self._requests: Deferred[None] | None = None
         self._between_requests = False
         self._asked = False
-        self._read = 0
         self._draining = False
         self._forwards = True
         self._broker_over = False
@@ -267,12 +262,12 @@ class Session:
         self._cancel_works()
         self.replies.lose()
 
-    def advertise_endpoints(self, answer: ProduceResponse) -> list[NodeEndpoint]:
+    def advertise(self, endpoints: Sequence[NodeEndpoint]) -> Sequence[NodeEndpoint]:
         """The brokers that a Produce answer names, at the proxy's addresses for them."""
-        named = {end.node_id: (end.host, end.port) for end in answer.node_endpoints}
+        named = {end.node_id: (end.host, end.port) for end in endpoints}
         self.context.directory.follow(named)
         moved = []
-        for end in answer.node_endpoints:
+        for end in endpoints:
             host, port = self.advertised(end.node_id, end.host, end.port)
             moved.append(attrs.evolve(end, host=host, port=port))
         return moved
@@ -303,6 +298,7 @@ class Session:
     # Requests, in the client's order
 
     async def _read_requests(self) -> None:
+        turns = Turns(self.context.reactor, REQUESTS_AT_ONCE)
         while not self._draining:
             self._between_requests = True
             event = await self.client.next_event()
@@ -312,19 +308,17 @@ class Session:
                 raise FramingError(f"a frame begins with {event!r:.80}")
             self.client_id = shown(event.client_id)
             await self._route(event)
-            self._read += 1
-            if self._read % REQUESTS_AT_ONCE == 0:
-                # What was read ahead may be thousands of requests; others have their turn in between.
-                await deferLater(cast(Any, self.context.reactor), 0)
+            # What was read ahead may be thousands of requests.
+            await turns.step()
 
     async def _route(self, start: RequestStart) -> None:
         api = versions.find(start.api_key)
-        if start.api_key != PRODUCE:
+        if start.api_key != KafkaApi.PRODUCE:
             self.context.metrics.kafka_request(api.name if api else "unknown", None)
         await self.line.shorter_than(MOST_WAITING)
         # A client that does not take its answers gets no more of them.
         await self.client.drained()
-        if start.api_key == API_VERSIONS and api is not None and start.api_version > api.max_version:
+        if start.api_key == KafkaApi.API_VERSIONS and api is not None and start.api_version > api.max_version:
             await self._skip()
             await self._answer_locally(versions.unsupported_version_answer(start.correlation_id))
         elif api is None or not api.min_version <= start.api_version <= api.max_version:
@@ -332,7 +326,7 @@ class Session:
             raise FramingError(f"{name} version {start.api_version} was not offered")
         elif start.api_key in self.context.hidden_apis:
             raise FramingError(f"{api.name} was not offered: the proxy signs in by itself")
-        elif start.api_key == PRODUCE:
+        elif start.api_key == KafkaApi.PRODUCE:
             if self._gate is not None and not self._gate.open:
                 raise NotSignedIn("it produces before the broker has taken its sign-in")
             await self._receive_produce(start)
@@ -353,7 +347,7 @@ class Session:
     async def _relay(self, start: RequestStart, api: versions.Api) -> None:
         answer = self.replies.new()
         place = self.line.join()
-        if api.how is versions.How.VERSIONS or start.api_key == SASL_HANDSHAKE:
+        if api.how is versions.How.VERSIONS or start.api_key == KafkaApi.SASL_HANDSHAKE:
             await self._relay_small(place, answer, start)
             return
         expected = Expected(start, answer, self._taker(start, api))
@@ -379,7 +373,7 @@ class Session:
             raise FramingError(f"a request of {start.size} bytes for API {start.api_key}")
         body = await self._collect(start)
         expected = Expected(start, answer)
-        if start.api_key == SASL_HANDSHAKE:
+        if start.api_key == KafkaApi.SASL_HANDSHAKE:
             if self._gate is not None:
                 self._gate.handshake(handshake_mechanism(body))
         else:
@@ -464,8 +458,9 @@ class Session:
     async def _receive_produce(self, start: RequestStart) -> None:
         body = start.size + 4 - len(start.head)
         SENDER.set(Sender(self.client_id or "", self.client.peer))
-        kind = HeldProduce if body <= self.context.hold_limit else StreamedProduce
-        work = kind(self, start, self.replies.new(), self.line.join())
+        shared = self.context.produce
+        kind = HeldProduce if body <= shared.hold_limit else StreamedProduce
+        work = kind(shared, ProduceConnection(self, start), start)
         self._keep_alive.begin()
         await work.receive()
         self.spawn(self._bring_to_end(work), is_for_client=work.awaits_answer)
@@ -503,7 +498,7 @@ class Session:
     ) -> Callable[[bytes], Awaitable[bytes | None]] | None:
         """What to do with the answer of a request, None where it is relayed as it comes."""
         gate = self._gate
-        if start.api_key == SASL_AUTHENTICATE and gate is not None:
+        if start.api_key == KafkaApi.SASL_AUTHENTICATE and gate is not None:
             return lambda body: self._take_authenticated(gate, start, body)
         if api.how == versions.How.ADDRESSES:
             return lambda body: self._rewrite_addresses(start, body)
@@ -522,21 +517,10 @@ class Session:
             return host, port
         return self.context.directory.advertised(node, self.client.local_host)
 
-    # Offset hints
-
-    async def offset_hint(self, batch: Batch) -> int:
-        """The next offset for a batch's records as far as it is known, asking the client's broker once."""
-        if not self.hints.knows(batch.topic, batch.partition):
-            asked = self._ask_offset(batch.topic, batch.partition)
-            if asked is not None:
-                asked.addTimeout(HINT_SECONDS, self.context.reactor, lambda *_: None)
-                offset = await asked
-                if offset is not None and not self.hints.knows(batch.topic, batch.partition):
-                    self.hints.learn(batch.topic, batch.partition, offset)
-        return batch.reserve_hint(self.hints)
+    # The proxy's own questions
 
     def _ask_offset(self, topic: str, partition: int) -> Deferred[int | None] | None:
-        version = list_offsets.choose_version(self._ranges.get(LIST_OFFSETS))
+        version = list_offsets.choose_version(self._ranges.get(KafkaApi.LIST_OFFSETS))
         if version is None:
             return None
         reply: Deferred[int | None] = Deferred()
@@ -547,12 +531,13 @@ class Session:
 
         frame = list_offsets.encode_request(version, list_offsets.CORRELATION_ID, topic, partition)
         self.spawn(self.forward(Expected(None, None, take), [frame]), is_for_client=False)
+        reply.addTimeout(HINT_SECONDS, self.context.reactor, lambda *_: None)
         return reply
 
     def _ask_topic(self, topic: str) -> Deferred[metadata.TopicState | None] | None:
         """Ask the client's broker about a topic. A client that asked for no versions is taken to be old."""
         unknown = (-1, -1) if self._ranges else (metadata.VERSION, metadata.VERSION)
-        low, high = self._ranges.get(metadata.METADATA, unknown)
+        low, high = self._ranges.get(KafkaApi.METADATA, unknown)
         if not low <= metadata.VERSION <= high:
             return None
         reply: Deferred[metadata.TopicState | None] = Deferred()
@@ -569,3 +554,57 @@ class Session:
 
 async def _ignore(_: bytes) -> None:
     """Take an answer in which nothing is of interest."""
+
+
+class ProduceConnection:
+    """A Produce request's side of its session: a ``lfsproxy.relay.produce.connection.Connection``."""
+
+    def __init__(self, session: Session, start: RequestStart) -> None:
+        self.holes = session.holes
+        self.hints = session.hints
+        self.topics = session.topics
+        self.share = session.share
+        self.client_name = session.client_name
+        self.peer = session.client.peer
+        self.close = session.close
+        self.advertise = session.advertise
+        self.client_hung_up = session.client.peer_hung_up
+        self._session = session
+        self._start = start
+        self._answer = session.replies.new()
+        self._has_answer = True
+        self._place = session.line.join()
+        self.turn = self._place.turn
+        self.give_up = self._place.give_up
+        self.leave = self._place.leave
+
+    async def next_piece(self) -> Piece | None:
+        """The next bytes of the request's body, None at its end."""
+        event = await self._session.client.next_event()
+        return event.data if isinstance(event, FrameBytes) else None
+
+    @property
+    def client_is_gone(self) -> bool:
+        """Whether the client's connection is closed."""
+        return self._session.client.closed
+
+    def expect_answer(self, is_expected: bool) -> None:
+        """The request says whether it has an answer."""
+        self._session.awaits_answer = self._has_answer = is_expected
+        if not is_expected:
+            self.answer(b"")
+
+    def answer(self, data: bytes) -> None:
+        """The client's answer."""
+        self._session.replies.complete(self._answer, data)
+
+    async def forward(
+        self, pieces: Sequence[Piece], begun: Callable[[], None], settle: Settle, lost: Callable[[], None]
+    ) -> None:
+        """Write a whole request to the broker."""
+
+        async def take(body: bytes) -> bytes | None:
+            return settle(body)
+
+        expected = Expected(self._start, self._answer, take, lost) if self._has_answer else None
+        await self._session.forward(expected, pieces, begun)

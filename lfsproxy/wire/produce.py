@@ -22,18 +22,20 @@ from typing import Final
 import attrs
 
 from lfsproxy.errors import FramingError, TooLarge
+from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.chunks import Chunks, Piece
 from lfsproxy.wire.frames import MAX_FRAME
 from lfsproxy.wire.primitives import INT32, Tag, put_count, put_string, put_tags, text
 
-PRODUCE: Final = 0
 MAX_VERSION: Final = 12
+"""From 13 on topics are named by id."""
 FIRST_FLEXIBLE: Final = 9
 MAX_PARTITIONS: Final = 16384
 """Of one request: each takes memory beside its records, and a broker has fewer."""
 _ACKS_TIMEOUT = Struct(">hi")
 _HEADER = Struct(">hhi")
 _MAX_TAGS = 64 * 1024
+"""Bytes of tagged fields of one request: they are kept, and no client sends any so far."""
 
 
 @attrs.frozen
@@ -278,7 +280,7 @@ def encode_produce(request: ProduceRequest) -> list[Piece]:
     """
     flexible = request.api_version >= FIRST_FLEXIBLE
     pieces: list[Piece] = []
-    out = bytearray(_HEADER.pack(PRODUCE, request.api_version, request.correlation_id))
+    out = bytearray(_HEADER.pack(KafkaApi.PRODUCE, request.api_version, request.correlation_id))
     put_string(out, request.client_id, flexible=False)
     put_tags(out, request.header_tags, flexible)
     if request.api_version >= 3:

@@ -8,7 +8,9 @@ import tracemalloc
 
 import zstandard
 
+from lfsproxy.budget import Lease
 from lfsproxy.errors import StoreUnavailable
+from lfsproxy.wire.apis import KafkaApi
 from tests.relay.records import batch, lfs, produce, record, request
 from tests.relay.rig import KIB, MEMORY, PART, PASSTHROUGH, RelayTestCase
 from tests.wire.helpers import CODECS, raw_record
@@ -62,7 +64,7 @@ class LeaseTests(RelayTestCase):
             self.client().send(produce(1, batch(lfs(bytes(400 * KIB)))))
         self.assertEqual(self.budget.waiting, 1)
         other = self.client()
-        other.send(request(1, 12, 1), produce(2, batch(record(bytes(60 * KIB)))))
+        other.send(request(KafkaApi.FETCH, 12, 1), produce(2, batch(record(bytes(60 * KIB)))))
         self.assertEqual(other.order, [1, 2])
 
     def test_a_client_that_stalls_while_others_wait_is_closed(self) -> None:
@@ -124,7 +126,7 @@ class UnreadAnswerTests(RelayTestCase):
     def test_a_client_that_reads_no_answers_is_not_read_either(self) -> None:
         client = self.client()
         client.wire.peer_reads = False
-        client.send(request(18, 9, 1) * 40000)
+        client.send(request(KafkaApi.API_VERSIONS, 9, 1) * 40000)
         self.assertLess(client.wire.most_unread, 300 * KIB)
         self.assertGreater(client.wire.unread, 0)
         client.wire.peer_reads = True
@@ -179,6 +181,7 @@ class TightTests(RelayTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.value = bytes(range(256)) * 4 * 200  # 200 KiB that compress well
+        self.filling: list[Lease] = []
 
     def compressed(self, correlation_id: int, codec: int = 4, count: int = 3) -> bytes:
         records = [lfs(self.value) for _ in range(count)]
@@ -187,10 +190,10 @@ class TightTests(RelayTestCase):
     def fill(self) -> None:
         """Leave nothing of the budget."""
         while (lease := self.budget.try_acquire(64 * KIB)) is not None:
-            self.addCleanup(lease.release)
+            self.filling.append(lease)
 
     def check_nothing_is_left(self) -> None:
-        for lease in list(self.budget._leases):
+        for lease in self.filling:
             lease.release()
         super().check_nothing_is_left()
 
@@ -210,8 +213,7 @@ class TightTests(RelayTestCase):
         for done in range(2 * 2 * 2 * 3):
             self.assertEqual(self.store.held("seal"), 1, f"after {done}")
             self.assertLessEqual(self.store.open_uploads, 6 * 3)
-            held = self.store._held["seal"]
-            next(each for each in held if not each.called).callback(None)
+            self.store.let_go_one("seal")
             self.net.flow()
         self.assertEqual([client.order for client in clients], [[1, 2], [1, 2]])
 
@@ -281,7 +283,7 @@ class LargeWindowTests(RelayTestCase):
             client.send(produce(1, self.large_window(b"a", b"b"), self.large_window(b"c")))
         for done in range(3 * 3):
             self.assertEqual(self.store.held("seal"), 1, f"after {done}")
-            next(each for each in self.store._held["seal"] if not each.called).callback(None)
+            self.store.let_go_one("seal")
             self.net.flow()
         for client in clients:
             self.assertEqual([each.error_code for each in client.verdicts(1)], [0, 0])
@@ -293,7 +295,7 @@ class LargeWindowTests(RelayTestCase):
         first.send(produce(1, *[self.large_window(value) for value in (b"a", b"b", b"c")]))
         second.send(produce(1, self.large_window(b"other")))
         for _ in range(4):
-            next(each for each in self.store._held["seal"] if not each.called).callback(None)
+            self.store.let_go_one("seal")
             self.net.flow()
         self.assertEqual(self.blobs, [b"a", b"other", b"b", b"c"])
 

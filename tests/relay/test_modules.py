@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -168,9 +168,14 @@ class HolesTests(SynchronousTestCase):
         self.assertRaises(FramingError, holes.remember, "t", -1, header(10))
 
 
+def hints_of(next_offset: int | None = None) -> OffsetHints:
+    """Hints whose broker cannot be asked, or says this."""
+    return OffsetHints(lambda *_: None if next_offset is None else succeed(next_offset))
+
+
 class HintsTests(SynchronousTestCase):
     def test_what_was_learnt_first_is_forgotten_first(self) -> None:
-        hints = OffsetHints()
+        hints = hints_of()
         for partition in range(MOST_PARTITIONS + 1):
             hints.learn("t", partition, 42)
         self.assertFalse(hints.knows("t", 0))
@@ -178,18 +183,18 @@ class HintsTests(SynchronousTestCase):
         hints.settle("t", 0, 1, 43)
 
     def test_a_count_that_is_none_does_not_move_the_hint(self) -> None:
-        hints = OffsetHints()
+        hints = hints_of()
         hints.learn("t", 0, 42)
         hints.reserve("t", 0, -5)
         self.assertEqual(hints.reserve("t", 0, 1), 42)
 
     def test_pending_records_move_the_hint(self) -> None:
-        hints = OffsetHints()
+        hints = hints_of()
         hints.learn("t", 0, 42)
         self.assertEqual([hints.reserve("t", 0, 3), hints.reserve("t", 0, 1)], [42, 45])
 
     def test_an_acknowledged_batch_tells_the_next_offset(self) -> None:
-        hints = OffsetHints()
+        hints = hints_of()
         hints.learn("t", 0, 42)
         hints.reserve("t", 0, 3)
         hints.reserve("t", 0, 1)
@@ -197,20 +202,41 @@ class HintsTests(SynchronousTestCase):
         self.assertEqual(hints.reserve("t", 0, 1), 104)
 
     def test_records_that_are_not_in_the_log_are_not_counted(self) -> None:
-        hints = OffsetHints()
+        hints = hints_of()
         hints.learn("t", 0, 42)
         hints.reserve("t", 0, 3)
         hints.settle("t", 0, 3, None)
         self.assertEqual(hints.reserve("t", 0, 1), 42)
 
     def test_nothing_is_learnt_of_a_partition_that_was_not_asked_for(self) -> None:
-        hints = OffsetHints()
+        hints = hints_of()
         hints.settle("t", 0, 0, 42)
         self.assertFalse(hints.knows("t", 0))
         self.assertEqual(hints.reserve("t", 0, 1), 0)
         self.assertTrue(hints.knows("t", 0))
 
     def test_an_unknown_offset_is_0(self) -> None:
-        hints = OffsetHints()
+        hints = hints_of()
         hints.learn("t", 0, -1)
         self.assertEqual(hints.reserve("t", 0, 1), 0)
+
+    def test_a_broker_is_asked_where_nothing_is_known(self) -> None:
+        hints = hints_of(42)
+        self.successResultOf(Deferred.fromCoroutine(hints.ask("t", 0)))
+        self.assertEqual(hints.reserve("t", 0, 1), 42)
+        self.successResultOf(Deferred.fromCoroutine(hints.ask("t", 0)))
+        self.assertEqual(hints.reserve("t", 0, 1), 43)
+
+    def test_an_answer_that_comes_late_is_not_believed(self) -> None:
+        answer: Deferred[int | None] = Deferred()
+        hints = OffsetHints(lambda *_: answer)
+        asked = Deferred.fromCoroutine(hints.ask("t", 0))
+        hints.learn("t", 0, 50)
+        answer.callback(42)
+        self.successResultOf(asked)
+        self.assertEqual(hints.reserve("t", 0, 1), 50)
+
+    def test_a_broker_that_cannot_be_asked_or_says_nothing_teaches_nothing(self) -> None:
+        for hints in (hints_of(), OffsetHints(lambda *_: succeed(None))):
+            self.successResultOf(Deferred.fromCoroutine(hints.ask("t", 0)))
+            self.assertFalse(hints.knows("t", 0))

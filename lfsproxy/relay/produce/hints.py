@@ -6,12 +6,20 @@ end in its true offsets.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
+from twisted.internet.defer import Deferred
 
 from lfsproxy.names import LONGEST_TOPIC
 
 MOST_PARTITIONS = 65536
 """Of one connection; beyond it what was learnt first is forgotten."""
+
+
+Ask = Callable[[str, int], Deferred[int | None] | None]
+"""Asks the broker for a partition's next offset; None where it cannot be asked, a result of None where it
+says nothing, or not in time."""
 
 
 @attrs.define
@@ -23,12 +31,22 @@ class _Known:
 class OffsetHints:
     """Next offsets by (topic, partition): the broker's last word plus the records that are on their way."""
 
-    def __init__(self) -> None:
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
         self._known: dict[tuple[str, int], _Known] = {}
 
     def knows(self, topic: str, partition: int) -> bool:
-        """Whether a hint is there; else the broker may be asked, and ``learn`` told."""
+        """Whether a hint is there; else the broker may be asked."""
         return (topic, partition) in self._known
+
+    async def ask(self, topic: str, partition: int) -> None:
+        """Ask the broker for a partition's next offset, where none is known."""
+        asked = None if self.knows(topic, partition) else self._ask(topic, partition)
+        if asked is None:
+            return
+        next_offset = await asked
+        if next_offset is not None and not self.knows(topic, partition):
+            self.learn(topic, partition, next_offset)
 
     def learn(self, topic: str, partition: int, next_offset: int) -> None:
         """The broker said what the partition's next offset is."""

@@ -20,17 +20,15 @@ from lfsproxy.claimcheck import Claim, Payload
 from lfsproxy.envelope import Envelope
 from lfsproxy.errors import LfsError, TooLarge
 from lfsproxy.interfaces import IPartMemory
-from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.produce.batches import Batch
+from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.wakeups import Gate, Semaphore
 from lfsproxy.wire.batch import BatchHeader
-from lfsproxy.wire.chunks import Piece
+from lfsproxy.wire.chunks import Gathered, Piece
 from lfsproxy.wire.marks import LfsMark
 from lfsproxy.wire.records import Header, RecordStart
 from lfsproxy.wire.rewrite import BatchWriter
 from lfsproxy.wire.scan import RecordPlan
-
-_SMALL = 4096
 
 
 @attrs.define(eq=False)
@@ -51,24 +49,24 @@ class Rewriter:
 
     def __init__(
         self,
-        context: RelayContext,
+        shared: Shared,
         batch: Batch,
         header: BatchHeader,
         xerial: bool,
         hint: int,
         uploads: Semaphore,
     ) -> None:
-        self._context = context
+        self._shared = shared
         self._batch = batch
         self._hint = hint
         self._uploads = uploads
-        self._max_size = context.settings.max_passthrough_size
+        self._max_size = shared.settings.max_passthrough_size
         self._writer = BatchWriter(header, xerial=xerial, max_size=self._max_size)
-        self._items: deque[Piece | bytearray | Offloaded] = deque()
+        self._items: deque[Gathered | Offloaded] = deque()
         self._waiting_size = 0
         self._places = 0
         self._finishing: set[Deferred[None]] = set()
-        self._one_finished = Gate(context.reactor)
+        self._one_finished = Gate(shared.reactor)
         self.error: LfsError | None = None
         self.storing = 0
         """Bytes of the values that were given to ``finish`` and are not stored yet."""
@@ -90,12 +88,10 @@ class Rewriter:
                 f"({self._max_size} bytes)"
             )
         last = self._items[-1]
-        if len(data) >= _SMALL:
-            self._items.append(data)
-        elif isinstance(last, bytearray):
-            last += data
-        else:
-            self._items.append(bytearray(data))
+        if not isinstance(last, Gathered):
+            last = Gathered()
+            self._items.append(last)
+        last.add(data)
 
     async def begin(
         self, record: RecordPlan | RecordStart, mark: LfsMark | None, memory: IPartMemory
@@ -134,7 +130,7 @@ class Rewriter:
                 expected=mark.expected,
             )
         with _Naming(self._batch, record.index):
-            claim = self._context.claims.begin(payload, memory)
+            claim = self._shared.claims.begin(payload, memory)
         self._batch.claims.append(claim)
         return Offloaded(record, claim, mark.published if mark is not None else ())
 
@@ -175,7 +171,7 @@ class Rewriter:
     def discard(self, offloaded: Offloaded) -> None:
         """It is not to be offloaded after all: leave nothing of it in the store."""
         self._batch.claims.remove(offloaded.claim)
-        self._context.clean_up(offloaded.claim.discard())
+        self._shared.clean_up(offloaded.claim.discard())
         if self._batch.bad_record == offloaded.record.index:
             self._batch.bad_record = None
         self._leave_place()
@@ -218,8 +214,9 @@ class Rewriter:
                     item.published,
                 )
             else:
-                self._waiting_size -= len(item)
-                self._writer.keep(memoryview(item))
+                self._waiting_size -= item.size
+                for piece in item.take():
+                    self._writer.keep(piece)
             self._items.popleft()
 
     async def end(self) -> list[Piece]:
