@@ -40,7 +40,6 @@ from lfsproxy.settings import Address, Settings
 from lfsproxy.wire.frames import RequestFrames
 from lfsproxy.words import error_text
 
-CONNECT_SECONDS = 10.0
 METADATA_SECONDS = 30.0
 METADATA_RETRY_SECONDS = 1.0
 HANDSHAKE_SECONDS = 10.0
@@ -250,6 +249,11 @@ class RelayService(Service):
             stream.abort()
 
     # Sessions
+
+    @property
+    def sessions(self) -> list[Session]:
+        """Those that are not over."""
+        return list(self._sessions)
 
     def handshake_failed(self, peer: str, trouble: str) -> None:
         """A client's connection ended before its session began; ``trouble`` is "" where it just went away."""

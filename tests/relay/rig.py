@@ -242,8 +242,8 @@ class RelayTestCase(SynchronousTestCase):
 
     def know_topic(self, topic: str = TOPIC) -> None:
         """Every connection has asked its broker about the topic."""
-        for session in self.relay._sessions:
-            session.topics._told(TopicState(0, 64), topic)
+        for session in self.relay.sessions:
+            session.producing.topics._told(TopicState(0, 64), topic)
 
     def pass_seconds(self, seconds: float) -> None:
         """Let time pass in steps of a second."""
@@ -305,7 +305,7 @@ class RelayTestCase(SynchronousTestCase):
             connection.answer_all()
         self.net.flow()
         if self._stopped is None:
-            self.assertEqual(len(self.relay._sessions), 0, "a session goes on although all clients are gone")
+            self.assertEqual(len(self.relay.sessions), 0, "a session goes on although all clients are gone")
             self.stop()
         self.successResultOf(cast(Deferred[None], self._stopped))
         self.assertEqual((self.budget.used, self.budget.waiting), (0, 0), "upload memory is not given back")
