@@ -70,7 +70,7 @@ class Answering:
         return take
 
     def _rewritten(self, start: RequestStart, body: bytes) -> bytes:
-        """The whole frame of an answer, or of its front. The ports of brokers that are new are opened first."""
+        """The whole frame of an answer, or of its front. Ports for new brokers are opened first."""
         self._advertised.follow(addresses.brokers_named(start.api_key, start.api_version, body))
         return addresses.rewrite(
             start.api_key, start.api_version, start.correlation_id, body, self._advertised.replace
@@ -94,7 +94,7 @@ class Answering:
 
 
 async def _named_at_front(start: RequestStart, body: Body) -> bytes:
-    """An answer's beginning, with all the brokers that it names. Raises FramingError where they do not end."""
+    """An answer's beginning, with all brokers that it names. Raises FramingError where they do not end."""
     front = bytearray()
     wanted = 1
     while True:

@@ -178,6 +178,7 @@ class RelayTestCase(SynchronousTestCase):
 
     overrides: dict[str, Any] = {}
     store_type = MemoryBlobStore
+    client_type = Client
     keeps_log = True
 
     def setUp(self) -> None:
@@ -227,7 +228,7 @@ class RelayTestCase(SynchronousTestCase):
 
     def client(self, port: int = 19092) -> Client:
         """A new client, connected to the bootstrap port or to a broker's."""
-        client = Client(self.net)
+        client = self.client_type(self.net)
         wire = Wire(client, port=port, peer_port=40000 + len(self.clients))
         self.clients.append(client)
         self.net.wires.append(wire)
