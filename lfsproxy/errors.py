@@ -1,7 +1,7 @@
 """One exception per way an upload or a read can fail, each knowing how either door reports it.
 
-Every class carries the Kafka error code (https://kafka.apache.org/protocol#protocol_error_codes), the HTTP
-status and problem type (RFC 9457), whether sending again can help, and the ``result`` label of the metrics.
+Every class carries the Kafka error code, the HTTP status and problem type (RFC 9457), whether sending again
+can help, and the ``result`` label of the metrics.
 Where an error is raised it is one of these; where it is rendered no further decision is made.
 """
 
@@ -9,30 +9,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-KAFKA_UNKNOWN_SERVER_ERROR = -1
-KAFKA_CORRUPT_MESSAGE = 2
-KAFKA_UNKNOWN_TOPIC_OR_PARTITION = 3
-KAFKA_MESSAGE_TOO_LARGE = 10
-KAFKA_INVALID_TOPIC = 17
-KAFKA_TOPIC_AUTHORIZATION_FAILED = 29
-KAFKA_INVALID_REQUEST = 42
-KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER = 45
-KAFKA_STORAGE_ERROR = 56
-KAFKA_INVALID_RECORD = 87
-
-SURELY_NOT_APPENDED = frozenset(
-    {2, 10, 17, 18, 19, 21, 29, 31, 32, 35, 43, 45, 47, 48, 49, 53, 59, 76, 87, 90},
-)
-"""Produce error codes after which the batch is certainly not in the log, so that its blob may be deleted.
-
-Every other code can follow an append, or answers a retry whose first attempt was appended: the blob stays.
-"""
+from lfsproxy.codes import KafkaCode
 
 
 class LfsError(Exception):
     """The base of all errors that a user may see. ``str(error)`` is one sentence for that user."""
 
-    kafka_code: ClassVar[int] = KAFKA_UNKNOWN_SERVER_ERROR
+    kafka_code: ClassVar[int] = KafkaCode.UNKNOWN_SERVER_ERROR
     http_status: ClassVar[int] = 500
     problem: ClassVar[str] = "internal-error"
     title: ClassVar[str] = "Internal error"
@@ -43,7 +26,7 @@ class LfsError(Exception):
 class StoreUnavailable(LfsError):
     """S3 does not answer, answers 5xx, or is too slow, after our own retries."""
 
-    kafka_code = KAFKA_STORAGE_ERROR
+    kafka_code = KafkaCode.KAFKA_STORAGE_ERROR
     http_status = 503
     problem = "store-unavailable"
     title = "The blob store is unavailable"
@@ -53,7 +36,7 @@ class StoreUnavailable(LfsError):
 class StoreRefused(LfsError):
     """S3 says no: credentials, bucket, or a request it does not accept."""
 
-    kafka_code = KAFKA_UNKNOWN_SERVER_ERROR
+    kafka_code = KafkaCode.UNKNOWN_SERVER_ERROR
     http_status = 502
     problem = "store-refused"
     title = "The blob store refused the request"
@@ -62,7 +45,7 @@ class StoreRefused(LfsError):
 class TooLarge(LfsError):
     """More bytes than a setting allows; the message names the setting."""
 
-    kafka_code = KAFKA_MESSAGE_TOO_LARGE
+    kafka_code = KafkaCode.MESSAGE_TOO_LARGE
     http_status = 413
     problem = "too-large"
     title = "The upload is too large"
@@ -72,7 +55,7 @@ class TooLarge(LfsError):
 class UndecodableRecords(LfsError):
     """Records that do not decode although their CRC is right."""
 
-    kafka_code = KAFKA_INVALID_RECORD
+    kafka_code = KafkaCode.INVALID_RECORD
     http_status = 400
     problem = "invalid-record"
     title = "The records do not decode"
@@ -82,7 +65,7 @@ class UndecodableRecords(LfsError):
 class CorruptBatch(LfsError):
     """A record batch whose CRC-32C is not that of its bytes."""
 
-    kafka_code = KAFKA_CORRUPT_MESSAGE
+    kafka_code = KafkaCode.CORRUPT_MESSAGE
     http_status = 400
     problem = "corrupt-batch"
     title = "The record batch is corrupt"
@@ -93,7 +76,7 @@ class CorruptBatch(LfsError):
 class ChecksumMismatch(LfsError):
     """The bytes do not have the checksum that the client gave, or that the envelope names."""
 
-    kafka_code = KAFKA_INVALID_RECORD
+    kafka_code = KafkaCode.INVALID_RECORD
     http_status = 400
     problem = "checksum-mismatch"
     title = "The checksum does not match"
@@ -109,7 +92,7 @@ class ChecksumMismatch(LfsError):
 class InvalidChecksum(LfsError):
     """An unknown checksum algorithm, or a checksum that is not hex of its algorithm's length."""
 
-    kafka_code = KAFKA_INVALID_RECORD
+    kafka_code = KafkaCode.INVALID_RECORD
     http_status = 400
     problem = "invalid-checksum"
     title = "The checksum is not usable"
@@ -128,7 +111,7 @@ class FramingError(LfsError):
 class SequenceHole(LfsError):
     """An earlier batch of this producer was refused, so that this one would leave a hole before it."""
 
-    kafka_code = KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER
+    kafka_code = KafkaCode.OUT_OF_ORDER_SEQUENCE_NUMBER
     http_status = 409
     problem = "sequence-hole"
     title = "An earlier batch was refused"
@@ -139,7 +122,7 @@ class SequenceHole(LfsError):
 class RepeatedPartition(LfsError):
     """A Produce request with several entries for one partition: Kafka would drop all but the last."""
 
-    kafka_code = KAFKA_INVALID_REQUEST
+    kafka_code = KafkaCode.INVALID_REQUEST
     http_status = 400
     problem = "repeated-partition"
     title = "The request names a partition twice"
@@ -168,7 +151,7 @@ class Stalled(LfsError):
 class Draining(LfsError):
     """The process is shutting down and takes no new work."""
 
-    kafka_code = KAFKA_STORAGE_ERROR
+    kafka_code = KafkaCode.KAFKA_STORAGE_ERROR
     http_status = 503
     problem = "draining"
     title = "The proxy is shutting down"
@@ -179,7 +162,7 @@ class Draining(LfsError):
 class BadRequest(LfsError):
     """An HTTP request that asks for something impossible; the message names the offending value."""
 
-    kafka_code = KAFKA_INVALID_RECORD
+    kafka_code = KafkaCode.INVALID_RECORD
     http_status = 400
     problem = "bad-request"
     title = "The request is not valid"
@@ -189,7 +172,7 @@ class BadRequest(LfsError):
 class BrokerUnavailable(LfsError):
     """No broker could be asked, and nothing was sent: sending again is safe."""
 
-    kafka_code = KAFKA_STORAGE_ERROR
+    kafka_code = KafkaCode.KAFKA_STORAGE_ERROR
     http_status = 503
     problem = "broker-unavailable"
     title = "Kafka is unavailable"
@@ -226,7 +209,7 @@ class BrokerRefused(LfsError):
 class InvalidTopic(LfsError):
     """A name that no topic can have."""
 
-    kafka_code = KAFKA_INVALID_TOPIC
+    kafka_code = KafkaCode.INVALID_TOPIC
     http_status = 400
     problem = "invalid-topic"
     title = "The topic's name is not valid"
@@ -236,20 +219,20 @@ class InvalidTopic(LfsError):
 class UnknownTopic(BrokerRefused):
     """The topic does not exist, and the broker does not create it."""
 
-    kafka_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION
+    kafka_code = KafkaCode.UNKNOWN_TOPIC_OR_PARTITION
     http_status = 404
     problem = "unknown-topic"
     title = "The topic does not exist"
     result = "client_error"
 
     def __init__(self, message: str) -> None:
-        super().__init__(KAFKA_UNKNOWN_TOPIC_OR_PARTITION, message)
+        super().__init__(KafkaCode.UNKNOWN_TOPIC_OR_PARTITION, message)
 
 
 class NotAuthorised(BrokerRefused):
     """The broker does not let this identity write to or read from the topic."""
 
-    kafka_code = KAFKA_TOPIC_AUTHORIZATION_FAILED
+    kafka_code = KafkaCode.TOPIC_AUTHORIZATION_FAILED
     http_status = 403
     problem = "not-authorised"
     title = "Kafka does not authorise this"
@@ -268,7 +251,7 @@ class BrokerTooLarge(BrokerRefused):
 class BrokerInvalid(BrokerRefused):
     """The broker or the topic does not take such a record: no key where one must be, a bad time."""
 
-    kafka_code = KAFKA_INVALID_RECORD
+    kafka_code = KafkaCode.INVALID_RECORD
     http_status = 400
     problem = "invalid-for-kafka"
     title = "Kafka does not take such a record"

@@ -23,10 +23,8 @@ from lfsproxy.broker.config import METADATA_SECONDS, cluster_arguments
 from lfsproxy.broker.connections import is_own_answer_too_large
 from lfsproxy.broker.outcome import not_answered
 from lfsproxy.broker.signing import Identity, SigningManager
+from lfsproxy.codes import KafkaCode
 from lfsproxy.errors import (
-    KAFKA_INVALID_TOPIC,
-    KAFKA_TOPIC_AUTHORIZATION_FAILED,
-    KAFKA_UNKNOWN_TOPIC_OR_PARTITION,
     BadRequest,
     BrokerUnavailable,
     Draining,
@@ -200,7 +198,7 @@ class Cluster:
                 response = await question.send(request)
                 found = response.topics[0]
                 if found.error_code == LEADER_NOT_AVAILABLE or (
-                    found.error_code == KAFKA_UNKNOWN_TOPIC_OR_PARTITION and create
+                    found.error_code == KafkaCode.UNKNOWN_TOPIC_OR_PARTITION and create
                 ):
                     await question.pause()
                     continue
@@ -208,11 +206,11 @@ class Cluster:
             return found
 
         found = await self._ask(ask)
-        if found.error_code in (KAFKA_UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE):
+        if found.error_code in (KafkaCode.UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE):
             raise UnknownTopic(f"the topic {name} does not exist")
-        if found.error_code == KAFKA_INVALID_TOPIC:
+        if found.error_code == KafkaCode.INVALID_TOPIC:
             raise BadRequest(f"Kafka does not allow the topic name {quoted(name)}")
-        if found.error_code == KAFKA_TOPIC_AUTHORIZATION_FAILED:
+        if found.error_code == KafkaCode.TOPIC_AUTHORIZATION_FAILED:
             raise NotAuthorised(found.error_code, f"Kafka does not authorise the topic {name}")
         if found.error_code:
             raise BrokerUnavailable(f"Kafka answers error {found.error_code} for the topic {name}")

@@ -22,9 +22,8 @@ from lfsproxy.broker.config import METADATA_SECONDS
 from lfsproxy.broker.logs import forward_kafka_logs
 from lfsproxy.broker.signing import Identity
 from lfsproxy.broker.threads import Threads
+from lfsproxy.codes import KafkaCode
 from lfsproxy.errors import (
-    KAFKA_TOPIC_AUTHORIZATION_FAILED,
-    KAFKA_UNKNOWN_TOPIC_OR_PARTITION,
     BrokerUnavailable,
     CorruptBatch,
     NoSuchRecord,
@@ -123,9 +122,9 @@ def _check(answer: Any, place: str, topic: str, offset: int) -> None:
     code = answer.error_code
     if code == OFFSET_OUT_OF_RANGE:
         raise NoSuchRecord(f"{place} is not in the log: it is behind the end, or was deleted")
-    if code == KAFKA_UNKNOWN_TOPIC_OR_PARTITION:
+    if code == KafkaCode.UNKNOWN_TOPIC_OR_PARTITION:
         raise UnknownTopic(f"the topic {topic} does not exist")
-    if code == KAFKA_TOPIC_AUTHORIZATION_FAILED:
+    if code == KafkaCode.TOPIC_AUTHORIZATION_FAILED:
         raise NotAuthorised(code, f"Kafka does not authorise reading the topic {topic}")
     if code:
         raise BrokerUnavailable(f"Kafka answers error {code} for {place}")

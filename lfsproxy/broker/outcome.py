@@ -11,11 +11,8 @@ from collections.abc import Sequence
 from kafka import errors as kafka_errors
 
 from lfsproxy.broker.signing import SignInWithheld
+from lfsproxy.codes import SURELY_NOT_APPENDED, KafkaCode
 from lfsproxy.errors import (
-    KAFKA_INVALID_RECORD,
-    KAFKA_MESSAGE_TOO_LARGE,
-    KAFKA_TOPIC_AUTHORIZATION_FAILED,
-    SURELY_NOT_APPENDED,
     BrokerInvalid,
     BrokerRefused,
     BrokerTooLarge,
@@ -28,14 +25,24 @@ from lfsproxy.errors import (
 )
 from lfsproxy.words import error_text, is_notation
 
-RECORD_LIST_TOO_LARGE = 18
-INVALID_TIMESTAMP = 32
-_TOO_LARGE = frozenset({KAFKA_MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE})
-_NOT_AUTHORISED = frozenset({KAFKA_TOPIC_AUTHORIZATION_FAILED, 30, 31, 53})
-"""Topic, group, cluster and transactional id not authorised."""
-_INVALID = frozenset({INVALID_TIMESTAMP, KAFKA_INVALID_RECORD})
-_NOT_SIGNED_IN = frozenset({33, 34, 58})
-"""Mechanism not offered, out of step, refused: the proxy's own sign-in, so not the client's fault."""
+_TOO_LARGE = frozenset({KafkaCode.MESSAGE_TOO_LARGE, KafkaCode.RECORD_LIST_TOO_LARGE})
+_NOT_AUTHORISED = frozenset(
+    {
+        KafkaCode.TOPIC_AUTHORIZATION_FAILED,
+        KafkaCode.GROUP_AUTHORIZATION_FAILED,
+        KafkaCode.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    }
+)
+_INVALID = frozenset({KafkaCode.INVALID_TIMESTAMP, KafkaCode.INVALID_RECORD})
+_NOT_SIGNED_IN = frozenset(
+    {
+        KafkaCode.UNSUPPORTED_SASL_MECHANISM,
+        KafkaCode.ILLEGAL_SASL_STATE,
+        KafkaCode.SASL_AUTHENTICATION_FAILED,
+    }
+)
+"""The proxy's own sign-in is at fault, not the client."""
 
 
 def refusal(code: int, topic: str, message: str) -> BrokerRefused:

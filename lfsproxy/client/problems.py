@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from lfsproxy import errors
+from lfsproxy.codes import KafkaCode
 from lfsproxy.errors import BrokerRefused, ChecksumMismatch, LfsError, UnknownTopic, UploadRefused
 
 
@@ -39,7 +40,7 @@ def error_of(status: int, body: bytes) -> LfsError:
         return UploadRefused(status, name, f"the proxy answers {status}: {said}")
     if issubclass(kind, BrokerRefused) and kind is not UnknownTopic:
         code: Any = document.get("kafka_error_code")
-        return kind(code if isinstance(code, int) else errors.KAFKA_UNKNOWN_SERVER_ERROR, said)
+        return kind(code if isinstance(code, int) else KafkaCode.UNKNOWN_SERVER_ERROR, said)
     return kind(said)
 
 

@@ -13,10 +13,11 @@ from lfsproxy.relay.brokers import Advertised
 from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.order import Answer, Body, Expected, Pass, Sink, Take
 from lfsproxy.wire import addresses, versions
+from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.frames import RequestStart, ResponseStart
 from lfsproxy.wire.primitives import INT32
 from lfsproxy.wire.routing import Look
-from lfsproxy.wire.sasl import SASL_HANDSHAKE, SignInGate, decode_authenticate, handshake_mechanism
+from lfsproxy.wire.sasl import SignInGate, decode_authenticate, handshake_mechanism
 
 MOST_FRONT: Final = 1024 * 1024
 """Bytes up to which the brokers at the front of a Metadata answer have to end: room for ten thousand."""
@@ -47,7 +48,7 @@ class Answering:
     def expected_of(self, start: RequestStart, look: Look, answer: Answer, body: bytes) -> Expected:
         """The same for a request that was collected. Raises FramingError where its body does not decode."""
         take = self._versions(start, body) if look is Look.VERSIONS else None
-        if start.api_key == SASL_HANDSHAKE and self.gate is not None:
+        if start.api_key == KafkaApi.SASL_HANDSHAKE and self.gate is not None:
             self.gate.handshake(handshake_mechanism(body))
         return Expected(start.correlation_id, answer, take)
 

@@ -12,7 +12,7 @@ from lfsproxy.relay.brokers import BrokerDirectory
 from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.relay.upstream import Upstream
 from lfsproxy.settings import Settings
-from lfsproxy.wire.sasl import SASL_AUTHENTICATE, SASL_HANDSHAKE
+from lfsproxy.wire.apis import KafkaApi
 
 
 @attrs.define
@@ -48,5 +48,5 @@ class RelayContext:
     def hidden_apis(self) -> Collection[int]:
         """APIs that clients are not offered: signing in, where the proxy does that."""
         if self.settings.uses_sasl and self.settings.kafka_client_identity == "proxy":
-            return (SASL_HANDSHAKE, SASL_AUTHENTICATE)
+            return (KafkaApi.SASL_HANDSHAKE, KafkaApi.SASL_AUTHENTICATE)
         return ()

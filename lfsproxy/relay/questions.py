@@ -11,12 +11,12 @@ from twisted.internet.interfaces import IReactorTime
 from lfsproxy.relay.forwarding import Forwarding
 from lfsproxy.relay.stream import ConnectionGone
 from lfsproxy.wire import list_offsets, metadata
+from lfsproxy.wire.apis import KafkaApi
 
 HINT_SECONDS: Final = 2.0
 """Within which a broker says where a partition ends, or is not waited for: an object's key can do without."""
 TOPIC_SECONDS: Final = 2.0
 """Within which a broker says whether it has a topic, or is not waited for: the batch then goes its way."""
-_LIST_OFFSETS: Final = 2
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class Questions:
 
     def offset(self, topic: str, partition: int) -> Deferred[int | None] | None:
         """A partition's next offset."""
-        version = list_offsets.choose_version(self._ranges().get(_LIST_OFFSETS))
+        version = list_offsets.choose_version(self._ranges().get(KafkaApi.LIST_OFFSETS))
         if version is None:
             return None
         frame = list_offsets.encode_request(version, list_offsets.CORRELATION_ID, topic, partition)
@@ -50,7 +50,7 @@ class Questions:
         """Whether there is a topic. A client that asked for no versions is taken to be old."""
         ranges = self._ranges()
         unknown = (-1, -1) if ranges else (metadata.VERSION, metadata.VERSION)
-        low, high = ranges.get(metadata.METADATA, unknown)
+        low, high = ranges.get(KafkaApi.METADATA, unknown)
         if not low <= metadata.VERSION <= high:
             return None
         frame = metadata.metadata_request(topic)

@@ -20,6 +20,7 @@ from lfsproxy.relay.replies import Replies
 from lfsproxy.relay.turns import Turns
 from lfsproxy.relay.works import Works
 from lfsproxy.wire import versions
+from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestStart
 from lfsproxy.wire.routing import Look, Way, name_of, route
@@ -98,7 +99,7 @@ class Requests:
             await turns.step()
 
     async def _take(self, start: RequestStart) -> None:
-        if start.api_key != versions.PRODUCE:
+        if start.api_key != KafkaApi.PRODUCE:
             self._context.metrics.kafka_request(name_of(start.api_key), None)
         await self._line.shorter_than(MOST_WAITING)
         # A client that does not take its answers gets no more of them.

@@ -27,8 +27,8 @@ from lfsproxy.relay.stream import ConnectionGone, FrameStream
 from lfsproxy.settings import Address, Settings
 from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire import addresses, metadata, sasl
+from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.frames import FrameBytes, ResponseFrames
-from lfsproxy.wire.produce import PRODUCE
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 8.0
@@ -165,7 +165,7 @@ class Upstream:
             if stream.silent:
                 raise _Silence(self._silence(stream)) from None
             raise BrokerUnavailable(await self._why_no_metadata(stream)) from None
-        named = addresses.brokers_named(metadata.METADATA, metadata.VERSION, body)
+        named = addresses.brokers_named(KafkaApi.METADATA, metadata.VERSION, body)
         if not named:
             raise BrokerUnavailable(f"{self._named(address)} knows no broker: its metadata is empty")
         self.controllers.discard(address)
@@ -179,7 +179,7 @@ class Upstream:
             apis = metadata.apis_of(await self._ask_once(await self._open(stream.address), _API_VERSIONS))
         except (ConnectionGone, BrokerUnavailable):
             apis = frozenset()
-        if apis and not apis & {metadata.METADATA, PRODUCE}:
+        if apis and not apis & {KafkaApi.METADATA, KafkaApi.PRODUCE}:
             self.controllers.add(stream.address)
             return f"{named} is a Kafka controller, not a broker: name only brokers in LFS_KAFKA_BROKERS"
         if apis and not self._settings.uses_sasl:

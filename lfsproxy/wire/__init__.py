@@ -3,7 +3,8 @@
 ``frames`` cuts a byte stream; ``produce`` reads and writes Produce requests, ``answers`` their answers;
 ``batch`` knows a record batch's header, ``records`` reads its records as they arrive, ``scan`` reads one that
 is held whole, ``lookup`` takes one record out, ``rewrite`` writes it anew, ``marks`` knows what headers ask
-for; ``versions`` is the table of what the proxy understands, ``addresses`` rewrites the brokers that answers
-name; ``metadata`` and ``list_offsets`` are the proxy's own questions. Below them are ``chunks``,
-``primitives``, and the codecs: ``decompress``, ``compress`` and ``snappy``.
+for; ``apis`` has the APIs' names, ``versions`` is the table of what the proxy understands of them, and
+``addresses`` rewrites the brokers that answers name; ``metadata``, ``list_offsets`` and ``sasl`` have the
+proxy's own questions, ``asking`` their frame. Below them are ``chunks``, ``primitives``, and the codecs:
+``decompress``, ``compress`` and ``snappy``.
 """

@@ -16,17 +16,19 @@ Produce answers, which name endpoints from version 10 on, are in ``lfsproxy.wire
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from lfsproxy.errors import FramingError
+from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.primitives import INT32, Reader, put_string
 
-METADATA: Final = 3
-FIND_COORDINATOR: Final = 10
-DESCRIBE_CLUSTER: Final = 60
-_FIRST_FLEXIBLE: Final = {METADATA: 9, FIND_COORDINATOR: 3, DESCRIBE_CLUSTER: 0}
+_FIRST_FLEXIBLE: Final[Mapping[int, int]] = {
+    KafkaApi.METADATA: 9,
+    KafkaApi.FIND_COORDINATOR: 3,
+    KafkaApi.DESCRIBE_CLUSTER: 0,
+}
 _CONTROLLERS = 2
 
 Replace = Callable[[int, str, int], tuple[str, int]]
@@ -71,9 +73,9 @@ class _Walk:
         self._pieces: list[Piece] = []
         self._copied = 0
         self._reader.tags()
-        if api_key == METADATA:
+        if api_key == KafkaApi.METADATA:
             self._metadata()
-        elif api_key == FIND_COORDINATOR:
+        elif api_key == KafkaApi.FIND_COORDINATOR:
             self._find_coordinator()
         else:
             self._describe_cluster()

@@ -22,12 +22,12 @@ import attrs
 
 from lfsproxy.errors import FramingError
 from lfsproxy.quoting import quoted
+from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.chunks import Chunks, Piece
 
 MAX_FRAME: Final = 2**31 - 1
 _INT32 = Struct(">i")
 _REQUEST_HEAD = Struct(">ihhih")
-_CONTROLLED_SHUTDOWN = 7
 _HTTP_METHODS = frozenset({b"GET ", b"HEAD", b"POST", b"PUT ", b"PATC", b"DELE", b"OPTI", b"CONN", b"PRI "})
 
 
@@ -149,7 +149,7 @@ class RequestFrames(_Body):
         if fixed is None:
             return None
         _, api_key, api_version, correlation_id, id_length = _REQUEST_HEAD.unpack(fixed)
-        if api_key == _CONTROLLED_SHUTDOWN and api_version == 0:
+        if api_key == KafkaApi.CONTROLLED_SHUTDOWN and api_version == 0:
             return self._headless_start(size)
         if id_length < -1 or id_length > size - 10:
             raise self._fail(f"a client id of {id_length} bytes in a request frame of {size} bytes")
@@ -168,7 +168,7 @@ class RequestFrames(_Body):
         if head is None:
             return None
         _, api_key, api_version, correlation_id, _ = _REQUEST_HEAD.unpack(bytes(head) + b"\0\0")
-        if (api_key, api_version) != (_CONTROLLED_SHUTDOWN, 0):
+        if (api_key, api_version) != (KafkaApi.CONTROLLED_SHUTDOWN, 0):
             raise self._fail(f"a request frame of {size} bytes is too short for its header")
         self._begin(size, 12)
         return RequestStart(size, api_key, api_version, correlation_id, None, bytes(head))

@@ -7,9 +7,10 @@ from typing import Final
 
 from kafka.protocol.consumer import ListOffsetsRequest, ListOffsetsResponse, OffsetSpec
 
+from lfsproxy.wire.asking import CLIENT_ID
+
 CORRELATION_ID: Final = 0x6C667300
 """Of our own requests among a client's: answers come in order, so that it need not be unique."""
-_CLIENT_ID: Final = "lfsproxy"
 _VERSIONS: Final = range(1, 8)
 """Version 0 answers with many offsets, and versions above 7 add nothing to what is asked here."""
 
@@ -34,7 +35,7 @@ def encode_request(version: int, correlation_id: int, topic: str, partition: int
         isolation_level=0,
         topics=[Topic(version=version, name=_legal(topic), partitions=[asked])],
     )
-    request.with_header(correlation_id=correlation_id, client_id=_CLIENT_ID)
+    request.with_header(correlation_id=correlation_id, client_id=CLIENT_ID)
     return bytes(request.encode(header=True, framed=True))
 
 

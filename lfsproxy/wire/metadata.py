@@ -21,12 +21,11 @@ from typing import Final
 import attrs
 
 from lfsproxy.errors import FramingError
+from lfsproxy.wire.apis import KafkaApi
+from lfsproxy.wire.asking import own_request
 from lfsproxy.wire.primitives import Reader, put_string
 
-METADATA: Final = 3
 VERSION: Final = 5
-CLIENT_ID: Final = b"lfsproxy"
-_API_VERSIONS: Final = 18
 
 
 @attrs.frozen
@@ -42,7 +41,7 @@ def metadata_request(topic: str | None = None) -> bytes:
     body = bytearray(struct.pack(">i", topic is not None))
     if topic is not None:
         put_string(body, topic, flexible=False)
-    return _request(METADATA, VERSION, bytes(body) + b"\0")
+    return own_request(KafkaApi.METADATA, VERSION, 0, bytes(body) + b"\0")
 
 
 def topic_state(body: bytes, topic: str) -> TopicState | None:
@@ -78,7 +77,7 @@ def _partitions(reader: Reader) -> int:
 
 def api_versions_request() -> bytes:
     """The whole frame, its length field included."""
-    return _request(_API_VERSIONS, 0, b"")
+    return own_request(KafkaApi.API_VERSIONS, 0, 0, b"")
 
 
 def apis_of(body: bytes) -> frozenset[int]:
@@ -92,8 +91,3 @@ def apis_of(body: bytes) -> frozenset[int]:
     if error or len(body) < 6 + 6 * count:
         return frozenset()
     return frozenset(struct.unpack_from(">h", body, 6 + 6 * index)[0] for index in range(count))
-
-
-def _request(api_key: int, version: int, body: bytes) -> bytes:
-    frame = struct.pack(">hhih", api_key, version, 0, len(CLIENT_ID)) + CLIENT_ID + body
-    return struct.pack(">i", len(frame)) + frame

@@ -22,11 +22,11 @@ from typing import Final
 import attrs
 
 from lfsproxy.errors import FramingError, TooLarge
+from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.chunks import Chunks, Piece
 from lfsproxy.wire.frames import MAX_FRAME
 from lfsproxy.wire.primitives import INT32, Tag, put_count, put_string, put_tags, text
 
-PRODUCE: Final = 0
 MAX_VERSION: Final = 12
 FIRST_FLEXIBLE: Final = 9
 MAX_PARTITIONS: Final = 16384
@@ -278,7 +278,7 @@ def encode_produce(request: ProduceRequest) -> list[Piece]:
     """
     flexible = request.api_version >= FIRST_FLEXIBLE
     pieces: list[Piece] = []
-    out = bytearray(_HEADER.pack(PRODUCE, request.api_version, request.correlation_id))
+    out = bytearray(_HEADER.pack(KafkaApi.PRODUCE, request.api_version, request.correlation_id))
     put_string(out, request.client_id, flexible=False)
     put_tags(out, request.header_tags, flexible)
     if request.api_version >= 3:

@@ -12,12 +12,10 @@ from crc32c import crc32c
 
 from lfsproxy.errors import TooLarge
 from lfsproxy.wire.batch import BATCH_OVERHEAD, HEADER_SIZE, NONE, BatchHeader
-from lfsproxy.wire.chunks import Piece
+from lfsproxy.wire.chunks import Gathered, Piece
 from lfsproxy.wire.compress import RawSnappy, new_compressor
 from lfsproxy.wire.primitives import put_varint
 from lfsproxy.wire.records import Header
-
-_SMALL = 4096
 
 
 class BatchWriter:
@@ -31,8 +29,7 @@ class BatchWriter:
         self._header = header
         self._max_size = max_size
         self._compressor = None if header.codec == NONE else new_compressor(header.codec, xerial)
-        self._pieces: list[Piece] = []
-        self._small = bytearray()
+        self._gathered = Gathered()
         self.size = HEADER_SIZE
 
     def keep(self, raw: Piece) -> None:
@@ -55,15 +52,15 @@ class BatchWriter:
         """The whole batch in pieces. The writer cannot be used any more."""
         if self._compressor is not None:
             self._put(self._compressor.flush())
-        self._flush_small()
+        pieces = self._gathered.take()
         if isinstance(self._compressor, RawSnappy):
             preamble = self._compressor.preamble()
-            self._pieces.insert(0, preamble)
+            pieces.insert(0, preamble)
             self.size += len(preamble)
         crc = crc32c(self._header.signed_fields())
-        for piece in self._pieces:
+        for piece in pieces:
             crc = crc32c(piece, crc)
-        return [self._header.to_bytes(self.size - BATCH_OVERHEAD, crc), *self._pieces]
+        return [self._header.to_bytes(self.size - BATCH_OVERHEAD, crc), *pieces]
 
     def _put(self, data: Piece) -> None:
         self.size += len(data)
@@ -72,16 +69,7 @@ class BatchWriter:
                 "the batch is larger than LFS_MAX_PASSTHROUGH_SIZE allows after its blobs were taken out"
                 f" ({self._max_size} bytes)"
             )
-        if len(data) < _SMALL:
-            self._small += data
-        else:
-            self._flush_small()
-            self._pieces.append(data)
-
-    def _flush_small(self) -> None:
-        if self._small:
-            self._pieces.append(bytes(self._small))
-            self._small.clear()
+        self._gathered.add(data)
 
 
 def encode_record(

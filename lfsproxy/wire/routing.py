@@ -14,9 +14,8 @@ import attrs
 
 from lfsproxy.errors import FramingError, NotSignedIn
 from lfsproxy.wire import versions
-from lfsproxy.wire.addresses import METADATA
+from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.frames import RequestStart
-from lfsproxy.wire.sasl import SASL_AUTHENTICATE, SASL_HANDSHAKE
 
 MOST_COLLECTED: Final = 64 * 1024
 """Bytes of a request whose body has to be known: those of real clients have less than 100."""
@@ -87,7 +86,7 @@ def route(start: RequestStart, gate_open: bool | None, hidden: Collection[int] =
         if gate_open is False:
             raise NotSignedIn("it produces before the broker has taken its sign-in")
         return Route(Way.PRODUCED, Look.VERDICTS)
-    if api.how is versions.How.VERSIONS or api.key == SASL_HANDSHAKE:
+    if api.how is versions.How.VERSIONS or api.key is KafkaApi.SASL_HANDSHAKE:
         if start.size > MOST_COLLECTED:
             raise FramingError(f"a request of {start.size} bytes for {api.name}")
         return Route(Way.COLLECTED, Look.VERSIONS if api.how is versions.How.VERSIONS else Look.NOTHING)
@@ -97,7 +96,7 @@ def route(start: RequestStart, gate_open: bool | None, hidden: Collection[int] =
 def _look(api: versions.Api, gate_open: bool | None) -> Look:
     """What to look into in the answer of a relayed request."""
     if api.how is versions.How.ADDRESSES:
-        return Look.FRONT if api.key == METADATA else Look.ADDRESSES
-    if api.key == SASL_AUTHENTICATE and gate_open is not None:
+        return Look.FRONT if api.key is KafkaApi.METADATA else Look.ADDRESSES
+    if api.key is KafkaApi.SASL_AUTHENTICATE and gate_open is not None:
         return Look.SIGN_IN
     return Look.NOTHING

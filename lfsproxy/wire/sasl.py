@@ -13,7 +13,6 @@ and 1 and, with compact lengths and tagged fields, 2::
 from __future__ import annotations
 
 from collections.abc import Callable
-from struct import Struct
 from typing import Final, Protocol
 
 import attrs
@@ -21,18 +20,15 @@ from kafka.net.sasl import get_sasl_mechanism
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from lfsproxy.errors import SignInRefused
-from lfsproxy.wire.primitives import INT32, Reader
+from lfsproxy.wire.apis import KafkaApi
+from lfsproxy.wire.asking import own_request
+from lfsproxy.wire.primitives import INT16, INT32, Reader
 from lfsproxy.words import error_text
 
-SASL_HANDSHAKE: Final = 17
-SASL_AUTHENTICATE: Final = 36
-CLIENT_ID: Final = b"lfsproxy"
 REFUSED_SECONDS: Final = 30.0
 """How long credentials that a broker has refused are not shown to it again."""
 _OWN_VERSION = 1
 _FIRST_FLEXIBLE = 2
-_HEADER = Struct(">hhih")
-_INT16 = Struct(">h")
 
 
 @attrs.frozen
@@ -45,20 +41,17 @@ class Authenticated:
     lifetime_ms: int
 
 
-def _request(api_key: int, correlation_id: int, body: bytes) -> bytes:
-    head = _HEADER.pack(api_key, _OWN_VERSION, correlation_id, len(CLIENT_ID)) + CLIENT_ID
-    return INT32.pack(len(head) + len(body)) + head + body
-
-
 def handshake_request(correlation_id: int, mechanism: str) -> bytes:
     """The whole frame of the proxy's own SaslHandshake."""
     name = mechanism.encode()
-    return _request(SASL_HANDSHAKE, correlation_id, _INT16.pack(len(name)) + name)
+    return own_request(KafkaApi.SASL_HANDSHAKE, _OWN_VERSION, correlation_id, INT16.pack(len(name)) + name)
 
 
 def authenticate_request(correlation_id: int, auth_bytes: bytes) -> bytes:
     """The whole frame of the proxy's own SaslAuthenticate."""
-    return _request(SASL_AUTHENTICATE, correlation_id, INT32.pack(len(auth_bytes)) + auth_bytes)
+    return own_request(
+        KafkaApi.SASL_AUTHENTICATE, _OWN_VERSION, correlation_id, INT32.pack(len(auth_bytes)) + auth_bytes
+    )
 
 
 def handshake_mechanism(body: bytes) -> str:

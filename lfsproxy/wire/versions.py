@@ -21,12 +21,10 @@ from typing import Final
 
 import attrs
 
+from lfsproxy.codes import KafkaCode
+from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.primitives import INT16, INT32, Reader, Tag, put_count, put_string, put_tags
 
-PRODUCE: Final = 0
-API_VERSIONS: Final = 18
-SHARE_FETCH: Final = 78
-UNSUPPORTED_VERSION: Final = 35
 _FIRST_FLEXIBLE: Final = 3
 _FIRST_FLEXIBLE_PRODUCE: Final = 9
 _LIBRDKAFKA: Final = "rdkafka"
@@ -52,98 +50,103 @@ class How(Enum):
 
 @attrs.frozen
 class Api:
-    """An API: the versions that the proxy understands, both included, and what it does with them."""
+    """An API: the versions that the proxy understands, both included, and what it does with them.
 
-    key: int
-    name: str
+    ``name`` is Kafka's: ListOffsets.
+    """
+
+    key: KafkaApi
     max_version: int
     how: How = How.RELAY
     min_version: int = 0
+    name: str = attrs.field(
+        default=attrs.Factory(lambda self: self.key.kafka_name, takes_self=True), init=False
+    )
 
 
 _TABLE = (
     # From 13 on topics are named by id.
-    Api(0, "Produce", 12, How.PRODUCE),
+    Api(KafkaApi.PRODUCE, 12, How.PRODUCE),
     # From 16 on the brokers' endpoints trail the records, so that the answer could not be streamed.
-    Api(1, "Fetch", 15),
-    Api(2, "ListOffsets", 11),
-    Api(3, "Metadata", 13, How.ADDRESSES),
-    Api(8, "OffsetCommit", 10),
-    Api(9, "OffsetFetch", 10),
-    Api(10, "FindCoordinator", 6, How.ADDRESSES),
-    Api(11, "JoinGroup", 9),
-    Api(12, "Heartbeat", 4),
-    Api(13, "LeaveGroup", 5),
-    Api(14, "SyncGroup", 5),
-    Api(15, "DescribeGroups", 6),
-    Api(16, "ListGroups", 5),
+    Api(KafkaApi.FETCH, 15),
+    Api(KafkaApi.LIST_OFFSETS, 11),
+    Api(KafkaApi.METADATA, 13, How.ADDRESSES),
+    Api(KafkaApi.OFFSET_COMMIT, 10),
+    Api(KafkaApi.OFFSET_FETCH, 10),
+    Api(KafkaApi.FIND_COORDINATOR, 6, How.ADDRESSES),
+    Api(KafkaApi.JOIN_GROUP, 9),
+    Api(KafkaApi.HEARTBEAT, 4),
+    Api(KafkaApi.LEAVE_GROUP, 5),
+    Api(KafkaApi.SYNC_GROUP, 5),
+    Api(KafkaApi.DESCRIBE_GROUPS, 6),
+    Api(KafkaApi.LIST_GROUPS, 5),
     # Version 0 is followed by tokens without headers, in which nobody could tell where a sign-in ends.
-    Api(17, "SaslHandshake", 1, min_version=1),
-    Api(18, "ApiVersions", 4, How.VERSIONS),
-    Api(19, "CreateTopics", 7),
-    Api(20, "DeleteTopics", 6),
-    Api(21, "DeleteRecords", 2),
-    Api(22, "InitProducerId", 6),
-    Api(23, "OffsetForLeaderEpoch", 4),
-    Api(24, "AddPartitionsToTxn", 5),
-    Api(25, "AddOffsetsToTxn", 4),
-    Api(26, "EndTxn", 5),
-    Api(27, "WriteTxnMarkers", 2),
-    Api(28, "TxnOffsetCommit", 5),
-    Api(29, "DescribeAcls", 3),
-    Api(30, "CreateAcls", 3),
-    Api(31, "DeleteAcls", 3),
-    Api(32, "DescribeConfigs", 4),
-    Api(33, "AlterConfigs", 2),
-    Api(34, "AlterReplicaLogDirs", 2),
-    Api(35, "DescribeLogDirs", 5),
-    Api(36, "SaslAuthenticate", 2),
-    Api(37, "CreatePartitions", 3),
-    Api(38, "CreateDelegationToken", 3),
-    Api(39, "RenewDelegationToken", 2),
-    Api(40, "ExpireDelegationToken", 2),
-    Api(41, "DescribeDelegationToken", 3),
-    Api(42, "DeleteGroups", 2),
-    Api(43, "ElectLeaders", 2),
-    Api(44, "IncrementalAlterConfigs", 1),
-    Api(45, "AlterPartitionReassignments", 1),
-    Api(46, "ListPartitionReassignments", 0),
-    Api(47, "OffsetDelete", 0),
-    Api(48, "DescribeClientQuotas", 1),
-    Api(49, "AlterClientQuotas", 1),
-    Api(50, "DescribeUserScramCredentials", 0),
-    Api(51, "AlterUserScramCredentials", 0),
+    Api(KafkaApi.SASL_HANDSHAKE, 1, min_version=1),
+    Api(KafkaApi.API_VERSIONS, 4, How.VERSIONS),
+    Api(KafkaApi.CREATE_TOPICS, 7),
+    Api(KafkaApi.DELETE_TOPICS, 6),
+    Api(KafkaApi.DELETE_RECORDS, 2),
+    Api(KafkaApi.INIT_PRODUCER_ID, 6),
+    Api(KafkaApi.OFFSET_FOR_LEADER_EPOCH, 4),
+    Api(KafkaApi.ADD_PARTITIONS_TO_TXN, 5),
+    Api(KafkaApi.ADD_OFFSETS_TO_TXN, 4),
+    Api(KafkaApi.END_TXN, 5),
+    Api(KafkaApi.WRITE_TXN_MARKERS, 2),
+    Api(KafkaApi.TXN_OFFSET_COMMIT, 5),
+    Api(KafkaApi.DESCRIBE_ACLS, 3),
+    Api(KafkaApi.CREATE_ACLS, 3),
+    Api(KafkaApi.DELETE_ACLS, 3),
+    Api(KafkaApi.DESCRIBE_CONFIGS, 4),
+    Api(KafkaApi.ALTER_CONFIGS, 2),
+    Api(KafkaApi.ALTER_REPLICA_LOG_DIRS, 2),
+    Api(KafkaApi.DESCRIBE_LOG_DIRS, 5),
+    Api(KafkaApi.SASL_AUTHENTICATE, 2),
+    Api(KafkaApi.CREATE_PARTITIONS, 3),
+    Api(KafkaApi.CREATE_DELEGATION_TOKEN, 3),
+    Api(KafkaApi.RENEW_DELEGATION_TOKEN, 2),
+    Api(KafkaApi.EXPIRE_DELEGATION_TOKEN, 2),
+    Api(KafkaApi.DESCRIBE_DELEGATION_TOKEN, 3),
+    Api(KafkaApi.DELETE_GROUPS, 2),
+    Api(KafkaApi.ELECT_LEADERS, 2),
+    Api(KafkaApi.INCREMENTAL_ALTER_CONFIGS, 1),
+    Api(KafkaApi.ALTER_PARTITION_REASSIGNMENTS, 1),
+    Api(KafkaApi.LIST_PARTITION_REASSIGNMENTS, 0),
+    Api(KafkaApi.OFFSET_DELETE, 0),
+    Api(KafkaApi.DESCRIBE_CLIENT_QUOTAS, 1),
+    Api(KafkaApi.ALTER_CLIENT_QUOTAS, 1),
+    Api(KafkaApi.DESCRIBE_USER_SCRAM_CREDENTIALS, 0),
+    Api(KafkaApi.ALTER_USER_SCRAM_CREDENTIALS, 0),
     # Its listeners are the controllers', which no client of the proxy can or need reach.
-    Api(55, "DescribeQuorum", 2),
-    Api(57, "UpdateFeatures", 2),
-    Api(60, "DescribeCluster", 2, How.ADDRESSES),
-    Api(61, "DescribeProducers", 0),
-    Api(64, "UnregisterBroker", 0),
-    Api(65, "DescribeTransactions", 0),
-    Api(66, "ListTransactions", 2),
-    Api(68, "ConsumerGroupHeartbeat", 1),
-    Api(69, "ConsumerGroupDescribe", 1),
-    Api(71, "GetTelemetrySubscriptions", 0),
-    Api(72, "PushTelemetry", 0),
-    Api(74, "ListConfigResources", 1),
-    Api(75, "DescribeTopicPartitions", 0),
-    Api(76, "ShareGroupHeartbeat", 1),
-    Api(77, "ShareGroupDescribe", 1),
+    Api(KafkaApi.DESCRIBE_QUORUM, 2),
+    Api(KafkaApi.UPDATE_FEATURES, 2),
+    Api(KafkaApi.DESCRIBE_CLUSTER, 2, How.ADDRESSES),
+    Api(KafkaApi.DESCRIBE_PRODUCERS, 0),
+    Api(KafkaApi.UNREGISTER_BROKER, 0),
+    Api(KafkaApi.DESCRIBE_TRANSACTIONS, 0),
+    Api(KafkaApi.LIST_TRANSACTIONS, 2),
+    Api(KafkaApi.CONSUMER_GROUP_HEARTBEAT, 1),
+    Api(KafkaApi.CONSUMER_GROUP_DESCRIBE, 1),
+    Api(KafkaApi.GET_TELEMETRY_SUBSCRIPTIONS, 0),
+    Api(KafkaApi.PUSH_TELEMETRY, 0),
+    Api(KafkaApi.LIST_CONFIG_RESOURCES, 1),
+    Api(KafkaApi.DESCRIBE_TOPIC_PARTITIONS, 0),
+    Api(KafkaApi.SHARE_GROUP_HEARTBEAT, 1),
+    Api(KafkaApi.SHARE_GROUP_DESCRIBE, 1),
     # Both answers end with endpoints, as Fetch does from 16 on, in all their versions.
-    Api(78, "ShareFetch", -1, How.WITHHELD),
-    Api(79, "ShareAcknowledge", -1, How.WITHHELD),
-    Api(80, "AddRaftVoter", 0),
-    Api(81, "RemoveRaftVoter", 0),
+    Api(KafkaApi.SHARE_FETCH, -1, How.WITHHELD),
+    Api(KafkaApi.SHARE_ACKNOWLEDGE, -1, How.WITHHELD),
+    Api(KafkaApi.ADD_RAFT_VOTER, 0),
+    Api(KafkaApi.REMOVE_RAFT_VOTER, 0),
     # Its endpoints are those of the application's own instances.
-    Api(88, "StreamsGroupHeartbeat", 0),
-    Api(89, "StreamsGroupDescribe", 0),
-    Api(90, "DescribeShareGroupOffsets", 0),
-    Api(91, "AlterShareGroupOffsets", 0),
-    Api(92, "DeleteShareGroupOffsets", 0),
+    Api(KafkaApi.STREAMS_GROUP_HEARTBEAT, 0),
+    Api(KafkaApi.STREAMS_GROUP_DESCRIBE, 0),
+    Api(KafkaApi.DESCRIBE_SHARE_GROUP_OFFSETS, 0),
+    Api(KafkaApi.ALTER_SHARE_GROUP_OFFSETS, 0),
+    Api(KafkaApi.DELETE_SHARE_GROUP_OFFSETS, 0),
 )
 APIS: Final[Mapping[int, Api]] = {api.key: api for api in _TABLE}
 
-_FEATURE_NEEDS: Final = {"share.version": SHARE_FETCH}
+_FEATURE_NEEDS: Final = {"share.version": KafkaApi.SHARE_FETCH}
 """Features that are withheld together with an API. ``transaction.version`` stays as the broker has it: with
 its level 2 a client sends no AddPartitionsToTxn but Produce 12, EndTxn 5 and TxnOffsetCommit 5, and all
 three are offered."""
@@ -192,7 +195,7 @@ def cap_versions(
     to be missing otherwise (KAFKA-18659). Raises FramingError for what does not decode.
     """
     version = request_version
-    if INT16.unpack_from(body.ljust(2, b"\0"))[0] == UNSUPPORTED_VERSION:
+    if INT16.unpack_from(body.ljust(2, b"\0"))[0] == KafkaCode.UNSUPPORTED_VERSION:
         version = 0
     flexible = version >= _FIRST_FLEXIBLE
     reader = Reader(body, flexible)
@@ -207,8 +210,9 @@ def cap_versions(
     offered = {key: capped for key, given in ranges.items() if (capped := _cap(key, given))}
     for key in hidden:
         offered.pop(key, None)
-    if _LIBRDKAFKA in software and PRODUCE in offered:
-        offered[PRODUCE] = (offered[PRODUCE][0], min(offered[PRODUCE][1], _FIRST_FLEXIBLE_PRODUCE - 1))
+    if _LIBRDKAFKA in software and KafkaApi.PRODUCE in offered:
+        low, high = offered[KafkaApi.PRODUCE]
+        offered[KafkaApi.PRODUCE] = (low, min(high, _FIRST_FLEXIBLE_PRODUCE - 1))
     out = bytearray(INT32.pack(correlation_id) + INT16.pack(error_code))
     put_count(out, len(offered), flexible)
     for key, (low, high) in offered.items():
@@ -227,8 +231,8 @@ def unsupported_version_answer(correlation_id: int) -> bytes:
     As a broker's: in the shape of version 0, whatever was asked, with error UNSUPPORTED_VERSION and the range
     of ApiVersions, so that the client asks again with a version that is understood (KIP-511).
     """
-    api = APIS[API_VERSIONS]
-    body = INT32.pack(correlation_id) + INT16.pack(UNSUPPORTED_VERSION)
+    api = APIS[KafkaApi.API_VERSIONS]
+    body = INT32.pack(correlation_id) + INT16.pack(KafkaCode.UNSUPPORTED_VERSION)
     body += INT32.pack(1) + _RANGE.pack(api.key, api.min_version, api.max_version)
     return INT32.pack(len(body)) + body
 

@@ -6,8 +6,8 @@ from kafka import errors as kafka_errors
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.broker.outcome import failed, not_answered
+from lfsproxy.codes import SURELY_NOT_APPENDED
 from lfsproxy.errors import (
-    SURELY_NOT_APPENDED,
     BrokerInvalid,
     BrokerRefused,
     BrokerTooLarge,

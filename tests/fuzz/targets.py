@@ -17,6 +17,7 @@ from crc32c import crc32c
 from lfsproxy.errors import LfsError
 from lfsproxy.wire import addresses, list_offsets, sasl, versions
 from lfsproxy.wire.answers import ProduceResponse
+from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.batch import HEADER_SIZE, is_clear, parse_batch_header
 from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestFrames, ResponseFrames
 from lfsproxy.wire.marks import lfs_headers, offload_mark
@@ -164,7 +165,7 @@ def _versions(data: bytes) -> str:
     if not data:
         return "empty"
     version = data[0] % 5
-    capped = versions.cap_versions(version, 7, data[1:], "librdkafka 2.16.0", (17,))
+    capped = versions.cap_versions(version, 7, data[1:], "librdkafka 2.16.0", (KafkaApi.SASL_HANDSHAKE,))
     versions.cap_versions(version, 7, capped.frame[8:])
     return f"{min(len(capped.broker_ranges), 3)} ranges"
 
@@ -209,11 +210,21 @@ TARGETS = (
     Target("held-batch", seeds.batches, lambda data: _held_batch(signed(data))),
     Target("held-batch-right-codec", seeds.areas, lambda data: _area(data, _held_batch)),
     Target("produce-answer", lambda: seeds.response_bodies("Produce"), _produce_answer),
-    Target("metadata", lambda: seeds.response_bodies("Metadata"), lambda data: _addresses(3, data)),
     Target(
-        "coordinator", lambda: seeds.response_bodies("FindCoordinator"), lambda data: _addresses(10, data)
+        "metadata",
+        lambda: seeds.response_bodies("Metadata"),
+        lambda data: _addresses(KafkaApi.METADATA, data),
     ),
-    Target("cluster", lambda: seeds.response_bodies("DescribeCluster"), lambda data: _addresses(60, data)),
+    Target(
+        "coordinator",
+        lambda: seeds.response_bodies("FindCoordinator"),
+        lambda data: _addresses(KafkaApi.FIND_COORDINATOR, data),
+    ),
+    Target(
+        "cluster",
+        lambda: seeds.response_bodies("DescribeCluster"),
+        lambda data: _addresses(KafkaApi.DESCRIBE_CLUSTER, data),
+    ),
     Target("versions", lambda: seeds.response_bodies("ApiVersions"), _versions),
     Target("small-bodies", _small_seeds, _small_bodies),
 )

@@ -19,18 +19,18 @@ from kafka.protocol.metadata import (
 )
 
 from lfsproxy.wire.answers import NodeEndpoint, PartitionAnswer, ProduceResponse
+from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.produce import PartitionStart, ProduceEnd, ProduceInfo, ProduceReader, RecordsBytes
 from tests.relay.records import ReadBatch, read_batch
 from tests.relay.wires import Wire
 
-PRODUCE, FETCH, LIST_OFFSETS, METADATA, FIND_COORDINATOR, API_VERSIONS = 0, 1, 2, 3, 10, 18
 RANGES = (
-    (PRODUCE, 0, 13),
-    (FETCH, 4, 18),
-    (LIST_OFFSETS, 1, 11),
-    (METADATA, 0, 13),
-    (FIND_COORDINATOR, 0, 6),
-    (API_VERSIONS, 0, 4),
+    (KafkaApi.PRODUCE, 0, 13),
+    (KafkaApi.FETCH, 4, 18),
+    (KafkaApi.LIST_OFFSETS, 1, 11),
+    (KafkaApi.METADATA, 0, 13),
+    (KafkaApi.FIND_COORDINATOR, 0, 6),
+    (KafkaApi.API_VERSIONS, 0, 4),
 )
 
 
@@ -46,13 +46,13 @@ class Request:
     frame: bytes
 
     def __attrs_post_init__(self) -> None:
-        if self.api_key == PRODUCE:
+        if self.api_key == KafkaApi.PRODUCE:
             self.batches()  # Fails where the request is not well-formed.
 
     @property
     def is_own(self) -> bool:
         """Whether it is the proxy's own Metadata."""
-        return self.api_key == METADATA and self.client_id == b"lfsproxy"
+        return self.api_key == KafkaApi.METADATA and self.client_id == b"lfsproxy"
 
     @property
     def is_question(self) -> bool:
@@ -136,7 +136,7 @@ class Cluster:
     @property
     def produced(self) -> list[Request]:
         """The Produce requests."""
-        return [request for request in self.requests if request.api_key == PRODUCE]
+        return [request for request in self.requests if request.api_key == KafkaApi.PRODUCE]
 
     def records(self, topic: str = "demo-topic", partition: int = 0) -> list[ReadBatch]:
         """The partition's batches that were acknowledged, or accepted without an answer."""
@@ -192,7 +192,7 @@ class BrokerEnd:
         if self.cluster.said:
             self.wire.arrive(self.cluster.said)
             return
-        if api_key == METADATA and self.port in self.cluster.no_metadata | self.cluster.controllers:
+        if api_key == KafkaApi.METADATA and self.port in self.cluster.no_metadata | self.cluster.controllers:
             self.hang_up()
             return
         self.pending.append(request)
@@ -227,21 +227,23 @@ class BrokerEnd:
         correlation = struct.pack(">i", request.correlation_id)
         version = request.version
         match request.api_key:
-            case 0:
+            case KafkaApi.PRODUCE:
                 return self._produce(request)
-            case 18:
-                ranges = [one for one in self.cluster.ranges if one[0] not in (0, 3)]
+            case KafkaApi.API_VERSIONS:
+                ranges = [
+                    one for one in self.cluster.ranges if one[0] not in (KafkaApi.PRODUCE, KafkaApi.METADATA)
+                ]
                 is_controller = self.port in self.cluster.controllers
                 return correlation + api_versions(version, ranges if is_controller else self.cluster.ranges)
-            case 3:
+            case KafkaApi.METADATA:
                 topics = self._topics(request) if request.is_question else []
                 return correlation + metadata(version, self.cluster.addresses, topics)
-            case 10:
+            case KafkaApi.FIND_COORDINATOR:
                 node = self.cluster.coordinator
                 return correlation + coordinator(version, node, *self.cluster.addresses.get(node, ("", -1)))
-            case 2:
+            case KafkaApi.LIST_OFFSETS:
                 return correlation + self._list_offsets(request)
-            case 17 | 36 if self.cluster.sasl is not None:
+            case KafkaApi.SASL_HANDSHAKE | KafkaApi.SASL_AUTHENTICATE if self.cluster.sasl is not None:
                 return correlation + self.cluster.sasl(request)
         return correlation + b"answer to " + request.body
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import struct
 from collections import deque
 
+from lfsproxy.wire.apis import KafkaApi
 from tests.relay.broker import Request
 from tests.relay.records import request
 
-SASL_HANDSHAKE, SASL_AUTHENTICATE = 17, 36
+SASL_HANDSHAKE, SASL_AUTHENTICATE = KafkaApi.SASL_HANDSHAKE, KafkaApi.SASL_AUTHENTICATE
 UNSUPPORTED_MECHANISM, AUTHENTICATION_FAILED = 33, 58
 
 

@@ -10,7 +10,8 @@ from zlib import crc32
 
 from lfsproxy.relay.replies import MEMORY_SECONDS, SMALL_ANSWER
 from lfsproxy.wire import addresses
-from tests.relay.broker import API_VERSIONS, FIND_COORDINATOR, METADATA, metadata
+from lfsproxy.wire.apis import KafkaApi
+from tests.relay.broker import metadata
 from tests.relay.records import batch, lfs, produce, record, request
 from tests.relay.rig import KIB, MEMORY, Client, RelayTestCase
 
@@ -63,9 +64,9 @@ class MetadataTests(RelayTestCase):
         """A client that has asked; what it is to get before the topics."""
         client = self.client()
         assert isinstance(client, Tally)
-        client.send(request(METADATA, self.VERSION, 1, b"\0"))
+        client.send(request(KafkaApi.METADATA, self.VERSION, 1, b"\0"))
         proxied = addresses.rewrite(
-            METADATA, self.VERSION, 1, self.front(), lambda node, *_: ("127.0.0.1", 19093 + node)
+            KafkaApi.METADATA, self.VERSION, 1, self.front(), lambda node, *_: ("127.0.0.1", 19093 + node)
         )
         return client, proxied
 
@@ -114,7 +115,7 @@ class MetadataTests(RelayTestCase):
 
     def test_other_answers_wait_until_it_has_left(self) -> None:
         client, rewritten = self.ask()
-        client.send(request(API_VERSIONS, 9, 2))
+        client.send(request(KafkaApi.API_VERSIONS, 9, 2))
         whole = b"".join(self.frame(100 * KIB))
         self.broker.wire.arrive(whole[:-1])
         self.net.flow()
@@ -173,7 +174,7 @@ class LargeAnswerTests(RelayTestCase):
     def test_it_waits_for_memory(self) -> None:
         client = self.client()
         slow = self.fill()
-        client.send(produce(1, batch(lfs(b"blob"))), request(API_VERSIONS, 9, 2))
+        client.send(produce(1, batch(lfs(b"blob"))), request(KafkaApi.API_VERSIONS, 9, 2))
         self.assertEqual((client.order, self.budget.waiting), ([], 1))
         for each in slow:
             each.hang_up()
@@ -230,7 +231,7 @@ class LargeAnswerTests(RelayTestCase):
     def test_one_that_is_too_large_for_the_budget_closes_the_connection(self) -> None:
         self.cluster.held = True
         client = self.client()
-        client.send(request(FIND_COORDINATOR, 4, 1, b"\0\0"))
+        client.send(request(KafkaApi.FIND_COORDINATOR, 4, 1, b"\0\0"))
         self.broker.wire.arrive(struct.pack(">ii", 20 * MIB, 1))
         self.net.flow()
         self.assertFalse(client.is_open)

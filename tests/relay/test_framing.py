@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+from lfsproxy.wire.apis import KafkaApi
 from tests.relay.records import batch, lfs, produce, record, request
 from tests.relay.rig import KIB, RelayTestCase
 
@@ -64,7 +65,7 @@ class FramingTests(RelayTestCase):
         self.assertEqual(self.broker.requests, [])
 
     def test_a_well_formed_request_of_any_size_split_anywhere_is_followed(self) -> None:
-        data = produce(1, batch(lfs(b"blob"))) + request(1, 12, 2, b"fetch")
+        data = produce(1, batch(lfs(b"blob"))) + request(KafkaApi.FETCH, 12, 2, b"fetch")
         client = self.client()
         for byte in data:
             client.wire.arrive(bytes([byte]))

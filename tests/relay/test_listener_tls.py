@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lfsproxy.wire.apis import KafkaApi
 from tests.certificates import Authority
 from tests.relay.records import request
 from tests.relay.rig import Client, RelayTestCase
@@ -40,7 +41,7 @@ class HandshakeTests(RelayTestCase):
 
     def test_a_client_without_tls_is_told_in_the_log(self) -> None:
         client = self.client()
-        client.send(request(18, 0, 1))
+        client.send(request(KafkaApi.API_VERSIONS, 0, 1))
         self.assert_no_session(client)
         self.assertRegex(self.lines()[-1], r"a Kafka client \(127.0.0.1:40000\) is turned away: TLS: ")
         self.assertEqual(self.metrics.of("kafka_closed"), [("tls",)])

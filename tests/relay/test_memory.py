@@ -9,6 +9,7 @@ import tracemalloc
 import zstandard
 
 from lfsproxy.errors import StoreUnavailable
+from lfsproxy.wire.apis import KafkaApi
 from tests.relay.records import batch, lfs, produce, record, request
 from tests.relay.rig import KIB, MEMORY, PART, PASSTHROUGH, RelayTestCase
 from tests.wire.helpers import CODECS, raw_record
@@ -62,7 +63,7 @@ class LeaseTests(RelayTestCase):
             self.client().send(produce(1, batch(lfs(bytes(400 * KIB)))))
         self.assertEqual(self.budget.waiting, 1)
         other = self.client()
-        other.send(request(1, 12, 1), produce(2, batch(record(bytes(60 * KIB)))))
+        other.send(request(KafkaApi.FETCH, 12, 1), produce(2, batch(record(bytes(60 * KIB)))))
         self.assertEqual(other.order, [1, 2])
 
     def test_a_client_that_stalls_while_others_wait_is_closed(self) -> None:
@@ -124,7 +125,7 @@ class UnreadAnswerTests(RelayTestCase):
     def test_a_client_that_reads_no_answers_is_not_read_either(self) -> None:
         client = self.client()
         client.wire.peer_reads = False
-        client.send(request(18, 9, 1) * 40000)
+        client.send(request(KafkaApi.API_VERSIONS, 9, 1) * 40000)
         self.assertLess(client.wire.most_unread, 300 * KIB)
         self.assertGreater(client.wire.unread, 0)
         client.wire.peer_reads = True

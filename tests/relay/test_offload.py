@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import zlib
 
+from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.produce import PartitionRecords, TopicRecords
-from tests.relay.broker import LIST_OFFSETS
 from tests.relay.records import batch, lfs, produce, produce_topics, read_batch, record, request
 from tests.relay.rig import KIB, PASSTHROUGH, RelayTestCase
 from tests.wire.helpers import CODECS
@@ -191,16 +191,16 @@ class OffsetHintTests(RelayTestCase):
     def test_the_broker_is_asked_once_and_followed_from_then_on(self) -> None:
         self.cluster.next_offsets["demo-topic", 0] = 42
         client = self.client()
-        client.send(request(18, 0, 1))
+        client.send(request(KafkaApi.API_VERSIONS, 0, 1))
         client.send(produce(2, batch(lfs(b"a"), lfs(b"b"))), produce(3, batch(record(b"plain"))))
         client.send(produce(4, batch(lfs(b"c"))))
         self.assertEqual(self.hints(), ["42", "43", "45"])
-        self.assertEqual([each.api_key for each in self.broker.requests].count(LIST_OFFSETS), 1)
+        self.assertEqual([each.api_key for each in self.broker.requests].count(KafkaApi.LIST_OFFSETS), 1)
         self.assertEqual(client.order, [1, 2, 3, 4])
 
     def test_records_that_are_on_their_way_are_counted(self) -> None:
         client = self.client()
-        client.send(request(18, 0, 1))
+        client.send(request(KafkaApi.API_VERSIONS, 0, 1))
         self.cluster.held = True
         client.send(produce(2, batch(lfs(b"a"), lfs(b"b"))))
         self.answer()
@@ -209,11 +209,11 @@ class OffsetHintTests(RelayTestCase):
 
     def test_a_broker_that_does_not_answer_costs_two_seconds(self) -> None:
         client = self.client()
-        client.send(request(18, 0, 1))
+        client.send(request(KafkaApi.API_VERSIONS, 0, 1))
         self.know_topic()
         self.cluster.held = True
         client.send(produce(2, batch(lfs(b"a"))))
-        self.assertEqual(self.broker.requests[-1].api_key, LIST_OFFSETS)
+        self.assertEqual(self.broker.requests[-1].api_key, KafkaApi.LIST_OFFSETS)
         self.pass_seconds(2)
         self.assertEqual(self.hints(), ["0"])
         self.answer(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lfsproxy.errors import StoreUnavailable
+from lfsproxy.wire.apis import KafkaApi
 from tests.relay.records import batch, lfs, produce, record, request
 from tests.relay.rig import KIB, RelayTestCase
 
@@ -47,8 +48,8 @@ class OrderTests(RelayTestCase):
         client.send(
             produce(1, batch(record(b"plain"))),
             produce(2, BAD),
-            request(18, 9, 3),
-            request(1, 12, 4, b"fetch"),
+            request(KafkaApi.API_VERSIONS, 9, 3),
+            request(KafkaApi.FETCH, 12, 4, b"fetch"),
             produce(5, BAD),
         )
         self.assertEqual((self.sent(), client.order), ([1, 4], []))
@@ -60,7 +61,9 @@ class OrderTests(RelayTestCase):
     def test_a_small_request_waits_behind_an_upload_without_stopping_the_reading(self) -> None:
         self.store.hold("seal")
         client = self.client()
-        client.send(produce(1, batch(lfs(b"a"))), request(3, 12, 2), produce(3, batch(lfs(b"b"))))
+        client.send(
+            produce(1, batch(lfs(b"a"))), request(KafkaApi.METADATA, 12, 2), produce(3, batch(lfs(b"b")))
+        )
         self.assertEqual((self.store.held("seal"), self.sent()), (2, []))
         self.let_go("seal")
         self.assertEqual((self.sent(), client.order), ([1, 2, 3], [1, 2, 3]))
@@ -68,8 +71,8 @@ class OrderTests(RelayTestCase):
     def test_a_large_relayed_frame_waits_behind_an_upload_unread(self) -> None:
         self.store.hold("seal")
         client = self.client()
-        large = request(11, 9, 2, bytes(3000 * KIB))
-        client.send(produce(1, batch(lfs(b"a"))), large, request(1, 12, 3))
+        large = request(KafkaApi.JOIN_GROUP, 9, 2, bytes(3000 * KIB))
+        client.send(produce(1, batch(lfs(b"a"))), large, request(KafkaApi.FETCH, 12, 3))
         self.assertEqual(self.sent(), [])
         self.assertTrue(client.wire.paused)
         self.assertGreater(client.wire.unread, 2500 * KIB)
@@ -79,7 +82,7 @@ class OrderTests(RelayTestCase):
 
     def test_a_large_frame_is_relayed_as_it_arrives(self) -> None:
         client = self.client()
-        frame = request(11, 9, 2, bytes(3000 * KIB))
+        frame = request(KafkaApi.JOIN_GROUP, 9, 2, bytes(3000 * KIB))
         client.send(frame[: 1000 * KIB])
         self.assertEqual(self.broker.partial, frame[: 1000 * KIB])
         client.send(frame[1000 * KIB :])
@@ -88,7 +91,7 @@ class OrderTests(RelayTestCase):
     def test_a_large_answer_is_relayed_as_it_arrives(self) -> None:
         self.cluster.held = True
         client = self.client()
-        client.send(request(1, 12, 7))
+        client.send(request(KafkaApi.FETCH, 12, 7))
         answer = (1000 * KIB + 4).to_bytes(4, "big") + (7).to_bytes(4, "big") + bytes(1000 * KIB)
         self.broker.wire.arrive(answer[: 500 * KIB])
         self.net.flow()
@@ -102,7 +105,7 @@ class OrderTests(RelayTestCase):
         self.cluster.held = True
         client = self.client()
         self.know_topic()
-        client.send(request(1, 12, 7))
+        client.send(request(KafkaApi.FETCH, 12, 7))
         self.broker.wire.arrive(b"\0\0\0\x08\0\0\0\x07ab")
         client.send(produce(8, BAD))
         self.assertEqual(client.data, b"\0\0\0\x08\0\0\0\x07ab")
@@ -123,7 +126,7 @@ class OrderTests(RelayTestCase):
         self.store.hold("seal")
         self.store.fail_next("seal", StoreUnavailable("S3 does not answer"))
         client = self.client()
-        client.send(produce(1, batch(lfs(b"a"))), request(1, 12, 2))
+        client.send(produce(1, batch(lfs(b"a"))), request(KafkaApi.FETCH, 12, 2))
         self.let_go("seal")
         self.assertEqual((self.sent(), client.order), ([2], [1, 2]))
 
@@ -136,7 +139,7 @@ class NoAnswerTests(RelayTestCase):
         client.send(
             produce(1, batch(record(b"plain")), acks=0),
             produce(2, batch(lfs(b"blob")), acks=0),
-            request(1, 12, 3),
+            request(KafkaApi.FETCH, 12, 3),
         )
         self.assertEqual(client.order, [3])
         self.assert_published(b"blob")
@@ -144,7 +147,7 @@ class NoAnswerTests(RelayTestCase):
     def test_answers_behind_it_do_not_wait_for_its_upload(self) -> None:
         self.store.hold("seal")
         client = self.client()
-        client.send(produce(1, batch(lfs(b"blob")), acks=0), request(1, 12, 2))
+        client.send(produce(1, batch(lfs(b"blob")), acks=0), request(KafkaApi.FETCH, 12, 2))
         self.assertEqual(client.order, [])
         self.let_go("seal")
         self.assertEqual(client.order, [2])

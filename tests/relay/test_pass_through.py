@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.produce import PartitionRecords, TopicRecords
 from tests.relay.records import batch, lfs, produce, produce_topics, record, request
 from tests.relay.rig import KIB, RelayTestCase
@@ -55,7 +56,7 @@ class PassThroughTests(RelayTestCase):
 
     def test_other_requests_and_their_answers_pass(self) -> None:
         client = self.client()
-        frame = request(1, 12, 9, b"x" * 300 * KIB)
+        frame = request(KafkaApi.FETCH, 12, 9, b"x" * 300 * KIB)
         client.send(frame)
         self.assertEqual(self.broker.requests[-1].frame, frame)
         self.assertEqual([reply.body for reply in client.replies], [b"answer to " + b"x" * 300 * KIB])

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import FramingError
 from lfsproxy.relay.stream import READ_AHEAD, WRITE_SIZE, ConnectionGone, Event, FrameStream, shielded
+from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestFrames, RequestStart
 from tests.relay.records import request
 from tests.relay.rig import KIB
@@ -53,7 +54,7 @@ class StreamTestCase(SynchronousTestCase):
 class ReadTests(StreamTestCase):
     def test_events_come_as_bytes_do(self) -> None:
         event = self.event()
-        frame = request(1, 12, 5, b"body")
+        frame = request(KafkaApi.FETCH, 12, 5, b"body")
         self.wire.arrive(frame[:-4])
         self.flow()
         start = self.successResultOf(event)
@@ -67,7 +68,7 @@ class ReadTests(StreamTestCase):
         self.assertEqual(self.successResultOf(self.event()), FrameEnd())
 
     def test_while_nobody_asks_reading_stops_and_goes_on_when_all_is_taken(self) -> None:
-        self.wire.arrive(request(1, 12, 5, bytes(1000 * KIB)))
+        self.wire.arrive(request(KafkaApi.FETCH, 12, 5, bytes(1000 * KIB)))
         self.flow()
         self.assertTrue(self.wire.paused)
         self.assertLessEqual(self.stream.frames.buffered, READ_AHEAD + 64 * KIB)
@@ -79,7 +80,7 @@ class ReadTests(StreamTestCase):
             self.assertLessEqual(self.stream.frames.buffered, READ_AHEAD + 64 * KIB)
 
     def test_what_came_before_the_end_is_still_given(self) -> None:
-        self.wire.arrive(request(1, 12, 5))
+        self.wire.arrive(request(KafkaApi.FETCH, 12, 5))
         self.wire.hang_up()
         self.flow()
         self.assertIsInstance(self.successResultOf(self.event()), RequestStart)
@@ -104,7 +105,7 @@ class ReadTests(StreamTestCase):
         event.cancel()
         self.failureResultOf(event, CancelledError)
         event = self.event()
-        self.wire.arrive(request(1, 12, 5))
+        self.wire.arrive(request(KafkaApi.FETCH, 12, 5))
         self.flow()
         self.assertIsInstance(self.successResultOf(event), RequestStart)
 

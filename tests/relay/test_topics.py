@@ -6,6 +6,7 @@ from typing import Any
 
 from lfsproxy.interfaces import IBlobUpload
 from lfsproxy.testing import MemoryBlobStore
+from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.produce import PartitionRecords, TopicRecords
 from tests.relay.records import TOPIC, batch, lfs, produce, produce_topics, record, request
 from tests.relay.rig import KIB, PASSTHROUGH, RelayTestCase
@@ -166,7 +167,7 @@ class AskedTests(TopicsTestCase):
     def test_a_broker_without_that_version_is_not_asked(self) -> None:
         self.cluster.ranges = ((0, 0, 9), (3, 0, 4), (18, 0, 2))
         client = self.client()
-        client.send(request(18, 0, 1))
+        client.send(request(KafkaApi.API_VERSIONS, 0, 1))
         client.send(produce(2, batch(lfs(b"x"))))
         self.assertEqual(client.code(2), 0)
         self.assertEqual(self.cluster.asked, [])

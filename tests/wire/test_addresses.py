@@ -13,12 +13,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import FramingError
 from lfsproxy.wire.addresses import (
-    DESCRIBE_CLUSTER,
-    FIND_COORDINATOR,
-    METADATA,
     brokers_named,
     rewrite,
 )
+from lfsproxy.wire.apis import KafkaApi
 
 BROKERS = [(0, "kafka-0.example", 9092), (1, "kafka-1", 9093), (7, "10.0.0.7", 1)]
 
@@ -121,57 +119,64 @@ class AddressTests(SynchronousTestCase):
     def test_metadata_of_every_version_is_rewritten(self) -> None:
         for version in range(14):
             body = metadata(version, BROKERS)
-            self.check(METADATA, version, body, metadata(version, moved(BROKERS)))
+            self.check(KafkaApi.METADATA, version, body, metadata(version, moved(BROKERS)))
             self.assertEqual(
-                brokers_named(METADATA, version, body), {node: (host, port) for node, host, port in BROKERS}
+                brokers_named(KafkaApi.METADATA, version, body),
+                {node: (host, port) for node, host, port in BROKERS},
             )
 
     def test_describe_cluster_of_every_version_is_rewritten(self) -> None:
         for version in range(3):
             body = cluster(version, BROKERS)
-            self.check(DESCRIBE_CLUSTER, version, body, cluster(version, moved(BROKERS)))
+            self.check(KafkaApi.DESCRIBE_CLUSTER, version, body, cluster(version, moved(BROKERS)))
 
     def test_find_coordinator_of_every_version_is_rewritten(self) -> None:
         for version in range(7):
             brokers = BROKERS if version >= 4 else BROKERS[1:2]
             body = coordinator(version, brokers)
-            self.check(FIND_COORDINATOR, version, body, coordinator(version, moved(brokers)))
-            self.assertEqual(len(brokers_named(FIND_COORDINATOR, version, body)), len(brokers))
+            self.check(KafkaApi.FIND_COORDINATOR, version, body, coordinator(version, moved(brokers)))
+            self.assertEqual(len(brokers_named(KafkaApi.FIND_COORDINATOR, version, body)), len(brokers))
 
     def test_controllers_stay(self) -> None:
         for version in (1, 2):
             body = cluster(version, BROKERS, endpoint_type=2)
-            self.check(DESCRIBE_CLUSTER, version, body, body)
-            self.assertEqual(brokers_named(DESCRIBE_CLUSTER, version, body), {})
+            self.check(KafkaApi.DESCRIBE_CLUSTER, version, body, body)
+            self.assertEqual(brokers_named(KafkaApi.DESCRIBE_CLUSTER, version, body), {})
 
     def test_node_minus_1_stays(self) -> None:
         for version in range(7):
             body = coordinator(version, [(-1, "", -1)])
-            self.check(FIND_COORDINATOR, version, body, body)
-            self.assertEqual(brokers_named(FIND_COORDINATOR, version, body), {})
+            self.check(KafkaApi.FIND_COORDINATOR, version, body, body)
+            self.assertEqual(brokers_named(KafkaApi.FIND_COORDINATOR, version, body), {})
 
     def test_an_answer_that_names_nobody_stays(self) -> None:
         for version in range(14):
             body = metadata(version, [])
-            self.check(METADATA, version, body, body)
+            self.check(KafkaApi.METADATA, version, body, body)
 
     def test_tagged_fields_that_are_not_known_stay(self) -> None:
         body = b"\1\7\2ab" + metadata(12, BROKERS)[1:-1] + b"\1\5\1z"
-        frame = rewrite(METADATA, 12, 1, body, proxied)
+        frame = rewrite(KafkaApi.METADATA, 12, 1, body, proxied)
         self.assertEqual(frame[8:13], b"\1\7\2ab")
         self.assertEqual(frame[-4:], b"\1\5\1z")
 
     @given(
-        st.sampled_from([(METADATA, 13), (DESCRIBE_CLUSTER, 2), (FIND_COORDINATOR, 6)]),
+        st.sampled_from(
+            [(KafkaApi.METADATA, 13), (KafkaApi.DESCRIBE_CLUSTER, 2), (KafkaApi.FIND_COORDINATOR, 6)]
+        ),
         st.integers(0, 20),
         st.data(),
     )
     def test_mutations_give_an_answer_or_a_framing_error(
-        self, api: tuple[int, int], version: int, data: st.DataObject
+        self, api: tuple[KafkaApi, int], version: int, data: st.DataObject
     ) -> None:
         key, most = api
         version = min(version, most)
-        make = {METADATA: metadata, DESCRIBE_CLUSTER: cluster, FIND_COORDINATOR: coordinator}[key]
+        make = {
+            KafkaApi.METADATA: metadata,
+            KafkaApi.DESCRIBE_CLUSTER: cluster,
+            KafkaApi.FIND_COORDINATOR: coordinator,
+        }[key]
         body = bytearray(make(version, BROKERS))
         for _ in range(data.draw(st.integers(1, 3))):
             body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))

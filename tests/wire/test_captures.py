@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.wire.addresses import brokers_named, rewrite
 from lfsproxy.wire.answers import ProduceResponse
+from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.batch import CODEC_NAMES, is_clear, parse_batch_header
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, RequestFrames, RequestStart, ResponseFrames, ResponseStart
@@ -212,8 +213,8 @@ class AnswerTests(SynchronousTestCase):
         for exchange in exchanges("ApiVersions"):
             start, body = exchange.response
             capped = cap_versions(exchange.fields["api_version"], start.correlation_id, body)
-            self.assertEqual(capped.broker_ranges[0], (0, 13), exchange.label)
+            self.assertEqual(capped.broker_ranges[KafkaApi.PRODUCE], (0, 13), exchange.label)
             again = cap_versions(exchange.fields["api_version"], start.correlation_id, capped.frame[8:])
-            self.assertEqual(again.broker_ranges[0], (0, 12), exchange.label)
-            self.assertEqual(again.broker_ranges[1][1], 15, exchange.label)
+            self.assertEqual(again.broker_ranges[KafkaApi.PRODUCE], (0, 12), exchange.label)
+            self.assertEqual(again.broker_ranges[KafkaApi.FETCH][1], 15, exchange.label)
             self.assertEqual(again.frame, capped.frame, exchange.label)

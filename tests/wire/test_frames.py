@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import FramingError
+from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.frames import (
     FrameBytes,
     FrameEnd,
@@ -50,14 +51,14 @@ def events(frames: RequestFrames | ResponseFrames, chunks: Sequence[bytes]) -> l
 
 class RequestTests(SynchronousTestCase):
     def test_request_header_and_body_are_told_apart(self) -> None:
-        data = request(3, 9, 77, b"app", b"the body")
+        data = request(KafkaApi.METADATA, 9, 77, b"app", b"the body")
         self.assertEqual(
             events(RequestFrames(), [data]),
             [RequestStart(len(data) - 4, 3, 9, 77, "app", data[:17]), b"the body", FrameEnd()],
         )
 
     def test_null_client_id_is_none(self) -> None:
-        start = events(RequestFrames(), [request(18, 0, 1, None, b"")])[0]
+        start = events(RequestFrames(), [request(KafkaApi.API_VERSIONS, 0, 1, None, b"")])[0]
         assert isinstance(start, RequestStart)
         self.assertIsNone(start.client_id)
         self.assertEqual(len(start.head), 14)
@@ -69,7 +70,7 @@ class RequestTests(SynchronousTestCase):
     def test_chunking_does_not_matter(
         self, bodies: list[tuple[bytes | None, bytes]], cuts: list[int]
     ) -> None:
-        data = b"".join(request(0, 7, n, name, body) for n, (name, body) in enumerate(bodies))
+        data = b"".join(request(KafkaApi.PRODUCE, 7, n, name, body) for n, (name, body) in enumerate(bodies))
         self.assertEqual(events(RequestFrames(), chunked(data, cuts)), events(RequestFrames(), [data]))
 
     @given(st.binary(max_size=60), st.lists(st.integers(0, 60), max_size=5))
@@ -82,7 +83,7 @@ class RequestTests(SynchronousTestCase):
 
     def test_a_body_chunk_leaves_as_the_object_that_was_fed(self) -> None:
         frames = RequestFrames()
-        frames.feed(request(0, 7, 1, b"c", bytes(100))[:-100])
+        frames.feed(request(KafkaApi.PRODUCE, 7, 1, b"c", bytes(100))[:-100])
         frames.next_event()
         chunk = bytes(60)
         frames.feed(chunk)
@@ -92,7 +93,7 @@ class RequestTests(SynchronousTestCase):
 
     def test_buffered_counts_what_was_not_pulled(self) -> None:
         frames = RequestFrames()
-        frames.feed(request(0, 7, 1, b"c", b"12345"))
+        frames.feed(request(KafkaApi.PRODUCE, 7, 1, b"c", b"12345"))
         self.assertEqual(frames.buffered, 20)
         frames.next_event()
         self.assertEqual(frames.buffered, 5)
@@ -128,7 +129,7 @@ class RequestTests(SynchronousTestCase):
 
     def test_a_later_frame_may_have_a_length_that_reads_as_tls(self) -> None:
         frames = RequestFrames()
-        events(frames, [request(18, 0, 1, None, b"")])
+        events(frames, [request(KafkaApi.API_VERSIONS, 0, 1, None, b"")])
         frames.feed(struct.pack(">ihhih", 0x16030100, 0, 7, 2, -1))
         self.assertIsInstance(frames.next_event(), RequestStart)
 

@@ -11,18 +11,19 @@ from kafka.protocol.metadata import ApiVersionsResponse as Theirs
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import FramingError
-from lfsproxy.wire.versions import API_VERSIONS, APIS, How, cap_versions, find, unsupported_version_answer
+from lfsproxy.wire.apis import KafkaApi
+from lfsproxy.wire.versions import APIS, How, cap_versions, find, unsupported_version_answer
 
 Ranges = Sequence[tuple[int, int, int]]
 BROKER: Ranges = [
-    (0, 0, 13),
-    (1, 4, 18),
-    (3, 0, 13),
-    (18, 0, 4),
-    (22, -1, -1),
-    (42, 7, 9),
-    (78, 1, 2),
-    (79, 1, 2),
+    (KafkaApi.PRODUCE, 0, 13),
+    (KafkaApi.FETCH, 4, 18),
+    (KafkaApi.METADATA, 0, 13),
+    (KafkaApi.API_VERSIONS, 0, 4),
+    (KafkaApi.INIT_PRODUCER_ID, -1, -1),
+    (KafkaApi.DELETE_GROUPS, 7, 9),
+    (KafkaApi.SHARE_FETCH, 1, 2),
+    (KafkaApi.SHARE_ACKNOWLEDGE, 1, 2),
     (999, 0, 0),
 ]
 
@@ -50,17 +51,25 @@ class CapTests(SynchronousTestCase):
     def test_every_version_of_the_answer_is_capped(self) -> None:
         for version in range(5):
             message, ranges = capped(version, answer(version))
-            self.assertEqual(ranges, {0: (0, 12), 1: (4, 15), 3: (0, 13), 18: (0, 4)})
+            self.assertEqual(
+                ranges,
+                {
+                    KafkaApi.PRODUCE: (0, 12),
+                    KafkaApi.FETCH: (4, 15),
+                    KafkaApi.METADATA: (0, 13),
+                    KafkaApi.API_VERSIONS: (0, 4),
+                },
+            )
             self.assertEqual(message.throttle_time_ms, 7 if version else 0)
 
     def test_produce_keeps_minimum_0(self) -> None:
-        _, ranges = capped(3, answer(3, [(0, 3, 11)]))
-        self.assertEqual(ranges, {0: (0, 11)})
+        _, ranges = capped(3, answer(3, [(KafkaApi.PRODUCE, 3, 11)]))
+        self.assertEqual(ranges, {KafkaApi.PRODUCE: (0, 11)})
 
     def test_the_broker_s_own_ranges_are_told(self) -> None:
         found = cap_versions(3, 1, answer(3)).broker_ranges
-        self.assertEqual(found[1], (4, 18))
-        self.assertNotIn(22, found)
+        self.assertEqual(found[KafkaApi.FETCH], (4, 18))
+        self.assertNotIn(KafkaApi.INIT_PRODUCER_ID, found)
 
     def test_features_stay_but_for_those_of_withheld_apis(self) -> None:
         supported = [
@@ -73,7 +82,7 @@ class CapTests(SynchronousTestCase):
         ]
         body = answer(
             3,
-            [(0, 0, 13), (78, 1, 1)],
+            [(KafkaApi.PRODUCE, 0, 13), (KafkaApi.SHARE_FETCH, 1, 1)],
             supported_features=supported,
             finalized_features_epoch=55,
             finalized_features=finalized,
@@ -85,7 +94,7 @@ class CapTests(SynchronousTestCase):
         self.assertEqual(message.finalized_features_epoch, 55)
 
     def test_transactions_of_version_2_can_be_kept_up_with(self) -> None:
-        for key, version in ((0, 12), (26, 5), (28, 5)):
+        for key, version in ((KafkaApi.PRODUCE, 12), (KafkaApi.END_TXN, 5), (KafkaApi.TXN_OFFSET_COMMIT, 5)):
             self.assertGreaterEqual(APIS[key].max_version, version)
 
     def test_an_older_broker_s_unsupported_version_answer_is_capped_in_its_shape(self) -> None:
@@ -128,6 +137,14 @@ class TableTests(SynchronousTestCase):
                 self.assertLess(api.max_version, endpoints.min_version, api)
 
     def test_withheld_apis_are_not_found(self) -> None:
-        for key in (4, 7, 58, 78, 79, 93, -1):
+        for key in (
+            4,
+            KafkaApi.CONTROLLED_SHUTDOWN,
+            58,
+            KafkaApi.SHARE_FETCH,
+            KafkaApi.SHARE_ACKNOWLEDGE,
+            93,
+            -1,
+        ):
             self.assertIsNone(find(key))
-        self.assertIs(APIS[API_VERSIONS].how, How.VERSIONS)
+        self.assertIs(APIS[KafkaApi.API_VERSIONS].how, How.VERSIONS)

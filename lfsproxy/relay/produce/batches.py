@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lfsproxy.claimcheck import Claim
-from lfsproxy.errors import LfsError, TooLarge
+from lfsproxy.errors import LfsError
 from lfsproxy.relay.produce.hints import OffsetHints
-from lfsproxy.relay.produce.shared import Shared
-from lfsproxy.settings import Settings
-from lfsproxy.wire.batch import (
-    HEADER_SIZE,
-    MAGIC_OFFSET,
-    BatchHeader,
-    first_bytes,
-    is_clear,
-    parse_batch_header,
-)
+from lfsproxy.wire.batch import HEADER_SIZE, MAGIC_OFFSET, BatchHeader, first_bytes, parse_batch_header
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.primitives import Tag
 from lfsproxy.wire.produce import PartitionStart
@@ -40,7 +31,7 @@ class Batch:
         self.size = max(start.size, 0)
         self.rewritten: list[Piece] | None = None
         self.sent = False
-        self._is_null = start.size < 0
+        self.is_null = start.size < 0
         self._reserved = 0
         self._hint = 0
         self._header: BatchHeader | None = None
@@ -54,7 +45,7 @@ class Batch:
     @property
     def pieces(self) -> Sequence[Piece] | None:
         """The records as they go to the broker; None is null."""
-        if self._is_null:
+        if self.is_null:
             return None
         return self.records if self.rewritten is None else self.rewritten
 
@@ -72,24 +63,6 @@ class Batch:
         self.records = [first_bytes(self.records, HEADER_SIZE)]
         self.rewritten = None
 
-    def needs_a_look(self, shared: Shared) -> bool:
-        """Whether its records have to be read; sets ``error`` where it is too large to be sent as it is."""
-        settings = shared.settings
-        if self.error is not None or self._is_null or not shared.looks_into(self.topic):
-            return False
-        if not is_clear(self.records, settings.offload_threshold):
-            return True
-        if self.size > settings.max_passthrough_size:
-            self.error = self.too_large(settings)
-        return False
-
-    def too_large(self, settings: Settings) -> TooLarge:
-        """Why a batch with nothing to be offloaded cannot pass."""
-        return TooLarge(
-            f"a batch of {self.size} bytes without LFS records is larger than "
-            f"LFS_MAX_PASSTHROUGH_SIZE ({settings.max_passthrough_size} bytes)"
-        )
-
     @property
     def why(self) -> str:
         """Why it is refused, for the client; names the record at fault."""
@@ -100,21 +73,25 @@ class Batch:
     async def find_hint(self, hints: OffsetHints) -> int:
         """The hint for the first of its records, asking the broker where none is known; counts them."""
         await hints.ask(self.topic, self.partition)
-        return self.reserve_hint(hints)
+        return self._reserve_hint(hints)
 
-    def reserve_hint(self, hints: OffsetHints) -> int:
-        """Count its records as on their way; the hint for the first of them."""
+    def count_hint(self, hints: OffsetHints) -> None:
+        """Count its records where a hint is known: those that only pass move the offsets of later ones."""
+        if hints.knows(self.topic, self.partition):
+            self._reserve_hint(hints)
+
+    def _reserve_hint(self, hints: OffsetHints) -> int:
         if self._reserved:
             return self._hint
         self._reserved = self.header.count if self.header is not None else 0
         self._hint = hints.reserve(self.topic, self.partition, self._reserved)
         return self._hint
 
-    def settle_hint(self, hints: OffsetHints, base_offset: int | None) -> None:
-        """Its records are in the log at ``base_offset``, or (None) are not."""
+    def settle_hint(self, hints: OffsetHints, base_offset: int) -> None:
+        """Its records are in the log at ``base_offset``, or (-1) are not, or nobody knows where."""
         reserved, self._reserved = self._reserved, 0
         next_offset = None
-        if base_offset is not None and base_offset >= 0 and self.header is not None:
+        if base_offset >= 0 and self.header is not None:
             next_offset = base_offset + self.header.count
         hints.settle(self.topic, self.partition, reserved, next_offset)
 
@@ -124,11 +101,3 @@ class Batch:
         """Its claims, for whoever tells them their fate."""
         claims, self.claims = self.claims, []
         return claims
-
-    def published(self, shared: Shared, base_offset: int) -> None:
-        """The broker has acknowledged it, at that offset."""
-        shared.tell(self.take_claims(), lambda claim: claim.published(base_offset))
-
-    def lost(self, shared: Shared, why: str) -> None:
-        """Nobody knows whether it is in the log."""
-        shared.tell(self.take_claims(), lambda claim: claim.unknown(why))

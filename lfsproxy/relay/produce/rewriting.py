@@ -24,13 +24,11 @@ from lfsproxy.relay.produce.batches import Batch
 from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.wakeups import Gate, Semaphore
 from lfsproxy.wire.batch import BatchHeader
-from lfsproxy.wire.chunks import Piece
+from lfsproxy.wire.chunks import Gathered, Piece
 from lfsproxy.wire.marks import LfsMark
 from lfsproxy.wire.records import Header, RecordStart
 from lfsproxy.wire.rewrite import BatchWriter
 from lfsproxy.wire.scan import RecordPlan
-
-_SMALL = 4096
 
 
 @attrs.define(eq=False)
@@ -64,7 +62,7 @@ class Rewriter:
         self._uploads = uploads
         self._max_size = shared.settings.max_passthrough_size
         self._writer = BatchWriter(header, xerial=xerial, max_size=self._max_size)
-        self._items: deque[Piece | bytearray | Offloaded] = deque()
+        self._items: deque[Gathered | Offloaded] = deque()
         self._waiting_size = 0
         self._places = 0
         self._finishing: set[Deferred[None]] = set()
@@ -90,12 +88,10 @@ class Rewriter:
                 f"({self._max_size} bytes)"
             )
         last = self._items[-1]
-        if len(data) >= _SMALL:
-            self._items.append(data)
-        elif isinstance(last, bytearray):
-            last += data
-        else:
-            self._items.append(bytearray(data))
+        if not isinstance(last, Gathered):
+            last = Gathered()
+            self._items.append(last)
+        last.add(data)
 
     async def begin(
         self, record: RecordPlan | RecordStart, mark: LfsMark | None, memory: IPartMemory
@@ -218,8 +214,9 @@ class Rewriter:
                     item.published,
                 )
             else:
-                self._waiting_size -= len(item)
-                self._writer.keep(memoryview(item))
+                self._waiting_size -= item.size
+                for piece in item.take():
+                    self._writer.keep(piece)
             self._items.popleft()
 
     async def end(self) -> list[Piece]:

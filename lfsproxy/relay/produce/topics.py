@@ -1,7 +1,7 @@
 """Whether a connection may upload for a topic: asked of its own broker before the first blob goes to S3.
 
 A broker answers a batch for a topic that it does not have with UNKNOWN_TOPIC_OR_PARTITION, after which the
-blob has to stay (``errors.SURELY_NOT_APPENDED``): who sends such a batch again and again would fill the
+blob has to stay (``codes.SURELY_NOT_APPENDED``): who sends such a batch again and again would fill the
 bucket. So the broker's Metadata is asked first, once by connection and topic, on the connection on which the
 batch is to go, as the same identity. What it refuses is refused with its code, which is that of the Produce
 answer; where it says nothing, or not in time, the batch goes its way.
@@ -14,10 +14,8 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 
+from lfsproxy.codes import KafkaCode
 from lfsproxy.errors import (
-    KAFKA_INVALID_TOPIC,
-    KAFKA_TOPIC_AUTHORIZATION_FAILED,
-    KAFKA_UNKNOWN_TOPIC_OR_PARTITION,
     InvalidTopic,
     NotAuthorised,
     UnknownTopic,
@@ -29,9 +27,9 @@ from lfsproxy.wire.metadata import TopicState
 MOST_TOPICS: Final = 4096
 """Of one connection; beyond it what was learnt first is forgotten, and asked again."""
 _REFUSALS: Final = (
-    KAFKA_UNKNOWN_TOPIC_OR_PARTITION,
-    KAFKA_INVALID_TOPIC,
-    KAFKA_TOPIC_AUTHORIZATION_FAILED,
+    KafkaCode.UNKNOWN_TOPIC_OR_PARTITION,
+    KafkaCode.INVALID_TOPIC,
+    KafkaCode.TOPIC_AUTHORIZATION_FAILED,
 )
 
 Ask = Callable[[str], Deferred[TopicState | None] | None]
@@ -57,13 +55,13 @@ class Topics:
         state = await self._state(topic)
         if state is None:
             return
-        if state.error_code == KAFKA_TOPIC_AUTHORIZATION_FAILED:
+        if state.error_code == KafkaCode.TOPIC_AUTHORIZATION_FAILED:
             raise NotAuthorised(state.error_code, f"the broker does not let this client write to {topic}")
-        if state.error_code == KAFKA_INVALID_TOPIC:
+        if state.error_code == KafkaCode.INVALID_TOPIC:
             raise InvalidTopic("the broker does not take this name of a topic")
-        if state.error_code == KAFKA_UNKNOWN_TOPIC_OR_PARTITION:
+        if state.error_code == KafkaCode.UNKNOWN_TOPIC_OR_PARTITION:
             raise UnknownTopic(f"the broker has no topic {topic}")
-        if state.error_code == 0 and not 0 <= partition < state.partitions:
+        if state.error_code == KafkaCode.NONE and not 0 <= partition < state.partitions:
             raise UnknownTopic(f"topic {topic} has {state.partitions} partitions, there is no {partition}")
 
     async def _state(self, topic: str) -> TopicState | None:
@@ -82,7 +80,7 @@ class Topics:
 
     def _told(self, state: TopicState | None, topic: str) -> TopicState | None:
         self._asked.pop(topic, None)
-        if state is not None and state.error_code == 0 and state.partitions:
+        if state is not None and state.error_code == KafkaCode.NONE and state.partitions:
             self._known.pop(topic, None)
             if len(self._known) >= MOST_TOPICS:
                 del self._known[next(iter(self._known))]
