@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from lfsproxy.relay.identity import Ask
 from lfsproxy.relay.order import Expected, Order
 from lfsproxy.relay.stream import ConnectionGone, FrameStream, shielded
 from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, RequestStart
-
-Ask = Callable[[bytes], Awaitable[bytes]]
-"""Sends a request's whole frame and gives its answer, from behind the correlation id on."""
 
 
 class Forwarding:

@@ -148,7 +148,7 @@ class Session:
             self._broker = broker
             self._forwarding.begin(broker)
             self._sign_in_again.begin(
-                lambda ask: self._context.upstream.sign_in(ask, broker.address), seconds
+                lambda ask: self._context.upstream.identity.sign_in(ask, broker.address), seconds
             )
             self._tell(Event.CONNECTED)
             return broker

@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
+from lfsproxy.readiness import KnownTrouble
 from lfsproxy.relay.door import RelayService
 from lfsproxy.settings import Address, Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics
@@ -209,7 +210,8 @@ class RelayTestCase(SynchronousTestCase):
         observe = cast(ILogObserver, self._observe)
         globalLogPublisher.addObserver(observe)
         self.addCleanup(globalLogPublisher.removeObserver, observe)
-        self.relay = RelayService(self.net, self.settings, claims, self.budget, self.metrics)
+        self.trouble = KnownTrouble()
+        self.relay = RelayService(self.net, self.settings, claims, self.budget, self.metrics, self.trouble)
         self.relay.open()
         self.relay.startService()
         self.clients: list[Client] = []
