@@ -2,15 +2,14 @@
 
 ::
 
-    CONNECTING ──connected──▶ OPEN ──drain──▶ DRAINING
-        │  └──────drain─────────│───────────────▲ │
-        │ not connected         │ reading ended   │ all answered
-        ▼                       ▼                 ▼
-       OVER ◀──broker over── CLOSING ◀──settled── CLIENT_GONE
+    CONNECTING -- connected --> OPEN -- reading ended --> CLIENT_GONE -- settled --> CLOSING -- broker over
+        |                        | drain                       ^                                     |
+        |-- drain ----------> DRAINING -- all answered --------+                                     v
+        +-- not connected ---------------------------------------------------------------------->  OVER
 
-The broker's loss and a stop of the process lead to CLOSING from everywhere before it. The actions are what is
-done at once; what takes time (waiting for answers, seeing a connection off) is in ``lfsproxy.relay.session``,
-which tells an event when it has come to its end.
+The broker's loss and a stop of the process lead to CLOSING from every state before it. The actions are what
+is done at once; what takes time (waiting for answers, seeing a connection off) is in
+``lfsproxy.relay.session``, which tells an event when it has come to its end.
 """
 
 from __future__ import annotations

@@ -23,8 +23,9 @@ from lfsproxy.wire.frames import FrameBytes, ResponseStart
 SMALL_ANSWER: Final = 64 * 1024
 """Bytes of an answer that is collected without a lease: a Produce answer about more than a thousand
 partitions, a FindCoordinator answer about as many groups."""
-MOST_COLLECTED: Final = 16 * 1024 * 1024
-"""Bytes of an answer that can be collected at all: some hundred thousand partitions or groups."""
+MOST_COLLECTED: Final = 2 * 1024 * 1024
+"""Bytes of an answer that can be collected at all: sixty thousand partitions. While one is decoded, which is
+done in one turn of the reactor, its Python objects take some fifteen times that."""
 COPIES: Final = 2
 """Times that an answer is held while it is looked into: as the broker sent it, and as the client gets it."""
 MEMORY_SECONDS: Final = 10.0
@@ -120,16 +121,14 @@ class Replies:
 
     async def _memory(self, size: int, expected: Expected) -> Lease | None:
         """A lease for an answer of ``size`` bytes; None for one of the proxy's own where none is free."""
-        needed = COPIES * size
-        if size > MOST_COLLECTED or needed > self._budget.largest:
-            most = min(MOST_COLLECTED, self._budget.largest // COPIES)
-            raise FramingError(
-                f"the broker's answer of {size} bytes is too large to look into: at most {most} "
-                "(LFS_UPLOAD_MEMORY has a part in this)"
-            )
+        most = min(MOST_COLLECTED, self._budget.largest // COPIES)
         if expected.answer is None:
-            return self._budget.try_acquire(needed)
-        self._waiting = self._budget.acquire(needed)
+            return self._budget.try_acquire(COPIES * size) if size <= most else None
+        if size > most:
+            raise FramingError(
+                f"the broker's answer of {size} bytes is too large to look into, beyond {most}"
+            )
+        self._waiting = self._budget.acquire(COPIES * size)
         self._waiting.addTimeout(MEMORY_SECONDS, self._budget.clock, _no_memory(size))
         try:
             return await self._waiting

@@ -236,7 +236,7 @@ class LargeAnswerTests(RelayTestCase):
         self.net.flow()
         self.assertFalse(client.is_open)
         (line,) = [each for each in self.lines() if "is closed" in each]
-        self.assertIn("is too large to look into: at most 786432 (LFS_UPLOAD_MEMORY", line)
+        self.assertIn("is too large to look into, beyond 786432", line)
         self.broker.pending.clear()
 
     def test_the_proxy_s_own_questions_do_without_one_for_which_there_is_no_memory(self) -> None:
@@ -248,3 +248,10 @@ class LargeAnswerTests(RelayTestCase):
         self.assertEqual((client.order, client.code(1)), ([1], 0))
         self.assertEqual(self.cluster.asked, ["demo-topic"])
         self.assert_published(b"blob")
+
+    def test_nor_is_one_too_large_a_reason_to_close_the_connection(self) -> None:
+        self.cluster.fields = {}
+        self.cluster.topics["demo-topic"] = (0, 40000)
+        client = self.client()
+        client.send(produce(1, batch(lfs(b"blob"))))
+        self.assertEqual((client.order, client.code(1)), ([1], 0))
