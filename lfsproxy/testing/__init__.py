@@ -58,6 +58,11 @@ class Faults:
             if not held.called:
                 held.callback(None)
 
+    def let_go_one(self, call: str, place: int = 0) -> None:
+        """Let one call get done of those that are held, by its place among them; -1 is the last one."""
+        waiting = [held for held in self._held[call] if not held.called]
+        waiting[place].callback(None)
+
     def held(self, call: str) -> int:
         """How many calls are held."""
         return sum(not held.called for held in self._held.get(call, []))

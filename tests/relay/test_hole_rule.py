@@ -135,7 +135,7 @@ class OverlapTests(RelayTestCase):
         """Let one of the uploads that are held end."""
         if error is not None:
             self.store.fail_next("seal", error)
-        self.store._held["seal"][index].callback(None)
+        self.store.let_go_one("seal", index)
         self.net.flow()
 
     def test_later_uploads_that_end_first_wait_for_the_verdict(self) -> None:

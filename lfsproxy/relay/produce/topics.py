@@ -81,11 +81,15 @@ class Topics:
     def _told(self, state: TopicState | None, topic: str) -> TopicState | None:
         self._asked.pop(topic, None)
         if state is not None and state.error_code == KafkaCode.NONE and state.partitions:
-            self._known.pop(topic, None)
-            if len(self._known) >= MOST_TOPICS:
-                del self._known[next(iter(self._known))]
-            self._known[topic] = state.partitions
+            self.learn(topic, state.partitions)
         return state
+
+    def learn(self, topic: str, partitions: int) -> None:
+        """The broker has the topic, with so many partitions."""
+        self._known.pop(topic, None)
+        if len(self._known) >= MOST_TOPICS:
+            del self._known[next(iter(self._known))]
+        self._known[topic] = partitions
 
     def stop(self) -> None:
         """The connection is closed: no answer comes any more."""
