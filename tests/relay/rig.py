@@ -23,7 +23,6 @@ from lfsproxy.relay.door import RelayService
 from lfsproxy.settings import Address, Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics
 from lfsproxy.wire.answers import PartitionAnswer, ProduceResponse
-from lfsproxy.wire.metadata import TopicState
 from tests.relay.broker import BrokerEnd, Cluster
 from tests.relay.records import TOPIC
 from tests.relay.wires import Wire
@@ -246,7 +245,7 @@ class RelayTestCase(SynchronousTestCase):
     def know_topic(self, topic: str = TOPIC) -> None:
         """Every connection has asked its broker about the topic."""
         for session in self.relay.sessions:
-            session.producing.topics._told(TopicState(0, 64), topic)
+            session.producing.topics.learn(topic, 64)
 
     def pass_seconds(self, seconds: float) -> None:
         """Let time pass in steps of a second."""
