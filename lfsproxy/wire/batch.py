@@ -39,8 +39,11 @@ MARK: Final = b"LFS_BLOB"
 LEAST_RECORD: Final = 7
 """Bytes of the smallest record: its length, attributes, two deltas, no key, no value, no headers."""
 USUAL_RECORDS: Final = 2**20 // LEAST_RECORD
+"""As many of the smallest records as make 1 MiB: a count that is believed whatever the batch's size."""
 RECORDS_PER_BYTE: Final = 8
+"""Of the smallest records, the most that one byte of compressed data can stand for, with room to spare."""
 _SLICE = 256 * 1024
+"""Bytes of a view that are copied at once to be searched."""
 _HEADER = Struct(">qiibIhiqqqhii")
 _SIGNED = Struct(">hiqqqhii")
 

@@ -26,6 +26,7 @@ from lfsproxy.wire.snappy import READ_SIZE, SnappyBlock
 XERIAL_MAGIC: Final = b"\x82SNAPPY\0"
 XERIAL_HEADER_SIZE: Final = 16
 _SLICE = 64 * 1024
+"""Compressed bytes that are given to a library at once: what it leaves is copied."""
 _ZSTD_MAGIC = 0xFD2FB528
 _ZSTD_SKIPPABLE = 0x184D2A50
 MAX_WINDOW: Final = 128 * 1024 * 1024

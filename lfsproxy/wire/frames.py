@@ -26,6 +26,7 @@ from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.chunks import Chunks, Piece
 
 MAX_FRAME: Final = 2**31 - 1
+"""Bytes that a frame's length field, an int32, can count."""
 _INT32 = Struct(">i")
 _REQUEST_HEAD = Struct(">ihhih")
 _HTTP_METHODS = frozenset({b"GET ", b"HEAD", b"POST", b"PUT ", b"PATC", b"DELE", b"OPTI", b"CONN", b"PRI "})

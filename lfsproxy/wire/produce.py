@@ -28,12 +28,14 @@ from lfsproxy.wire.frames import MAX_FRAME
 from lfsproxy.wire.primitives import INT32, Tag, put_count, put_string, put_tags, text
 
 MAX_VERSION: Final = 12
+"""From 13 on topics are named by id."""
 FIRST_FLEXIBLE: Final = 9
 MAX_PARTITIONS: Final = 16384
 """Of one request: each takes memory beside its records, and a broker has fewer."""
 _ACKS_TIMEOUT = Struct(">hi")
 _HEADER = Struct(">hhi")
 _MAX_TAGS = 64 * 1024
+"""Bytes of tagged fields of one request: they are kept, and no client sends any so far."""
 
 
 @attrs.frozen

@@ -36,12 +36,19 @@ from lfsproxy.wire.decompress import MAX_WINDOW, Decompressor, is_xerial, new_de
 from lfsproxy.wire.snappy import READ_SIZE
 
 MAX_DECOMPRESSED: Final = 2**31 - 1
+"""The default of LFS_MAX_DECOMPRESSED_SIZE, in bytes: lengths within a batch are int32."""
 MAX_HELD: Final = 16 * 1024 * 1024
+"""The default of LFS_MAX_PASSTHROUGH_SIZE, in bytes."""
 _FIXED_SIZE = 26
+"""The most bytes of a record before its key: length 5, attributes 1, timestamp 10, offset 5, key length 5."""
 _LEAST_LENGTH = 6
+"""Of the smallest record, in bytes, its length field not counted."""
 _SKIM_SIZE = 16 * 1024
+"""Bytes that are searched at once for records to step over: they are copied."""
 _HEADER_OVERHEAD = 128
+"""Bytes of memory that a header takes beside its name and value."""
 _FIELD_SHARE = 16
+"""The part of ``max_held`` that a key, or the headers, may have: they are copied several times."""
 
 Header = tuple[bytes, bytes | None]
 """A record header as it is on the wire: name (need not be UTF-8) and value, which may be null."""

@@ -34,6 +34,7 @@ from lfsproxy.wire.records import (
 )
 
 _PLAN_OVERHEAD = 512
+"""Bytes of memory that a plan, its claim and its envelope take beside the record's key and headers."""
 
 
 class PlansTooLarge(TooLarge):

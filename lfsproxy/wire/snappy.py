@@ -17,10 +17,14 @@ from lfsproxy.wire.chunks import Chunks, Piece
 from lfsproxy.wire.primitives import put_uvarint
 
 FRAGMENT: Final = 64 * 1024
+"""Bytes of output that encoders of Google's family compress by themselves: copies stay within them."""
 READ_SIZE: Final = 256 * 1024
+"""Bytes of the pieces that all decompressors hand out, as those that are read from sockets."""
 _ONE_SHOT = 1024 * 1024
+"""Bytes of output up to which a block is decoded at once, which is quicker."""
 _MAX_LENGTH = 2**32 - 1
 _LONG_LITERAL = 60 << 2
+"""The first tag of a literal whose length, in 1 to 4 bytes, follows the tag."""
 _LITERAL_WITH_4_BYTES = 63 << 2
 
 

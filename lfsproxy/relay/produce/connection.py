@@ -1,7 +1,7 @@
 """What a Produce request needs of the connection that it came on, and nothing else.
 
-``lfsproxy.relay.session`` implements it, with one object for each request. Everything in this package knows
-only this protocol, so that a request can be followed, and tested, without a session.
+The relay implements it by its class ``ProduceConnection``, one object for each request. This package knows
+only the protocol, so that a request can be followed, and tested, without a session.
 """
 
 from __future__ import annotations

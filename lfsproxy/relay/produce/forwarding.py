@@ -31,27 +31,31 @@ from lfsproxy.wire.produce import (
 
 
 class Forwarding:
-    """Forwards one request. ``info`` and ``end`` are what stands before and behind its records, once read."""
+    """Forwards one request. ``end`` is what stands behind its records, where that was read.
+
+    ``awaits_answer``: its client has to be there until it is forwarded. Not so with acks=0.
+    """
 
     _log = Logger()
 
     def __init__(
         self, shared: Shared, connection: Connection, start: RequestStart, slowness: Slowness
     ) -> None:
-        self.info = ProduceInfo(None, 1, 0)
+        self.awaits_answer = True
         self.end = ProduceEnd()
         self.fates = Fates(shared, connection.hints)
         self._shared = shared
         self._connection = connection
         self._start = start
+        self._info = ProduceInfo(None, 1, 0)
         self._received_at = 0.0
         self._slowness = slowness
         self._verdicts = Verdicts(start.api_version, start.correlation_id)
 
-    @property
-    def awaits_answer(self) -> bool:
-        """Whether its client has to be there until it is forwarded: not so with acks=0."""
-        return self.info.acks != 0
+    def begin(self, info: ProduceInfo) -> None:
+        """What stands before the records was read."""
+        self._info = info
+        self.awaits_answer = info.acks != 0
 
     def received(self) -> None:
         """The body is there: from now on the proxy adds to the time that the request takes."""
@@ -139,13 +143,13 @@ class Forwarding:
             api_version=self._start.api_version,
             correlation_id=self._start.correlation_id,
             client_id=self._start.client_id_bytes,
-            transactional_id=self.info.transactional_id,
-            acks=self.info.acks,
-            timeout_ms=self.info.timeout_ms,
+            transactional_id=self._info.transactional_id,
+            acks=self._info.acks,
+            timeout_ms=self._info.timeout_ms,
             topics=[
                 TopicRecords(topic, records, topic_tags.get(topic, ())) for topic, records in topics.items()
             ],
-            header_tags=self.info.header_tags,
+            header_tags=self._info.header_tags,
             tags=self.end.tags,
         )
         return encode_produce(request)

@@ -28,6 +28,7 @@ from lfsproxy.wakeups import WakeLoop
 from lfsproxy.wire.scan import BatchScan
 
 SHORT_SECONDS = 0.02
+"""Seconds of processor time after which a search counts as a long one."""
 HALF_LIFE = 10.0
 """Seconds after which half of what a connection has used is forgotten."""
 

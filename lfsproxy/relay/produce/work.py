@@ -79,7 +79,7 @@ class ProduceWork(ABC):
 
     def begin_body(self, info: ProduceInfo) -> None:
         """What stands before the records was read."""
-        self.forwarding.info = info
+        self.forwarding.begin(info)
         self.connection.expect_answer(self.awaits_answer)
         if self.awaits_answer and self.connection.client_is_gone:
             raise ConnectionGone
