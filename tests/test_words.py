@@ -26,7 +26,7 @@ from lfsproxy.words import error_text, is_notation
 REPRS_MAY_BE_IN = {
     # What cannot happen, or a bug of ours would be there.
     "relay/replies.py": 1,
-    "relay/session.py": 1,
+    "relay/requests.py": 1,
 }
 """Files below lfsproxy/ that may use ``!r``, and how often."""
 

@@ -117,3 +117,18 @@ class BrokerDirectory:
         if node not in self._unreachable:
             self._log.error("{text}", text=text)
         self._unreachable[node] = text
+
+
+class Advertised:
+    """The brokers' addresses as one client is told them, which is itself connected to ``connected_to``."""
+
+    def __init__(self, directory: BrokerDirectory, connected_to: str) -> None:
+        self.follow = directory.follow
+        self._directory = directory
+        self._connected_to = connected_to
+
+    def replace(self, node: int, host: str, port: int) -> tuple[str, int]:
+        """Where the client reaches a node: at the proxy's own address for it. Node -1 is none."""
+        if node < 0:
+            return host, port
+        return self._directory.advertised(node, self._connected_to)

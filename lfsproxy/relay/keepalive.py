@@ -8,17 +8,17 @@ any time, and the answer is dropped.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
+from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-SECONDS = 20.0
-_CLIENT_ID = b"lfsproxy"
-_HEADER = struct.pack(">hhih", 18, 0, 0x6C667301, len(_CLIENT_ID)) + _CLIENT_ID
+from lfsproxy.wire.metadata import api_versions_request
 
-PROBE = struct.pack(">i", len(_HEADER)) + _HEADER
-"""An ApiVersions request of version 0: its header, and nothing else."""
+SECONDS: Final = 20.0
+"""Between two questions. Load balancers close what is silent for a minute, some for half of that."""
+PROBE: Final = api_versions_request()
+"""The whole frame of the question."""
 
 
 class KeepAlive:

@@ -1,155 +1,211 @@
-"""Answers on their way to one client, in the order of its requests: the broker's, and the proxy's own.
+"""Reads the broker's answers on one connection, and lets the client's leave in their order (``Order``).
 
-Each request of the client has an Answer in line. Each request that was forwarded has an Expected in the order
-in which the broker will answer; what the proxy asks for itself (offsets, signing in) has no Answer.
+An answer that is looked into as a whole is collected: up to SMALL_ANSWER bytes as part of what a connection
+may hold anyway, a larger one under a lease of the process's memory budget, until the client has taken it. To
+wait for that lease is bounded: whoever holds memory may wait for this very connection, and a broker sends
+nothing more before its answer is read.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import Final
 
-import attrs
+from twisted.internet.defer import Deferred
 
-from lfsproxy.errors import FramingError
-from lfsproxy.relay.stream import ConnectionGone, FrameStream
-from lfsproxy.wire.frames import FrameBytes, RequestStart, ResponseStart
+from lfsproxy.budget import Lease, MemoryBudget
+from lfsproxy.errors import FramingError, Stalled
+from lfsproxy.relay.order import Answer, Expected, Order, Take
+from lfsproxy.relay.stream import WRITE_SIZE, ConnectionGone, FrameStream
+from lfsproxy.wire.chunks import Piece
+from lfsproxy.wire.frames import FrameBytes, ResponseStart
 
-MAX_COLLECTED_ANSWER = 64 * 1024 * 1024
-
-
-@attrs.define(eq=False)
-class Answer:
-    """A client's request that is not answered yet. ``data`` is set where the whole answer is at hand."""
-
-    data: bytes | None = None
-
-
-@attrs.frozen(eq=False)
-class Expected:
-    """An answer that the broker owes. Where ``take`` is None it is relayed as it comes.
-
-    ``lost`` is called where it does not come.
-    """
-
-    start: RequestStart | None
-    answer: Answer | None
-    take: Callable[[bytes], Awaitable[bytes | None]] | None = None
-    lost: Callable[[], None] | None = None
+SMALL_ANSWER: Final = 64 * 1024
+"""Bytes of an answer that is collected without a lease: a Produce answer about more than a thousand
+partitions, a FindCoordinator answer about as many groups."""
+MOST_COLLECTED: Final = 2 * 1024 * 1024
+"""Bytes of an answer that can be collected at all: sixty thousand partitions. While one is decoded, which is
+done in one turn of the reactor, its Python objects take some fifteen times that."""
+COPIES: Final = 2
+"""Times that an answer is held while it is looked into: as the broker sent it, and as the client gets it."""
+MEMORY_SECONDS: Final = 10.0
+"""How long an answer waits for memory. Less than clients wait for it (30 s), more than it takes to find out
+that a client is too slow (2 s) and to take its memory."""
 
 
 class Replies:
-    """The answers of one session. ``changed`` is called when one has left or was taken."""
+    """The answers of one session.
 
-    def __init__(self, client: FrameStream, changed: Callable[[], None]) -> None:
+    ``changed`` is called when one has left or was taken; ``evicted`` where the client does not take a large
+    one, while others wait for memory.
+    """
+
+    def __init__(
+        self,
+        client: FrameStream,
+        budget: MemoryBudget,
+        changed: Callable[[], None],
+        evicted: Callable[[Stalled], None],
+    ) -> None:
+        self.order = Order()
         self._client = client
+        self._budget = budget
         self._changed = changed
-        self._answers: deque[Answer] = deque()
-        self._expected: deque[Expected] = deque()
-        self._given_up = False
-
-    @property
-    def all_left(self) -> bool:
-        """Whether the client has an answer to everything it asked."""
-        return not self._answers
-
-    @property
-    def all_came(self) -> bool:
-        """Whether the broker has answered everything it was asked."""
-        return not self._expected
-
-    @property
-    def decides_more(self) -> bool:
-        """Whether an answer is still expected that decides about something."""
-        return any(expected.lost is not None for expected in self._expected)
-
-    def new(self) -> Answer:
-        """The next answer in the client's order."""
-        answer = Answer()
-        self._answers.append(answer)
-        return answer
+        self._evicted = evicted
+        self._waiting: Deferred[Lease] | None = None
+        self._stopped = False
 
     def complete(self, answer: Answer, data: bytes) -> None:
         """An answer is at hand, b"" where there is to be none; it leaves when it is first in order."""
         answer.data = data
         self._flush()
 
-    def expect(self, expected: Expected) -> None:
-        """A request is about to be written to the broker."""
-        self._expected.append(expected)
-
-    def lose(self) -> None:
-        """No more answers come."""
-        expected, self._expected = list(self._expected), deque()
-        for each in expected:
-            if each.lost is not None:
-                each.lost()
-
-    def give_up(self) -> None:
-        """Relay no answer any further."""
-        self._given_up = True
-        self.lose()
+    def stop(self) -> None:
+        """No more answers come, and none is passed on any further."""
+        self._stopped = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+        for lost in self.order.lose():
+            lost()
 
     async def read(self, broker: FrameStream) -> None:
-        """Take the broker's answers until its connection is gone. Raises ConnectionGone or FramingError."""
+        """Take the broker's answers until its connection is gone.
+
+        Raises ConnectionGone, FramingError, or Stalled where there is no memory for one.
+        """
         while True:
             event = await broker.next_event()
             if not isinstance(event, ResponseStart):
                 raise FramingError(f"the broker's frame begins with {event!r:.80}")
-            expected = self._next_expected(event)
-            if expected.take is None:
-                await self._relay(broker, event, expected)
+            expected = self.order.begun(event.correlation_id)
+            if expected.take is not None:
+                await self._collect(_Body(broker), event, expected, expected.take)
             else:
-                await self._take(broker, event, expected, expected.take)
+                await self._pass(_Body(broker), event, expected)
 
-    def _next_expected(self, start: ResponseStart) -> Expected:
-        if not self._expected:
-            raise FramingError(f"the broker answered {start.correlation_id}, which was not asked")
-        expected = self._expected[0]
-        request = expected.start
-        if request is not None and request.correlation_id != start.correlation_id:
-            raise FramingError(
-                f"the broker answered {start.correlation_id} where {request.correlation_id} was next"
-            )
-        return expected
-
-    async def _relay(self, broker: FrameStream, start: ResponseStart, expected: Expected) -> None:
-        if not self._answers or self._answers[0] is not expected.answer:
-            raise FramingError(f"the answer {start.correlation_id} is not the next one in order")
-        self._client.write(start.head)
-        while isinstance(event := await broker.next_event(), FrameBytes):
-            self._client.write(event.data)
-            await self._client.drained()
-        if self._given_up:
+    async def _pass(self, body: _Body, start: ResponseStart, expected: Expected) -> None:
+        """Pass an answer on as it comes."""
+        answer = expected.answer
+        assert answer is not None, "what the proxy asks for itself is collected"
+        self.order.begin_to_leave(answer)
+        if expected.passes is not None:
+            await expected.passes(start, body, self._client)
+        else:
+            self._client.write(start.head)
+            while (piece := await body.next_piece()) is not None:
+                self._client.write(piece)
+                await self._client.drained()
+        if self._stopped:
             raise ConnectionGone
-        self._expected.popleft()
-        self._answers.popleft()
+        self.order.came()
+        self.order.left(answer)
         self._flush()
 
-    async def _take(
-        self,
-        broker: FrameStream,
-        start: ResponseStart,
-        expected: Expected,
-        take: Callable[[bytes], Awaitable[bytes | None]],
-    ) -> None:
-        if start.size > MAX_COLLECTED_ANSWER:
-            raise FramingError(f"the broker's answer of {start.size} bytes is too large to look into")
-        body = bytearray()
-        while isinstance(event := await broker.next_event(), FrameBytes):
-            body += event.data
-        data = await take(bytes(body))
-        if self._given_up:
-            raise ConnectionGone
-        self._expected.popleft()
-        if expected.answer is not None and data is not None:
-            self.complete(expected.answer, data)
+    async def _collect(self, body: _Body, start: ResponseStart, expected: Expected, take: Take) -> None:
+        """Take an answer as a whole."""
+        size = start.size + 4 - len(start.head)
+        if size <= SMALL_ANSWER:
+            await self._take(body, expected, take, None)
+            self._changed()
+            await self._client.drained()
+            return
+        lease = await self._memory(size, expected)
+        if lease is None:
+            await self._drop(body, expected)
+        else:
+            try:
+                await self._take(body, expected, take, lease)
+            finally:
+                lease.release()
         self._changed()
-        await self._client.drained()
+
+    async def _memory(self, size: int, expected: Expected) -> Lease | None:
+        """A lease for an answer of ``size`` bytes; None for one of the proxy's own where none is free."""
+        most = min(MOST_COLLECTED, self._budget.largest // COPIES)
+        if expected.answer is None:
+            return self._budget.try_acquire(COPIES * size) if size <= most else None
+        if size > most:
+            raise FramingError(
+                f"the broker's answer of {size} bytes is too large to look into, beyond {most}"
+            )
+        self._waiting = self._budget.acquire(COPIES * size)
+        self._waiting.addTimeout(MEMORY_SECONDS, self._budget.clock, _no_memory(size))
+        try:
+            return await self._waiting
+        finally:
+            self._waiting = None
+
+    async def _take(self, body: _Body, expected: Expected, take: Take, lease: Lease | None) -> None:
+        data = await take(await body.all())
+        if self._stopped:
+            raise ConnectionGone
+        self.order.came()
+        answer = expected.answer
+        if answer is None or data is None:
+            return
+        if lease is None:
+            self.complete(answer, data)
+        else:
+            await self._send(answer, data, lease)
+
+    async def _send(self, answer: Answer, data: bytes, lease: Lease) -> None:
+        """Write a large answer as fast as the client takes it; one that takes none loses its connection."""
+        self.order.begin_to_leave(answer)
+        lease.evicted = lambda: self._evicted(Stalled("it took too little of an answer while others waited"))
+        lease.waits_for_peer(True)
+        view = memoryview(data)
+        for position in range(0, len(view), WRITE_SIZE):
+            piece = view[position : position + WRITE_SIZE]
+            self._client.write(piece)
+            await self._client.drained()
+            lease.received(len(piece))
+        if self._stopped:
+            raise ConnectionGone
+        self.order.left(answer)
+        self._flush()
+
+    async def _drop(self, body: _Body, expected: Expected) -> None:
+        """An answer of the proxy's own for which there is no memory is as good as none."""
+        while await body.next_piece() is not None:
+            pass
+        if self._stopped:
+            raise ConnectionGone
+        self.order.came()
+        if expected.lost is not None:
+            expected.lost()
 
     def _flush(self) -> None:
-        while self._answers and self._answers[0].data is not None:
-            data = self._answers.popleft().data
-            if data:
-                self._client.write(data)
+        for data in self.order.leaving():
+            self._client.write(data)
         self._changed()
+
+
+class _Body:
+    """The rest of the broker's frame that has begun."""
+
+    def __init__(self, broker: FrameStream) -> None:
+        self._broker = broker
+
+    async def next_piece(self) -> Piece | None:
+        """The next bytes, None at the end."""
+        event = await self._broker.next_event()
+        return event.data if isinstance(event, FrameBytes) else None
+
+    async def all(self) -> bytes:
+        """All that is left."""
+        pieces = []
+        while (piece := await self.next_piece()) is not None:
+            pieces.append(piece)
+        return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
+
+
+def _no_memory(size: int) -> Callable[[object, float], object]:
+    """What a wait for memory ends with when it has taken too long."""
+
+    def raise_stalled(result: object, seconds: float) -> object:
+        raise Stalled(
+            f"there was no memory for the broker's answer of {size} bytes within {seconds:g} s "
+            "(LFS_UPLOAD_MEMORY)"
+        )
+
+    return raise_stalled

@@ -1,4 +1,4 @@
-"""The brokers' side of the relay: connections to them, and the proxy's own sign-in and questions there.
+"""The brokers' side of the relay: connections to them, and the questions that the proxy has by itself.
 
 TLS and sign-in follow LFS_KAFKA_SECURITY_PROTOCOL. A connection that is opened for a client is signed in here
 only with LFS_KAFKA_CLIENT_IDENTITY=proxy; else the client's own exchange is relayed on it.
@@ -7,14 +7,13 @@ only with LFS_KAFKA_CLIENT_IDENTITY=proxy; else the client's own exchange is rel
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IAddress, IHandshakeListener, IReactorTCP, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -22,25 +21,21 @@ from lfsproxy.errors import BrokerUnavailable, FramingError, SignInRefused
 from lfsproxy.net.connecting import host_endpoint, why_unreached
 from lfsproxy.net.tls import ClientTls, tls_trouble
 from lfsproxy.net.trust import UntrustedServer
-from lfsproxy.quoting import quoted
+from lfsproxy.relay.identity import Identity
 from lfsproxy.relay.stream import ConnectionGone, FrameStream
 from lfsproxy.settings import Address, Settings
-from lfsproxy.wakeups import Semaphore
-from lfsproxy.wire import addresses, metadata, sasl
+from lfsproxy.wire import addresses, metadata
 from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.frames import FrameBytes, ResponseFrames
 
-CONNECT_SECONDS = 10.0
-ANSWER_SECONDS = 8.0
+CONNECT_SECONDS: Final = 10.0
+"""Within which a broker takes a connection, and again within which it completes the TLS handshake."""
+ANSWER_SECONDS: Final = 8.0
 """Less than readiness waits for, so that it hears what is wrong."""
-SIGN_IN_AGAIN = 0.85
-"""At which part of a session's lifetime the proxy signs in again."""
 
 _API_VERSIONS = metadata.api_versions_request()
 
 T = TypeVar("T")
-Ask = Callable[[bytes], Awaitable[bytes]]
-"""Sends a request's frame and gives the body of its answer."""
 
 
 @implementer(IHandshakeListener)
@@ -114,16 +109,14 @@ async def _cancellable(connecting: Deferred[Protocol]) -> Protocol:
 class Upstream:
     """Opens connections to brokers. Raises BrokerUnavailable where none can be had.
 
-    ``controllers`` are addresses that turned out to be no broker's.
+    ``controllers`` are addresses that turned out to be no broker's; ``identity`` signs in at brokers.
     """
 
     def __init__(self, reactor: IReactorTCP, settings: Settings) -> None:
         self.controllers: set[Address] = set()
         self._reactor = reactor
         self._settings = settings
-        self._refused = sasl.RefusedSignIns()
-        self._trusted: set[Address] = set()
-        self._first_sign_ins: dict[Address, Semaphore] = {}
+        self.identity = Identity(reactor, settings, self._named)
         self._tls = None
         if settings.uses_tls:
             self._tls = ClientTls(
@@ -134,7 +127,7 @@ class Upstream:
         """Raise SettingError where the certificates or the password cannot be read."""
         if self._tls is not None:
             self._tls.check()
-        self._settings.sasl_credentials()
+        self.identity.check_files()
 
     async def connect(self, targets: Sequence[Address]) -> BrokerStream:
         """Connect to the first of the addresses that answers."""
@@ -234,30 +227,20 @@ class Upstream:
         return stream
 
     async def _open_signed_in(self, address: Address) -> tuple[BrokerStream, float | None]:
-        settings = self._settings
-        if settings.kafka_sasl_mechanism:
-            self._refused.check(address, settings.sasl_credentials(), self._now())
+        self.identity.check(address)
         stream = await self._open(address)
+
+        def ask(frame: bytes) -> Awaitable[bytes]:
+            return self._ask(stream, frame)
+
         try:
-            seconds = await self._sign_in_first(stream)
+            seconds = await self.identity.sign_in_first(ask, address)
         except ConnectionGone:
             raise BrokerUnavailable(self._gone(stream, "during sign-in")) from None
         except BaseException:
             stream.abort()
             raise
         return stream, seconds
-
-    async def _sign_in_first(self, stream: BrokerStream) -> float | None:
-        """Sign in on a new connection: one at a time, for as long as the broker has taken none."""
-
-        def ask(frame: bytes) -> Awaitable[bytes]:
-            return self._ask(stream, frame)
-
-        if stream.address in self._trusted:
-            return await self.sign_in(ask, stream.address)
-        clock = cast(IReactorTime, self._reactor)
-        async with self._first_sign_ins.setdefault(stream.address, Semaphore(clock, 1)):
-            return await self.sign_in(ask, stream.address)
 
     async def _ask_once(self, stream: BrokerStream, frame: bytes) -> bytes:
         """The only question on a connection."""
@@ -322,74 +305,6 @@ class Upstream:
             return f"is not trusted: {stream.trouble}"
         why = f" ({stream.trouble})" if stream.trouble else ""
         return f"does not complete the TLS handshake{why}: is that port for TLS? {protocol}"
-
-    def _now(self) -> float:
-        return cast(float, cast(Any, self._reactor).seconds())
-
-    # Signing in
-
-    async def sign_in(self, ask: Ask, address: Address) -> float | None:
-        """Sign in, where there is an identity to sign in with. Seconds until it has to be done again.
-
-        Raises SignInRefused where the broker, or the broker's own proof, is not right, or was not lately:
-        then it is not asked.
-        """
-        settings = self._settings
-        mechanism = settings.kafka_sasl_mechanism
-        if not mechanism:
-            return None
-        credentials = settings.sasl_credentials()
-        self._refused.check(address, credentials, self._now())
-        try:
-            lifetime_ms = await self._exchange(ask, mechanism, credentials, address)
-        except SignInRefused as error:
-            self._trusted.discard(address)
-            self._refused.refused(address, credentials, self._now(), str(error))
-            raise
-        self._trusted.add(address)
-        return lifetime_ms / 1000 * SIGN_IN_AGAIN if lifetime_ms > 0 else None
-
-    async def _exchange(
-        self, ask: Ask, mechanism: str, credentials: tuple[str, str, str], address: Address
-    ) -> int:
-        """The steps of a sign-in; the session's lifetime in milliseconds, 0 is unlimited."""
-        _, username, password = credentials
-        client = await self._in_thread(
-            sasl.new_client,
-            mechanism,
-            username,
-            password,
-            address.host or "localhost",
-            self._settings.kafka_security_protocol,
-        )
-        error, offered = sasl.decode_handshake(await ask(sasl.handshake_request(0, mechanism)))
-        if error and not offered:
-            raise SignInRefused(
-                f"{self._named(address)} takes no sign-in: set LFS_KAFKA_SECURITY_PROTOCOL="
-                f"{'SSL' if self._settings.uses_tls else 'PLAINTEXT'}, or name a port for SASL"
-            )
-        if error:
-            raise SignInRefused(
-                f"the broker does not offer {mechanism} (LFS_KAFKA_SASL_MECHANISM), but {', '.join(offered)}"
-            )
-        lifetime_ms = 0
-        while not client.is_done():
-            token = await self._in_thread(client.auth_bytes)
-            answer = sasl.decode_authenticate(await ask(sasl.authenticate_request(0, token)))
-            if answer.error_code:
-                name = f" as {quoted(username)}" if username else ""
-                raise SignInRefused(
-                    f"the broker refuses the proxy's sign-in by {mechanism}{name}: "
-                    f"{answer.error_message or f'error {answer.error_code}'}"
-                )
-            lifetime_ms = answer.lifetime_ms
-            await self._in_thread(client.receive, answer.auth_bytes)
-        return lifetime_ms
-
-    def _in_thread(self, call: Callable[..., T], *args: Any) -> Deferred[T]:
-        """Key derivation takes a while, and some mechanisms ask other services."""
-        reactor = cast(Any, self._reactor)
-        return deferToThreadPool(reactor, reactor.getThreadPool(), call, *args)
 
 
 def _all_of(troubles: Sequence[str]) -> str:

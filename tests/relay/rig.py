@@ -18,11 +18,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
+from lfsproxy.readiness import KnownTrouble
 from lfsproxy.relay.door import RelayService
 from lfsproxy.settings import Address, Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics
 from lfsproxy.wire.answers import PartitionAnswer, ProduceResponse
-from lfsproxy.wire.metadata import TopicState
 from tests.relay.broker import BrokerEnd, Cluster
 from tests.relay.records import TOPIC
 from tests.relay.wires import Wire
@@ -178,6 +178,7 @@ class RelayTestCase(SynchronousTestCase):
 
     overrides: dict[str, Any] = {}
     store_type = MemoryBlobStore
+    client_type = Client
     keeps_log = True
 
     def setUp(self) -> None:
@@ -208,7 +209,8 @@ class RelayTestCase(SynchronousTestCase):
         observe = cast(ILogObserver, self._observe)
         globalLogPublisher.addObserver(observe)
         self.addCleanup(globalLogPublisher.removeObserver, observe)
-        self.relay = RelayService(self.net, self.settings, claims, self.budget, self.metrics)
+        self.trouble = KnownTrouble()
+        self.relay = RelayService(self.net, self.settings, claims, self.budget, self.metrics, self.trouble)
         self.relay.open()
         self.relay.startService()
         self.clients: list[Client] = []
@@ -227,7 +229,7 @@ class RelayTestCase(SynchronousTestCase):
 
     def client(self, port: int = 19092) -> Client:
         """A new client, connected to the bootstrap port or to a broker's."""
-        client = Client(self.net)
+        client = self.client_type(self.net)
         wire = Wire(client, port=port, peer_port=40000 + len(self.clients))
         self.clients.append(client)
         self.net.wires.append(wire)
@@ -242,8 +244,8 @@ class RelayTestCase(SynchronousTestCase):
 
     def know_topic(self, topic: str = TOPIC) -> None:
         """Every connection has asked its broker about the topic."""
-        for session in self.relay._sessions:
-            session.topics._told(TopicState(0, 64), topic)
+        for session in self.relay.sessions:
+            session.producing.topics.learn(topic, 64)
 
     def pass_seconds(self, seconds: float) -> None:
         """Let time pass in steps of a second."""
@@ -305,7 +307,7 @@ class RelayTestCase(SynchronousTestCase):
             connection.answer_all()
         self.net.flow()
         if self._stopped is None:
-            self.assertEqual(len(self.relay._sessions), 0, "a session goes on although all clients are gone")
+            self.assertEqual(len(self.relay.sessions), 0, "a session goes on although all clients are gone")
             self.stop()
         self.successResultOf(cast(Deferred[None], self._stopped))
         self.assertEqual((self.budget.used, self.budget.waiting), (0, 0), "upload memory is not given back")

@@ -7,7 +7,8 @@ from collections import deque
 
 from lfsproxy.wire.apis import KafkaApi
 from tests.relay.broker import Request
-from tests.relay.records import request
+from tests.relay.records import batch, lfs, produce, request
+from tests.relay.rig import RelayTestCase
 
 SASL_HANDSHAKE, SASL_AUTHENTICATE = KafkaApi.SASL_HANDSHAKE, KafkaApi.SASL_AUTHENTICATE
 UNSUPPORTED_MECHANISM, AUTHENTICATION_FAILED = 33, 58
@@ -73,3 +74,23 @@ def authenticate(correlation_id: int, token: bytes = b"\0user\0hunter2", version
     return request(
         SASL_AUTHENTICATE, version, correlation_id, b"\0" + bytes([len(token) + 1]) + token + b"\0"
     )
+
+
+OWN = {
+    "kafka_security_protocol": "SASL_PLAINTEXT",
+    "kafka_sasl_mechanism": "PLAIN",
+    "kafka_sasl_username": "proxy",
+    "kafka_sasl_password": "hunter2",
+}
+BLOB = produce(9, batch(lfs(b"blob")))
+
+
+class SignInTestCase(RelayTestCase):
+    """A relay in front of brokers that ask for a sign-in."""
+
+    def prepare(self) -> None:
+        self.sasl = self.cluster.sasl = SaslServer()
+
+    def asked(self) -> list[int]:
+        """The API keys of what the broker got on the last connection, in order."""
+        return [each.api_key for each in self.broker.requests]

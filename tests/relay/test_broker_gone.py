@@ -93,7 +93,7 @@ class BrokerFramingTests(RelayTestCase):
         self.net.flow()
         self.assertFalse(client.is_open)
         self.assertFalse(self.broker.is_open)
-        self.assertEqual(len(self.relay._sessions), 0)
+        self.assertEqual(len(self.relay.sessions), 0)
         lines = [line for line in self.lines() if "is closed" in line]
         self.assertEqual(len(lines), 1, lines)
         self.assertRegex(lines[0], why)

@@ -34,10 +34,10 @@ class RefusedTests(TroubleTestCase):
 
     def test_others_can_tell_it_too_until_it_is_over(self) -> None:
         problem = self.problem()
-        self.assertEqual(self.relay._trouble.text, problem)
+        self.assertEqual(self.trouble.text, problem)
         self.cluster.reachable = True
         self.pass_seconds(2)
-        self.assertEqual(self.relay._trouble.text, "")
+        self.assertEqual(self.trouble.text, "")
 
 
 class RefusedByAllTests(RelayTestCase):

@@ -14,7 +14,7 @@ class ClientGoneTests(RelayTestCase):
         self.assertEqual((self.store.open_uploads, self.blobs), (0, []))
         self.assertEqual((self.budget.used, self.budget.waiting), (0, 0))
         self.assertFalse(self.broker.is_open)
-        self.assertEqual(len(self.relay._sessions), 0)
+        self.assertEqual(len(self.relay.sessions), 0)
 
     def test_before_its_first_request(self) -> None:
         self.client().hang_up()
@@ -129,7 +129,7 @@ class ClientGoneTests(RelayTestCase):
         self.net.answers_connects = False
         client = self.client()
         client.hang_up()
-        self.assertEqual((client.is_open, len(self.relay._sessions)), (False, 0))
+        self.assertEqual((client.is_open, len(self.relay.sessions)), (False, 0))
         self.assertEqual(self.lines(), [])
 
 
@@ -146,7 +146,7 @@ class MixedAcksTests(RelayTestCase):
         self.let_go("seal")
         self.assert_published(b"unanswered")
         self.assertEqual(self.blobs, [b"unanswered"])
-        self.assertEqual(len(self.relay._sessions), 0)
+        self.assertEqual(len(self.relay.sessions), 0)
 
     def test_it_is_looked_for_once_more_just_before_forwarding(self) -> None:
         self.store.hold("seal")
@@ -201,7 +201,7 @@ class MixedAcksTests(RelayTestCase):
                 each.release()
             self.net.flow()
             self.assertEqual(len(self.cluster.records()), published + (acks == 0))
-            self.assertEqual(len(self.relay._sessions), 0)
+            self.assertEqual(len(self.relay.sessions), 0)
 
 
 class AfterForwardingTests(RelayTestCase):

@@ -116,9 +116,9 @@ class LoopbackTests(TestCase):
             self.store.hold("seal")
             client = await self.client()
             client.wire.arrive(produce(1, batch(lfs(bytes(200 * KIB)))) + request(11, 9, 2, bytes(400 * KIB)))
-            await self.until(lambda: any(each.client.reading_paused for each in self.relay._sessions))
+            await self.until(lambda: any(each.is_paused for each in self.relay.sessions))
             client.wire.hang_up()
-            await self.until(lambda: not self.relay._sessions)
+            await self.until(lambda: not self.relay.sessions)
             self.assertEqual((self.budget.used, self.store.open_uploads), (0, 0))
             self.assertEqual(self.cluster.produced, [])
 
@@ -134,7 +134,7 @@ class LoopbackTests(TestCase):
             for broker in self.clients_of_brokers():
                 cast(Any, broker.wire).real.pauseProducing()
             await self.relay.stopService()
-            self.assertEqual(len(self.relay._sessions), 0)
+            self.assertEqual(len(self.relay.sessions), 0)
             cast(Any, client.wire).real.abortConnection()
             for broker in self.clients_of_brokers():
                 cast(Any, broker.wire).real.abortConnection()

@@ -113,7 +113,7 @@ class StopTests(RelayTestCase):
     def assert_stopped(self, *clients: Client) -> None:
         self.successResultOf(self.stop())
         self.assertEqual([client.is_open for client in clients], [False] * len(clients))
-        self.assertEqual(len(self.relay._sessions), 0)
+        self.assertEqual(len(self.relay.sessions), 0)
 
     def test_a_client_that_does_not_read(self) -> None:
         client = self.client()

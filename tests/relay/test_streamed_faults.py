@@ -211,7 +211,7 @@ class GoneTests(RelayTestCase):
     def assert_gone(self) -> None:
         self.assertEqual((self.store.open_uploads, self.blobs), (0, []))
         self.assertEqual((self.budget.used, self.budget.waiting), (0, 0))
-        self.assertEqual(len(self.relay._sessions), 0)
+        self.assertEqual(len(self.relay.sessions), 0)
 
     def test_a_client_that_goes_away_anywhere_in_its_request(self) -> None:
         frame = produce(1, batch(record(b"a"), lfs(MEDIUM), lfs(HUGE)))

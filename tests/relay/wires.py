@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import socket
 from collections import deque
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Protocol
 
 from twisted.internet.address import IPv4Address
@@ -59,6 +61,7 @@ class Wire:
         self._peer_address = IPv4Address("TCP", "127.0.0.1", peer_port)
         self._out = bytearray()
         self._in: deque[bytes] = deque()
+        self._more: Iterator[bytes] = iter(())
         self._producer: Any = None
         self._producer_paused = False
         self._closing = ""
@@ -76,6 +79,10 @@ class Wire:
     def arrive(self, data: bytes) -> None:
         """The peer sends bytes."""
         self._in.extend(data[start : start + SEGMENT] for start in range(0, len(data), SEGMENT))
+
+    def arrive_bit_by_bit(self, pieces: Iterator[bytes]) -> None:
+        """The peer sends bytes that exist only when they are read: for more than a test should hold."""
+        self._more = pieces
 
     def hang_up(self) -> None:
         """The peer closes the connection."""
@@ -105,6 +112,8 @@ class Wire:
         if self._closing == "lose" and not self._out:
             self._lose(ConnectionDone())
             return True
+        if not self.paused and not self._in:
+            self._in.extend(islice(self._more, 1))
         if self.paused or not (self._in or self._hung_up):
             return False
         if self._in:

@@ -91,11 +91,6 @@ class Topics:
             del self._known[next(iter(self._known))]
         self._known[topic] = partitions
 
-    def stop(self) -> None:
-        """The connection is closed: no answer comes any more."""
-        for asked in list(self._asked.values()):
-            asked.callback(None)
-
     def answered(self, topic: str, code: int) -> None:
         """The broker has answered a batch: where it does not have the topic any more, it is asked again."""
         if code in _REFUSALS:

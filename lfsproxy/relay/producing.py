@@ -1,0 +1,154 @@
+"""Joins Produce requests to their session: what ``relay.produce`` needs, made of the session's parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from lfsproxy.errors import LfsError
+from lfsproxy.relay.brokers import Advertised
+from lfsproxy.relay.client import KafkaClient
+from lfsproxy.relay.context import RelayContext
+from lfsproxy.relay.forwarding import Forwarding
+from lfsproxy.relay.keepalive import KeepAlive
+from lfsproxy.relay.line import Place
+from lfsproxy.relay.order import Answer, Expected
+from lfsproxy.relay.produce.connection import Settle
+from lfsproxy.relay.produce.held import HeldProduce
+from lfsproxy.relay.produce.hints import OffsetHints
+from lfsproxy.relay.produce.holes import Holes
+from lfsproxy.relay.produce.scanning import Share
+from lfsproxy.relay.produce.streamed import StreamedProduce
+from lfsproxy.relay.produce.topics import Topics
+from lfsproxy.relay.produce.work import ProduceWork
+from lfsproxy.relay.questions import Questions
+from lfsproxy.relay.replies import Replies
+from lfsproxy.relay.works import Works
+from lfsproxy.uploadlog import SENDER, Sender
+from lfsproxy.wire.answers import NodeEndpoint
+from lfsproxy.wire.chunks import Piece
+from lfsproxy.wire.frames import FrameBytes, RequestStart
+
+
+@attrs.frozen(eq=False)
+class Producing:
+    """What all Produce requests of a connection have in common."""
+
+    context: RelayContext
+    client: KafkaClient
+    replies: Replies
+    forwarding: Forwarding
+    works: Works
+    questions: Questions
+    advertised: Advertised
+    keep_alive: KeepAlive
+    holes: Holes = attrs.field(init=False, factory=Holes)
+    hints: OffsetHints = attrs.field(init=False)
+    topics: Topics = attrs.field(init=False)
+    share: Share = attrs.field(init=False, factory=Share)
+
+    @hints.default
+    def _ask_for_offsets(self) -> OffsetHints:
+        return OffsetHints(self.questions.offset)
+
+    @topics.default
+    def _ask_for_topics(self) -> Topics:
+        return Topics(self.questions.topic)
+
+    async def receive(self, start: RequestStart, place: Place, expects: Callable[[bool], None]) -> None:
+        """Read a request that has begun, and let it go its way. ``expects`` is told whether it has an answer.
+
+        Raises what ends the session.
+        """
+        shared = self.context.produce
+        SENDER.set(Sender(self.client.id or "", self.client.stream.peer))
+        size = start.size + 4 - len(start.head)
+        kind = HeldProduce if size <= shared.hold_limit else StreamedProduce
+        connection = ProduceConnection(self, start, place, self.replies.order.new(), expects)
+        work = kind(shared, connection, start)
+        self.keep_alive.begin()
+        await work.receive()
+        self.works.spawn(self._bring_to_end(work), is_for_client=work.awaits_answer)
+
+    async def _bring_to_end(self, work: ProduceWork) -> None:
+        try:
+            await work.run()
+        finally:
+            self.keep_alive.end()
+
+
+class ProduceConnection:
+    """One Produce request's side of its session: a ``lfsproxy.relay.produce.connection.Connection``."""
+
+    def __init__(
+        self,
+        common: Producing,
+        start: RequestStart,
+        place: Place,
+        answer: Answer,
+        expects: Callable[[bool], None],
+    ) -> None:
+        self.client_name = common.client.name
+        self.peer = common.client.stream.peer
+        self.holes = common.holes
+        self.hints = common.hints
+        self.topics = common.topics
+        self.share = common.share
+        self.client_hung_up = common.client.stream.peer_hung_up
+        self.turn = place.turn
+        self.give_up = place.give_up
+        self.leave = place.leave
+        self._common = common
+        self._correlation_id = start.correlation_id
+        self._answer = answer
+        self._expects = expects
+        self._has_answer = True
+
+    async def next_piece(self) -> Piece | None:
+        """The next bytes of the request's body, None at its end."""
+        event = await self._common.client.stream.next_event()
+        return event.data if isinstance(event, FrameBytes) else None
+
+    @property
+    def client_is_gone(self) -> bool:
+        """Whether the client's connection is closed."""
+        return self._common.client.stream.closed
+
+    def expect_answer(self, is_expected: bool) -> None:
+        """The request says whether it has an answer."""
+        self._has_answer = is_expected
+        self._expects(is_expected)
+        if not is_expected:
+            self.answer(b"")
+
+    def answer(self, data: bytes) -> None:
+        """The client's answer."""
+        self._common.replies.complete(self._answer, data)
+
+    def close(self, error: LfsError) -> None:
+        """Close the client's connection."""
+        self._common.client.close(error)
+
+    async def forward(
+        self, pieces: Sequence[Piece], begun: Callable[[], None], settle: Settle, lost: Callable[[], None]
+    ) -> None:
+        """Write a whole request to the broker."""
+
+        async def take(body: bytes) -> bytes | None:
+            return settle(body)
+
+        expected = None
+        if self._has_answer:
+            expected = Expected(self._correlation_id, self._answer, take, lost=lost, decides=True)
+        await self._common.forwarding.send(expected, pieces, begun)
+
+    def advertise(self, endpoints: Sequence[NodeEndpoint]) -> Sequence[NodeEndpoint]:
+        """Brokers that an answer names, at the addresses at which the client reaches them."""
+        advertised = self._common.advertised
+        advertised.follow({end.node_id: (end.host, end.port) for end in endpoints})
+        moved = []
+        for end in endpoints:
+            host, port = advertised.replace(end.node_id, end.host, end.port)
+            moved.append(attrs.evolve(end, host=host, port=port))
+        return moved

@@ -1,0 +1,166 @@
+"""Reads one client's requests, in its order, and has each go the way that ``lfsproxy.wire.routing`` says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from twisted.internet.defer import Deferred
+
+from lfsproxy.errors import FramingError
+from lfsproxy.quoting import shown
+from lfsproxy.relay.answering import Answering
+from lfsproxy.relay.client import KafkaClient
+from lfsproxy.relay.context import RelayContext
+from lfsproxy.relay.forwarding import Forwarding
+from lfsproxy.relay.line import Line, Place
+from lfsproxy.relay.order import Expected
+from lfsproxy.relay.producing import Producing
+from lfsproxy.relay.replies import Replies
+from lfsproxy.relay.turns import Turns
+from lfsproxy.relay.works import Works
+from lfsproxy.wire import versions
+from lfsproxy.wire.apis import KafkaApi
+from lfsproxy.wire.chunks import Piece
+from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestStart
+from lfsproxy.wire.routing import Look, Way, name_of, route
+
+MOST_WAITING: Final = 16
+"""Requests of a connection that wait for their turn. More than that are not read: each that is not Produce is
+held meanwhile, up to WAITING_BODY bytes of it."""
+WAITING_BODY: Final = 64 * 1024
+"""Bytes up to which a request that waits for its turn is held, so that the reading goes on behind it."""
+REQUESTS_AT_ONCE: Final = 32
+"""Requests that are read in one turn of the reactor: what was read ahead may be thousands."""
+
+
+class Requests:
+    """The reading of one client's requests, from ``begin`` until it ends by itself or by one of the stops.
+
+    ``any_began``: whether the client has asked for anything. ``awaits_answer``: whether the request that is
+    being read has an answer, as far as is known; between two, whether the last one had.
+    """
+
+    def __init__(
+        self,
+        context: RelayContext,
+        client: KafkaClient,
+        replies: Replies,
+        forwarding: Forwarding,
+        works: Works,
+        answering: Answering,
+        producing: Producing,
+    ) -> None:
+        self.any_began = False
+        self.awaits_answer = True
+        self._context = context
+        self._client = client
+        self._stream = client.stream
+        self._replies = replies
+        self._forwarding = forwarding
+        self._works = works
+        self._answering = answering
+        self._producing = producing
+        self._line = Line(context.reactor)
+        self._is_between = False
+        self._reading: Deferred[None] | None = None
+
+    def begin(self, goes_on: Callable[[], bool]) -> Deferred[None]:
+        """Read requests for as long as ``goes_on`` says before each. Fires when the reading has ended."""
+        self._reading = Deferred.fromCoroutine(self._client.guarded(self._read(goes_on)))
+        return self._reading
+
+    def stop(self) -> None:
+        """End the reading, wherever it is."""
+        if self._reading is not None:
+            self._reading.cancel()
+
+    def stop_between(self) -> None:
+        """End the reading if it waits for a request to begin."""
+        if self._is_between:
+            self.stop()
+
+    def stop_for_client(self) -> None:
+        """End the reading, unless what is read goes on without its client."""
+        if self.awaits_answer:
+            self.stop()
+
+    async def _read(self, goes_on: Callable[[], bool]) -> None:
+        turns = Turns(self._context.reactor, REQUESTS_AT_ONCE)
+        while goes_on():
+            self._is_between = True
+            event = await self._stream.next_event()
+            self._is_between = False
+            self.any_began = True
+            if not isinstance(event, RequestStart):
+                raise FramingError(f"a frame begins with {event!r:.80}")
+            self._client.id = shown(event.client_id)
+            await self._take(event)
+            await turns.step()
+
+    async def _take(self, start: RequestStart) -> None:
+        if start.api_key != KafkaApi.PRODUCE:
+            self._context.metrics.kafka_request(name_of(start.api_key), None)
+        await self._line.shorter_than(MOST_WAITING)
+        # A client that does not take its answers gets no more of them.
+        await self._stream.drained()
+        gate = self._answering.gate
+        found = route(start, None if gate is None else gate.open, self._context.hidden_apis)
+        match found.way:
+            case Way.SKIPPED:
+                await self._skip(start)
+            case Way.COLLECTED:
+                await self._relay_collected(start, found.look)
+            case Way.PRODUCED:
+                await self._producing.receive(start, self._line.join(), self._expect)
+            case Way.RELAYED:
+                await self._relay(start, found.look)
+
+    def _expect(self, awaits_answer: bool) -> None:
+        self.awaits_answer = awaits_answer
+
+    async def _skip(self, start: RequestStart) -> None:
+        """Answer a request that the broker does not get, when everything before it was forwarded."""
+        while not isinstance(await self._stream.next_event(), FrameEnd):
+            pass
+        answer = self._replies.order.new()
+        place = self._line.join()
+        await place.turn()
+        self._replies.complete(answer, versions.unsupported_version_answer(start.correlation_id))
+        place.leave()
+
+    async def _relay(self, start: RequestStart, look: Look) -> None:
+        expected = self._answering.expected(start, look, self._replies.order.new())
+        place = self._line.join()
+        if not place.is_first and start.size <= WAITING_BODY:
+            body = await self._collect()
+            self._works.spawn(self._forward_later(place, expected, [start.head, body]))
+            return
+        await place.turn()
+        try:
+            await self._forwarding.relay(expected, start, self._stream)
+        finally:
+            place.leave()
+
+    async def _relay_collected(self, start: RequestStart, look: Look) -> None:
+        answer = self._replies.order.new()
+        place = self._line.join()
+        body = await self._collect()
+        expected = self._answering.expected_of(start, look, answer, body)
+        await self._forward_later(place, expected, [start.head, body])
+
+    async def _collect(self) -> bytes:
+        chunks = []
+        while isinstance(event := await self._stream.next_event(), FrameBytes):
+            chunks.append(bytes(event.data))
+        return b"".join(chunks)
+
+    async def _forward_later(self, place: Place, expected: Expected, pieces: Sequence[Piece]) -> None:
+        try:
+            await place.turn()
+            await self._forwarding.send(expected, pieces)
+        except BaseException:
+            place.give_up()
+            raise
+        finally:
+            place.leave()

@@ -1,0 +1,118 @@
+"""What becomes of each request, as a table: API, version, size, sign-in."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lfsproxy.errors import FramingError, NotSignedIn
+from lfsproxy.wire.apis import KafkaApi as Api
+from lfsproxy.wire.frames import RequestStart
+from lfsproxy.wire.routing import MOST_COLLECTED, Look, Route, Way, name_of, route
+from lfsproxy.wire.versions import APIS, How
+
+RELAYED = Route(Way.RELAYED)
+MIB = 1024 * 1024
+OFFERED = [api for api in APIS.values() if api.how is not How.WITHHELD]
+
+
+def start(api_key: int, version: int, size: int = 100) -> RequestStart:
+    return RequestStart(size, api_key, version, 1, "a-client", b"")
+
+
+class RouteTests(SynchronousTestCase):
+    def test_requests_and_what_becomes_of_them(self) -> None:
+        no_sign_in, open_gate, closed_gate = None, True, False
+        table = [
+            (Api.FETCH, 12, 100, no_sign_in, RELAYED),
+            (Api.FETCH, 12, 2000 * MIB, closed_gate, RELAYED),
+            (Api.METADATA, 0, 100, no_sign_in, Route(Way.RELAYED, Look.FRONT)),
+            (Api.METADATA, 13, 70 * MIB, closed_gate, Route(Way.RELAYED, Look.FRONT)),
+            (Api.FIND_COORDINATOR, 4, 100, no_sign_in, Route(Way.RELAYED, Look.ADDRESSES)),
+            (Api.DESCRIBE_CLUSTER, 1, 100, no_sign_in, Route(Way.RELAYED, Look.ADDRESSES)),
+            (Api.API_VERSIONS, 0, 10, no_sign_in, Route(Way.COLLECTED, Look.VERSIONS)),
+            (Api.API_VERSIONS, 4, MOST_COLLECTED, closed_gate, Route(Way.COLLECTED, Look.VERSIONS)),
+            (Api.API_VERSIONS, 5, 100, no_sign_in, Route(Way.SKIPPED)),
+            (Api.API_VERSIONS, 99, 70 * MIB, closed_gate, Route(Way.SKIPPED)),
+            (Api.SASL_HANDSHAKE, 1, 30, closed_gate, Route(Way.COLLECTED)),
+            (Api.SASL_HANDSHAKE, 1, 30, no_sign_in, Route(Way.COLLECTED)),
+            (Api.SASL_AUTHENTICATE, 2, 100, closed_gate, Route(Way.RELAYED, Look.SIGN_IN)),
+            (Api.SASL_AUTHENTICATE, 2, 100, open_gate, Route(Way.RELAYED, Look.SIGN_IN)),
+            (Api.SASL_AUTHENTICATE, 0, 100, no_sign_in, RELAYED),
+            (Api.PRODUCE, 0, 100, no_sign_in, Route(Way.PRODUCED, Look.VERDICTS)),
+            (Api.PRODUCE, 12, 2000 * MIB, open_gate, Route(Way.PRODUCED, Look.VERDICTS)),
+        ]
+        for key, version, size, gate_open, expected in table:
+            found = route(start(key, version, size), gate_open)
+            self.assertEqual(found, expected, f"{name_of(key)} {version}, {size} bytes, gate {gate_open}")
+
+    def test_what_a_connection_is_closed_for(self) -> None:
+        hides = (Api.SASL_HANDSHAKE, Api.SASL_AUTHENTICATE)
+        table = [
+            (Api.PRODUCE, 13, 100, None, (), FramingError, "Produce version 13 was not offered"),
+            (Api.PRODUCE, -1, 100, None, (), FramingError, "Produce version -1 was not offered"),
+            (Api.FETCH, 16, 100, None, (), FramingError, "Fetch version 16 was not offered"),
+            (
+                Api.SASL_HANDSHAKE,
+                0,
+                100,
+                False,
+                (),
+                FramingError,
+                "SaslHandshake version 0 was not offered",
+            ),
+            (Api.SHARE_FETCH, 1, 100, None, (), FramingError, "API 78 version 1 was not offered"),
+            (999, 0, 100, None, (), FramingError, "API 999 version 0 was not offered"),
+            (Api.SASL_HANDSHAKE, 1, 100, None, hides, FramingError, "the proxy signs in by itself"),
+            (Api.SASL_AUTHENTICATE, 1, 100, None, hides, FramingError, "the proxy signs in by itself"),
+            (Api.PRODUCE, 9, 100, False, (), NotSignedIn, "before the broker has taken its sign-in"),
+            (
+                Api.API_VERSIONS,
+                3,
+                MOST_COLLECTED + 1,
+                None,
+                (),
+                FramingError,
+                "65537 bytes for ApiVersions",
+            ),
+            (
+                Api.SASL_HANDSHAKE,
+                1,
+                MOST_COLLECTED + 1,
+                None,
+                (),
+                FramingError,
+                "65537 bytes for SaslHandshake",
+            ),
+        ]
+        for key, version, size, gate_open, hidden, kind, text in table:
+            with self.assertRaisesRegex(kind, text):
+                route(start(key, version, size), gate_open, hidden)
+
+    def test_every_version_that_is_offered_has_a_route_and_those_around_it_have_none(self) -> None:
+        for api in OFFERED:
+            for version in range(api.min_version, api.max_version + 1):
+                route(start(api.key, version), True)
+            around = (
+                {api.min_version - 1}
+                if api.how is How.VERSIONS
+                else {api.min_version - 1, api.max_version + 1}
+            )
+            for version in around:
+                with self.assertRaises(FramingError):
+                    route(start(api.key, version), True)
+
+    def test_every_answer_with_addresses_is_looked_into(self) -> None:
+        named = {api.key for api in OFFERED if api.how is How.ADDRESSES}
+        looked = {
+            api.key for api in OFFERED if route(start(api.key, api.max_version), None).look in _ADDRESSES
+        }
+        self.assertEqual(looked, named)
+
+    def test_an_api_that_is_not_known_has_one_name_in_the_metrics(self) -> None:
+        self.assertEqual(
+            [name_of(key) for key in (Api.PRODUCE, Api.SHARE_FETCH, 999)],
+            ["Produce", "unknown", "unknown"],
+        )
+
+
+_ADDRESSES = (Look.FRONT, Look.ADDRESSES)
