@@ -7,6 +7,7 @@ Where an error is raised it is one of these; where it is rendered no further dec
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 KAFKA_UNKNOWN_SERVER_ERROR = -1
@@ -28,6 +29,10 @@ SURELY_NOT_APPENDED = frozenset(
 Every other code can follow an append, or answers a retry whose first attempt was appended: the blob stays.
 """
 
+RETRY_AFTER_SECONDS = 5
+"""How long an HTTP client is asked to wait after a 503. A replica that drains, or a broker that restarts, is
+away for a few seconds: a shorter time would only bring the same answer again."""
+
 
 class LfsError(Exception):
     """The base of all errors that a user may see. ``str(error)`` is one sentence for that user."""
@@ -38,6 +43,14 @@ class LfsError(Exception):
     title: ClassVar[str] = "Internal error"
     retriable: ClassVar[bool] = False
     result: ClassVar[str] = "store_error"
+
+    def http_headers(self) -> Mapping[str, str]:
+        """The header fields of an HTTP answer with this error, besides those that any problem has."""
+        return {"Retry-After": str(RETRY_AFTER_SECONDS)} if self.http_status == 503 else {}
+
+    def problem_members(self) -> Mapping[str, str | int]:
+        """The members of the problem document besides type, title, status and detail (RFC 9457, 3.2)."""
+        return {}
 
 
 class StoreUnavailable(LfsError):
@@ -104,6 +117,9 @@ class ChecksumMismatch(LfsError):
         self.algorithm = algorithm
         self.expected = expected
         self.actual = actual
+
+    def problem_members(self) -> Mapping[str, str | int]:
+        return {"algorithm": self.algorithm, "expected": self.expected, "actual": self.actual}
 
 
 class InvalidChecksum(LfsError):
@@ -221,6 +237,9 @@ class BrokerRefused(LfsError):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+    def problem_members(self) -> Mapping[str, str | int]:
+        return {"kafka_error_code": self.code}
 
 
 class InvalidTopic(LfsError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 from twisted.web.iweb import IRequest
@@ -47,6 +47,9 @@ class TusVersionUnsupported(LfsError):
     problem = "tus-version"
     title = "This version of tus is not spoken here"
     result = "client_error"
+
+    def http_headers(self) -> Mapping[str, str]:
+        return {"Tus-Version": VERSION}
 
 
 class NotOffsetBytes(LfsError):
@@ -91,10 +94,9 @@ def field(request: IRequest, name: str) -> str | None:
 
 
 def check_version(request: IRequest) -> None:
-    """Raises TusVersionUnsupported, having set Tus-Version."""
+    """Raises TusVersionUnsupported."""
     given = field(request, "Tus-Resumable")
     if given != VERSION:
-        request.setHeader(b"Tus-Version", VERSION.encode("ascii"))
         what = "missing" if given is None else quoted(given)
         raise TusVersionUnsupported(f"Tus-Resumable is {what}: {VERSION} is needed")
 
