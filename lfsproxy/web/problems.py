@@ -1,7 +1,7 @@
 """Errors as ``application/problem+json`` (RFC 9457), and those that only an HTTP request can have.
 
-An error knows its status, its header fields and its members by itself (lfsproxy.errors): the rendering asks for
-no error's class.
+An error knows its status, its header fields and its members by itself (lfsproxy.errors): the rendering asks
+for no error's class.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -25,7 +25,9 @@ from lfsproxy.settings import Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics, MemoryPublisher
 from lfsproxy.testing.downloads import MemoryBlobSource, MemoryLog
 from lfsproxy.web.channel import StreamingChannel
-from lfsproxy.web.site import LfsSite, make_site
+from lfsproxy.web.door import make_site
+from lfsproxy.web.routes import Routes
+from lfsproxy.web.site import LfsSite
 
 MIB = 1024 * 1024
 NOW = 1700000000000
@@ -131,6 +133,10 @@ class Door:
         """The bytes of every visible blob, oldest first."""
         return [blob.data for blob in self.store.blobs.values()]
 
+    @property
+    def routes(self) -> Routes:
+        return cast(Routes, self.site.resource)
+
     def client(self) -> Client:
         return Client(self.site)
 
@@ -210,3 +216,7 @@ def form(*parts: tuple[str, str | None, bytes], boundary: str = "bOuNd") -> tupl
 def chunked(*pieces: bytes) -> bytes:
     """A body in chunked coding."""
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+OPERATIONS = tuple(Door(ready=False).routes.operations)
+"""All that the API declares, in its order."""

@@ -8,7 +8,8 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.web import channel
-from lfsproxy.web.channel import DRAIN_BYTES, HEADER_SECONDS, KEEP_ALIVE_SECONDS, LINGER_SECONDS
+from lfsproxy.web.channel import HEADER_SECONDS, KEEP_ALIVE_SECONDS, LINGER_SECONDS
+from lfsproxy.web.request import DRAIN_BYTES
 from tests.web.doubles import MIB, Door, chunked, request
 
 EXPECT = "Expect: 100-continue"

@@ -8,8 +8,8 @@ from typing import Any, cast
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.web.channel import HEADER_SECONDS
-from lfsproxy.web.operations import OPERATIONS, Operation
-from tests.web.doubles import MIB, Answer, Door, request
+from lfsproxy.web.operations import Operation
+from tests.web.doubles import MIB, OPERATIONS, Answer, Door, request
 from tests.web.tus_door import OFFSET, TUS, TusDoor, patch
 
 EXPECT = "Expect: 100-continue"

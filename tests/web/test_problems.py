@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any, cast
 
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
@@ -42,7 +43,7 @@ class RenderingTests(SynchronousTestCase):
     def render(self, error: LfsError) -> tuple[int | None, dict[str, str], dict[str, object]]:
         """Status, header fields besides those of the body, and the document."""
         request = DummyRequest([b""])
-        document = json.loads(render_problem(request, error))
+        document = json.loads(render_problem(cast(Any, request), error))
         sent = {
             name.decode(): value.decode() for name, (value,) in request.responseHeaders.getAllRawHeaders()
         }

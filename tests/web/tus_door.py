@@ -14,7 +14,7 @@ from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.resumable.fence import FENCE_SECONDS, is_fence
 from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.testing.resumable import MemoryResumableStore
-from lfsproxy.web.site import make_site
+from lfsproxy.web.door import make_site
 from tests.web.doubles import Answer, Door, request
 
 PART = 1000
