@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from typing import Any, cast
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -34,32 +35,59 @@ NOW = 1700000000000
 
 
 class PieceStore(MemoryBlobStore):
-    """A store that remembers how large the pieces were that it was given."""
+    """A store that remembers how large the ``pieces`` were that it was given, in bytes.
+
+    ``deaf``: whoever seals a blob cannot be cancelled.
+    """
 
     def __init__(self, part_size: int) -> None:
         super().__init__(part_size=part_size)
         self.pieces: list[int] = []
+        self.deaf = False
 
     def begin(self, *arguments: Any) -> IBlobUpload:
         upload: Any = super().begin(*arguments)
-        write = upload.write
+        write, seal = upload.write, upload.seal
 
         def counted(data: Buffer) -> Deferred[None] | None:
             self.pieces.append(len(data))
             return write(data)  # type: ignore[no-any-return]
 
+        async def deaf_seal() -> None:
+            with contextlib.suppress(CancelledError):
+                await seal()
+
         upload.write = counted
+        if self.deaf:
+            upload.seal = deaf_seal
         return upload  # type: ignore[no-any-return]
 
 
 class RecordedTransport(StringTransport):
-    """A client's connection; knows whether it is read, and whether it was closed."""
+    """A client's connection; knows whether it is read, and whether it was closed.
+
+    ``fills``: each write fills its buffer, until ``make_room``.
+    """
 
     aborted = False
+    fills = False
 
     @property
     def reading(self) -> bool:
         return bool(self.producerState == "producing")
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.fills:
+            self.fill()
+
+    def fill(self) -> None:
+        """What was written does not leave."""
+        cast(Any, self.producer).pauseProducing()
+
+    def make_room(self) -> None:
+        """All that was written has left."""
+        cast(Any, self.producer).resumeProducing()
 
     def loseConnection(self) -> None:
         self.disconnecting = True
