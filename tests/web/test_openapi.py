@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import openapi_spec_validator
@@ -15,6 +16,7 @@ from lfsproxy.web.tus_declared import UPLOAD, UPLOADS
 from lfsproxy.web.tus_fields import OFFSET_TYPE
 from tests.web.doubles import OPERATIONS, Door, request
 
+ROOT = Path(__file__).parents[2]
 RECORDS = "/v1/topics/{topic}/records"
 
 
@@ -49,6 +51,17 @@ class DocumentTests(SynchronousTestCase):
         self.assertEqual(len(sent), 6)
         for operation in sent:
             self.assertIn(Draining, operation.errors, operation.id)
+
+    def test_pages_show_every_problem(self) -> None:
+        pages = "".join((ROOT / "docs" / name).read_text() for name in ("http.md", "resumable.md"))
+        shown = set(re.findall(r"/problems/[a-z0-9-]+", pages))
+        declared = {
+            f"/problems/{error.problem}"
+            for operation in OPERATIONS
+            for errors in errors_of(operation, keys=True).values()
+            for error in errors
+        }
+        self.assertEqual(declared - shown, set())
 
     def test_every_path_parameter_is_declared(self) -> None:
         for operation in OPERATIONS:

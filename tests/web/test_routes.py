@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -76,7 +77,7 @@ class OnePlaceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.door = self.open()
 
-    def open(self, **settings: object) -> Door:
+    def open(self, **settings: Any) -> Door:
         door = Door(**settings)
         self.api = ProbeApi()
         door.routes.add(self.api)
