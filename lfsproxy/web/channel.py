@@ -276,8 +276,10 @@ class StreamingChannel(HTTPChannel):
         self.abort()
 
     def end(self) -> None:
-        """Close when what was written has left, and at the latest in ``abortTimeout`` seconds: the client
-        sees where the bytes end, where a cut could take back what it has not read yet."""
+        """Close when what was written has left, and at the latest in ``abortTimeout`` seconds.
+
+        The client sees where the bytes end; a cut could take back what it has not read yet.
+        """
         self.timeoutConnection()
 
     def abort(self) -> None:

@@ -1,7 +1,7 @@
 """The route of a record's payload: what a GET asks for, and the response that carries it.
 
-A blob is untrusted content on the API's origin: its headers keep a browser from running it. Once bytes have
-left, an error can only be told by cutting the connection; no client then takes what it has for the whole.
+A blob is untrusted content on the API's origin: the headers keep a browser from running it. Once bytes have
+left, only a cut connection can tell of an error; no client then takes what it has for the whole.
 """
 
 # twisted.web is not annotated:
@@ -36,8 +36,10 @@ SAFE_HEADERS = {
     b"Cache-Control": b"private, no-cache",
 }
 PRESIGNED_SECONDS = 900
+"""How long a presigned URL works: 15 minutes are time for a redirect, and for beginning anew once."""
 ANSWERS = {b"true": True, b"1": True, b"false": False, b"0": False}
 MAX_NAME = 200
+"""The most characters of a file's name: file systems take 255 bytes, and browsers may add to it."""
 
 _log = Logger()
 

@@ -17,9 +17,9 @@ READ_BYTES = 256 * 1024
 def fed(
     lease: Lease, body: RequestBody, evicted: Callable[[Stalled], None]
 ) -> Iterator[Callable[[], AbstractContextManager[None]]]:
-    """Inside, the body is read, and ``evicted`` is called where its client is too slow while others wait.
+    """A context in which the body is read. A client that is too slow while others wait is ``evicted``.
 
-    Gives a context for what the client is not waited for in: a store that takes its time.
+    It gives another context, for the time in which the store is waited for and not the client.
     """
 
     @contextmanager

@@ -19,10 +19,10 @@ from lfsproxy.web.request import StreamingRequest
 
 @implementer(IPushProducer)
 class ResponseFlow:
-    """Paused by the connection while its buffer is full. ``stall_timeout`` is in seconds (LFS_STALL_TIMEOUT).
+    """A producer that the connection pauses while its buffer is full. ``stall_timeout`` is in seconds.
 
-    Meanwhile it is looked at how much the client's system has taken, each second: ``lease`` is told, and a
-    client that takes nothing for ``stall_timeout`` fails the write.
+    Meanwhile it looks each second at how much the client's system has taken, and tells ``lease``. A client
+    that takes nothing for ``stall_timeout`` (LFS_STALL_TIMEOUT) fails the write.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Asked before a handler runs: whether the API key allows it, whether there is room, and whether it is late.
+"""The gate before every handler: the API key, room for one more upload, and whether the proxy takes work.
 
-A refusal comes with the headers: nothing of the body was read, and no ``100 Continue`` sent. Keys are those
-of RFC 6750 (Authorization: Bearer).
+A refusal comes at the headers: nothing of the body was read, and no ``100 Continue`` sent. Keys are those of
+RFC 6750 (Authorization: Bearer).
 """
 
 # twisted.web is not annotated:
@@ -67,7 +67,7 @@ class Gate:
     def admit(self, request: StreamingRequest, operation: Operation, topic: str | None) -> None:
         """Raise what keeps the request from being handled. ``topic`` is the path's, as it was sent.
 
-        From the last check on, an answer has the operation's own header fields.
+        Who passes all but the last check, which tells of draining, gets the operation's own header fields.
         """
         if self._keys is not None and operation.action is not None:
             key = self._key(request, self._keys)

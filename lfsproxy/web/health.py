@@ -1,4 +1,4 @@
-"""Whether the process is alive, and whether it can do its work."""
+"""The routes of probes: whether the process is alive, and whether it can do its work."""
 
 # twisted.web is not annotated:
 # mypy: disallow-untyped-calls=False

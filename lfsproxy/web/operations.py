@@ -91,10 +91,10 @@ GROUPS: Mapping[str, str] = {
 
 
 def operation(declared: Operation) -> Callable[[AnyHandler], AnyHandler]:
-    """The decorated method handles what is declared, once an object with it is among the routes.
+    """The decorated method handles what is declared, once its object is among the routes.
 
-    It is called with the request and the path's values by name, and gives the answer's body: as bytes, by a
-    Deferred or as a coroutine. That of an OPTIONS adds header fields only, and gives nothing.
+    The method takes the request, and the path's values by name. It gives the answer's body: as bytes, by a
+    Deferred or as a coroutine. The one of an OPTIONS only adds header fields, and gives nothing.
     """
 
     def mark(handler: AnyHandler) -> AnyHandler:

@@ -1,7 +1,7 @@
 """The answer to a request whose work outlives its client.
 
-What came of a body has to be stored, or published, or taken away again, whoever still listens. So the work
-is not cancelled with its request: it is told, and carried through.
+Bytes that came have to be stored and published, or removed again, whoever still listens. So the work is not
+cancelled with its request: it is told, and carried through.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def outliving(
     done: str,
     stop: Callable[[LfsError], None] = lambda _: None,
 ) -> Deferred[bytes]:
-    """Start the work of a request; fires with the answer's body, or fails with what the work fails with.
+    """Start the work of a request. The Deferred fires with the answer's body, or fails as the work does.
 
-    Klein cancels it when the connection goes. Then ``stop`` is called with the reason, which may end the work
-    with that error, and the log tells what came of it: ``done`` are the words for a success.
+    Klein cancels the Deferred when the connection goes. Then ``stop`` is called with the reason, and may end
+    the work with it. The log tells what came of the work; ``done`` are the words for a success.
     """
     with sent_by(request.sender):
         running = start()

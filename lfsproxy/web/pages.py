@@ -16,7 +16,7 @@ from lfsproxy.web.problems import NotFound
 
 
 class PageApi:
-    """``operations`` are those that are described; ``keys``: whether the proxy asks for API keys."""
+    """Pages for browsers. ``operations`` are described; ``keys``: whether the proxy asks for API keys."""
 
     def __init__(self, operations: Sequence[Operation], keys: bool) -> None:
         self._operations = operations

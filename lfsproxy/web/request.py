@@ -1,7 +1,7 @@
 """A request that is handled while its body still comes.
 
-The response may be written before the body's end, but the request is only finished (and the next one on the
-connection looked at) when the body was received: else its rest would be read as the next request. A short
+The response may be written before the body's end. But the request is finished, and the next one on the
+connection begun, only when the body was received: else its rest would be read as the next request. A short
 rest is drained; with a long one the response says ``Connection: close``.
 """
 

@@ -1,6 +1,6 @@
-"""What the site and the connections it makes need of each other, so that neither has to know the other.
+"""What the site and its connections need of each other: two protocols, so that neither imports the other.
 
-A request belongs to a connection and to a site, and knows both by this alone.
+A request belongs to a connection and to a site. It knows both by these protocols alone.
 """
 
 from __future__ import annotations

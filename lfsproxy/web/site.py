@@ -1,6 +1,6 @@
 """The HTTP port: connections and their requests, what is in flight, and how to come to an end.
 
-What is answered is none of the site's business: it is given a resource (lfsproxy.web.door).
+The answers are none of the site's business: it is given a resource (by lfsproxy.web.door).
 """
 
 # twisted.web is not annotated:

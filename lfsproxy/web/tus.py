@@ -14,6 +14,7 @@ OPTIONS /v1/topics/{topic}/uploads[/{id}] what is offered
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import wraps
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -50,14 +51,37 @@ from lfsproxy.web.tus_fields import (
     whole_number,
 )
 
-Work = Callable[[ResumableUploads], Coroutine[Any, Any, bytes]]
+Work = Callable[..., Coroutine[Any, Any, bytes]]
+
+
+def with_uploads(work: Work) -> Callable[..., Deferred[bytes]]:
+    """A handler whose ``work`` needs the resumable uploads, and goes on without its client.
+
+    What came of a body has to be stored; the body itself fails when its client leaves. Raises
+    TusVersionUnsupported, or ResumableOff.
+    """
+
+    @wraps(work)
+    def handler(api: TusApi, request: StreamingRequest, **place: str) -> Deferred[bytes]:
+        check_version(request)
+        uploads = api.uploads
+        if uploads is None:
+            raise ResumableOff("this proxy has no store for resumable uploads")
+        return outliving(
+            request,
+            lambda: Deferred.fromCoroutine(work(api, uploads, request, **place)),
+            lambda body: body,
+            "the request was carried out",
+        )
+
+    return handler
 
 
 class TusApi:
     """The handlers. ``uploads`` None: resumable uploads are off."""
 
     def __init__(self, uploads: ResumableUploads | None, gate: Gate) -> None:
-        self._maybe = uploads
+        self.uploads = uploads
         self._gate = gate
 
     @operation(declared.OPTIONS_UPLOADS)
@@ -66,67 +90,9 @@ class TusApi:
         self._offer(request)
 
     @operation(declared.POST_UPLOAD)
-    def create(self, request: StreamingRequest, topic: str) -> Deferred[bytes]:
+    @with_uploads
+    async def create(self, uploads: ResumableUploads, request: StreamingRequest, topic: str) -> bytes:
         """A new upload."""
-        return self._run(request, lambda uploads: self._create(uploads, request, topic))
-
-    @operation(declared.OPTIONS_UPLOAD)
-    def options_of_one(self, request: StreamingRequest, topic: str, id: str) -> None:
-        """What is offered, whatever the upload."""
-        self._offer(request)
-
-    @operation(declared.HEAD_UPLOAD)
-    def head(self, request: StreamingRequest, topic: str, id: str) -> Deferred[bytes]:
-        """How far an upload is."""
-        return self._run(request, lambda uploads: self._head(uploads, request, topic, id))
-
-    @operation(declared.PATCH_UPLOAD)
-    def patch(self, request: StreamingRequest, topic: str, id: str) -> Deferred[bytes]:
-        """Bytes for an upload."""
-        return self._run(request, lambda uploads: self._patch(uploads, request, topic, id))
-
-    @operation(declared.DELETE_UPLOAD)
-    def delete(self, request: StreamingRequest, topic: str, id: str) -> Deferred[bytes]:
-        """Give an upload up."""
-        return self._run(request, lambda uploads: self._delete(uploads, request, topic, id))
-
-    @operation(declared.OVERRIDE_UPLOAD)
-    def post(self, request: StreamingRequest, topic: str, id: str) -> Deferred[bytes]:
-        """For clients that cannot send every method: X-HTTP-Method-Override names it."""
-        method = (field(request, "X-HTTP-Method-Override") or "").upper()
-        meant = declared.OVERRIDABLE.get(method)
-        if meant is None:
-            allowed = ", ".join(sorted([*declared.OVERRIDABLE, "OPTIONS"]))
-            raise MethodUnsupported(
-                f"POST without X-HTTP-Method-Override of {' or '.join(declared.OVERRIDABLE)}", allowed
-            )
-        self._gate.admit(request, meant, topic)
-        handlers = {"HEAD": self.head, "PATCH": self.patch, "DELETE": self.delete}
-        return handlers[method](request, topic, id)
-
-    def _offer(self, request: StreamingRequest) -> None:
-        _set(request, "Tus-Resumable", VERSION)
-        if self._maybe is not None:
-            _set(request, "Tus-Version", VERSION)
-            _set(request, "Tus-Extension", EXTENSIONS)
-            _set(request, "Tus-Checksum-Algorithm", ",".join(CHECKSUMS))
-            if self._maybe.max_size:
-                _set(request, "Tus-Max-Size", str(self._maybe.max_size))
-
-    def _run(self, request: StreamingRequest, work: Work) -> Deferred[bytes]:
-        """Work goes on without its client, since what came has to be stored: the body tells that it left."""
-        check_version(request)
-        uploads = self._maybe
-        if uploads is None:
-            raise ResumableOff("this proxy has no store for resumable uploads")
-        return outliving(
-            request,
-            lambda: Deferred.fromCoroutine(work(uploads)),
-            lambda body: body,
-            "the request was carried out",
-        )
-
-    async def _create(self, uploads: ResumableUploads, request: StreamingRequest, topic: str) -> bytes:
         length = new_upload_length(request)
         metadata = field(request, "Upload-Metadata") or ""
         options = read_metadata(metadata, uploads.default_algorithm)
@@ -149,7 +115,15 @@ class TusApi:
         request.setHeader(b"Content-Length", b"0")
         return b""
 
-    async def _head(self, uploads: ResumableUploads, request: StreamingRequest, topic: str, id: str) -> bytes:
+    @operation(declared.OPTIONS_UPLOAD)
+    def options_of_one(self, request: StreamingRequest, topic: str, id: str) -> None:
+        """What is offered, whatever the upload."""
+        self._offer(request)
+
+    @operation(declared.HEAD_UPLOAD)
+    @with_uploads
+    async def head(self, uploads: ResumableUploads, request: StreamingRequest, topic: str, id: str) -> bytes:
+        """How far an upload is."""
         state, found = await uploads.find(parse_topic(topic), id)
         record = await uploads.result(state, found)
         mark = found.mark
@@ -167,9 +141,10 @@ class TusApi:
         request.setResponseCode(OK)
         return b""
 
-    async def _patch(
-        self, uploads: ResumableUploads, request: StreamingRequest, topic: str, id: str
-    ) -> bytes:
+    @operation(declared.PATCH_UPLOAD)
+    @with_uploads
+    async def patch(self, uploads: ResumableUploads, request: StreamingRequest, topic: str, id: str) -> bytes:
+        """Bytes for an upload."""
         _check_offset_type(request)
         offset, told = whole_number(request, "Upload-Offset"), whole_number(request, "Upload-Length")
         if offset is None:
@@ -195,9 +170,12 @@ class TusApi:
         request.setResponseCode(NO_CONTENT)
         return b""
 
-    async def _delete(
+    @operation(declared.DELETE_UPLOAD)
+    @with_uploads
+    async def delete(
         self, uploads: ResumableUploads, request: StreamingRequest, topic: str, id: str
     ) -> bytes:
+        """Give an upload up."""
         topic = parse_topic(topic)
         check_id(id)
         with uploads.at_work(id):
@@ -205,6 +183,29 @@ class TusApi:
             await uploads.terminate(state, found)
         request.setResponseCode(NO_CONTENT)
         return b""
+
+    @operation(declared.OVERRIDE_UPLOAD)
+    def post(self, request: StreamingRequest, topic: str, id: str) -> Deferred[bytes]:
+        """For clients that cannot send every method: X-HTTP-Method-Override names it."""
+        method = (field(request, "X-HTTP-Method-Override") or "").upper()
+        meant = declared.OVERRIDABLE.get(method)
+        if meant is None:
+            allowed = ", ".join(sorted([*declared.OVERRIDABLE, "OPTIONS"]))
+            raise MethodUnsupported(
+                f"POST without X-HTTP-Method-Override of {' or '.join(declared.OVERRIDABLE)}", allowed
+            )
+        self._gate.admit(request, meant, topic)
+        handlers = {"HEAD": self.head, "PATCH": self.patch, "DELETE": self.delete}
+        return handlers[method](request, topic=topic, id=id)
+
+    def _offer(self, request: StreamingRequest) -> None:
+        _set(request, "Tus-Resumable", VERSION)
+        if self.uploads is not None:
+            _set(request, "Tus-Version", VERSION)
+            _set(request, "Tus-Extension", EXTENSIONS)
+            _set(request, "Tus-Checksum-Algorithm", ",".join(CHECKSUMS))
+            if self.uploads.max_size:
+                _set(request, "Tus-Max-Size", str(self.uploads.max_size))
 
     async def _complete(
         self, uploads: ResumableUploads, request: StreamingRequest, state: UploadState, found: Found

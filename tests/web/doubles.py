@@ -22,6 +22,7 @@ from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.downloads import Downloads
 from lfsproxy.interfaces import IBlobUpload
 from lfsproxy.readiness import Readiness
+from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.settings import Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics, MemoryPublisher
 from lfsproxy.testing.downloads import MemoryBlobSource, MemoryLog
@@ -131,22 +132,14 @@ class Door:
         self.readiness = Readiness(self.clock, {"S3": self.store.check, "Kafka": self.publisher.check})
         if ready:
             self.readiness.start()
-        claims = ClaimCheck(self.store, self.metrics, self.clock, max_size=self.settings.max_upload_size)
+        self.claims = ClaimCheck(self.store, self.metrics, self.clock, max_size=self.settings.max_upload_size)
         self.log = MemoryLog(self.publisher)
         self.source = MemoryBlobSource(self.store)
-        self.site: LfsSite = make_site(
-            self.clock,
-            self.settings,
-            claims,
-            self.publisher,
-            self.budget,
-            self.metrics,
-            self.readiness,
-            self.downloads(),
-        )
+        self.site = self.open()
 
-    def downloads(self) -> Downloads:
-        return Downloads(
+    def open(self, uploads: ResumableUploads | None = None) -> LfsSite:
+        """The site in front of the doubles."""
+        downloads = Downloads(
             self.log,
             self.source,
             self.budget,
@@ -154,6 +147,17 @@ class Door:
             self.clock,
             self.settings.namespace,
             self.settings.download_prefixes,
+        )
+        return make_site(
+            self.clock,
+            self.settings,
+            self.claims,
+            self.publisher,
+            self.budget,
+            self.metrics,
+            self.readiness,
+            downloads,
+            uploads,
         )
 
     @property
