@@ -7,9 +7,14 @@ Where an error is raised it is one of these; where it is rendered no further dec
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from lfsproxy.codes import KafkaCode
+
+RETRY_AFTER_SECONDS = 5
+"""How long an HTTP client is asked to wait after a 503. A replica that drains, or a broker that restarts, is
+away for a few seconds: a shorter time would only bring the same answer again."""
 
 
 class LfsError(Exception):
@@ -21,6 +26,14 @@ class LfsError(Exception):
     title: ClassVar[str] = "Internal error"
     retriable: ClassVar[bool] = False
     result: ClassVar[str] = "store_error"
+
+    def http_headers(self) -> Mapping[str, str]:
+        """The header fields of an HTTP answer with this error, besides those that any problem has."""
+        return {"Retry-After": str(RETRY_AFTER_SECONDS)} if self.http_status == 503 else {}
+
+    def problem_members(self) -> Mapping[str, str | int]:
+        """The members of the problem document besides type, title, status and detail (RFC 9457, 3.2)."""
+        return {}
 
 
 class StoreUnavailable(LfsError):
@@ -87,6 +100,9 @@ class ChecksumMismatch(LfsError):
         self.algorithm = algorithm
         self.expected = expected
         self.actual = actual
+
+    def problem_members(self) -> Mapping[str, str | int]:
+        return {"algorithm": self.algorithm, "expected": self.expected, "actual": self.actual}
 
 
 class InvalidChecksum(LfsError):
@@ -204,6 +220,9 @@ class BrokerRefused(LfsError):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+    def problem_members(self) -> Mapping[str, str | int]:
+        return {"kafka_error_code": self.code}
 
 
 class InvalidTopic(LfsError):

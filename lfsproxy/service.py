@@ -48,8 +48,8 @@ from lfsproxy.s3.proxies import ignored_proxy
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.s3.store import S3Store
 from lfsproxy.settings import Address, LoadedSettings, Settings, check_files, setting_table, unknown_variables
+from lfsproxy.web.door import make_site
 from lfsproxy.web.https import over_tls
-from lfsproxy.web.site import make_site
 
 _log = Logger()
 

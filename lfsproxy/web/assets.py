@@ -1,7 +1,7 @@
 """The pages and what they are made of: files of this package and of swagger-ui-py, none of another host.
 
-A page may load and run only what comes from here: the Content-Security-Policy allows no inline script. The
-upload page may call an API at another address, so that it may connect to any.
+The Content-Security-Policy lets a page load and run only what comes from here, and no inline script. The
+upload page may call an API at another address, so it may connect to any.
 """
 
 # twisted.web is not annotated:

@@ -1,6 +1,6 @@
 """A request's body as a handler reads it: chunk by chunk, with back-pressure and a limit on silence.
 
-At most what one read of the socket brings is kept while nobody reads; then the socket is paused.
+While nobody reads, the body keeps at most what one read of the socket brings; then the socket is paused.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class RequestBody:
 
     ``length`` is in bytes, None where the client does not say. ``read`` gives the next bytes, and none at
     the end. A client that sends nothing for ``stall_timeout`` seconds while a reader waits is Stalled.
-    ``on_bytes`` may be set: it is told how many bytes came, whether they are read yet or not.
+    ``on_bytes`` may be set: it is called with the number of bytes that came, read or not.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ for a moment, since closing at once would reset the connection and the client mi
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from twisted.internet import interfaces
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
@@ -30,18 +30,22 @@ from zope.interface import implementer
 from lfsproxy.errors import BadRequest
 from lfsproxy.net.peers import CHECK_SECONDS, beneath, peer_is_gone, plain_host
 from lfsproxy.net.tls import tls_trouble
-
-if TYPE_CHECKING:
-    from lfsproxy.web.request import StreamingRequest
-    from lfsproxy.web.site import LfsSite
+from lfsproxy.web.request import DRAIN_BYTES, StreamingRequest
+from lfsproxy.web.seams import Site
 
 HANDSHAKE_SECONDS = 10.0
+"""The time that a TLS handshake has: a few round trips, also on a slow line."""
 KEEP_ALIVE_SECONDS = 75.0
+"""The time that an idle connection is kept: longer than the 60 s of common load balancers, which would else
+send a request into a connection that closes."""
 HEADER_SECONDS = 30.0
+"""The most time that a request's headers have altogether, however slowly their bytes drip."""
 LINGER_SECONDS = 2.0
+"""The time that a client has to take the last response of a connection which closes with unread bytes."""
 DRAIN_SECONDS = 10.0
-DRAIN_BYTES = 1024 * 1024
+"""The time that the rest of an answered request's body has to come (up to DRAIN_BYTES)."""
 FIRST_READ_BYTES = 64 * 1024
+"""The most that is read at once from a connection which has no memory of the budget."""
 
 TOO_LARGE = b"431 Request Header Fields Too Large"
 TLS_HANDSHAKE = b"\x16"
@@ -54,7 +58,7 @@ _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%\[\]:-]*")
 class StreamingChannel(HTTPChannel):
     """One client's connection. Dispatches requests one after the other, in their order."""
 
-    site: LfsSite
+    site: Site
     totalHeadersSize = 32 * 1024
     MAX_LENGTH = 32 * 1024
     maxHeaders = 200
@@ -192,7 +196,7 @@ class StreamingChannel(HTTPChannel):
     @property
     def current(self) -> StreamingRequest:
         """The request whose headers were received last."""
-        return cast("StreamingRequest", self.requests[-1])
+        return cast(StreamingRequest, self.requests[-1])
 
     def requestDone(self, request: StreamingRequest) -> None:
         self.read_size(FIRST_READ_BYTES)
@@ -235,6 +239,10 @@ class StreamingChannel(HTTPChannel):
         """Let a client send its body that waits to be told so."""
         self._send100Continue()
 
+    def limit_rest(self) -> None:
+        """The rest of an answered request's body has DRAIN_SECONDS to come."""
+        self.setTimeout(DRAIN_SECONDS)
+
     def linger(self) -> None:
         """Close soon: the response is written, and what still comes is dropped."""
         self.closing = True
@@ -268,8 +276,10 @@ class StreamingChannel(HTTPChannel):
         self.abort()
 
     def end(self) -> None:
-        """Close when what was written has left, and at the latest in ``abortTimeout`` seconds: the client
-        sees where the bytes end, where a cut could take back what it has not read yet."""
+        """Close when what was written has left, and at the latest in ``abortTimeout`` seconds.
+
+        The client sees where the bytes end; a cut could take back what it has not read yet.
+        """
         self.timeoutConnection()
 
     def abort(self) -> None:

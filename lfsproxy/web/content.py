@@ -17,6 +17,7 @@ from lfsproxy.web.forms import MAX_FORM_BYTES, FormReader, form_boundary
 from lfsproxy.web.options import OptionReader, RecordOptions, parse_content_type
 
 GATHER_BYTES = 64 * 1024
+"""Small pieces of a file are handed on in pieces of this size; one of a quarter of it passes as it is."""
 
 
 class LengthRequired(LfsError):
@@ -39,7 +40,7 @@ class ContentHead:
 
 
 class UploadContent:
-    """The content of one upload request. Call ``head`` once, then ``next`` until it gives None."""
+    """The content of one upload request. ``head`` is called once, then ``next`` until it gives None."""
 
     def __init__(self, claims: ClaimCheck, query: bytes, headers: Headers, body: RequestBody) -> None:
         self._claims = claims

@@ -28,6 +28,7 @@ from lfsproxy.errors import (
     UnreadableRecord,
     UnsupportedEnvelope,
 )
+from lfsproxy.interfaces import Published
 from lfsproxy.web import schemas
 from lfsproxy.web.assets import ASSETS
 from lfsproxy.web.content import LengthRequired
@@ -235,6 +236,7 @@ POST_RECORD = Operation(
         Draining,
     ),
     action=WRITE,
+    elsewhere="takes uploads",
 )
 
 RECORD_PLACE = (
@@ -304,6 +306,7 @@ GET_RECORD = Operation(
         StoreUnavailable,
     ),
     action=READ,
+    elsewhere="gives records",
 )
 
 GET_ENVELOPE = Operation(
@@ -315,4 +318,10 @@ GET_ENVELOPE = Operation(
     parameters=RECORD_PLACE,
     errors=READ_ERRORS,
     action=READ,
+    elsewhere="gives records",
 )
+
+
+def place_of(record: Published) -> str:
+    """Where a record is, as GET_RECORD's path."""
+    return GET_RECORD.at(topic=record.topic, partition=record.partition, offset=record.offset)

@@ -74,17 +74,24 @@ def _members(name: str, text: str) -> Iterable[tuple[str, str]]:
 
 
 def _expect(expected: dict[str, str], name: str, algorithm: str, value: str) -> None:
-    try:
-        checksum = base64.b64decode(value, validate=True).hex()
-    except ValueError:
-        raise InvalidChecksum(f"{name}'s {algorithm} is not base64: {quoted(value)}") from None
-    if len(checksum) != ALGORITHMS[algorithm][1]:
-        long, needed = len(checksum) // 2, ALGORITHMS[algorithm][1] // 2
-        raise InvalidChecksum(
-            f"{name}'s {algorithm} is {quoted(value)}: {needed} bytes are needed, not {long}"
-        )
+    named = f"{name}'s {algorithm}"
+    checksum = read_digest(value, ALGORITHMS[algorithm][1] // 2, named, named)
     if expected.setdefault(algorithm, checksum) != checksum:
-        raise InvalidChecksum(f"{name}'s {algorithm} is not that of another header")
+        raise InvalidChecksum(f"{named} is not that of another header")
+
+
+def read_digest(text: str, size: int, digest: str, field: str) -> str:
+    """A digest of ``size`` bytes, from base64 to hex. Raises InvalidChecksum.
+
+    ``digest`` and ``field`` are what the digest, and the text that it is read from, are called.
+    """
+    try:
+        value = base64.b64decode(text, validate=True)
+    except ValueError:
+        raise InvalidChecksum(f"{field} is not base64: {quoted(text)}") from None
+    if len(value) != size:
+        raise InvalidChecksum(f"{digest} is {quoted(text)}: {size} bytes are needed, not {len(value)}")
+    return value.hex()
 
 
 class ContentDigests:

@@ -1,7 +1,7 @@
 """The route of a record's payload: what a GET asks for, and the response that carries it.
 
-A blob is untrusted content on the API's origin: its headers keep a browser from running it. Once bytes have
-left, an error can only be told by cutting the connection; no client then takes what it has for the whole.
+A blob is untrusted content on the API's origin: the headers keep a browser from running it. Once bytes have
+left, only a cut connection can tell of an error; no client then takes what it has for the whole.
 """
 
 # twisted.web is not annotated:
@@ -12,19 +12,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred
 from twisted.web.http import NO_CONTENT, NOT_MODIFIED, OK, PARTIAL_CONTENT, TEMPORARY_REDIRECT, parse_qs
 
 from lfsproxy.downloads import Download, Downloads, Found
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, is_media_type
-from lfsproxy.errors import BadRequest, Draining, LfsError, NoSuchRecord, Stalled
+from lfsproxy.errors import BadRequest, LfsError, NoSuchRecord, Stalled
 from lfsproxy.interfaces import Header
 from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted
-from lfsproxy.readiness import Readiness
+from lfsproxy.web import declared
 from lfsproxy.web.flow import ResponseFlow
-from lfsproxy.web.ingest import FILENAME_HEADER
-from lfsproxy.web.options import parse_topic
+from lfsproxy.web.operations import operation
+from lfsproxy.web.options import FILENAME_HEADER, parse_number, parse_topic
 from lfsproxy.web.problems import render
 from lfsproxy.web.ranges import AnotherVersion, asked_range, is_another, is_unchanged
 from lfsproxy.web.request import StreamingRequest
@@ -36,8 +36,10 @@ SAFE_HEADERS = {
     b"Cache-Control": b"private, no-cache",
 }
 PRESIGNED_SECONDS = 900
+"""How long a presigned URL works: 15 minutes are time for a redirect, and for beginning anew once."""
 ANSWERS = {b"true": True, b"1": True, b"false": False, b"0": False}
 MAX_NAME = 200
+"""The most characters of a file's name: file systems take 255 bytes, and browsers may add to it."""
 
 _log = Logger()
 
@@ -45,37 +47,20 @@ _log = Logger()
 class DownloadApi:
     """Answers for records. ``stall_timeout`` is LFS_STALL_TIMEOUT, in seconds."""
 
-    def __init__(self, downloads: Downloads, readiness: Readiness, stall_timeout: float) -> None:
+    def __init__(self, downloads: Downloads, stall_timeout: float) -> None:
         self._downloads = downloads
-        self._readiness = readiness
         self._stall_timeout = stall_timeout
 
-    def payload(self, request: StreamingRequest, topic: str, partition: str, offset: str) -> Deferred[bytes]:
-        """The blob, or an ordinary value as it is."""
-        return ensureDeferred(self._payload(request, topic, partition, offset))
-
-    def envelope(self, request: StreamingRequest, topic: str, partition: str, offset: str) -> Deferred[bytes]:
-        """The envelope."""
-        return ensureDeferred(self._envelope(request, topic, partition, offset))
-
     async def _find(self, topic: str, partition: str, offset: str) -> Found:
-        if self._readiness.draining:
-            raise Draining("the proxy is shutting down; another replica gives records")
-        parse_topic(topic)
-        for name, schema, text in (("partition", PARTITION, partition), ("offset", OFFSET, offset)):
-            if not matches(schema, text):
-                raise BadRequest(
-                    f"the {name} is {quoted(text)}: a whole number from 0 to {schema['maximum']} is needed"
-                )
-        return await self._downloads.find(topic, int(partition), int(offset))
+        return await self._downloads.find(
+            parse_topic(topic),
+            parse_number("the partition", PARTITION, partition),
+            parse_number("the offset", OFFSET, offset),
+        )
 
-    async def _envelope(self, request: StreamingRequest, topic: str, partition: str, offset: str) -> bytes:
-        found = await self._find(topic, partition, offset)
-        if found.envelope is None:
-            raise NoSuchRecord(f"{topic}, partition {partition}, offset {offset} is an ordinary record")
-        return render(request, OK, "application/json", found.envelope.to_bytes() + b"\n")
-
-    async def _payload(self, request: StreamingRequest, topic: str, partition: str, offset: str) -> bytes:
+    @operation(declared.GET_RECORD)
+    async def payload(self, request: StreamingRequest, topic: str, partition: str, offset: str) -> bytes:
+        """The blob, or an ordinary value as it is."""
         presign = _presign_asked(request.query)
         found = await self._find(topic, partition, offset)
         self._downloads.check(found)
@@ -99,6 +84,14 @@ class DownloadApi:
         first, count = part or (0, found.size)
         await self._send(request, found, part, first, count)
         return b""
+
+    @operation(declared.GET_ENVELOPE)
+    async def envelope(self, request: StreamingRequest, topic: str, partition: str, offset: str) -> bytes:
+        """The envelope."""
+        found = await self._find(topic, partition, offset)
+        if found.envelope is None:
+            raise NoSuchRecord(f"{topic}, partition {partition}, offset {offset} is an ordinary record")
+        return render(request, OK, "application/json", found.envelope.to_bytes() + b"\n")
 
     async def _redirect(self, request: StreamingRequest, found: Found) -> bytes:
         url = await self._downloads.presign(
@@ -153,9 +146,9 @@ class DownloadApi:
             error=error,
         )
         if isinstance(error, Stalled):
-            request.channel.abort()
+            request.abort_connection()
         else:
-            request.channel.end()
+            request.end_connection()
         await Deferred[None]()
 
 

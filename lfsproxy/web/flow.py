@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.python.failure import Failure
@@ -16,17 +14,15 @@ from lfsproxy.budget import Lease
 from lfsproxy.errors import Stalled
 from lfsproxy.net.peers import CHECK_SECONDS, bytes_acknowledged
 from lfsproxy.wakeups import Wakeups
-
-if TYPE_CHECKING:
-    from lfsproxy.web.request import StreamingRequest
+from lfsproxy.web.request import StreamingRequest
 
 
 @implementer(IPushProducer)
 class ResponseFlow:
-    """Paused by the connection while its buffer is full. ``stall_timeout`` is in seconds (LFS_STALL_TIMEOUT).
+    """A producer that the connection pauses while its buffer is full. ``stall_timeout`` is in seconds.
 
-    Meanwhile it is looked at how much the client's system has taken, each second: ``lease`` is told, and a
-    client that takes nothing for ``stall_timeout`` fails the write.
+    Meanwhile it looks each second at how much the client's system has taken, and tells ``lease``. A client
+    that takes nothing for ``stall_timeout`` (LFS_STALL_TIMEOUT) fails the write.
     """
 
     def __init__(
@@ -37,7 +33,7 @@ class ResponseFlow:
         self._stall_timeout = stall_timeout
         self._lease = lease
         # A response before this one, on the same connection, may not have left yet.
-        self._full = request.channel.is_full
+        self._full = request.is_full
         self._room: Deferred[None] | None = None
         self._wakeups = Wakeups(clock)
         self._look: IDelayedCall | None = None

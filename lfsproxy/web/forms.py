@@ -1,7 +1,7 @@
 """A multipart/form-data body (RFC 7578) with options first and then the file, as it arrives.
 
-Sans-I/O: bytes in, options and the file's bytes out. Everything that is not the file's bytes is small and
-bounded here; the file's bytes are handed on without a copy of the whole.
+Sans-I/O: bytes in, options and the file's bytes out. What is not the file's bytes is small and bounded here;
+the file's bytes are handed on without a copy of the whole.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Asked before a handler runs: whether the request's API key may do that, and whether there is room for it.
+"""The gate before every handler: the API key, room for one more upload, and whether the proxy takes work.
 
-A refusal comes with the headers: nothing of the body was read, and no ``100 Continue`` sent. Keys are those
-of RFC 6750 (Authorization: Bearer).
+A refusal comes at the headers: nothing of the body was read, and no ``100 Continue`` sent. Keys are those of
+RFC 6750 (Authorization: Bearer).
 """
 
 # twisted.web is not annotated:
@@ -11,14 +11,17 @@ from __future__ import annotations
 
 from twisted.internet.interfaces import IReactorTime
 
+from lfsproxy.errors import Draining
 from lfsproxy.net.reread import Reread
 from lfsproxy.quoting import quoted
+from lfsproxy.readiness import Readiness
 from lfsproxy.web.keys import ApiKey, ApiKeys, read_keys
 from lfsproxy.web.operations import Operation
 from lfsproxy.web.problems import KeyInvalid, KeyNotAllowed, KeyRequired, TooManyUploads
 from lfsproxy.web.request import StreamingRequest
 
 MAX_FILE = 16 * 1024 * 1024
+"""The most bytes of a file of keys: far more than a proxy has, and an end for a file of something else."""
 
 
 class KeysFile(Reread[ApiKeys]):
@@ -49,27 +52,36 @@ class Gate:
     ``keys`` None: nobody needs one. ``max_uploads`` run at once, 0 for any number.
     """
 
-    def __init__(self, clock: IReactorTime, keys: KeysFile | None, max_uploads: int) -> None:
+    def __init__(
+        self, clock: IReactorTime, keys: KeysFile | None, max_uploads: int, readiness: Readiness
+    ) -> None:
         self._clock = clock
         self._keys = keys
         self._max_uploads = max_uploads
+        self._readiness = readiness
 
     @property
     def asks_for_keys(self) -> bool:
         return self._keys is not None
 
     def admit(self, request: StreamingRequest, operation: Operation, topic: str | None) -> None:
-        """Raise what keeps the request from being handled. ``topic`` is the path's, as it was sent."""
+        """Raise what keeps the request from being handled. ``topic`` is the path's, as it was sent.
+
+        Who passes all but the last check, which tells of draining, gets the operation's own header fields.
+        """
         if self._keys is not None and operation.action is not None:
             key = self._key(request, self._keys)
             request.key_id = key.id
             if not key.allows(operation.action, topic or ""):
                 named = quoted(topic or "", most=300)
                 raise KeyNotAllowed(f"the key {key.id} does not allow to {operation.action} {named}")
-
-        uploads = request.lfs_site.uploads
+        uploads = request.uploads_running
         if operation.body is not None and 0 < self._max_uploads <= uploads:
             raise TooManyUploads(f"{uploads} uploads run already (LFS_HTTP_MAX_UPLOADS)")
+        for name, value in operation.headers.items():
+            request.setHeader(name.encode("ascii"), value.encode("ascii"))
+        if operation.elsewhere is not None and self._readiness.draining:
+            raise Draining(f"the proxy is shutting down; another replica {operation.elsewhere}")
 
     def _key(self, request: StreamingRequest, keys: KeysFile) -> ApiKey:
         values = request.requestHeaders.getRawHeaders(b"Authorization", [])

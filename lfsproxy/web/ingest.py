@@ -15,16 +15,15 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from lfsproxy.budget import Lease, MemoryBudget
 from lfsproxy.claimcheck import SURELY_NOT_PUBLISHED, Claim, ClaimCheck, Payload
 from lfsproxy.envelope import Envelope
-from lfsproxy.errors import ClientGone, LfsError, OutcomeUnknown, Stalled
+from lfsproxy.errors import ClientGone, LfsError, OutcomeUnknown
 from lfsproxy.interfaces import Header, IEnvelopePublisher, Published
 from lfsproxy.logs import Logger
 from lfsproxy.uploadlog import UploadEnd, log_upload
 from lfsproxy.web.body import RequestBody
 from lfsproxy.web.content import ContentHead, UploadContent
+from lfsproxy.web.feeding import fed
+from lfsproxy.web.options import FILENAME_HEADER
 from lfsproxy.web.problems import problem_of
-
-READ_BYTES = 256 * 1024
-FILENAME_HEADER = b"lfs-filename"
 
 
 @attrs.frozen
@@ -139,18 +138,13 @@ class Ingest:
             return partition, 0
 
     async def _store(self, claim: Claim, lease: Lease) -> Envelope:
-        lease.evicted = self._evicted
-        self._body.read_size(READ_BYTES)
-        self._body.on_bytes = lease.received
-        lease.waits_for_peer(True)
         try:
-            while (data := await self._content.next()) is not None:
-                stored = claim.write(data)
-                if stored is not None:
-                    lease.waits_for_peer(False)
-                    await stored
-                    lease.waits_for_peer(True)
-            lease.waits_for_peer(False)
+            with fed(lease, self._body, self.stop) as busy:
+                while (data := await self._content.next()) is not None:
+                    stored = claim.write(data)
+                    if stored is not None:
+                        with busy():
+                            await stored
             envelope = await claim.finish()
             if self._stopped is not None:
                 raise self._stopped
@@ -161,9 +155,6 @@ class Ingest:
             raise reason from error
         self._stoppable = False
         return envelope
-
-    def _evicted(self) -> None:
-        self.stop(Stalled("the upload was too slow while others waited for memory (LFS_UPLOAD_MEMORY)"))
 
     async def _publish(
         self, claim: Claim, head: ContentHead, partition: int, envelope: Envelope

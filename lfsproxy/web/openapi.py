@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
 
-from lfsproxy.errors import BadRequest, LfsError
+from lfsproxy.errors import RETRY_AFTER_SECONDS, BadRequest, LfsError
 from lfsproxy.web.operations import GROUPS, Operation, Parameter
 from lfsproxy.web.problems import (
-    RETRY_AFTER_SECONDS,
     KeyInvalid,
     KeyNotAllowed,
     KeyRefused,

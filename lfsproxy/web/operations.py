@@ -1,24 +1,26 @@
-"""What the HTTP API's operations are: one declaration each, by which it is routed and described.
+"""What the HTTP API's operations are: one declaration each, which everything else comes from.
 
-    @operation(app, Operation("getHealth", "GET", "/healthz", "Whether the process is alive", answers=(...)))
-    def healthz(self, request): ...
+    class HealthApi:
+        @operation(Operation("getHealth", "GET", "/healthz", "Whether the process is alive", answers=(...)))
+        def healthz(self, request): ...
 
-Schemas are JSON Schema 2020-12, as OpenAPI 3.1 takes them.
+A declaration gives the route, what the gate asks for, the description in /openapi.json, what pages of other
+origins may send and see, and the route's label in the metrics. Schemas are JSON Schema 2020-12, as OpenAPI
+3.1 takes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import wraps
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar, cast
 
 import attrs
-from klein import Klein
 
 from lfsproxy.errors import LfsError
 
 Schema = Mapping[str, Any]
-Handler = TypeVar("Handler", bound=Callable[..., Any])
+Handler = Callable[..., Any]
+AnyHandler = TypeVar("AnyHandler", bound=Handler)
 
 
 @attrs.frozen
@@ -47,9 +49,11 @@ class Answer:
 class Operation:
     """One method of one path. ``path`` has its parameters in braces: ``/v1/topics/{topic}/records``.
 
-    ``body`` maps media types to schemas, None where a request has no body. ``errors`` are the problems that
-    it may answer with. ``action`` is what an API key must allow on the topic, read or write; None: public.
-    ``group`` is one of GROUPS.
+    ``body`` maps media types to schemas, None where a request has no body. A request with a body counts as
+    an upload. ``errors`` are the problems that it may answer with. ``action`` is what an API key must allow
+    on the topic, read or write; None: public. ``elsewhere`` says what another replica does while this one
+    shuts down (``takes uploads``), and requests are sent there; None: they are answered to the end.
+    ``headers`` are the header fields of all that its handler answers, errors too. ``group`` is one of GROUPS.
     """
 
     id: str
@@ -63,12 +67,18 @@ class Operation:
     body_required: bool = True
     errors: tuple[type[LfsError], ...] = ()
     action: str | None = None
+    elsewhere: str | None = None
+    headers: Mapping[str, str] = {}
     group: str = "Records"
 
     @property
     def rule(self) -> str:
         """The path as Klein routes it."""
         return self.path.replace("{", "<").replace("}", ">")
+
+    def at(self, **values: object) -> str:
+        """The path with values in place of its parameters."""
+        return self.path.format_map(values)
 
 
 GROUPS: Mapping[str, str] = {
@@ -79,22 +89,24 @@ GROUPS: Mapping[str, str] = {
 }
 """How the operations are grouped, in that order: a name to what it is."""
 
-OPERATIONS: list[Operation] = []
-"""All that are declared, in their order."""
 
+def operation(declared: Operation) -> Callable[[AnyHandler], AnyHandler]:
+    """The decorated method handles what is declared, once its object is among the routes.
 
-def operation(app: Klein, declared: Operation) -> Callable[[Handler], Handler]:
-    """Route what is declared to the decorated method, for requests that the object's ``gate`` admits."""
+    The method takes the request, and the path's values by name. It gives the answer's body: as bytes, by a
+    Deferred or as a coroutine. The one of an OPTIONS only adds header fields, and gives nothing.
+    """
 
-    def decorate(handler: Handler) -> Handler:
-        OPERATIONS.append(declared)
-
-        @wraps(handler)
-        def admitted(self: Any, request: Any, **values: str) -> Any:
-            self.gate.admit(request, declared, values.get("topic"))
-            return handler(self, request, **values)
-
-        app.route(declared.rule, methods=[declared.method])(admitted)
+    def mark(handler: AnyHandler) -> AnyHandler:
+        cast(Any, handler).declared = declared
         return handler
 
-    return decorate
+    return mark
+
+
+def handlers_of(api: object) -> Iterator[tuple[Operation, Handler]]:
+    """An object's operations in their order, each with the method that handles it."""
+    for name, method in vars(type(api)).items():
+        declared = getattr(method, "declared", None)
+        if isinstance(declared, Operation):
+            yield declared, getattr(api, name)

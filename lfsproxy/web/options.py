@@ -42,6 +42,8 @@ class RecordOptions:
     checksum_algo: str | None = None
 
 
+FILENAME_HEADER = b"lfs-filename"
+"""The record header that has the name of the file."""
 NO_TYPES = ("undefined", "null")
 """What scripts in browsers send for the type of a file whose type is not known."""
 NAMES = tuple(option.name for option in OPTIONS)
@@ -127,20 +129,11 @@ class OptionReader:
         text = self._text(name)
         if text is None:
             return None
-        if not matches(schema, text):
-            raise BadRequest(
-                f"{name} is {quoted(text)}: a whole number from 0 to {schema['maximum']} is needed"
-            )
-        return int(text)
+        return parse_number(name, schema, text)
 
     def _text(self, name: str) -> str | None:
         value = self._values.get(name)
-        if value is None:
-            return None
-        try:
-            return value.decode("utf-8")
-        except UnicodeDecodeError:
-            raise BadRequest(f"{name} is not UTF-8: {quoted(value)}") from None
+        return None if value is None else parse_text(name, value)
 
 
 def parse_topic(topic: str) -> str:
@@ -152,6 +145,21 @@ def parse_topic(topic: str) -> str:
             f"{quoted(topic)} is not a topic name: up to 249 letters, digits, '.', '_' and '-' are needed"
         )
     return topic
+
+
+def parse_number(name: str, schema: Schema, text: str) -> int:
+    """A whole number within a schema's range, else BadRequest. ``name`` is what it is called."""
+    if not matches(schema, text):
+        raise BadRequest(f"{name} is {quoted(text)}: a whole number from 0 to {schema['maximum']} is needed")
+    return int(text)
+
+
+def parse_text(name: str, value: bytes) -> str:
+    """A text in UTF-8, else BadRequest. ``name`` is what it is called."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadRequest(f"{name} is not UTF-8: {quoted(value)}") from None
 
 
 def parse_content_type(text: str) -> str | None:

@@ -1,19 +1,21 @@
-"""Errors as ``application/problem+json`` (RFC 9457). What an error means is in lfsproxy.errors already."""
+"""Errors as ``application/problem+json`` (RFC 9457), and those that only an HTTP request can have.
+
+An error knows its status, its header fields and its members by itself (lfsproxy.errors): the rendering asks
+for no error's class.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 
-from lfsproxy.errors import BrokerRefused, ChecksumMismatch, LfsError
+from lfsproxy.errors import LfsError
 from lfsproxy.logs import Logger
-from lfsproxy.web.ranges import RangeNotSatisfiable
-
-RETRY_AFTER_SECONDS = 5
 
 _log = Logger()
 
@@ -39,6 +41,9 @@ class MethodUnsupported(LfsError):
         super().__init__(f"{method} is not one of {allowed}")
         self.allowed = allowed
 
+    def http_headers(self) -> Mapping[str, str]:
+        return {"Allow": self.allowed}
+
 
 class KeyRefused(LfsError):
     """A request without a key that could be used; ``challenge`` is RFC 6750's, section 3."""
@@ -46,6 +51,9 @@ class KeyRefused(LfsError):
     http_status = 401
     result = "client_error"
     challenge: ClassVar[str] = 'Bearer realm="lfsproxy"'
+
+    def http_headers(self) -> Mapping[str, str]:
+        return {"WWW-Authenticate": self.challenge}
 
 
 class KeyRequired(KeyRefused):
@@ -107,21 +115,12 @@ def render_problem(request: IRequest, error: LfsError) -> bytes:
         "title": error.title,
         "status": error.http_status,
         "detail": str(error) or error.title,
+        **error.problem_members(),
     }
     # The request's line in the log says it too.
     cast(Any, request).problem = document["detail"]
-    if isinstance(error, ChecksumMismatch):
-        document.update(algorithm=error.algorithm, expected=error.expected, actual=error.actual)
-    elif isinstance(error, BrokerRefused):
-        document["kafka_error_code"] = error.code
-    elif isinstance(error, RangeNotSatisfiable):
-        request.setHeader(b"Content-Range", b"bytes */%d" % error.size)
-    elif isinstance(error, MethodUnsupported):
-        request.setHeader(b"Allow", error.allowed.encode("ascii"))
-    elif isinstance(error, KeyRefused):
-        request.setHeader(b"WWW-Authenticate", error.challenge.encode("ascii"))
-    if error.http_status == 503:
-        request.setHeader(b"Retry-After", b"%d" % RETRY_AFTER_SECONDS)
+    for name, value in error.http_headers().items():
+        request.setHeader(name.encode("ascii"), value.encode("latin-1"))
     return render(request, error.http_status, "application/problem+json", _json(document))
 
 

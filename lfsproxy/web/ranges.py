@@ -12,6 +12,7 @@ there, or a condition that does not hold, and both end with the whole.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Protocol
 
 from twisted.web.http_headers import Headers
@@ -43,6 +44,9 @@ class RangeNotSatisfiable(LfsError):
     def __init__(self, asked: str, size: int) -> None:
         super().__init__(f"Range is {quoted(asked)}: there are {size} bytes")
         self.size = size
+
+    def http_headers(self) -> Mapping[str, str]:
+        return {"Content-Range": f"bytes */{self.size}"}
 
 
 class AnotherVersion(LfsError):

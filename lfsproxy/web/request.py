@@ -1,7 +1,7 @@
 """A request that is handled while its body still comes.
 
-The response may be written before the body's end, but the request is only finished (and the next one on the
-connection looked at) when the body was received: else its rest would be read as the next request. A short
+The response may be written before the body's end. But the request is finished, and the next one on the
+connection begun, only when the body was received: else its rest would be read as the next request. A short
 rest is drained; with a long one the response says ``Connection: close``.
 """
 
@@ -11,25 +11,27 @@ rest is drained; with a long one the response says ``Connection: close``.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote_to_bytes
 from uuid import uuid4
 
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web import http, server
 
-from lfsproxy.errors import BadRequest, LfsError
+from lfsproxy.errors import BadRequest, ClientGone, LfsError
 from lfsproxy.net.peers import plain_host
 from lfsproxy.quoting import quoted
 from lfsproxy.settings import Address
 from lfsproxy.uploadlog import Sender
 from lfsproxy.web.body import RequestBody
-from lfsproxy.web.channel import DRAIN_BYTES, DRAIN_SECONDS
 from lfsproxy.web.problems import ExpectationFailed, NotFound, render_problem
+from lfsproxy.web.seams import AnswerHead, Connection
 
-if TYPE_CHECKING:
-    from lfsproxy.web.channel import StreamingChannel
-
+DRAIN_BYTES = 1024 * 1024
+"""The most bytes of a body that are read and dropped after its answer, so that the connection can go on."""
+UNMATCHED = "unmatched"
+"""The route, in the metrics, of what is not routed."""
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._~:/+=@-]{0,127}")
 
@@ -37,12 +39,12 @@ _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._~:/+=@-]{0,127}")
 class StreamingRequest(server.Request):
     """One request. ``body`` is what handlers read; ``content`` stays empty."""
 
-    channel: StreamingChannel
+    channel: Connection  # type: ignore[assignment]  # all of Twisted's that a request may use
     defaultContentType = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.lfs_site = self.channel.site
+        self._site = self.channel.site
         self.body: RequestBody
         self.dispatched = False
         self.expects_continue = False
@@ -55,11 +57,13 @@ class StreamingRequest(server.Request):
         """The client's X-Request-Id where that is sane, else one of our own."""
         self.problem = ""
         """What went wrong, where the answer is a problem."""
+        self.route = UNMATCHED
+        """The path of the operation that was asked for, ``/v1/topics/{topic}/records``."""
+        self._is_upload = False
         self._ends = False
 
     def gotLength(self, length: int | None) -> None:
-        site = self.lfs_site
-        self.body = RequestBody(site.reactor, site.stall_timeout, length, self)
+        self.body = RequestBody(self._site.reactor, self._site.stall_timeout, length, self)
 
     def dispatch(self, method: bytes, uri: bytes, version: bytes) -> None:
         """Handle the request; its headers are there."""
@@ -68,13 +72,13 @@ class StreamingRequest(server.Request):
         path, _, query = uri.partition(b"?")
         if path.lower().startswith((b"http://", b"https://")):
             path = b"/" + path.split(b"://", 1)[1].partition(b"/")[2]
-        base = self.lfs_site.base_path.encode("ascii")
+        base = self._site.base_path.encode("ascii")
         # A reverse proxy may have taken the base path away, and probes come without it.
         self.path, self.query = (path[len(base) :] if path.startswith(base + b"/") else path), query
         self.args = http.parse_qs(query, True)
         self.request_id = self._own_or_given_id()
         self.setHeader(b"X-Request-Id", self.request_id.encode("ascii"))
-        self.lfs_site.prepare(self)
+        self._site.prepare(self)
         refusal = self._refusal()
         if refusal is not None:
             self.answer(render_problem(self, refusal))
@@ -118,7 +122,38 @@ class StreamingRequest(server.Request):
 
     def set_location(self, header: bytes, path: str) -> None:
         """Name a path of this API in a header, as clients have to ask for it."""
-        self.setHeader(header, f"{self.lfs_site.base_path}{path}".encode("ascii"))
+        self.setHeader(header, f"{self._site.base_path}{path}".encode("ascii"))
+
+    def is_routed(self, route: str, is_upload: bool = False) -> None:
+        """The path was found; ``is_upload``: the operation that is asked for has a body."""
+        self.route, self._is_upload = route, is_upload
+
+    @property
+    def uploads_running(self) -> int:
+        """Uploads that run at the site now."""
+        return self._site.uploads
+
+    def track(self, running: Deferred[Any]) -> None:
+        """Count the request as in flight until its work is done, whether its client stays or not."""
+        self._site.track(self, running, self._is_upload)
+
+    @property
+    def why_cut(self) -> LfsError:
+        """Why its connection is gone: the proxy has cut it, or the client went away."""
+        return self._site.cut or ClientGone("the client went away")
+
+    @property
+    def is_full(self) -> bool:
+        """What was written before has not left yet."""
+        return self.channel.is_full
+
+    def end_connection(self) -> None:
+        """Close the connection when what was written has left: the client sees where the bytes end."""
+        self.channel.end()
+
+    def abort_connection(self) -> None:
+        """Cut the connection, whatever has left."""
+        self.channel.abort()
 
     def answer(self, body: bytes) -> None:
         """Write a whole response and be done."""
@@ -149,7 +184,7 @@ class StreamingRequest(server.Request):
         super().connectionLost(reason)
         if self.dispatched:
             self.body.lost()
-        self.lfs_site.request_ended(self)
+        self._site.request_ended(self)
 
     # what the body asks of the connection
 
@@ -175,10 +210,10 @@ class StreamingRequest(server.Request):
 
     def write(self, data: bytes) -> None:
         if not self.startedWriting and not self._disconnected:
-            self.lfs_site.answering(self)
+            self._site.answering(self._answer_head())
             self.setHeader(b"Server", b"lfsproxy")
             self._ends = self._rest_is_too_much()
-            if self._ends or self.lfs_site.draining:
+            if self._ends or self._site.draining:
                 self.channel.persistent = False
             if not self.channel.persistent:
                 self.setHeader(b"Connection", b"close")
@@ -197,7 +232,20 @@ class StreamingRequest(server.Request):
         if self._ends:
             self.channel.linger()
         else:
-            self.channel.setTimeout(DRAIN_SECONDS)
+            self.channel.limit_rest()
+
+    def _answer_head(self) -> AnswerHead:
+        client: Any = self.client
+        return AnswerHead(
+            route=self.route,
+            method=self.method,
+            path=self.path,
+            status=self.code,
+            host=plain_host(client.host),
+            sender=self.sender,
+            key_id=self.key_id,
+            problem=self.problem,
+        )
 
     def _rest_is_too_much(self) -> bool:
         """Whether what is still to come of the body is not worth reading, or not to be told."""

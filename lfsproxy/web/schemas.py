@@ -1,7 +1,7 @@
 """What values the API takes: one table of patterns and ranges, by which requests are checked and described.
 
-Patterns are written so that ECMA-262 (as JSON Schema has it) and Python read them alike. ``matches`` checks a
-text against one; the OpenAPI document shows the same one.
+ECMA-262 (which JSON Schema uses) and Python read each pattern alike. ``matches`` checks a text against one,
+and the OpenAPI document shows the same one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from lfsproxy.wire.marks import ALGORITHM, BLOB
 MAX_FIELDS = 256
 """The most options, or parts of a form, that a request may have."""
 MAX_HEADERS = 200
+"""The most headers of a record that a request may give: below MAX_FIELDS, for the other options."""
 
 _MARKS = "|".join(mark.decode("ascii") for mark in (BLOB, ALGORITHM))
 _LENGTHS = "|".join(f"[0-9a-fA-F]{{{digits}}}" for _, digits in ALGORITHMS.values())

@@ -1,4 +1,7 @@
-"""Puts the HTTP door together, and knows its connections: what is in flight, and how to come to an end."""
+"""The HTTP port: connections and their requests, what is in flight, and how to come to an end.
+
+The answers are none of the site's business: it is given a resource (by lfsproxy.web.door).
+"""
 
 # twisted.web is not annotated:
 # mypy: disallow-untyped-calls=False
@@ -10,37 +13,30 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import LogLevel
+from twisted.web.iweb import IRequest
+from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from lfsproxy import wakeups
-from lfsproxy.budget import MemoryBudget
-from lfsproxy.claimcheck import ClaimCheck
-from lfsproxy.downloads import Downloads
 from lfsproxy.errors import Draining, LfsError
-from lfsproxy.interfaces import IEnvelopePublisher, IMetrics
+from lfsproxy.interfaces import IMetrics
 from lfsproxy.logs import Logger
-from lfsproxy.net.peers import plain_host
 from lfsproxy.readiness import Readiness
-from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.settings import Settings
 from lfsproxy.uploadlog import as_line, as_value
-from lfsproxy.web.api import HttpApi, route_of
 from lfsproxy.web.channel import StreamingChannel
-from lfsproxy.web.content import UploadContent
 from lfsproxy.web.cors import Cors
-from lfsproxy.web.download import DownloadApi
-from lfsproxy.web.gate import Gate, KeysFile
-from lfsproxy.web.ingest import Ingest
-from lfsproxy.web.request import StreamingRequest
-from lfsproxy.web.tus import TusApi
+from lfsproxy.web.request import UNMATCHED, StreamingRequest
+from lfsproxy.web.seams import AnswerHead, Connection
 
 POLLED = frozenset({"/healthz", "/readyz"})
-UPLOADING = frozenset({b"POST", b"PATCH"})
+"""Routes that probes ask every few seconds: their lines are for debugging."""
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
+"""Methods that the metrics know by name; any other is a label that its sender could choose."""
 
 
 class LfsSite(Site):
-    """The HTTP door as a factory of connections. Made by ``make_site``."""
+    """The HTTP door as a factory of connections. Made by ``lfsproxy.web.door.make_site``."""
 
     protocol = StreamingChannel  # type: ignore[assignment]
     requestFactory = StreamingRequest
@@ -53,22 +49,22 @@ class LfsSite(Site):
 
     def __init__(
         self,
+        resource: IResource,
         reactor: IReactorTime,
-        api: HttpApi,
         cors: Cors,
         readiness: Readiness,
         metrics: IMetrics,
         settings: Settings,
     ) -> None:
-        super().__init__(api.app.resource(), reactor=reactor)
+        super().__init__(resource, reactor=reactor)
         self.stall_timeout = settings.stall_timeout
         self.base_path = settings.http_base_path
         self._cors = cors
         self._readiness = readiness
         self._metrics = metrics
-        self._channels: set[StreamingChannel] = set()
-        self._requests: set[StreamingRequest] = set()
-        self._ingesting: set[StreamingRequest] = set()
+        self._connections: set[Connection] = set()
+        self._requests: set[IRequest] = set()
+        self._working: set[IRequest] = set()
         self.uploads = 0
         """Requests with an upload that runs, whether its client is still there or not."""
         self._over = wakeups.Gate(reactor)
@@ -82,16 +78,21 @@ class LfsSite(Site):
     @property
     def in_flight(self) -> int:
         """Requests that are not answered yet, and uploads that still run after their client went away."""
-        return len(self._requests | self._ingesting)
+        return len(self._requests | self._working)
+
+    @property
+    def busy_connections(self) -> int:
+        """Connections on which a request is received or answered."""
+        return sum(not connection.idle for connection in self._connections)
 
     def drain(self) -> Deferred[None]:
         """Close the idle connections; fires when nothing is in flight and every response has left.
 
         Readiness must be draining already.
         """
-        for channel in list(self._channels):
-            if channel.idle:
-                channel.close()
+        for connection in list(self._connections):
+            if connection.idle:
+                connection.close()
         if self._is_over:
             return succeed(None)
         return self._over.wait()
@@ -99,72 +100,70 @@ class LfsSite(Site):
     def abort(self, why: str = "the proxy is stopped") -> None:
         """Cut every connection that is left. Uploads that go on end with that reason."""
         self.cut = Draining(why)
-        for channel in list(self._channels):
-            channel.abort()
+        for connection in list(self._connections):
+            connection.abort()
 
-    def track(self, request: StreamingRequest, ingest: Deferred[Any]) -> None:
-        """Count a request as in flight until its upload is done, whether its client stays or not."""
-        is_upload = request.method in UPLOADING
-        self._ingesting.add(request)
+    # what connections and requests tell (lfsproxy.web.seams)
+
+    def track(self, request: IRequest, running: Deferred[Any], is_upload: bool) -> None:
+        """Count a request as in flight until its work is done, whether its client stays or not."""
+        self._working.add(request)
         self.uploads += is_upload
 
         def done(result: object) -> object:
-            self._ingesting.discard(request)
+            self._working.discard(request)
             self.uploads -= is_upload
             self._check_over()
             return result
 
-        ingest.addBoth(done)
+        running.addBoth(done)
 
-    # what channels and requests tell
+    def connected(self, connection: Connection) -> None:
+        self._connections.add(connection)
 
-    def connected(self, channel: StreamingChannel) -> None:
-        self._channels.add(channel)
-
-    def disconnected(self, channel: StreamingChannel) -> None:
-        self._channels.discard(channel)
+    def disconnected(self, connection: Connection) -> None:
+        self._connections.discard(connection)
         self._check_over()
 
-    def prepare(self, request: StreamingRequest) -> None:
+    def prepare(self, request: IRequest) -> None:
         """A request is about to be handled."""
         self._requests.add(request)
         self._cors.add_headers(request)
 
-    def answering(self, request: StreamingRequest) -> None:
+    def answering(self, head: AnswerHead) -> None:
         """A response's head is about to be written."""
-        method = request.method.decode("ascii") if request.method in METHODS else "other"
-        route = route_of(request)
-        self._metrics.http_request(route, method, request.code)
-        sender, path = request.sender, request.path[:300].decode("latin-1")
+        method = head.method.decode("ascii") if head.method in METHODS else "other"
+        self._metrics.http_request(head.route, method, head.status)
+        sender, path = head.sender, head.path[:300].decode("latin-1")
         self._log.emit(
-            LogLevel.debug if route in POLLED else LogLevel.info,
+            LogLevel.debug if head.route in POLLED else LogLevel.info,
             "{client}{key} {method} {path} {status} {more}",
-            client=plain_host(request.client.host),
-            key=f" (key {request.key_id})" if request.key_id is not None else "",
+            client=head.host,
+            key=f" (key {head.key_id})" if head.key_id is not None else "",
             method=method,
             path=as_value(path),
-            status=request.code,
-            more=as_line({"request_id": sender.request_id, "reason": request.problem}),
+            status=head.status,
+            more=as_line({"request_id": sender.request_id, "reason": head.problem}),
             fields={
                 "event": "request",
                 "client": sender.client,
                 "peer": sender.peer,
                 "method": method,
                 "path": path,
-                "status": request.code,
+                "status": head.status,
                 "request_id": sender.request_id,
-                "reason": request.problem,
+                "reason": head.problem,
             },
         )
 
-    def request_ended(self, request: StreamingRequest) -> None:
+    def request_ended(self, request: IRequest) -> None:
         """A request was answered, or its connection was lost."""
         self._requests.discard(request)
         self._check_over()
 
     def count_refused(self, status: int) -> None:
         """Bytes that never became a request were answered."""
-        self._metrics.http_request("unmatched", "other", status)
+        self._metrics.http_request(UNMATCHED, "other", status)
 
     def log(self, request: Any) -> None:
         """Requests are logged by ``answering``, without their query."""
@@ -172,46 +171,8 @@ class LfsSite(Site):
     @property
     def _is_over(self) -> bool:
         # A connection is gone only when what was written to it has left.
-        return not self.in_flight and not self._channels
+        return not self.in_flight and not self._connections
 
     def _check_over(self) -> None:
         if self._is_over:
             self._over.open()
-
-
-def make_site(
-    reactor: IReactorTime,
-    settings: Settings,
-    claims: ClaimCheck,
-    publisher: IEnvelopePublisher,
-    budget: MemoryBudget,
-    metrics: IMetrics,
-    readiness: Readiness,
-    downloads: Downloads,
-    uploads: ResumableUploads | None = None,
-) -> LfsSite:
-    """The HTTP door: a factory to listen with at LFS_HTTP_ADDR.
-
-    ``uploads`` are the resumable ones, None where they are off. Raises SettingError where the file of API
-    keys cannot be used.
-    To stop: ``readiness.drain()``, then wait for ``site.drain()`` (up to LFS_DRAIN_TIMEOUT), then
-    ``site.abort()``.
-    """
-
-    def begin(topic: str, request: StreamingRequest) -> Ingest:
-        content = UploadContent(claims, request.query, request.requestHeaders, request.body)
-        return Ingest(claims, publisher, budget, topic, request.body, content)
-
-    cors = Cors(settings.cors_origins)
-    keys = KeysFile(settings.http_api_keys_file) if settings.http_api_keys_file else None
-    if keys is not None:
-        keys.current()
-    api = HttpApi(
-        begin,
-        readiness,
-        cors,
-        TusApi(uploads, readiness, cors),
-        DownloadApi(downloads, readiness, settings.stall_timeout),
-        Gate(reactor, keys, settings.http_max_uploads),
-    )
-    return LfsSite(reactor, api, cors, readiness, metrics, settings)

@@ -14,27 +14,26 @@ OPTIONS /v1/topics/{topic}/uploads[/{id}] what is offered
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import wraps
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 from twisted.web.http import CREATED, NO_CONTENT, OK, datetimeToString
 from twisted.web.iweb import IRequest
 
-from lfsproxy.budget import Lease
-from lfsproxy.errors import BadRequest, Draining, Stalled
+from lfsproxy.errors import BadRequest
 from lfsproxy.interfaces import Published
-from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted
-from lfsproxy.readiness import Readiness
 from lfsproxy.resumable.errors import ResumableOff
-from lfsproxy.resumable.session import UploadSession
 from lfsproxy.resumable.state import Found, Mark, UploadState
 from lfsproxy.resumable.uploads import ResumableUploads, check_id
-from lfsproxy.uploadlog import sent_by
-from lfsproxy.web.cors import Cors
-from lfsproxy.web.ingest import READ_BYTES
+from lfsproxy.web import tus_declared as declared
+from lfsproxy.web.declared import place_of
+from lfsproxy.web.feeding import fed
+from lfsproxy.web.gate import Gate
+from lfsproxy.web.operations import operation
 from lfsproxy.web.options import parse_topic
+from lfsproxy.web.outliving import outliving
 from lfsproxy.web.problems import MethodUnsupported
 from lfsproxy.web.request import StreamingRequest
 from lfsproxy.web.tus_fields import (
@@ -52,100 +51,48 @@ from lfsproxy.web.tus_fields import (
     whole_number,
 )
 
-OVERRIDABLE = ("HEAD", "PATCH", "DELETE")
+Work = Callable[..., Coroutine[Any, Any, bytes]]
+
+
+def with_uploads(work: Work) -> Callable[..., Deferred[bytes]]:
+    """A handler whose ``work`` needs the resumable uploads, and goes on without its client.
+
+    What came of a body has to be stored; the body itself fails when its client leaves. Raises
+    TusVersionUnsupported, or ResumableOff.
+    """
+
+    @wraps(work)
+    def handler(api: TusApi, request: StreamingRequest, **place: str) -> Deferred[bytes]:
+        check_version(request)
+        uploads = api.uploads
+        if uploads is None:
+            raise ResumableOff("this proxy has no store for resumable uploads")
+        return outliving(
+            request,
+            lambda: Deferred.fromCoroutine(work(api, uploads, request, **place)),
+            lambda body: body,
+            "the request was carried out",
+        )
+
+    return handler
 
 
 class TusApi:
     """The handlers. ``uploads`` None: resumable uploads are off."""
 
-    _log = Logger()
+    def __init__(self, uploads: ResumableUploads | None, gate: Gate) -> None:
+        self.uploads = uploads
+        self._gate = gate
 
-    def __init__(self, uploads: ResumableUploads | None, readiness: Readiness, cors: Cors) -> None:
-        self._maybe = uploads
-        self._readiness = readiness
-        self._cors = cors
+    @operation(declared.OPTIONS_UPLOADS)
+    def options(self, request: StreamingRequest, topic: str) -> None:
+        """What is offered. By the route, whatever the topic: a page's preflight is not told what is wrong."""
+        self._offer(request)
 
-    def options(self, request: IRequest, allowed: str) -> bytes:
-        """What is offered; also the answer to a page's preflight."""
-        request.setResponseCode(NO_CONTENT)
-        request.setHeader(b"Allow", allowed.encode("ascii"))
-        _set(request, "Tus-Resumable", VERSION)
-        if self._maybe is not None:
-            _set(request, "Tus-Version", VERSION)
-            _set(request, "Tus-Extension", EXTENSIONS)
-            _set(request, "Tus-Checksum-Algorithm", ",".join(CHECKSUMS))
-            if self._maybe.max_size:
-                _set(request, "Tus-Max-Size", str(self._maybe.max_size))
-        self._cors.add_preflight_headers(request, allowed)
-        return b""
-
-    def create(self, request: StreamingRequest, topic: str) -> Deferred[bytes]:
+    @operation(declared.POST_UPLOAD)
+    @with_uploads
+    async def create(self, uploads: ResumableUploads, request: StreamingRequest, topic: str) -> bytes:
         """A new upload."""
-        return self._run(request, lambda uploads: self._create(uploads, request, topic), changes=True)
-
-    def head(self, request: StreamingRequest, topic: str, id: str) -> Deferred[bytes]:
-        """How far an upload is."""
-        request.setHeader(b"Cache-Control", b"no-store")
-        return self._run(request, lambda uploads: self._head(uploads, request, topic, id), changes=False)
-
-    def patch(self, request: StreamingRequest, topic: str, id: str) -> Deferred[bytes]:
-        """Bytes for an upload."""
-        return self._run(request, lambda uploads: self._patch(uploads, request, topic, id), changes=True)
-
-    def delete(self, request: StreamingRequest, topic: str, id: str) -> Deferred[bytes]:
-        """Give an upload up."""
-        return self._run(request, lambda uploads: self._delete(uploads, request, topic, id), changes=True)
-
-    def post(self, request: StreamingRequest, topic: str, id: str) -> Deferred[bytes]:
-        """For clients that cannot send every method: X-HTTP-Method-Override names it."""
-        method = (field(request, "X-HTTP-Method-Override") or "").upper()
-        if method not in OVERRIDABLE:
-            allowed = ", ".join(sorted([*OVERRIDABLE, "OPTIONS"]))
-            raise MethodUnsupported(
-                f"POST without X-HTTP-Method-Override of {' or '.join(OVERRIDABLE)}", allowed
-            )
-        handler: Callable[..., Deferred[bytes]] = getattr(self, method.lower())
-        return handler(request, topic, id)
-
-    def _run(
-        self,
-        request: StreamingRequest,
-        work: Callable[[ResumableUploads], Coroutine[Any, Any, bytes]],
-        changes: bool,
-    ) -> Deferred[bytes]:
-        """Work goes on without its client, since what came has to be stored: the body tells that it left."""
-        _set(request, "Tus-Resumable", VERSION)
-        check_version(request)
-        if self._maybe is None:
-            raise ResumableOff("this proxy has no store for resumable uploads")
-        if changes and self._readiness.draining:
-            raise Draining("the proxy is shutting down; another replica goes on with uploads")
-        with sent_by(request.sender):
-            running = Deferred.fromCoroutine(work(self._maybe))
-        request.lfs_site.track(request, running)
-        gone = False
-
-        def leave(_: object) -> None:
-            nonlocal gone
-            gone = True
-
-        answer: Deferred[bytes] = Deferred(leave)
-
-        def ended(result: bytes | Failure) -> None:
-            if gone:
-                why = (
-                    result.getErrorMessage() if isinstance(result, Failure) else "the request was carried out"
-                )
-                self._log.info("the client of a resumable upload went away: {why}", why=why)
-            elif isinstance(result, Failure):
-                answer.errback(result)
-            else:
-                answer.callback(result)
-
-        running.addBoth(ended)
-        return answer
-
-    async def _create(self, uploads: ResumableUploads, request: StreamingRequest, topic: str) -> bytes:
         length = new_upload_length(request)
         metadata = field(request, "Upload-Metadata") or ""
         options = read_metadata(metadata, uploads.default_algorithm)
@@ -156,7 +103,7 @@ class TusApi:
             if length is not None and (request.body.length or 0) > length:
                 raise BadRequest(f"Upload-Length is {length}, the request has {request.body.length} bytes")
         state, found = await uploads.create(parse_topic(topic), options, metadata, length)
-        request.set_location(b"Location", f"/v1/topics/{topic}/uploads/{state.id}")
+        request.set_location(b"Location", declared.HEAD_UPLOAD.at(topic=topic, id=state.id))
         _set_expiry(request, uploads, found)
         with uploads.at_work(state.id):
             if has_bytes or length == 0:
@@ -168,7 +115,15 @@ class TusApi:
         request.setHeader(b"Content-Length", b"0")
         return b""
 
-    async def _head(self, uploads: ResumableUploads, request: StreamingRequest, topic: str, id: str) -> bytes:
+    @operation(declared.OPTIONS_UPLOAD)
+    def options_of_one(self, request: StreamingRequest, topic: str, id: str) -> None:
+        """What is offered, whatever the upload."""
+        self._offer(request)
+
+    @operation(declared.HEAD_UPLOAD)
+    @with_uploads
+    async def head(self, uploads: ResumableUploads, request: StreamingRequest, topic: str, id: str) -> bytes:
+        """How far an upload is."""
         state, found = await uploads.find(parse_topic(topic), id)
         record = await uploads.result(state, found)
         mark = found.mark
@@ -186,9 +141,10 @@ class TusApi:
         request.setResponseCode(OK)
         return b""
 
-    async def _patch(
-        self, uploads: ResumableUploads, request: StreamingRequest, topic: str, id: str
-    ) -> bytes:
+    @operation(declared.PATCH_UPLOAD)
+    @with_uploads
+    async def patch(self, uploads: ResumableUploads, request: StreamingRequest, topic: str, id: str) -> bytes:
+        """Bytes for an upload."""
         _check_offset_type(request)
         offset, told = whole_number(request, "Upload-Offset"), whole_number(request, "Upload-Length")
         if offset is None:
@@ -214,9 +170,12 @@ class TusApi:
         request.setResponseCode(NO_CONTENT)
         return b""
 
-    async def _delete(
+    @operation(declared.DELETE_UPLOAD)
+    @with_uploads
+    async def delete(
         self, uploads: ResumableUploads, request: StreamingRequest, topic: str, id: str
     ) -> bytes:
+        """Give an upload up."""
         topic = parse_topic(topic)
         check_id(id)
         with uploads.at_work(id):
@@ -224,6 +183,29 @@ class TusApi:
             await uploads.terminate(state, found)
         request.setResponseCode(NO_CONTENT)
         return b""
+
+    @operation(declared.OVERRIDE_UPLOAD)
+    def post(self, request: StreamingRequest, topic: str, id: str) -> Deferred[bytes]:
+        """For clients that cannot send every method: X-HTTP-Method-Override names it."""
+        method = (field(request, "X-HTTP-Method-Override") or "").upper()
+        meant = declared.OVERRIDABLE.get(method)
+        if meant is None:
+            allowed = ", ".join(sorted([*declared.OVERRIDABLE, "OPTIONS"]))
+            raise MethodUnsupported(
+                f"POST without X-HTTP-Method-Override of {' or '.join(declared.OVERRIDABLE)}", allowed
+            )
+        self._gate.admit(request, meant, topic)
+        handlers = {"HEAD": self.head, "PATCH": self.patch, "DELETE": self.delete}
+        return handlers[method](request, topic=topic, id=id)
+
+    def _offer(self, request: StreamingRequest) -> None:
+        _set(request, "Tus-Resumable", VERSION)
+        if self.uploads is not None:
+            _set(request, "Tus-Version", VERSION)
+            _set(request, "Tus-Extension", EXTENSIONS)
+            _set(request, "Tus-Checksum-Algorithm", ",".join(CHECKSUMS))
+            if self.uploads.max_size:
+                _set(request, "Tus-Max-Size", str(self.uploads.max_size))
 
     async def _complete(
         self, uploads: ResumableUploads, request: StreamingRequest, state: UploadState, found: Found
@@ -245,13 +227,16 @@ class TusApi:
         expected: ExpectedBytes | None,
     ) -> Found:
         """Store the request's body behind what is there."""
-        body = request.body
-        lease = await uploads.lease(found, body.length)
+        lease = await uploads.lease(found, request.body.length)
         try:
             session = uploads.session(state, found, length, lease, expected.running if expected else None)
             try:
                 await session.start()
-                await self._read(uploads, request, found, session, lease)
+                with fed(lease, request.body, request.body.fail) as busy:
+                    while data := await request.body.read():
+                        with busy():
+                            uploads.check_received(found, session.offset + len(data))
+                            await session.write(data)
                 if expected is not None:
                     expected.verify()
                 mark: Mark = await session.end()
@@ -261,34 +246,8 @@ class TusApi:
             finally:
                 uploads.remember(session, state.id)
         finally:
-            body.on_bytes = None
             lease.release()
         return uploads.with_mark(found, mark)
-
-    async def _read(
-        self,
-        uploads: ResumableUploads,
-        request: StreamingRequest,
-        found: Found,
-        session: UploadSession,
-        lease: Lease,
-    ) -> None:
-        body = request.body
-        lease.evicted = lambda: body.fail(
-            Stalled("the upload was too slow while others waited for memory (LFS_UPLOAD_MEMORY)")
-        )
-        body.read_size(READ_BYTES)
-        body.on_bytes = lease.received
-        lease.waits_for_peer(True)
-        try:
-            while data := await body.read():
-                lease.waits_for_peer(False)
-                uploads.check_received(found, session.offset + len(data))
-                await session.write(data)
-                lease.waits_for_peer(True)
-        finally:
-            lease.waits_for_peer(False)
-            lease.evicted = None
 
 
 def _check_offset_type(request: IRequest) -> None:
@@ -302,9 +261,7 @@ def _set(request: IRequest, name: str, value: str) -> None:
 
 
 def _set_record(request: StreamingRequest, record: Published) -> None:
-    request.set_location(
-        b"Lfs-Record", f"/v1/topics/{record.topic}/partitions/{record.partition}/records/{record.offset}"
-    )
+    request.set_location(b"Lfs-Record", place_of(record))
 
 
 def _set_expiry(request: IRequest, uploads: ResumableUploads, found: Found) -> None:

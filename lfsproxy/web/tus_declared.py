@@ -37,12 +37,15 @@ from lfsproxy.web.schemas import UPLOAD_ID
 from lfsproxy.web.tus_fields import (
     CHECKSUMS,
     OFFSET_TYPE,
+    VERSION,
     BytesMismatch,
     NotOffsetBytes,
     TusVersionUnsupported,
 )
 
 GROUP = "Resumable uploads"
+GO_ON = "goes on with uploads"
+"""What another replica does with a request that changes an upload."""
 UPLOADS = "/v1/topics/{topic}/uploads"
 UPLOAD = UPLOADS + "/{id}"
 
@@ -59,7 +62,7 @@ ID = Parameter(
 ANY_PATH: Schema = {"type": "string", "pattern": "^[^/]+$"}
 ANY_TOPIC = Parameter("topic", "path", "Whatever stands for a topic", ANY_PATH, required=True)
 ANY_ID = Parameter("id", "path", "Whatever stands for an upload", ANY_PATH, required=True)
-RESUMABLE = Parameter("Tus-Resumable", "header", "The version of tus", {"const": "1.0.0"}, required=True)
+RESUMABLE = Parameter("Tus-Resumable", "header", "The version of tus", {"const": VERSION}, required=True)
 CHECKSUM = Parameter(
     "Upload-Checksum",
     "header",
@@ -68,8 +71,10 @@ CHECKSUM = Parameter(
 )
 LENGTH = Parameter("Upload-Length", "header", "Bytes of the whole upload", COUNT)
 
+SPOKEN = {"Tus-Resumable": VERSION}
+"""What tus wants in each answer but that to OPTIONS."""
 SAID = {
-    "Tus-Resumable": "1.0.0",
+    **SPOKEN,
     "Upload-Offset": "Bytes that are stored",
     "Upload-Expires": "When an upload that nobody writes to is removed",
     "Lfs-Record": "Where the record is, once it is published",
@@ -157,6 +162,8 @@ POST_UPLOAD = Operation(
     body_required=False,
     errors=(*ANY, *RECEIVING, *PUBLISHING),
     action=WRITE,
+    elsewhere=GO_ON,
+    headers=SPOKEN,
     group=GROUP,
 )
 
@@ -181,6 +188,7 @@ HEAD_UPLOAD = Operation(
     parameters=(TOPIC, ID, RESUMABLE),
     errors=(*ANY, *FOUND, *PUBLISHING),
     action=WRITE,
+    headers={"Cache-Control": "no-store", **SPOKEN},
     group=GROUP,
 )
 
@@ -201,6 +209,8 @@ PATCH_UPLOAD = Operation(
     body={OFFSET_TYPE: BYTES},
     errors=(*ANY, *FOUND, *RECEIVING, WrongOffset, *PUBLISHING),
     action=WRITE,
+    elsewhere=GO_ON,
+    headers=SPOKEN,
     group=GROUP,
 )
 
@@ -209,12 +219,17 @@ DELETE_UPLOAD = Operation(
     "DELETE",
     UPLOAD,
     "Give an upload up; a published record and its blob stay",
-    answers=(Answer(204, "Nothing is left of it", headers={"Tus-Resumable": "1.0.0"}),),
+    answers=(Answer(204, "Nothing is left of it", headers=SPOKEN),),
     parameters=(TOPIC, ID, RESUMABLE),
     errors=(*ANY, *FOUND, Draining),
     action=WRITE,
+    elsewhere=GO_ON,
+    headers=SPOKEN,
     group=GROUP,
 )
+
+OVERRIDABLE = {meant.method: meant for meant in (HEAD_UPLOAD, PATCH_UPLOAD, DELETE_UPLOAD)}
+"""What X-HTTP-Method-Override may ask for."""
 
 OVERRIDE_UPLOAD = Operation(
     "overrideUploadMethod",
@@ -233,7 +248,7 @@ OVERRIDE_UPLOAD = Operation(
             "X-HTTP-Method-Override",
             "header",
             "The method that is meant",
-            {"enum": ["HEAD", "PATCH", "DELETE"]},
+            {"enum": list(OVERRIDABLE)},
             required=True,
         ),
         Parameter("Upload-Offset", "header", "Where these bytes begin", COUNT),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 from twisted.web.iweb import IRequest
@@ -16,8 +16,8 @@ from lfsproxy.errors import BadRequest, InvalidChecksum, LfsError
 from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted
 from lfsproxy.resumable.state import UploadOptions
-from lfsproxy.web.ingest import FILENAME_HEADER
-from lfsproxy.web.options import NAMES, OptionReader
+from lfsproxy.web.digests import read_digest
+from lfsproxy.web.options import FILENAME_HEADER, NAMES, OptionReader, parse_text
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,creation-defer-length,checksum,termination,expiration"
@@ -47,6 +47,9 @@ class TusVersionUnsupported(LfsError):
     problem = "tus-version"
     title = "This version of tus is not spoken here"
     result = "client_error"
+
+    def http_headers(self) -> Mapping[str, str]:
+        return {"Tus-Version": VERSION}
 
 
 class NotOffsetBytes(LfsError):
@@ -91,10 +94,9 @@ def field(request: IRequest, name: str) -> str | None:
 
 
 def check_version(request: IRequest) -> None:
-    """Raises TusVersionUnsupported, having set Tus-Version."""
+    """Raises TusVersionUnsupported."""
     given = field(request, "Tus-Resumable")
     if given != VERSION:
-        request.setHeader(b"Tus-Version", VERSION.encode("ascii"))
         what = "missing" if given is None else quoted(given)
         raise TusVersionUnsupported(f"Tus-Resumable is {what}: {VERSION} is needed")
 
@@ -133,15 +135,8 @@ def expected_bytes(request: IRequest) -> ExpectedBytes | None:
             f"Upload-Checksum's algorithm is {quoted(algorithm)}; one of {', '.join(CHECKSUMS)} is needed"
         )
     running = CHECKSUMS[algorithm]()
-    try:
-        digest = base64.b64decode(encoded.strip(), validate=True).hex()
-    except ValueError:
-        raise InvalidChecksum(f"Upload-Checksum is not base64: {quoted(encoded)}") from None
-    if len(digest) != len(running.hexdigest()):
-        raise InvalidChecksum(
-            f"Upload-Checksum's {algorithm} is {quoted(encoded)}: "
-            f"{len(running.hexdigest()) // 2} bytes are needed, not {len(digest) // 2}"
-        )
+    size = len(running.hexdigest()) // 2
+    digest = read_digest(encoded.strip(), size, f"Upload-Checksum's {algorithm}", "Upload-Checksum")
     return ExpectedBytes(algorithm, digest, running)
 
 
@@ -167,7 +162,7 @@ def read_metadata(text: str, default_algorithm: str) -> UploadOptions:
     new_checksum(algorithm)
     headers = options.headers
     if filename is not None:
-        headers = (*headers, (FILENAME_HEADER, _utf8("filename", filename)))
+        headers = (*headers, (FILENAME_HEADER, parse_text("filename", filename).encode("utf-8")))
     return UploadOptions(
         key=options.key,
         partition=options.partition,
@@ -211,11 +206,3 @@ def _first(given: dict[str, bytes], names: Sequence[str]) -> bytes | None:
     """Take all these names out; the value of the first that is there."""
     values = [given.pop(name) for name in names if name in given]
     return values[0] if values else None
-
-
-def _utf8(name: str, value: bytes) -> bytes:
-    try:
-        value.decode("utf-8")
-    except UnicodeDecodeError:
-        raise BadRequest(f"{name} is not UTF-8: {quoted(value)}") from None
-    return value

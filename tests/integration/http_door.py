@@ -27,7 +27,8 @@ from lfsproxy.s3.signing import S3Location
 from lfsproxy.s3.store import S3Store
 from lfsproxy.settings import load_settings
 from lfsproxy.testing import MemoryMetrics
-from lfsproxy.web.site import LfsSite, make_site
+from lfsproxy.web.door import make_site
+from lfsproxy.web.site import LfsSite
 from tests.integration.stack import Stack, in_thread, stack
 
 MIB = 1024 * 1024

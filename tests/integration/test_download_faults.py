@@ -163,7 +163,7 @@ class OwnStoreTests(DownloadTests):
         wire = f"GET {self.path(self.offset)} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
         await in_thread(other.sendall, wire[:10])
         # Idle ones are closed at once: the first bytes of its request have to be there.
-        await until(lambda: [channel.idle for channel in self.door.site._channels] == [False, False])
+        await until(lambda: self.door.site.busy_connections == 2)
         self.door.readiness.drain()
         drained = self.door.site.drain()
         await in_thread(other.sendall, wire[10:])

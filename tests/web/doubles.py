@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -21,43 +22,73 @@ from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.downloads import Downloads
 from lfsproxy.interfaces import IBlobUpload
 from lfsproxy.readiness import Readiness
+from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.settings import Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics, MemoryPublisher
 from lfsproxy.testing.downloads import MemoryBlobSource, MemoryLog
 from lfsproxy.web.channel import StreamingChannel
-from lfsproxy.web.site import LfsSite, make_site
+from lfsproxy.web.door import make_site
+from lfsproxy.web.routes import Routes
+from lfsproxy.web.site import LfsSite
 
 MIB = 1024 * 1024
 NOW = 1700000000000
 
 
 class PieceStore(MemoryBlobStore):
-    """A store that remembers how large the pieces were that it was given."""
+    """A store that remembers how large the ``pieces`` were that it was given, in bytes.
+
+    ``deaf``: whoever seals a blob cannot be cancelled.
+    """
 
     def __init__(self, part_size: int) -> None:
         super().__init__(part_size=part_size)
         self.pieces: list[int] = []
+        self.deaf = False
 
     def begin(self, *arguments: Any) -> IBlobUpload:
         upload: Any = super().begin(*arguments)
-        write = upload.write
+        write, seal = upload.write, upload.seal
 
         def counted(data: Buffer) -> Deferred[None] | None:
             self.pieces.append(len(data))
             return write(data)  # type: ignore[no-any-return]
 
+        async def deaf_seal() -> None:
+            with contextlib.suppress(CancelledError):
+                await seal()
+
         upload.write = counted
+        if self.deaf:
+            upload.seal = deaf_seal
         return upload  # type: ignore[no-any-return]
 
 
 class RecordedTransport(StringTransport):
-    """A client's connection; knows whether it is read, and whether it was closed."""
+    """A client's connection; knows whether it is read, and whether it was closed.
+
+    ``fills``: each write fills its buffer, until ``make_room``.
+    """
 
     aborted = False
+    fills = False
 
     @property
     def reading(self) -> bool:
         return bool(self.producerState == "producing")
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.fills:
+            self.fill()
+
+    def fill(self) -> None:
+        """What was written does not leave."""
+        cast(Any, self.producer).pauseProducing()
+
+    def make_room(self) -> None:
+        """All that was written has left."""
+        cast(Any, self.producer).resumeProducing()
 
     def loseConnection(self) -> None:
         self.disconnecting = True
@@ -101,22 +132,14 @@ class Door:
         self.readiness = Readiness(self.clock, {"S3": self.store.check, "Kafka": self.publisher.check})
         if ready:
             self.readiness.start()
-        claims = ClaimCheck(self.store, self.metrics, self.clock, max_size=self.settings.max_upload_size)
+        self.claims = ClaimCheck(self.store, self.metrics, self.clock, max_size=self.settings.max_upload_size)
         self.log = MemoryLog(self.publisher)
         self.source = MemoryBlobSource(self.store)
-        self.site: LfsSite = make_site(
-            self.clock,
-            self.settings,
-            claims,
-            self.publisher,
-            self.budget,
-            self.metrics,
-            self.readiness,
-            self.downloads(),
-        )
+        self.site = self.open()
 
-    def downloads(self) -> Downloads:
-        return Downloads(
+    def open(self, uploads: ResumableUploads | None = None) -> LfsSite:
+        """The site in front of the doubles."""
+        downloads = Downloads(
             self.log,
             self.source,
             self.budget,
@@ -125,11 +148,26 @@ class Door:
             self.settings.namespace,
             self.settings.download_prefixes,
         )
+        return make_site(
+            self.clock,
+            self.settings,
+            self.claims,
+            self.publisher,
+            self.budget,
+            self.metrics,
+            self.readiness,
+            downloads,
+            uploads,
+        )
 
     @property
     def stored(self) -> list[bytes]:
         """The bytes of every visible blob, oldest first."""
         return [blob.data for blob in self.store.blobs.values()]
+
+    @property
+    def routes(self) -> Routes:
+        return cast(Routes, self.site.resource)
 
     def client(self) -> Client:
         return Client(self.site)
@@ -210,3 +248,7 @@ def form(*parts: tuple[str, str | None, bytes], boundary: str = "bOuNd") -> tupl
 def chunked(*pieces: bytes) -> bytes:
     """A body in chunked coding."""
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+OPERATIONS = tuple(Door(ready=False).routes.operations)
+"""All that the API declares, in its order."""

@@ -12,9 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.quoting import quoted
-from lfsproxy.web.operations import OPERATIONS
 from lfsproxy.web.schemas import OPTIONS
-from tests.web.doubles import Answer
+from tests.web.doubles import OPERATIONS, Answer
 from tests.web.tus_door import OFFSET, TUS, TusDoor
 
 BROKEN = {

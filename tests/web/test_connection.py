@@ -8,7 +8,8 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.web import channel
-from lfsproxy.web.channel import DRAIN_BYTES, HEADER_SECONDS, KEEP_ALIVE_SECONDS, LINGER_SECONDS
+from lfsproxy.web.channel import HEADER_SECONDS, KEEP_ALIVE_SECONDS, LINGER_SECONDS
+from lfsproxy.web.request import DRAIN_BYTES
 from tests.web.doubles import MIB, Door, chunked, request
 
 EXPECT = "Expect: 100-continue"
@@ -306,8 +307,8 @@ class BackPressureTests(SynchronousTestCase):
         self.client.send(request(body=bytes(MIB))[:-MIB])
         self.client.send(bytes(128 * 1024))
         self.client.send(bytes(128 * 1024))
-        self.client.channel.pauseProducing()
-        self.client.channel.resumeProducing()
+        self.client.transport.fill()
+        self.client.transport.make_room()
         self.assertFalse(self.client.transport.reading)
 
     def test_a_client_that_leaves_while_it_is_not_read_is_noticed(self) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any, cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.web.channel import HEADER_SECONDS
-from lfsproxy.web.operations import OPERATIONS, Operation
-from tests.web.doubles import MIB, Answer, Door, request
+from lfsproxy.web.operations import Operation
+from tests.web.doubles import MIB, OPERATIONS, Answer, Door, request
 from tests.web.tus_door import OFFSET, TUS, TusDoor, patch
 
 EXPECT = "Expect: 100-continue"
@@ -112,7 +111,7 @@ class HeaderTimeTests(SynchronousTestCase):
         client = door.client()
         client.send(request("GET", "/assets/swagger-ui-bundle.js"))
         # Its transport is full, and never says that there is room.
-        cast(Any, client.channel).pauseProducing()
+        client.transport.fill()
         door.clock.pump([15.0] * 6)
         self.assertTrue(client.transport.aborted)
 

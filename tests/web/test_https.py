@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.ssl import optionsForClientTLS
+from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 from twisted.logger import capturedLogs, formatEvent
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.test.iosim import FakeTransport, IOPump
@@ -86,8 +86,8 @@ class HttpsTests(SynchronousTestCase):
 
     def connect(self, client_ca: str = "", me: Issued | None = None, **options: Any) -> Wire:
         if me is None:
-            trust = ClientTls("TEST", str(self.authority.file), "", "")._files.current()
-            tls: Any = optionsForClientTLS("localhost", **trust, **options)
+            trust = trustRootFromCertificates([Certificate.loadPEM(self.authority.file.read_bytes())])
+            tls: Any = optionsForClientTLS("localhost", trustRoot=trust, **options)
         else:
             tls = ClientTls("TEST", str(self.authority.file), str(me.certificate), str(me.key)).creator(
                 "localhost"

@@ -12,8 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import SettingError
 from lfsproxy.web.keys import ApiKey, new_key, write_keys
-from lfsproxy.web.operations import OPERATIONS
-from tests.web.doubles import Answer, Door, request
+from tests.web.doubles import OPERATIONS, Answer, Door, request
 from tests.web.tus_door import OFFSET, TUS, TusDoor
 
 NOW = datetime.fromtimestamp(0, UTC)

@@ -25,10 +25,11 @@ from lfsproxy.readiness import Readiness
 from lfsproxy.settings import Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics, MemoryPublisher
 from lfsproxy.testing.downloads import MemoryBlobSource, MemoryLog
+from lfsproxy.web.door import make_site
+from lfsproxy.web.feeding import READ_BYTES
 from lfsproxy.web.https import over_tls
-from lfsproxy.web.ingest import READ_BYTES
 from lfsproxy.web.request import StreamingRequest
-from lfsproxy.web.site import LfsSite, make_site
+from lfsproxy.web.site import LfsSite
 from tests.certificates import Authority
 
 MIB = 1024 * 1024

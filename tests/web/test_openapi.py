@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import openapi_spec_validator
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.errors import BadRequest
-from lfsproxy.web.api import HttpApi
-from lfsproxy.web.cors import EXPOSED
+from lfsproxy.errors import BadRequest, Draining
 from lfsproxy.web.openapi import errors_of, openapi_document
-from lfsproxy.web.operations import OPERATIONS
 from lfsproxy.web.options import NAMES, OptionReader, parse_topic
 from lfsproxy.web.tus_declared import UPLOAD, UPLOADS
 from lfsproxy.web.tus_fields import OFFSET_TYPE
-from tests.web.doubles import Door, request
+from tests.web.doubles import OPERATIONS, Door, request
 
+ROOT = Path(__file__).parents[2]
 RECORDS = "/v1/topics/{topic}/records"
 
 
@@ -29,19 +28,40 @@ class DocumentTests(SynchronousTestCase):
         openapi_spec_validator.validate(self.document)
 
     def test_every_route_is_declared_and_every_declaration_routed(self) -> None:
+        routes = Door().routes
         routed = {
-            (str(rule.rule).replace("<", "{").replace(">", "}"), method)
-            for rule in HttpApi.app.url_map.iter_rules()
-            for method in rule.methods or ()
+            (path, method)
+            for path in {operation.path for operation in routes.operations}
+            for method in routes.methods_of(path).split(", ")
         }
-        declared = {(operation.path, operation.method) for operation in OPERATIONS}
-        # Klein answers HEAD wherever it answers GET.
-        declared |= {(path, "HEAD") for path, method in declared if method == "GET"}
-        self.assertEqual(routed, declared)
+        described = {
+            (path, method.upper()) for path, methods in self.document["paths"].items() for method in methods
+        }
+        # HEAD is answered wherever GET is, and OPTIONS everywhere.
+        described |= {(path, "HEAD") for path, method in described if method == "GET"}
+        described |= {(path, "OPTIONS") for path, _ in described}
+        self.assertEqual(routed, described)
 
     def test_no_operation_is_declared_twice(self) -> None:
         for names in ([o.id for o in OPERATIONS], [(o.method, o.path) for o in OPERATIONS]):
             self.assertEqual(len(names), len(set(names)))
+
+    def test_what_is_sent_elsewhere_while_the_proxy_drains_says_so(self) -> None:
+        sent = [operation for operation in OPERATIONS if operation.elsewhere is not None]
+        self.assertEqual(len(sent), 6)
+        for operation in sent:
+            self.assertIn(Draining, operation.errors, operation.id)
+
+    def test_pages_show_every_problem(self) -> None:
+        pages = "".join((ROOT / "docs" / name).read_text() for name in ("http.md", "resumable.md"))
+        shown = set(re.findall(r"/problems/[a-z0-9-]+", pages))
+        declared = {
+            f"/problems/{error.problem}"
+            for operation in OPERATIONS
+            for errors in errors_of(operation, keys=True).values()
+            for error in errors
+        }
+        self.assertEqual(declared - shown, set())
 
     def test_every_path_parameter_is_declared(self) -> None:
         for operation in OPERATIONS:
@@ -57,7 +77,8 @@ class DocumentTests(SynchronousTestCase):
         self.assertEqual({group for (group,) in used}, set(groups))
 
     def test_pages_of_other_origins_may_read_every_header_that_is_described(self) -> None:
-        exposed = {name.strip().lower() for name in EXPOSED.split(",")}
+        answer = Door().ask(request("GET", "/healthz", headers=["Origin: https://a.example"]))
+        exposed = {name.lower() for name in answer.headers["access-control-expose-headers"].split(", ")}
         # These a browser shows in any case (https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name).
         exposed |= {"cache-control", "content-length", "content-type"}
         for methods in self.document["paths"].values():

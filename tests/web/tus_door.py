@@ -14,7 +14,6 @@ from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.resumable.fence import FENCE_SECONDS, is_fence
 from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.testing.resumable import MemoryResumableStore
-from lfsproxy.web.site import make_site
 from tests.web.doubles import Answer, Door, request
 
 PART = 1000
@@ -39,19 +38,9 @@ class TusDoor(Door):
         self.uploads_store = MemoryResumableStore(self.clock, part_size=part)
         if of is not None:
             self.clock, self.publisher, self.uploads_store = of.clock, of.publisher, of.uploads_store
-        claims = ClaimCheck(self.store, self.metrics, self.clock, max_size=self.settings.max_upload_size)
-        self.uploads = ResumableUploads(self.uploads_store, claims, self.publisher, self.budget, EXPIRY)
-        self.site = make_site(
-            self.clock,
-            self.settings,
-            claims,
-            self.publisher,
-            self.budget,
-            self.metrics,
-            self.readiness,
-            self.downloads(),
-            self.uploads,
-        )
+        self.claims = ClaimCheck(self.store, self.metrics, self.clock, max_size=self.settings.max_upload_size)
+        self.uploads = ResumableUploads(self.uploads_store, self.claims, self.publisher, self.budget, EXPIRY)
+        self.site = self.open(self.uploads)
 
     def replica(self) -> TusDoor:
         return TusDoor(of=self)
