@@ -12,6 +12,7 @@ import click
 from lfsproxy.client import BlobReader
 from lfsproxy.quoting import quoted
 from lfsproxy.settings import setting_table, variable
+from lfsproxy.settings.authorities import S3_VARIABLES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -115,7 +116,7 @@ reader_options: Callable[[F], F] = all_of(
 
 def reader_of(arguments: dict[str, Any], **more: Any) -> BlobReader:
     """Take the ``reader_options`` out of a command's arguments and make the reader that they describe."""
-    environment = {name: os.environ.get(name, "") for name in ("LFS_S3_CA", "AWS_CA_BUNDLE")}
+    environment = {name: os.environ.get(name, "") for name in S3_VARIABLES}
     for name in ("bucket", "endpoint", "region", "path_style"):
         given = arguments.pop(f"s3_{name}")
         environment[variable(f"s3_{name}")] = "" if given is None else str(given)

@@ -22,7 +22,7 @@ from typing import Any
 import attrs
 
 from lfsproxy.errors import StoreUnavailable
-from lfsproxy.interfaces import Header, IResumableStore, StateObject, StoredPart
+from lfsproxy.interfaces import Header, IResumableStore, ListedObject, StoredPart
 from lfsproxy.resumable.errors import UploadGone, UploadNotFound
 from lfsproxy.resumable.fence import RESULT, Fence, Stand, intent_name, is_attempt, judge, last_intent
 
@@ -214,7 +214,7 @@ def marks_of(names: Iterable[str]) -> list[str]:
     return sorted(name for name in names if _MARK.fullmatch(name))
 
 
-def idle_seconds(objects: Iterable[StateObject]) -> float:
+def idle_seconds(objects: Iterable[ListedObject]) -> float:
     """Seconds since the newest of the objects was written; 0 where there is none."""
     return max(0.0, min((one.age for one in objects), default=0.0))
 

@@ -21,7 +21,7 @@ from lfsproxy.checksums import Checksum, new_checksum
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.envelope import object_key
 from lfsproxy.errors import BadRequest, LfsError, OutcomeUnknown, TooLarge
-from lfsproxy.interfaces import IEnvelopePublisher, IResumableStore, NotConditional, Published, StateObject
+from lfsproxy.interfaces import IEnvelopePublisher, IResumableStore, ListedObject, NotConditional, Published
 from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted
 from lfsproxy.resumable.errors import (
@@ -61,11 +61,11 @@ def check_id(id: str) -> None:
         raise UploadNotFound(f"there is no upload {quoted(id)}")
 
 
-def _id_of(one: StateObject) -> str:
+def _id_of(one: ListedObject) -> str:
     return one.key[len(ROOT) :].partition("/")[0]
 
 
-def _is_whole(id: str, objects: Sequence[StateObject]) -> bool:
+def _is_whole(id: str, objects: Sequence[ListedObject]) -> bool:
     return any(one.key == f"{ROOT}{id}/info" for one in objects)
 
 
@@ -173,9 +173,9 @@ class ResumableUploads:
             except LfsError as error:
                 self._log.info("the expired upload {id} stays for now: {error}", id=id, error=error)
 
-    async def _by_id(self) -> AsyncIterator[tuple[str, list[StateObject]]]:
+    async def _by_id(self) -> AsyncIterator[tuple[str, list[ListedObject]]]:
         """What lies in the store, one upload after the other."""
-        objects: list[StateObject] = []
+        objects: list[ListedObject] = []
         async for page in self._store.list_pages(ROOT):
             for one in page:
                 if objects and _id_of(one) != _id_of(objects[0]):
@@ -185,7 +185,7 @@ class ResumableUploads:
         if objects:
             yield _id_of(objects[0]), objects
 
-    def _has_expired(self, id: str, objects: Sequence[StateObject]) -> bool:
+    def _has_expired(self, id: str, objects: Sequence[ListedObject]) -> bool:
         if id in self._busy:
             return False
         if not _is_whole(id, objects):
@@ -193,7 +193,7 @@ class ResumableUploads:
         written = [one for one in objects if not is_attempt(one.key.rpartition("/")[2])]
         return idle_seconds(written) >= self.expiry
 
-    async def _remove(self, id: str, objects: Sequence[StateObject]) -> None:
+    async def _remove(self, id: str, objects: Sequence[ListedObject]) -> None:
         if _is_whole(id, objects) and _ID.fullmatch(id):
             await self._expire(UploadState(self._store, id))
         else:

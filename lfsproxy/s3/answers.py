@@ -12,8 +12,9 @@ import attrs
 
 from lfsproxy.s3.stream import BodyStream
 
-MAX_ANSWER = 1024 * 1024
-"""Bytes of an answer's body, at most; S3's own are far below."""
+MAX_ANSWER = 4 * 1024 * 1024
+"""Bytes of an answer's body, at most. S3's largest is a list of 1000 keys of 1024 bytes each: percent-encoded
+they are 3 MiB, and what is said of each is some 400 bytes."""
 
 _RETRIABLE_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _DOUBTFUL_STATUS = frozenset({500, 502, 504})

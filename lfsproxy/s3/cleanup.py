@@ -18,6 +18,7 @@ from lfsproxy.errors import LfsError, StoreUnavailable
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.logs import Logger
 from lfsproxy.s3.client import S3Client
+from lfsproxy.s3.index import list_uploads
 from lfsproxy.words import error_text
 
 ANSWER_SECONDS = 4.0
@@ -135,7 +136,8 @@ class Cleanup:
     async def _try(self, leftover: Leftover) -> None:
         uploads = [leftover.upload_id] if leftover.upload_id else []
         if leftover.unknown_uploads:
-            uploads += await self._client.list_multipart_uploads(leftover.key, ANSWER_SECONDS)
+            async for page in list_uploads(self._client, leftover.key, patience=ANSWER_SECONDS):
+                uploads += [one.upload_id for one in page if one.key == leftover.key]
         for upload_id in uploads:
             # A part on its way can land behind an abort: then only NoSuchUpload says that all is gone.
             for _ in range(ABORTS if leftover.cut_parts else 1):

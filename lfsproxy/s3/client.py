@@ -19,7 +19,7 @@ from lfsproxy.errors import StoreRefused, StoreUnavailable
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.logs import Logger
 from lfsproxy.s3 import explain
-from lfsproxy.s3.answers import Answer, UnreadableAnswer, children, parse_xml, text_of
+from lfsproxy.s3.answers import Answer, UnreadableAnswer, parse_xml, text_of
 from lfsproxy.s3.credentials import CredentialSource
 from lfsproxy.s3.exchange import GIVEN_UP, Exchanges, Trouble
 from lfsproxy.s3.signing import S3Location, sign
@@ -169,19 +169,6 @@ class S3Client:
             patience=patience,
         )
         return answer.status != 404
-
-    async def list_multipart_uploads(self, key: str, patience: float | None = None) -> list[str]:
-        """ListMultipartUploads: the ids of the uploads to exactly this key."""
-        answer = await self.request(
-            "list_multipart_uploads", "GET", query={"uploads": "", "prefix": key}, patience=patience
-        )
-        try:
-            root = parse_xml(answer.body)
-        except UnreadableAnswer as error:
-            raise StoreRefused(
-                f"{self.location.named} gave a list of uploads that cannot be read: {error}"
-            ) from error
-        return [text_of(u, "UploadId") for u in children(root, "Upload") if text_of(u, "Key") == key]
 
     async def head_object(self, key: str) -> Answer | None:
         """HeadObject with its checksum; None where there is no such object."""

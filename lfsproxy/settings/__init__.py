@@ -5,6 +5,7 @@ Sizes are in bytes and times in seconds where no unit is given. A value that can
 SettingError with one line that names the variable, the value and what is allowed.
 """
 
+from lfsproxy.settings.authorities import s3_authorities
 from lfsproxy.settings.hosts import Address, parse_address
 from lfsproxy.settings.loading import LoadedSettings, check_files, load_settings
 from lfsproxy.settings.names import flag, variable
@@ -20,6 +21,7 @@ __all__ = [
     "flag",
     "load_settings",
     "parse_address",
+    "s3_authorities",
     "setting_table",
     "unknown_variables",
     "variable",

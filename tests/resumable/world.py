@@ -45,9 +45,9 @@ from lfsproxy.interfaces import (
     Header,
     IEnvelopePublisher,
     IResumableStore,
+    ListedObject,
     OtherBytes,
     Published,
-    StateObject,
     StoredPart,
 )
 from lfsproxy.resumable.fence import FENCE_SECONDS
@@ -427,19 +427,19 @@ class WorldStore(_Asking):
         read: bytes | None = await self.ask(f"read {key}", land)
         return read
 
-    async def list_objects(self, prefix: str) -> Sequence[StateObject]:
-        def land() -> list[StateObject]:
+    async def list_objects(self, prefix: str) -> Sequence[ListedObject]:
+        def land() -> list[ListedObject]:
             found = sorted(self.world.objects.items())
             return [
-                StateObject(key, len(data), self.world.seconds - written)
+                ListedObject(key, len(data), self.world.seconds - written)
                 for key, (data, written) in found
                 if key.startswith(prefix)
             ]
 
-        listed: list[StateObject] = await self.ask(f"list {prefix}", land)
+        listed: list[ListedObject] = await self.ask(f"list {prefix}", land)
         return listed
 
-    async def list_pages(self, prefix: str) -> AsyncIterator[Sequence[StateObject]]:
+    async def list_pages(self, prefix: str) -> AsyncIterator[Sequence[ListedObject]]:
         yield await self.list_objects(prefix)
 
     async def delete_object(self, key: str) -> None:

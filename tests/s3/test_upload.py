@@ -14,7 +14,7 @@ from lfsproxy.checksums import new_checksum
 from lfsproxy.errors import StoreRefused, StoreUnavailable, TooLarge
 from lfsproxy.interfaces import IBlobUpload, IPartMemory, StoredBlob
 from lfsproxy.s3 import upload as upload_module
-from tests.s3.fake_s3 import Held, OkButError, Refuse, Reset, Silence
+from tests.s3.faults import Held, OkButError, Refuse, Reset, Silence
 from tests.s3.helpers import PART, FakeS3TestCase
 from tests.store_contract import write_all
 
@@ -23,7 +23,7 @@ class UploadTestCase(FakeS3TestCase):
     def begin(
         self, key: str = "k", length: int | None = None, memory: IPartMemory | None = None
     ) -> IBlobUpload:
-        return self.s3.begin(key, "a/b", {}, new_checksum("sha256"), length, memory or HeldMemory())
+        return self.s3.blobs.begin(key, "a/b", {}, new_checksum("sha256"), length, memory or HeldMemory())
 
     async def put(self, size: int, length: int | None = None) -> StoredBlob:
         upload = self.begin(length=length)
@@ -50,7 +50,7 @@ class UploadTests(UploadTestCase):
     async def test_a_value_within_one_part_is_one_put(self) -> None:
         for size in (0, 1, PART):
             await self.put(size)
-            await self.s3.delete("k")
+            await self.s3.blobs.delete("k")
         self.assertEqual(["put_object", "delete_object"] * 3, self.fake.operations())
 
     async def test_a_part_in_trouble_is_sent_again_by_itself(self) -> None:
@@ -106,7 +106,7 @@ class UploadTests(UploadTestCase):
         for size in (1000, 2 * PART):
             for other in (999, size):
                 operation = "put_object" if size < PART else "complete_multipart_upload"
-                await self.s3._client.put_object("k", {}, [b"y" * other], None)
+                await self.s3.client.put_object("k", {}, [b"y" * other], None)
                 crc = self.fake.objects["k"]
                 self.fake.objects["k"] = type(crc)(crc.data, {}, "different")
                 self.fake.fault(operation, Refuse(500))
@@ -181,7 +181,7 @@ class UploadTests(UploadTestCase):
 
     async def test_headers_that_http_cannot_carry_do_not_reach_s3(self) -> None:
         for content_type in ("a\r\nx-evil: 1", "text/pläin", "  ", '"}', "a/b; c"):
-            upload = self.s3.begin("k", content_type, {}, new_checksum("md5"), None, HeldMemory())
+            upload = self.s3.blobs.begin("k", content_type, {}, new_checksum("md5"), None, HeldMemory())
             await upload.seal()
             await upload.commit({})
             self.assertEqual("application/octet-stream", self.fake.objects.pop("k").headers["content-type"])
@@ -447,7 +447,7 @@ class LetGoTests(UploadTestCase):
 
     async def test_bytes_are_let_go_after_a_put_that_failed(self) -> None:
         self.fake.fault("put_object", Refuse(403, early=True, stay=True))
-        self.s3.part_size = 20 * 2**20
+        self.use_store(part_size=20 * 2**20)
         upload = self.begin()
         upload.write(self.chunk(20 * 2**20))
         await upload.seal()
@@ -475,17 +475,17 @@ class LetGoTests(UploadTestCase):
 class PlanTests(FakeS3TestCase):
     def test_parts_grow_where_a_known_length_needs_it(self) -> None:
         s3 = self.make_store(part_size=8 * 2**20)
-        self.assertEqual(8 * 2**20, s3.plan(None).part_size)
-        self.assertEqual(8 * 2**20, s3.plan(10_000 * 8 * 2**20).part_size)
-        self.assertEqual(5, s3.first_part(5))
-        self.assertEqual(8 * 2**20, s3.first_part(None))
-        grown = s3.plan(10_000 * 8 * 2**20 + 1)
-        self.assertEqual(grown.part_size, s3.first_part(10_000 * 8 * 2**20 + 1))
+        self.assertEqual(8 * 2**20, s3.blobs.plan(None).part_size)
+        self.assertEqual(8 * 2**20, s3.blobs.plan(10_000 * 8 * 2**20).part_size)
+        self.assertEqual(5, s3.blobs.first_part(5))
+        self.assertEqual(8 * 2**20, s3.blobs.first_part(None))
+        grown = s3.blobs.plan(10_000 * 8 * 2**20 + 1)
+        self.assertEqual(grown.part_size, s3.blobs.first_part(10_000 * 8 * 2**20 + 1))
         self.assertEqual(9 * 2**20, grown.part_size)
         self.assertEqual(4, grown.concurrency)
-        self.assertEqual(2, s3.plan(10_000 * 32 * 2**20).concurrency)
+        self.assertEqual(2, s3.blobs.plan(10_000 * 32 * 2**20).concurrency)
 
     def test_a_length_beyond_the_upload_memory_is_refused_and_names_the_setting(self) -> None:
         s3 = self.make_store(part_size=8 * 2**20)
         with self.assertRaisesRegex(TooLarge, "LFS_UPLOAD_MEMORY"):
-            s3.begin("k", "a/b", {}, new_checksum("md5"), 10_000 * 32 * 2**20 + 1, HeldMemory())
+            s3.blobs.begin("k", "a/b", {}, new_checksum("md5"), 10_000 * 32 * 2**20 + 1, HeldMemory())
