@@ -234,7 +234,7 @@ class StartTests(ProxyTestCase):
     async def test_ports_that_somebody_else_has_bound_are_served(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as bound:
             port = bound.getsockname()[1]
-            self.listener = AdoptedPorts(reactor, [os.dup(bound.fileno())], self.listener)
+            self.listener = AdoptedPorts(cast(Any, reactor), [os.dup(bound.fileno())], self.listener)
             proxy = self.start(self.proxy(LFS_HTTP_ADDR=f"127.0.0.1:{port}"))
             self.assertEqual(proxy.http_port, port)
             self.assertEqual((await ask(port, "GET", "/healthz")).status, 200)

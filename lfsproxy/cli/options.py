@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from lfsproxy.client import BlobReader
+from lfsproxy.envelope import DEFAULT_PREFIXES
 from lfsproxy.quoting import quoted
 from lfsproxy.settings import setting_table, variable
 from lfsproxy.settings.authorities import S3_VARIABLES
@@ -101,7 +102,7 @@ reader_options: Callable[[F], F] = all_of(
         "--prefix",
         "prefixes",
         multiple=True,
-        default=["lfs/"],
+        default=DEFAULT_PREFIXES,
         show_default=True,
         help="Key prefix that envelopes may point to; repeatable.",
     ),

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from lfsproxy.envelope import topic_prefix
 from lfsproxy.names import GLOB_PATTERN
 
 _OWN_SEGMENTS = ("v1", "assets", "docs", "healthz", "openapi.json", "readyz")
@@ -136,7 +137,7 @@ FILE = Kind("the path of a file that the proxy can read", _read_text, is_file=Tr
 BASE_PATH = Kind("a path such as /lfs, or empty", _read_base_path)
 TOPICS = list_of("topic names or globs (letters, digits, '.', '_', '-', *, ?, [ and ])", GLOB_PATTERN)
 PREFIXES = list_of(
-    "key prefixes such as lfs/default/photos/ (no * and no bucket's name)",
+    f"key prefixes such as {topic_prefix('default', 'photos')} (no * and no bucket's name)",
     r"(?!.*//)(?!(.*/)?\.{1,2}(/|$))[A-Za-z0-9._~!'()=+@-][A-Za-z0-9._~!'()=+@/-]{0,1023}",
     may_be_empty=True,
 )
