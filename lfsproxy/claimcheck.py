@@ -29,6 +29,7 @@ from lfsproxy.errors import (
 )
 from lfsproxy.interfaces import IBlobStore, IBlobUpload, IMetrics, IPartMemory
 from lfsproxy.logs import Logger
+from lfsproxy.settings import DEFAULTS
 from lfsproxy.uploadlog import SENDER, UploadEnd, log_upload, upload_ended
 
 SURELY_NOT_PUBLISHED = (BrokerRefused, BrokerUnavailable, BadRequest, Draining)
@@ -258,9 +259,9 @@ class ClaimCheck:
     store: IBlobStore
     metrics: IMetrics
     clock: IReactorTime
-    namespace: str = "default"
-    default_algorithm: str = "sha256"
-    max_size: int = 0
+    namespace: str = DEFAULTS.namespace
+    default_algorithm: str = DEFAULTS.checksum_algo
+    max_size: int = DEFAULTS.max_upload_size
     new_uuid: Callable[[], UUID] = uuid4
 
     def check_size(self, size: int) -> None:

@@ -17,6 +17,7 @@ from lfsproxy.checksums import Checksum, new_checksum
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, Envelope, check_place, recognise, topic_prefix
 from lfsproxy.errors import BlobCorrupt, BlobMissing, BlobTruncated, LfsError, NoSuchRecord, UnreadableRecord
 from lfsproxy.interfaces import Header, IBlobDownload, IBlobSource, IMetrics, IRecordLog
+from lfsproxy.settings import DEFAULTS
 
 BUFFER_BYTES = 1024 * 1024
 """What one download holds at most, of whatever length: read ahead, held back, being written."""
@@ -142,8 +143,8 @@ class Downloads:
     budget: MemoryBudget
     metrics: IMetrics
     clock: IReactorTime
-    namespace: str = "default"
-    prefixes: tuple[str, ...] = ()
+    namespace: str = DEFAULTS.namespace
+    prefixes: tuple[str, ...] = DEFAULTS.download_prefixes
 
     async def find(self, topic: str, partition: int, offset: int) -> Found:
         """What is at a place of the log. Asks the store nothing.

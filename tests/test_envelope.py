@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ast
-from pathlib import Path
 from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-import lfsproxy
 from lfsproxy.envelope import KEY_ROOT, ObjectKey, object_key, parse_key, topic_prefix
+from tests.source import constants
 
 NAMES = st.from_regex(r"[A-Za-z0-9._-]{1,60}", fullmatch=True).filter(lambda name: name not in {".", ".."})
 UUID_TEXT = "6f1c2a04-9f1e-4c1b-8a53-0d7c5c1f9b7e"
@@ -56,20 +54,7 @@ class KeyTests(SynchronousTestCase):
 
 class OnePlaceTests(SynchronousTestCase):
     def test_no_other_module_spells_a_key(self) -> None:
-        root = Path(lfsproxy.__file__).parent
         spelled = {
-            str(path.relative_to(root))
-            for path in root.rglob("*.py")
-            for text in texts(ast.parse(path.read_text(encoding="utf-8")))
-            if text.startswith(KEY_ROOT)
+            module for module, value in constants() if isinstance(value, str) and value.startswith(KEY_ROOT)
         }
         self.assertEqual(spelled, {"envelope.py"})
-
-
-def texts(tree: ast.Module) -> list[str]:
-    """Every string of a module, the pieces of f-strings too."""
-    return [
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    ]

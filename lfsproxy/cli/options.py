@@ -9,15 +9,17 @@ from typing import Any, TypeVar
 
 import click
 
+from lfsproxy.checksums import ALGORITHMS
 from lfsproxy.client import BlobReader
 from lfsproxy.envelope import DEFAULT_PREFIXES
 from lfsproxy.quoting import quoted
-from lfsproxy.settings import setting_table, variable
+from lfsproxy.settings import DEFAULTS, setting_table, variable
 from lfsproxy.settings.authorities import S3_VARIABLES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PROXY = "localhost:19092"
+PROXY = f"localhost:{DEFAULTS.kafka_addr.port}"
+"""Where a proxy of this machine takes Kafka clients."""
 
 
 class HeaderType(click.ParamType[tuple[str, bytes]]):
@@ -51,7 +53,7 @@ bootstrap_option = click.option(
 
 url_option = click.option(
     "--url",
-    default="http://localhost:8080",
+    default=f"http://localhost:{DEFAULTS.http_addr.port}",
     show_default=True,
     envvar="LFS_PROXY_URL",
     show_envvar=True,
@@ -75,7 +77,7 @@ record_options: Callable[[F], F] = all_of(
     ),
     click.option(
         "--checksum-algo",
-        type=click.Choice(["sha256", "crc32", "md5"]),
+        type=click.Choice(list(ALGORITHMS)),
         help="Algorithm of the checksum, and of the envelope's.",
     ),
 )

@@ -21,10 +21,12 @@ from typing import Any
 
 import attrs
 
+from lfsproxy.envelope import DEFAULT_CONTENT_TYPE
 from lfsproxy.errors import StoreUnavailable
 from lfsproxy.interfaces import Header, IResumableStore, ListedObject, StoredPart
 from lfsproxy.resumable.errors import UploadGone, UploadNotFound
 from lfsproxy.resumable.fence import RESULT, Fence, Stand, intent_name, is_attempt, judge, last_intent
+from lfsproxy.settings import DEFAULTS
 
 ROOT = "lfs-uploads/"
 _MARK = re.compile(r"mark-\d{8}")
@@ -40,10 +42,10 @@ class UploadOptions:
     key: bytes | None = None
     partition: int | None = None
     headers: tuple[Header, ...] = ()
-    content_type: str = "application/octet-stream"
+    content_type: str = DEFAULT_CONTENT_TYPE
     timestamp: int | None = None
     checksum: str | None = None
-    algorithm: str = "sha256"
+    algorithm: str = DEFAULTS.checksum_algo
 
 
 @attrs.frozen

@@ -15,6 +15,7 @@ from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
 from lfsproxy.checksums import Buffer, Checksum
+from lfsproxy.envelope import DEFAULT_CONTENT_TYPE
 from lfsproxy.errors import StoreRefused, StoreUnavailable
 from lfsproxy.interfaces import IResumableStore, ListedObject, NotConditional, OtherBytes, StoredPart
 from lfsproxy.s3 import explain
@@ -55,7 +56,7 @@ class S3ResumableStore:
         return self._part_size(length)
 
     async def create_object(self, key: str, buffers: Sequence[Buffer]) -> bool:
-        return await self._create(key, {"content-type": "application/octet-stream"}, buffers)
+        return await self._create(key, {"content-type": DEFAULT_CONTENT_TYPE}, buffers)
 
     async def _create(self, key: str, headers: Mapping[str, str], buffers: Sequence[Buffer]) -> bool:
         """Write an object that is not there yet; False where there is one with other bytes."""

@@ -26,6 +26,7 @@ from lfsproxy.interfaces import (
     Published,
     StoredBlob,
 )
+from lfsproxy.settings import DEFAULTS
 
 
 @attrs.frozen
@@ -109,8 +110,8 @@ class MemoryBlobStore(Faults):
 
     def __init__(
         self,
-        bucket: str = "kafscale",
-        part_size: int = 8 * 1024 * 1024,
+        bucket: str = DEFAULTS.s3_bucket,
+        part_size: int = DEFAULTS.s3_part_size,
         now: Callable[[], float] = lambda: 0.0,
     ) -> None:
         super().__init__()

@@ -16,6 +16,7 @@ from zope.interface import implementer
 from lfsproxy.checksums import Buffer, Checksum
 from lfsproxy.errors import StoreRefused
 from lfsproxy.interfaces import IResumableStore, ListedObject, OtherBytes, StoredPart
+from lfsproxy.settings import DEFAULTS
 from lfsproxy.testing import Faults, MemoryBlob
 
 
@@ -32,9 +33,9 @@ class MemoryResumableStore(Faults):
     def __init__(
         self,
         clock: IReactorTime,
-        bucket: str = "kafscale",
+        bucket: str = DEFAULTS.s3_bucket,
         part_size: int = 1024 * 1024,
-        concurrency: int = 4,
+        concurrency: int = DEFAULTS.s3_concurrency,
         blobs: dict[str, MemoryBlob] | None = None,
     ) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from lfsproxy.interfaces import IObjectIndex, IStore, ListedObject, ListedUpload
+from lfsproxy.settings import DEFAULTS
 from lfsproxy.testing import Faults, MemoryBlobStore
 from lfsproxy.testing.downloads import MemoryBlobSource
 from lfsproxy.testing.resumable import MemoryResumableStore
@@ -21,7 +22,11 @@ class MemoryStore:
     """``clock`` gives the ages of what is listed. ``closed`` says whether ``close`` was called."""
 
     def __init__(
-        self, clock: IReactorTime, bucket: str = "kafscale", part_size: int = 1024 * 1024, page: int = 1000
+        self,
+        clock: IReactorTime,
+        bucket: str = DEFAULTS.s3_bucket,
+        part_size: int = DEFAULTS.s3_part_size,
+        page: int = 1000,
     ) -> None:
         self.blobs = MemoryBlobStore(bucket, part_size, clock.seconds)
         self.source = MemoryBlobSource(self.blobs)
