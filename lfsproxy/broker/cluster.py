@@ -17,12 +17,13 @@ from kafka.net.selector import NetworkSelector
 from kafka.protocol.consumer import FetchRequest, ListOffsetsRequest
 from kafka.protocol.metadata import MetadataRequest
 from twisted.internet.defer import Deferred, TimeoutError, fail
-from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from lfsproxy.broker.config import METADATA_SECONDS, cluster_arguments
 from lfsproxy.broker.connections import is_own_answer_too_large
 from lfsproxy.broker.outcome import not_answered
 from lfsproxy.broker.signing import Identity, SigningManager
+from lfsproxy.broker.threads import FromThread
 from lfsproxy.errors import (
     KAFKA_INVALID_TOPIC,
     KAFKA_TOPIC_AUTHORIZATION_FAILED,
@@ -293,16 +294,11 @@ class Cluster:
             await question.bootstrap()
             return await ask(question)
 
-        result: Deferred[T] = Deferred()
-
-        def fire(deliver: Callable[[Any], None], value: Any) -> None:
-            if not result.called:
-                deliver(value)
-
+        there = FromThread[T](self._reactor)
         future = question.connections.manager.call_soon(answer)
-        reactor = IReactorFromThreads(self._reactor)
-        future.add_callback(lambda value: reactor.callFromThread(fire, result.callback, value))
-        future.add_errback(lambda error: reactor.callFromThread(fire, result.errback, error))
+        future.add_callback(there.give)
+        future.add_errback(there.fail)
+        result = there.answer
         result.addTimeout(METADATA_SECONDS, self._reactor)
         result.addCallbacks(self._answered, self._unanswered, errbackArgs=(question,))
         return result
