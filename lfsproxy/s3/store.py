@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from lfsproxy.checksums import Checksum
 from lfsproxy.errors import StoreUnavailable, TooLarge
-from lfsproxy.interfaces import IBlobStore, IBlobUpload, IMetrics, IPartMemory, IStore
+from lfsproxy.interfaces import IBlobStore, IMetrics, IPartMemory, IStore
 from lfsproxy.net.tls import ClientTls
 from lfsproxy.s3.cleanup import FIRST_DELAY, Cleanup, Leftover
 from lfsproxy.s3.client import S3Client
@@ -57,7 +57,7 @@ class S3Blobs:
         checksum: Checksum,
         length: int | None,
         memory: IPartMemory,
-    ) -> IBlobUpload:
+    ) -> S3Upload:
         headers = {**object_headers(content_type), **meta(metadata)}
         plan = self.plan(length)
         return S3Upload(

@@ -96,6 +96,16 @@ class S3Upload:
         self._doubtful = False
         self._committing: Deferred[StoredBlob] | None = None
 
+    @property
+    def parts_in_flight(self) -> int:
+        """How many parts are being sent."""
+        return self._sender.in_flight
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes in memory, at most: what gathers, and as many whole parts as are being sent."""
+        return self._gathered_size + self._sender.in_flight * self._plan.part_size
+
     def write(self, data: Buffer) -> Deferred[None] | None:
         self._must_be(State.GATHERING)
         if data:
