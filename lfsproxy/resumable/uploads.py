@@ -102,7 +102,8 @@ class ResumableUploads:
         )
         self._busy: set[str] = set()
         self._running: OrderedDict[str, tuple[int, Checksum]] = OrderedDict()
-        self._supported: bool | None = None
+        self.supported: bool | None = None
+        """Whether the store can say who was first; None until it was asked."""
         self._sweeping: Deferred[None] | None = None
         self._sweeps = LoopingCall(self._sweep)
         self._sweeps.clock = claims.clock
@@ -123,14 +124,14 @@ class ResumableUploads:
 
     async def must_be_supported(self) -> None:
         """Raises ResumableOff where the store cannot say who was first; asks it once."""
-        if self._supported is None:
-            self._supported = await self._probe()
-            if not self._supported:
+        if self.supported is None:
+            self.supported = await self._probe()
+            if not self.supported:
                 self._log.warn(
                     "the store {bucket} has no conditional PUT (If-None-Match): resumable uploads are off",
                     bucket=self._store.bucket,
                 )
-        if not self._supported:
+        if not self.supported:
             raise ResumableOff(
                 "the store has no conditional PUT (If-None-Match), by which an envelope is published once "
                 "only: upload by POST to /v1/topics/{topic}/records"

@@ -124,7 +124,7 @@ class Replica:
             await self.uploads.terminate(state, found)
 
     async def _expire(self) -> None:
-        self.uploads._supported = True
+        self.uploads.supported = True
         await self.uploads.sweep()
 
     def crash(self) -> None:
