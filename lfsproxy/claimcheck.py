@@ -60,7 +60,9 @@ class Payload:
 
 
 _SMALL = 4096
+"""Bytes below which a piece is copied to others: kept by itself, it would cost more than its bytes."""
 _GATHERED = 64 * 1024
+"""Bytes of such a copy, at most, before the store gets it."""
 
 
 class Claim:

@@ -17,7 +17,9 @@ from lfsproxy.wakeups import Condition
 from lfsproxy.words import error_text
 
 ANSWER_SECONDS = 10.0
+"""How long a check may take: as long as one question to Kafka; S3 has less."""
 RETRY_SECONDS = 1.0
+"""How soon is asked again while there is a problem, so that a replica is green soon after it is over."""
 FIRST_SECONDS = 5.0
 """How long who asks is made to wait, right after the start, for what S3 and Kafka say first."""
 NO_ANSWER_YET = "has not answered yet"

@@ -52,10 +52,13 @@ LAST_FETCH_BY_NAME = 12
 LEADER_MOVED = frozenset({5, 6, 9, 74, 75})
 """No leader, not the leader, no replica there, and a leader epoch that is not the current one."""
 LEADER_TRIES = 3
+"""How often a partition's leader is looked up anew for one Fetch, as it may move meanwhile."""
 RETRY_SECONDS = 0.2
+"""Between two questions of the same kind, as kafka-python's retry_backoff_ms."""
 CREATE_TRIES = 20
 """A broker that creates a topic on demand answers "unknown" until it has: this often, RETRY_SECONDS apart."""
 STALE_SECONDS = 60.0
+"""Without any answer for so long, the addresses that are known may be wrong: begin at the bootstrap again."""
 _PASSING = (
     kafka_errors.NodeNotReadyError,
     kafka_errors.KafkaConnectionError,

@@ -40,9 +40,11 @@ from lfsproxy.wakeups import Semaphore, to_its_end
 from lfsproxy.wire.lookup import FoundRecord, find_record
 
 LOOKUPS = 2
+"""Lookups at once: docs/architecture.md has the memory that each takes."""
 READ_SECONDS = 2 * METADATA_SECONDS
 """How long it may take to read a record, waiting behind others included."""
 OFFSET_OUT_OF_RANGE = 1
+"""Kafka's error code."""
 
 
 @implementer(IRecordLog)

@@ -37,6 +37,7 @@ from lfsproxy.settings import Settings
 from lfsproxy.wakeups import Condition
 
 PUBLISH_SECONDS = METADATA_SECONDS + DELIVERY_SECONDS + 5.0
+"""How long a record may take: kafka-python's own limits, and some time for its threads."""
 KNOWN_OFFSETS = 10_000
 """How many partitions' next offsets are remembered."""
 

@@ -16,6 +16,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 MOST_THREADS = 8
+"""Calls at once: as many as there are producers (lfsproxy.broker.producers.MOST_PRODUCERS)."""
 
 
 class _DaemonThread(Thread):

@@ -143,7 +143,8 @@ class ServerTls:
 
     def context(self) -> SSL.Context:
         """What the next connection is made of, by the files as they are now."""
-        return self._files.current()
+        current: SSL.Context = self._files.current()
+        return current
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         return SSL.Connection(self.context(), None)

@@ -31,6 +31,7 @@ from lfsproxy.settings import DEFAULTS
 ROOT = "lfs-uploads/"
 _MARK = re.compile(r"mark-\d{8}")
 FIND_TRIES = 5
+"""How often an upload is looked at anew while other replicas change it."""
 KEPT_MARKS = 16
 """Old marks that stay: who works from one of them, for however long, finds its next number taken."""
 

@@ -25,10 +25,14 @@ ANSWER_SECONDS = 4.0
 """How long one request of a clean-up may be in trouble: somebody may wait for the first try."""
 
 ABORTS = 5
+"""How often an upload is aborted whose parts may still arrive, until S3 says that it is gone."""
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 30.0
+"""Seconds between two tries in the background, at most: twice as long each time."""
 GIVE_UP_SECONDS = 600.0
+"""How long is tried in the background: longer than a store restarts. After that gc has to look for it."""
 MAX_JOBS = 1000
+"""Removals in the background at once: an outage must not fill the memory with them."""
 LANDING_SECONDS = 10.0
 """After this time an object whose PUT was given up is deleted once more: S3 may still be at work on the PUT
 when it answers the first DELETE."""

@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from lfsproxy.errors import StoreRefused
 from lfsproxy.interfaces import IObjectIndex, ListedObject, ListedUpload
-from lfsproxy.s3.answers import Answer, UnreadableAnswer, children, local_name, parse_xml, text_of
+from lfsproxy.s3.answers import MAX_LIST, Answer, UnreadableAnswer, children, local_name, parse_xml, text_of
 from lfsproxy.s3.client import S3Client
 
 PAGE = 1000
@@ -71,7 +71,7 @@ async def _ask(
     client: S3Client, operation: str, query: Mapping[str, str], patience: float | None = None
 ) -> _Page:
     answer = await client.request(
-        operation, "GET", query={**query, "encoding-type": "url"}, patience=patience
+        operation, "GET", query={**query, "encoding-type": "url"}, patience=patience, most=MAX_LIST
     )
     return _Page(client.location.named, answer)
 

@@ -30,6 +30,7 @@ CONFLICT_TRIES = 5
 """S3 answers 409 to one of two conditional writes at the same moment: asked again, it says who was first."""
 
 COMPARED = 256 * 1024
+"""Bytes that are read back at a time to be compared: more would only be held."""
 
 
 @implementer(IResumableStore)

@@ -34,6 +34,7 @@ from lfsproxy.words import error_text
 
 FORM = "application/x-www-form-urlencoded"
 CHECKSUM = "x-amz-checksum-crc32c"
+"""The header field of the checksum that S3 verifies and keeps."""
 MAX_PARTS = 10_000
 """Parts of one multipart upload, at most ("Amazon S3 multipart upload limits")."""
 

@@ -16,6 +16,7 @@ _HOST_NAME = re.compile(
     re.ASCII,
 )
 MAX_PORT = 65535
+"""The highest port of TCP."""
 
 
 def is_host(text: str) -> bool:

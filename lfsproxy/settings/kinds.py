@@ -14,6 +14,7 @@ import attrs
 from lfsproxy.envelope import topic_prefix
 from lfsproxy.names import GLOB_PATTERN
 
+# What the API's own paths begin with.
 _OWN_SEGMENTS = ("v1", "assets", "docs", "healthz", "openapi.json", "readyz")
 
 

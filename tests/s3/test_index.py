@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from lfsproxy.errors import StoreRefused
-from lfsproxy.s3.answers import MAX_ANSWER
+from lfsproxy.s3.answers import MAX_LIST
 from tests.s3.bucket import StoredObject
 from tests.s3.helpers import FakeS3TestCase
 
@@ -84,4 +84,4 @@ class ListTests(FakeS3TestCase):
         largest = len(self.fake.get_bucket(self.fake.requests[0], b"")[2])
         self.assertGreater(largest, 3_000_000)
         # Amazon's own names an owner, an ETag, a checksum algorithm and a storage class besides.
-        self.assertLess(largest + 1000 * 300, MAX_ANSWER)
+        self.assertLess(largest + 1000 * 300, MAX_LIST)
