@@ -58,19 +58,21 @@ def with_lfsproxy(options: argparse.Namespace) -> float:
     from twisted.internet.defer import Deferred
     from twisted.internet.task import deferLater, react
 
+    from lfsproxy.backends import make_store
     from lfsproxy.budget import MemoryBudget
     from lfsproxy.checksums import new_checksum
-    from lfsproxy.s3.credentials import ChainCredentials
-    from lfsproxy.s3.signing import S3Location
-    from lfsproxy.s3.store import S3Store
+    from lfsproxy.settings import Settings
     from lfsproxy.testing import MemoryMetrics
 
     async def upload(reactor: ReactorBase) -> None:
-        location = S3Location(options.bucket, endpoint=options.endpoint, path_style=True)
-        store = S3Store(reactor, location, ChainCredentials(reactor), MemoryMetrics())
+        settings = Settings(s3_bucket=options.bucket, s3_endpoint=options.endpoint, s3_path_style=True)
+        s3 = make_store(reactor, settings, {}, MemoryMetrics())
+        store = s3.blobs
         await store.check()
         started = time.perf_counter()
-        lease = await MemoryBudget(reactor, 128 * MIB, store.part_size, 30).acquire(store.part_size)
+        lease = await MemoryBudget(
+            reactor, settings.upload_memory, store.part_size, settings.stall_timeout
+        ).acquire(store.part_size)
         key = f"bench/{uuid.uuid4()}"
         blob = store.begin(key, "application/octet-stream", {}, new_checksum("sha256"), None, lease)
         stream = Stream(options.mib * MIB)
@@ -82,7 +84,7 @@ def with_lfsproxy(options: argparse.Namespace) -> float:
         lease.release()
         took.append(time.perf_counter() - started)
         await store.delete(key)
-        await store.close()
+        await s3.close()
 
     took: list[float] = []
     with contextlib.suppress(SystemExit):

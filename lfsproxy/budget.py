@@ -28,8 +28,11 @@ from lfsproxy.logs import Logger
 from lfsproxy.wakeups import WakeLoop
 
 SMALL = 1024 * 1024
+"""Bytes of a lease that may use the reserve: an ordinary record is at most 1 MiB (message.max.bytes)."""
 IDLE_SECONDS = 2.0
+"""How long a client may send nothing while others wait: longer than packets are lost and sent again."""
 CHECK_SECONDS = 1.0
+"""How often slow clients are looked for, while somebody waits."""
 
 
 @implementer(IPartMemory)

@@ -29,6 +29,7 @@ from lfsproxy.errors import (
 )
 from lfsproxy.interfaces import IBlobStore, IBlobUpload, IMetrics, IPartMemory
 from lfsproxy.logs import Logger
+from lfsproxy.settings import DEFAULTS
 from lfsproxy.uploadlog import SENDER, UploadEnd, log_upload, upload_ended
 
 SURELY_NOT_PUBLISHED = (BrokerRefused, BrokerUnavailable, BadRequest, Draining)
@@ -59,7 +60,9 @@ class Payload:
 
 
 _SMALL = 4096
+"""Bytes below which a piece is copied to others: kept by itself, it would cost more than its bytes."""
 _GATHERED = 64 * 1024
+"""Bytes of such a copy, at most, before the store gets it."""
 
 
 class Claim:
@@ -258,9 +261,9 @@ class ClaimCheck:
     store: IBlobStore
     metrics: IMetrics
     clock: IReactorTime
-    namespace: str = "default"
-    default_algorithm: str = "sha256"
-    max_size: int = 0
+    namespace: str = DEFAULTS.namespace
+    default_algorithm: str = DEFAULTS.checksum_algo
+    max_size: int = DEFAULTS.max_upload_size
     new_uuid: Callable[[], UUID] = uuid4
 
     def check_size(self, size: int) -> None:

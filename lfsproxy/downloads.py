@@ -14,9 +14,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from lfsproxy.budget import Lease, MemoryBudget
 from lfsproxy.checksums import Checksum, new_checksum
-from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, Envelope, check_place, parse_envelope
+from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, Envelope, check_place, recognise, topic_prefix
 from lfsproxy.errors import BlobCorrupt, BlobMissing, BlobTruncated, LfsError, NoSuchRecord, UnreadableRecord
 from lfsproxy.interfaces import Header, IBlobDownload, IBlobSource, IMetrics, IRecordLog
+from lfsproxy.settings import DEFAULTS
 
 BUFFER_BYTES = 1024 * 1024
 """What one download holds at most, of whatever length: read ahead, held back, being written."""
@@ -142,8 +143,8 @@ class Downloads:
     budget: MemoryBudget
     metrics: IMetrics
     clock: IReactorTime
-    namespace: str = "default"
-    prefixes: tuple[str, ...] = ()
+    namespace: str = DEFAULTS.namespace
+    prefixes: tuple[str, ...] = DEFAULTS.download_prefixes
 
     async def find(self, topic: str, partition: int, offset: int) -> Found:
         """What is at a place of the log. Asks the store nothing.
@@ -151,7 +152,7 @@ class Downloads:
         Raises what IRecordLog.read raises, and InvalidEnvelope or UnsupportedEnvelope.
         """
         record = await self.log.read(topic, partition, offset, KEPT_VALUE)
-        envelope = parse_envelope(record.value)
+        envelope = recognise(record.value)
         size, checksum = record.size, record.sha256
         if envelope is not None:
             size, checksum = envelope.content_length, envelope.checksum
@@ -169,7 +170,7 @@ class Downloads:
     def check(self, found: Found) -> None:
         """Raise EnvelopeNotAllowed for an envelope that points to where this topic's blobs are not."""
         if found.envelope is not None:
-            own = f"lfs/{self.namespace}/{found.topic}/"
+            own = topic_prefix(self.namespace, found.topic)
             check_place(found.envelope, [self.source.bucket], [own, *self.prefixes])
 
     async def check_blob(self, found: Found) -> None:

@@ -1,9 +1,17 @@
-"""What a claim check looks like: the envelope, the object key, and how to recognise an envelope.
+"""What a claim check looks like: the envelope, the key of its blob, and how both are recognised.
 
 An envelope of version 1 is UTF-8 JSON without spaces, its fields in the order of :class:`Envelope`::
 
     {"lfs_version":1,"s3_bucket":"kafscale","s3_key":"lfs/default/t/0/42-<uuid>.bin",
      "content_type":"image/png","content_length":10485760,"checksum_algo":"sha256","checksum":"<hex>"}
+
+Readers know the older one of KafScale besides. It is never written here::
+
+    {"kfs_lfs":1,"bucket":"b","key":"ns/topic/lfs/2026/01/31/obj-<uuid>","size":5,"sha256":"<hex>",
+     "checksum":"<hex>","checksum_alg":"md5","content_type":"text/plain", ...}
+
+of which ``checksum`` and ``checksum_alg`` (a name in ALGORITHMS, or none) may be absent: then ``sha256``
+counts.
 """
 
 from __future__ import annotations
@@ -21,13 +29,16 @@ from lfsproxy.errors import EnvelopeNotAllowed, InvalidChecksum, InvalidEnvelope
 from lfsproxy.quoting import quoted
 
 VERSION = 1
+OLDER_VERSION = 1
 MAX_ENVELOPE_BYTES = 64 * 1024
+"""A value of so many bytes is no envelope: the longest key and content type leave room below it."""
 MAX_NESTING = 100
 """Levels of objects and arrays; a parser's own limit differs from language to language."""
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 _NESTING = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[]}]', re.DOTALL)
 _MAX_DIGITS = 100
+"""Digits of an integer that are read: far more than any field may have."""
 _WANTED = {str: "text", int: "a whole number"}
 
 
@@ -54,13 +65,21 @@ class Envelope:
         return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
 
 
+def recognise(value: bytes | None) -> Envelope | None:
+    """The envelope in a record's value, of version 1 or the older kind; None for an ordinary value.
+
+    Raises what ``parse_envelope`` raises, for either kind.
+    """
+    return parse_envelope(value) or _parse_older(value)
+
+
 def parse_envelope(value: bytes | None) -> Envelope | None:
     """The envelope in a record's value, or None where the value is an ordinary one.
 
     Raises UnsupportedEnvelope for a version above VERSION, and InvalidEnvelope for a value which is an
     envelope by its lfs_version, s3_bucket and s3_key, but lacks a field or has one of the wrong type.
     """
-    fields = json_object(value, "lfs_version", "s3_bucket", "s3_key")
+    fields = _json_object(value, "lfs_version", "s3_bucket", "s3_key")
     if fields is None:
         return None
     version = fields["lfs_version"]
@@ -72,20 +91,50 @@ def parse_envelope(value: bytes | None) -> Envelope | None:
         raise InvalidEnvelope(f"the envelope has lfs_version {version}")
     for field in attrs.fields(Envelope):
         wanted = int if field.name == "content_length" else str
-        check_field(field.name, fields.get(field.name), wanted)
+        _check_field(field.name, fields.get(field.name), wanted)
     envelope = Envelope(**{field.name: fields[field.name] for field in attrs.fields(Envelope)})
     if envelope.content_length < 0:
         raise InvalidEnvelope(f"the envelope's content_length is {envelope.content_length}")
     if envelope.checksum_algo not in ALGORITHMS:
         raise InvalidEnvelope(f"the envelope's checksum_algo is {quoted(envelope.checksum_algo)}")
+    return attrs.evolve(envelope, checksum=_usable(envelope.checksum_algo, envelope.checksum))
+
+
+def _parse_older(value: bytes | None) -> Envelope | None:
+    fields = _json_object(value, "kfs_lfs", "bucket", "key")
+    if fields is None:
+        return None
+    if fields["kfs_lfs"] > OLDER_VERSION:
+        raise UnsupportedEnvelope(
+            f"the envelope has kfs_lfs {fields['kfs_lfs']}, this reader knows versions up to {OLDER_VERSION}"
+        )
+    for name, wanted in (("bucket", str), ("key", str), ("size", int)):
+        _check_field(name, fields.get(name), wanted)
+    if fields["kfs_lfs"] < 1 or fields["size"] < 0:
+        raise InvalidEnvelope(f"the envelope has kfs_lfs {fields['kfs_lfs']} and size {fields['size']}")
+    algorithm, checksum = fields.get("checksum_alg"), fields.get("checksum")
+    if not checksum or not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+        algorithm, checksum = "sha256", fields.get("sha256")
+    _check_field(algorithm, checksum, str)
+    content_type = fields.get("content_type")
+    return Envelope(
+        s3_bucket=fields["bucket"],
+        s3_key=fields["key"],
+        content_type=content_type if isinstance(content_type, str) and content_type else DEFAULT_CONTENT_TYPE,
+        content_length=fields["size"],
+        checksum_algo=algorithm,
+        checksum=_usable(algorithm, str(checksum)),
+    )
+
+
+def _usable(algorithm: str, checksum: str) -> str:
     try:
-        checksum = parse_checksum(envelope.checksum_algo, envelope.checksum)
+        return parse_checksum(algorithm, checksum)
     except InvalidChecksum as error:
         raise InvalidEnvelope(f"the envelope's checksum is not usable: {error}") from None
-    return attrs.evolve(envelope, checksum=checksum)
 
 
-def check_field(name: str, value: Any, wanted: type) -> None:
+def _check_field(name: str, value: Any, wanted: type) -> None:
     """Raise InvalidEnvelope for a field of another type, or for text that has no UTF-8 (a lone surrogate)."""
     if type(value) is not wanted:
         raise InvalidEnvelope(f"the envelope's {name} is {_said(value)}: {_WANTED[wanted]} is needed")
@@ -100,7 +149,7 @@ def _said(value: Any) -> str:
     return f"the text {quoted(value)}" if isinstance(value, str) else quoted(json.dumps(value))
 
 
-def json_object(value: bytes | None, version: str, *members: str) -> dict[str, Any] | None:
+def _json_object(value: bytes | None, version: str, *members: str) -> dict[str, Any] | None:
     """The JSON object in a value that is an envelope by its members, else None. Cheap tests come first.
 
     ``version`` names its integer member. JSON is RFC 8259's: NaN is none. Of a member that is there twice the
@@ -164,10 +213,54 @@ def check_place(envelope: Envelope, buckets: Collection[str], prefixes: Collecti
         )
 
 
-def object_key(namespace: str, topic: str, partition: int, offset_hint: int, uuid: UUID) -> str:
-    """The key of a new blob: ``lfs/{namespace}/{topic}/{partition}/{offset}-{uuid}.bin``.
+# The key of a blob: lfs/{namespace}/{topic}/{partition}/{offset}-{uuid}.bin
 
-    ``offset_hint`` is the partition's next offset as far as it is known: it helps people, and is neither
+KEY_ROOT = "lfs/"
+"""What every key of a blob begins with."""
+DEFAULT_PREFIXES = (KEY_ROOT,)
+"""The keys that a reader follows unless it is told otherwise."""
+_KEY = re.compile(
+    re.escape(KEY_ROOT)
+    + r"(?P<namespace>[^/]+)/(?P<topic>[^/]+)/(?P<partition>\d{1,10})/(?P<offset_hint>\d{1,19})-"
+    r"(?P<uuid>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.bin",
+    re.ASCII,
+)
+
+
+@attrs.frozen
+class ObjectKey:
+    """What is told by the key of a blob that a proxy has written.
+
+    ``offset_hint`` is the partition's next offset as far as it was known: it helps people, and is neither
     an order nor the truth. The uuid alone makes the key unique.
     """
-    return f"lfs/{namespace}/{topic}/{partition}/{offset_hint}-{uuid}.bin"
+
+    namespace: str
+    topic: str
+    partition: int
+    offset_hint: int
+    uuid: UUID
+
+    def __str__(self) -> str:
+        place = f"{topic_prefix(self.namespace, self.topic)}{self.partition}/"
+        return f"{place}{self.offset_hint}-{self.uuid}.bin"
+
+
+def object_key(namespace: str, topic: str, partition: int, offset_hint: int, uuid: UUID) -> str:
+    """The key of a new blob: see ObjectKey."""
+    return str(ObjectKey(namespace, topic, partition, offset_hint, uuid))
+
+
+def parse_key(key: str) -> ObjectKey | None:
+    """What a key says, None for one that no proxy has made."""
+    found = _KEY.fullmatch(key)
+    if found is None:
+        return None
+    place = int(found["partition"]), int(found["offset_hint"])
+    read = ObjectKey(found["namespace"], found["topic"], *place, UUID(found["uuid"]))
+    return read if str(read) == key else None
+
+
+def topic_prefix(namespace: str, topic: str) -> str:
+    """What the keys of a topic's blobs begin with, and no other's."""
+    return f"{KEY_ROOT}{namespace}/{topic}/"

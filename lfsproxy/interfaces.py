@@ -1,4 +1,4 @@
-"""The seams: what the doors may ask of the store, of Kafka and of the metrics.
+"""The seams: what is asked of the store, of Kafka, of the metrics and of whoever binds ports.
 
 Methods marked ``async`` return an awaitable; a plain method that returns ``Deferred | None`` returns None
 where there is nothing to wait for, so that no Deferred is made per chunk of bytes.
@@ -7,13 +7,17 @@ where there is nothing to wait for, so that no Deferred is made per chunk of byt
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import ServerFactory
 from zope.interface import Attribute, Interface
 
 from lfsproxy.checksums import Buffer, Checksum
 from lfsproxy.errors import StoreRefused
+from lfsproxy.settings import Address
 
 Header = tuple[bytes, bytes | None]
 """A record header as it is on the wire: name (need not be UTF-8) and value, which may be null."""
@@ -101,11 +105,21 @@ class IBlobStore(Interface):
 
 
 @attrs.frozen
-class StateObject:
-    """A small object beside the blobs. ``age`` is in seconds, by the store's own clock."""
+class ListedObject:
+    """An object of the bucket. ``size`` is in bytes, ``age`` in seconds by the store's own clock."""
 
     key: str
     size: int
+    age: float
+
+
+@attrs.frozen
+class ListedUpload:
+    """A multipart upload that was begun and neither completed nor aborted. ``age`` is in seconds by the
+    store's own clock, since it was begun: parts may have come later."""
+
+    key: str
+    upload_id: str
     age: float
 
 
@@ -158,10 +172,10 @@ class IResumableStore(Interface):
     async def read_object(key: str, start: int = 0, size: int | None = None) -> bytes | None:
         """Up to ``size`` bytes of an object (all), None where it is not there."""
 
-    async def list_objects(prefix: str) -> Sequence[StateObject]:
+    async def list_objects(prefix: str) -> Sequence[ListedObject]:
         """Every object below ``prefix``, in the order of their keys."""
 
-    def list_pages(prefix: str) -> AsyncIterator[Sequence[StateObject]]:
+    def list_pages(prefix: str) -> AsyncIterator[Sequence[ListedObject]]:
         """The same, some at a time, for where there may be very many."""
 
     async def delete_object(key: str) -> None:
@@ -309,6 +323,53 @@ class IBlobSource(Interface):
 
     async def digest(checksums: Sequence[Checksum], data: Buffer) -> None:
         """Bring checksums forward, off the reactor thread where it takes long."""
+
+
+class IObjectIndex(Interface):
+    """What lies in the bucket, for upkeep. Calls raise StoreUnavailable and StoreRefused.
+
+    A list is read page by page, and holds one page. It has every object that was there from its beginning to
+    its end; one that came or went meanwhile may be in it or not. A key is named as it is, whatever
+    characters it has. A list that does not show what was asked for is refused, never taken for whole.
+    """
+
+    bucket: str = Attribute("the bucket's name")
+
+    def objects(prefix: str) -> AsyncIterator[Sequence[ListedObject]]:
+        """Every object whose key begins with ``prefix``."""
+
+    def uploads(prefix: str) -> AsyncIterator[Sequence[ListedUpload]]:
+        """Every unfinished multipart upload to a key that begins with ``prefix``."""
+
+    async def delete(key: str) -> None:
+        """Delete an object; one that is not there is no error."""
+
+    async def abort(key: str, upload_id: str) -> bool:
+        """Abort a multipart upload, and remove its parts. False where the store says that there is none
+        (any more)."""
+
+
+class IStore(Interface):
+    """A store: a core, and what it can do besides.
+
+    Whoever makes stores gives one of these. Everybody else asks for the one capability that they need, and
+    does without what is None.
+    """
+
+    blobs: IBlobStore = Attribute("where blobs are written")
+    source: IBlobSource = Attribute("where blobs are read from")
+    resumable: IResumableStore | None = Attribute("uploads that outlive a process")
+    index: IObjectIndex | None = Attribute("lists of what is there")
+
+    async def close() -> None:
+        """Give up what is still to be removed, and close connections. Nothing is asked of it after that."""
+
+
+class IListener(Interface):
+    """Where listening ports come from: they are bound here, or were bound by somebody else."""
+
+    def listen(address: Address, factory: ServerFactory[Any], setting: str) -> IListeningPort:
+        """Listen at ``address``. Raises SettingError, a line that names ``setting``, where that cannot be."""
 
 
 class IMetrics(Interface):

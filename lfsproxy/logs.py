@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from lfsproxy.quoting import shown
 
 _MOST = 4000
+"""Characters of one value in the log."""
 _AS_THEY_ARE = (int, float, bytes, Failure, type(None))
 
 

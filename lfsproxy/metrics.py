@@ -30,6 +30,7 @@ _log = Logger()
 
 MAX_TOPICS = 200
 MAX_APIS = 100
+"""Label values of one metric, at most: clients choose the names, and each is a time series."""
 OTHER = "other"
 _TLS_HANDSHAKE = b"\x16"
 BUCKETS = (

@@ -6,6 +6,8 @@ line of the log, it is ``shown``: what is printable stays as it is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 MOST = 80
 """Characters of a value that are shown: enough to know it by."""
 
@@ -19,15 +21,13 @@ def quoted(value: str | bytes, most: int = MOST) -> str:
 
     A control character is shown by its picture, what is no character at all by a replacement character.
     """
-    # No character of UTF-8 is longer than four bytes.
-    text = value if isinstance(value, str) else value[: 4 * (most + 1)].decode("utf-8", "replace")
-    letters = "".join(map(_picture, text[:most]))
-    return f"'{letters}{'…' if len(text) > most else ''}'"
+    text = _text(value, most, "replace")
+    return f"'{_written(text[:most], _picture)}{'…' if len(text) > most else ''}'"
 
 
 def printable(text: str) -> str:
     """The text on one line, with what cannot be printed shown as in quotes."""
-    return "".join(map(_picture, text))
+    return _written(text, _picture)
 
 
 def quoted_setting(value: str) -> str:
@@ -41,13 +41,22 @@ def shown(name: str | bytes | None, most: int = 250) -> str | None:
     What is not printable (control characters, separators of lines, marks of direction, what was not UTF-8) is
     written as Python's own escapes.
     """
-    text = str(name, "utf-8", "surrogateescape") if isinstance(name, bytes) else name
-    if text is None or (text.isprintable() and len(text) <= most):
-        return text
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:most])
+    return None if name is None else _written(_text(name, most, "surrogateescape")[:most], _escape)
+
+
+def _text(value: str | bytes, most: int, errors: str) -> str:
+    """The value as text: if it is bytes, one character more than ``most``, to show that there are more."""
+    # No character of UTF-8 is longer than four bytes.
+    return value if isinstance(value, str) else str(value[: 4 * (most + 1)], "utf-8", errors)
+
+
+def _written(text: str, write: Callable[[str], str]) -> str:
+    return "".join(each if each.isprintable() else write(each) for each in text)
 
 
 def _picture(character: str) -> str:
-    if character.isprintable():
-        return character
     return _CONTROLS.get(ord(character), _NO_CHARACTER)
+
+
+def _escape(character: str) -> str:
+    return ascii(character)[1:-1]

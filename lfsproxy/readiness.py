@@ -13,11 +13,13 @@ from twisted.python.failure import Failure
 
 from lfsproxy.errors import LfsError
 from lfsproxy.logs import Logger
-from lfsproxy.wakeups import Gate
+from lfsproxy.wakeups import Condition
 from lfsproxy.words import error_text
 
 ANSWER_SECONDS = 10.0
+"""How long a check may take: as long as one question to Kafka; S3 has less."""
 RETRY_SECONDS = 1.0
+"""How soon is asked again while there is a problem, so that a replica is green soon after it is over."""
 FIRST_SECONDS = 5.0
 """How long who asks is made to wait, right after the start, for what S3 and Kafka say first."""
 NO_ANSWER_YET = "has not answered yet"
@@ -59,7 +61,7 @@ class Readiness:
         self._clock = clock
         self._interval = interval
         self._problems: dict[str, str | None] = dict.fromkeys(checks, NO_ANSWER_YET)
-        self._all_answered = Gate(clock)
+        self._all_answered = Condition(clock)
         self._said: dict[str, set[str]] = {}
         self._loops: dict[str, LoopingCall] = {}
         self._asking: dict[str, Deferred[None]] = {}
@@ -97,7 +99,7 @@ class Readiness:
 
     def _tell_first_answers(self) -> None:
         if NO_ANSWER_YET not in self._problems.values():
-            self._all_answered.open()
+            self._all_answered.wake()
 
     def problems(self) -> list[str]:
         """Why the process is not ready; empty when it is."""

@@ -9,10 +9,9 @@ stopping: not ready ─▶ all goes on for LFS_DRAIN_DELAY ─▶ ports closed �
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import twisted
 from prometheus_client import disable_created_metrics
@@ -21,33 +20,21 @@ from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeD
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import ServerFactory
 
-from lfsproxy.broker.log import kafka_log
-from lfsproxy.broker.no_publisher import NoLog, NoPublisher
-from lfsproxy.broker.publisher import kafka_publisher
+from lfsproxy.backends import Backends, make_backends
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.downloads import Downloads
 from lfsproxy.errors import SettingError
-from lfsproxy.interfaces import (
-    IBlobSource,
-    IBlobStore,
-    IEnvelopePublisher,
-    IRecordLog,
-    IResumableStore,
-)
+from lfsproxy.interfaces import IListener
 from lfsproxy.logs import Logger
 from lfsproxy.metrics import MetricsSite, PrometheusMetrics
-from lfsproxy.net.listening import listen
-from lfsproxy.net.tls import ClientTls, ServerTls
+from lfsproxy.net.listening import BoundPorts
+from lfsproxy.net.tls import ServerTls
 from lfsproxy.quoting import quoted_setting
 from lfsproxy.readiness import KnownTrouble, Readiness
 from lfsproxy.relay import RelayService
 from lfsproxy.resumable.uploads import ResumableUploads
-from lfsproxy.s3.credentials import ChainCredentials
-from lfsproxy.s3.proxies import ignored_proxy
-from lfsproxy.s3.signing import S3Location
-from lfsproxy.s3.store import S3Store
-from lfsproxy.settings import Address, LoadedSettings, Settings, check_files, setting_table, unknown_variables
+from lfsproxy.settings import Address, LoadedSettings, check_files, setting_table, unknown_variables
 from lfsproxy.web.door import make_site
 from lfsproxy.web.https import over_tls
 
@@ -58,8 +45,7 @@ CLEAN_UP_SECONDS = 8.0
 
 
 class LfsProxy(Service):
-    """The whole proxy, for a store and a publisher; ``closers`` are called last when it stops;
-    ``resumables`` is the store as resumable uploads need it, None where they are off.
+    """The whole proxy in front of some backends, which it closes last when it stops.
 
     ``privilegedStartService`` raises SettingError, one line that names the setting, where a port cannot be
     bound; then nothing is left open.
@@ -71,30 +57,25 @@ class LfsProxy(Service):
         self,
         reactor: Any,
         loaded: LoadedSettings,
-        store: IBlobStore,
-        publisher: IEnvelopePublisher,
+        backends: Backends,
         metrics: PrometheusMetrics,
-        closers: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
-        resumables: IResumableStore | None = None,
-        *,
-        log: IRecordLog,
-        source: IBlobSource,
+        listener: IListener,
         trouble: KnownTrouble | None = None,
     ) -> None:
         settings = loaded.settings
         self.reactor = reactor
         self.settings = settings
-        self._origins = loaded.origins
-        self._closers = closers
-        self.store = store
-        self.publisher = publisher
         self.metrics = metrics
+        self._origins = loaded.origins
+        self._backends = backends
+        self._listener = listener
+        store, publisher = backends.store, backends.publisher
         self.budget = MemoryBudget(
             reactor, settings.upload_memory, settings.s3_part_size, settings.stall_timeout
         )
         metrics.memory(lambda: self.budget.used, self.budget.limit)
         claims = ClaimCheck(
-            store,
+            store.blobs,
             metrics,
             reactor,
             namespace=settings.namespace,
@@ -103,15 +84,21 @@ class LfsProxy(Service):
         )
         self.relay = RelayService(reactor, settings, claims, self.budget, metrics, trouble)
         self.readiness = Readiness(
-            reactor, {"S3": store.check, "Kafka": self._check_kafka}, notes=self.relay.notes()
+            reactor, {"S3": store.blobs.check, "Kafka": self._check_kafka}, notes=self.relay.notes()
         )
         self.uploads = (
-            ResumableUploads(resumables, claims, publisher, self.budget, settings.tus_expiry)
-            if resumables is not None
+            ResumableUploads(store.resumable, claims, publisher, self.budget, settings.tus_expiry)
+            if store.resumable is not None
             else None
         )
         downloads = Downloads(
-            log, source, self.budget, metrics, reactor, settings.namespace, settings.download_prefixes
+            backends.log,
+            store.source,
+            self.budget,
+            metrics,
+            reactor,
+            settings.namespace,
+            settings.download_prefixes,
         )
         self.site = make_site(
             reactor,
@@ -144,7 +131,7 @@ class LfsProxy(Service):
     async def _check_kafka(self) -> None:
         await self.relay.check()
         if self.settings.has_identity:
-            await self.publisher.check()
+            await self._backends.publisher.check()
 
     @property
     def http_port(self) -> int:
@@ -173,10 +160,9 @@ class LfsProxy(Service):
             )
         try:
             self.relay.open()
-            self._http = listen(self.reactor, settings.http_addr, self._http_factory, "LFS_HTTP_ADDR")
-            self._metrics = listen(
-                self.reactor, settings.metrics_addr, self._metrics_factory, "LFS_METRICS_ADDR"
-            )
+            listen = self._listener.listen
+            self._http = listen(settings.http_addr, self._http_factory, "LFS_HTTP_ADDR")
+            self._metrics = listen(settings.metrics_addr, self._metrics_factory, "LFS_METRICS_ADDR")
         except SettingError:
             self._close_port(self._http)
             self.relay.stop_listening()
@@ -210,7 +196,7 @@ class LfsProxy(Service):
         self.readiness.stop()
         if self.uploads is not None:
             self.uploads.stop()
-        for close in self._closers:
+        for close in self._backends.closers:
             await self._within(Deferred.fromCoroutine(close()))
         await self._close_port(self._metrics)
         self._log.info("stopped")
@@ -291,33 +277,10 @@ def make_service(reactor: Any, loaded: LoadedSettings, environment: Mapping[str,
     check_files(loaded)
     _warn_of_unknown(environment)
     disable_created_metrics()  # type: ignore[no-untyped-call]  # of prometheus_client
-    settings = loaded.settings
     metrics = PrometheusMetrics(version("lfsproxy"))
-    store = _make_store(reactor, settings, metrics, _s3_tls(settings, environment))
-    unused = ignored_proxy(store.location, environment)
-    if unused is not None:
-        _log.warn(
-            "{name} is set, but S3 is asked directly: LFS Proxy uses no HTTP proxy (NO_PROXY={host} "
-            "ends this warning)",
-            name=unused,
-            host=urlsplit(store.location.url()).hostname,
-        )
     trouble = KnownTrouble()
-    publisher = kafka_publisher(reactor, settings, trouble) if settings.has_identity else NoPublisher()
-    log = kafka_log(reactor, settings, trouble) if settings.has_identity else NoLog()
-    closers = (publisher.stop, log.stop, store.close)
-    return LfsProxy(
-        reactor,
-        loaded,
-        store,
-        publisher,
-        metrics,
-        closers,
-        store.resumable(),
-        log=log,
-        source=store.source(),
-        trouble=trouble,
-    )
+    backends = make_backends(reactor, loaded.settings, environment, metrics, trouble)
+    return LfsProxy(reactor, loaded, backends, metrics, BoundPorts(reactor), trouble)
 
 
 def _warn_of_unknown(environment: Mapping[str, str]) -> None:
@@ -329,31 +292,3 @@ def _warn_of_unknown(environment: Mapping[str, str]) -> None:
                 f"{name} (is {meant} meant?)" if meant else name for name, meant in unknown.items()
             ),
         )
-
-
-def _make_store(reactor: Any, settings: Settings, metrics: PrometheusMetrics, tls: ClientTls) -> S3Store:
-    return S3Store(
-        reactor,
-        S3Location(
-            settings.s3_bucket, settings.s3_region, settings.s3_endpoint or None, settings.s3_path_style
-        ),
-        ChainCredentials(reactor),
-        metrics,
-        part_size=settings.s3_part_size,
-        concurrency=settings.s3_concurrency,
-        retry_timeout=settings.s3_retry_timeout,
-        upload_memory=settings.upload_memory,
-        checksums=settings.s3_checksum != "none",
-        tls=tls,
-    )
-
-
-def _s3_tls(settings: Settings, environment: Mapping[str, str]) -> ClientTls:
-    """Which S3 servers are trusted: by LFS_S3_CA, else AWS_CA_BUNDLE. Raises SettingError."""
-    bundle = environment.get("AWS_CA_BUNDLE", "")
-    if settings.s3_ca or not bundle:
-        tls = ClientTls("LFS_S3", settings.s3_ca)
-    else:
-        tls = ClientTls("LFS_S3", bundle, ca_setting="AWS_CA_BUNDLE")
-    tls.check()
-    return tls

@@ -22,6 +22,7 @@ from lfsproxy.interfaces import IMetrics
 from lfsproxy.logs import Logger
 
 MOST_SHOWN = 1000
+"""Characters of one value in a line of the log."""
 
 _log = Logger()
 

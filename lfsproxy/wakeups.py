@@ -4,6 +4,9 @@ Twisted's DeferredSemaphore, DeferredLock and DeferredQueue fire the next waiter
 ``put``. A waiter that ends at once lets the next one go a few frames deeper, and so on: some dozens of them
 reach Python's recursion limit, and there a waiter is lost together with what it was just given.
 
+Four ways to wait: Condition (for a change), Semaphore (for a place), Wakeups (for a result of one's own), and
+``to_its_end`` (for work that goes on without whoever asked for it).
+
 The rules here: first come, first woken. What a waiter gets is taken only at the moment it is woken, so that
 one that was cancelled has got nothing. Letting go only notes that there is something to do.
 """
@@ -12,6 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
+from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -82,15 +86,20 @@ class Wakeups(WakeLoop):
         return True
 
 
-class Gate:
-    """Where coroutines wait for something to happen."""
+class Condition:
+    """Where coroutines wait for something to change. Each looks again by itself whether it has."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._waiting: dict[Deferred[None], None] = {}
         self._wakeups = Wakeups(clock)
 
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
     def wait(self) -> Deferred[None]:
-        """Fires after the next ``open``, fails after the next ``fail``. Cancel it to wait no longer."""
+        """Fires after the next ``wake``, fails after the next ``fail``. Cancel it to wait no longer."""
         waiter: Deferred[None] = Deferred(self._leave)
         self._waiting[waiter] = None
         return waiter
@@ -98,7 +107,7 @@ class Gate:
     def _leave(self, waiter: Deferred[None]) -> None:
         self._waiting.pop(waiter, None)
 
-    def open(self) -> None:
+    def wake(self) -> None:
         """Let all go on that wait now; not who comes later."""
         self._let_go(None)
 
@@ -110,6 +119,14 @@ class Gate:
         waiting, self._waiting = self._waiting, {}
         for waiter in waiting:
             self._wakeups.fire(waiter, result)
+
+
+class Gate(Condition):
+    """A condition as the doors know it."""
+
+    def open(self) -> None:
+        """Let all go on that wait now; not who comes later."""
+        self.wake()
 
 
 class Semaphore(WakeLoop):
@@ -161,3 +178,18 @@ class Semaphore(WakeLoop):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def to_its_end(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
+    """Do ``work`` to its end, also where nobody waits for it any more: who is cancelled only stops waiting.
+
+    Its result goes to who waits in the frames of the work's own last step; what nobody waits for is dropped.
+    """
+    answer: Deferred[T] = Deferred()
+
+    def deliver(result: T | Failure) -> None:
+        if not answer.called:
+            answer.callback(result)
+
+    Deferred.fromCoroutine(work).addBoth(deliver)
+    return answer

@@ -12,17 +12,21 @@ from typing import Any, cast
 import attrs
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 
+from lfsproxy.backends import Backends
 from lfsproxy.errors import SettingError, StoreUnavailable
+from lfsproxy.interfaces import IListener
 from lfsproxy.metrics import PrometheusMetrics
+from lfsproxy.net.listening import AdoptedPorts, BoundPorts
 from lfsproxy.service import LfsProxy, make_service
 from lfsproxy.settings import load_settings
-from lfsproxy.testing import MemoryBlobStore, MemoryPublisher
-from lfsproxy.testing.downloads import MemoryBlobSource, MemoryLog
+from lfsproxy.testing import MemoryPublisher
+from lfsproxy.testing.downloads import MemoryLog
+from lfsproxy.testing.store import MemoryStore
 
 RECORDS = "/v1/topics/demo-topic/records"
 ANY_PORT = {
@@ -84,7 +88,9 @@ def unused_port() -> int:
 
 class ProxyTestCase(TestCase):
     def setUp(self) -> None:
-        self.store = MemoryBlobStore()
+        self.bucket = MemoryStore(Clock(), part_size=8 * 2**20)
+        self.store = self.bucket.blobs
+        self.listener: IListener = BoundPorts(cast(Any, reactor))
         self.publisher = MemoryPublisher()
         self.closed: list[str] = []
 
@@ -98,12 +104,9 @@ class ProxyTestCase(TestCase):
         return LfsProxy(
             reactor,
             loaded,
-            self.store,
-            self.publisher,
+            Backends(self.bucket, self.publisher, MemoryLog(self.publisher), [self.close]),
             PrometheusMetrics("1.2.3"),
-            [self.close],
-            log=MemoryLog(self.publisher),
-            source=MemoryBlobSource(self.store),
+            self.listener,
         )
 
     def start(self, proxy: LfsProxy) -> LfsProxy:
@@ -227,6 +230,14 @@ class StartTests(ProxyTestCase):
                 for name, address in free.items():
                     if name != variable:
                         socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))).close()
+
+    async def test_ports_that_somebody_else_has_bound_are_served(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as bound:
+            port = bound.getsockname()[1]
+            self.listener = AdoptedPorts(cast(Any, reactor), [os.dup(bound.fileno())], self.listener)
+            proxy = self.start(self.proxy(LFS_HTTP_ADDR=f"127.0.0.1:{port}"))
+            self.assertEqual(proxy.http_port, port)
+            self.assertEqual((await ask(port, "GET", "/healthz")).status, 200)
 
     async def test_the_start_says_what_is_no_default_and_where_it_came_from(self) -> None:
         with capturedLogs() as events:

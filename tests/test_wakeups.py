@@ -17,7 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.wakeups import AT_ONCE, Gate, Semaphore, Wakeups
+from lfsproxy.wakeups import AT_ONCE, Condition, Semaphore, Wakeups, to_its_end
 
 MANY = 5000
 
@@ -31,39 +31,39 @@ class WakeupsTestCase(SynchronousTestCase):
         return lambda _: self.woken.append(number)
 
 
-class GateTests(WakeupsTestCase):
+class ConditionTests(WakeupsTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.gate = Gate(self.clock)
+        self.condition = Condition(self.clock)
 
-    def test_who_opens_it_goes_on_before_anybody_is_woken(self) -> None:
-        self.gate.wait().addCallback(self.note(1))
-        self.gate.open()
+    def test_who_wakes_them_goes_on_before_anybody_is_woken(self) -> None:
+        self.condition.wait().addCallback(self.note(1))
+        self.condition.wake()
         self.assertEqual([], self.woken)
         self.clock.advance(0)
         self.assertEqual([1], self.woken)
 
-    def test_who_comes_after_it_was_opened_waits_for_the_next_time(self) -> None:
-        self.gate.wait().addCallback(lambda _: self.gate.wait().addCallback(self.note(1)))
-        self.gate.open()
-        self.gate.wait().addCallback(self.note(2))
+    def test_who_comes_after_a_wake_waits_for_the_next_time(self) -> None:
+        self.condition.wait().addCallback(lambda _: self.condition.wait().addCallback(self.note(1)))
+        self.condition.wake()
+        self.condition.wait().addCallback(self.note(2))
         self.clock.advance(0)
         self.assertEqual([], self.woken)
-        self.gate.open()
+        self.condition.wake()
         self.clock.advance(0)
         self.assertEqual([2, 1], self.woken)
 
     def test_all_can_be_failed(self) -> None:
-        waiting = [self.gate.wait() for _ in range(3)]
-        self.gate.fail(ValueError("no"))
+        waiting = [self.condition.wait() for _ in range(3)]
+        self.condition.fail(ValueError("no"))
         self.clock.advance(0)
         for each in waiting:
             self.failureResultOf(each, ValueError)
 
-    def test_who_is_cancelled_before_or_after_it_was_opened_is_not_woken(self) -> None:
-        before, after, stays = [self.gate.wait().addCallback(self.note(number)) for number in range(3)]
+    def test_who_is_cancelled_before_or_after_a_wake_is_not_woken(self) -> None:
+        before, after, stays = [self.condition.wait().addCallback(self.note(number)) for number in range(3)]
         before.cancel()
-        self.gate.open()
+        self.condition.wake()
         after.cancel()
         self.clock.advance(0)
         for each in (before, after):
@@ -72,36 +72,73 @@ class GateTests(WakeupsTestCase):
         self.assertEqual([2], self.woken)
 
     def test_one_that_fails_does_not_stop_the_others(self) -> None:
-        failing = self.gate.wait()
+        failing = self.condition.wait()
         failing.addCallback(lambda _: self.fail("on purpose"))
-        self.gate.wait().addCallback(self.note(1))
-        self.gate.open()
+        self.condition.wait().addCallback(self.note(1))
+        self.condition.wake()
         self.clock.advance(0)
         self.failureResultOf(failing, self.failureException)
         self.assertEqual([1], self.woken)
 
-    def test_many_that_each_open_it_for_the_next_are_all_woken(self) -> None:
-        async def wait_and_open(number: int) -> None:
-            await self.gate.wait()
+    def test_many_that_each_wake_the_next_are_all_woken(self) -> None:
+        async def wait_and_wake(number: int) -> None:
+            await self.condition.wait()
             self.woken.append(number)
             if number + 1 < MANY:
-                later.append(Deferred.fromCoroutine(wait_and_open(number + 1)))
-                self.gate.open()
+                later.append(Deferred.fromCoroutine(wait_and_wake(number + 1)))
+                self.condition.wake()
 
-        later = [Deferred.fromCoroutine(wait_and_open(0))]
-        self.gate.open()
+        later = [Deferred.fromCoroutine(wait_and_wake(0))]
+        self.condition.wake()
         self.clock.advance(0)
         self.assertEqual(list(range(MANY)), self.woken)
         for each in later:
             self.successResultOf(each)
 
+    def test_it_counts_who_waits(self) -> None:
+        first, _ = self.condition.wait(), self.condition.wait()
+        self.assertEqual(self.condition.waiting, 2)
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.assertEqual(self.condition.waiting, 1)
+        self.condition.wake()
+        self.assertEqual(self.condition.waiting, 0)
+
     def test_nothing_is_left_to_do(self) -> None:
-        self.gate.open()
-        waiting = self.gate.wait()
+        self.condition.wake()
+        waiting = self.condition.wait()
         waiting.cancel()
         self.failureResultOf(waiting, CancelledError)
-        self.gate.open()
+        self.condition.wake()
         self.assertEqual([], self.clock.getDelayedCalls())
+
+
+class ToItsEndTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.held: Deferred[int] = Deferred()
+        self.done: list[int] = []
+
+    async def work(self) -> int:
+        number = await self.held
+        self.done.append(number)
+        return number
+
+    def test_who_waits_gets_the_result(self) -> None:
+        waiting = to_its_end(self.work())
+        self.held.callback(1)
+        self.assertEqual(self.successResultOf(waiting), 1)
+
+    def test_who_waits_hears_of_a_failure(self) -> None:
+        waiting = to_its_end(self.work())
+        self.held.errback(ValueError("no"))
+        self.failureResultOf(waiting, ValueError)
+
+    def test_work_goes_on_when_nobody_waits_any_more(self) -> None:
+        waiting = to_its_end(self.work())
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.held.callback(1)
+        self.assertEqual(self.done, [1])
 
 
 class WakeupsTests(WakeupsTestCase):

@@ -17,12 +17,13 @@ from kafka.net.selector import NetworkSelector
 from kafka.protocol.consumer import FetchRequest, ListOffsetsRequest
 from kafka.protocol.metadata import MetadataRequest
 from twisted.internet.defer import Deferred, TimeoutError, fail
-from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from lfsproxy.broker.config import METADATA_SECONDS, cluster_arguments
 from lfsproxy.broker.connections import is_own_answer_too_large
 from lfsproxy.broker.outcome import not_answered
 from lfsproxy.broker.signing import Identity, SigningManager
+from lfsproxy.broker.threads import FromThread
 from lfsproxy.codes import KafkaCode
 from lfsproxy.errors import (
     BadRequest,
@@ -49,10 +50,13 @@ LAST_FETCH_BY_NAME = 12
 LEADER_MOVED = frozenset({5, 6, 9, 74, 75})
 """No leader, not the leader, no replica there, and a leader epoch that is not the current one."""
 LEADER_TRIES = 3
+"""How often a partition's leader is looked up anew for one Fetch, as it may move meanwhile."""
 RETRY_SECONDS = 0.2
+"""Between two questions of the same kind, as kafka-python's retry_backoff_ms."""
 CREATE_TRIES = 20
 """A broker that creates a topic on demand answers "unknown" until it has: this often, RETRY_SECONDS apart."""
 STALE_SECONDS = 60.0
+"""Without any answer for so long, the addresses that are known may be wrong: begin at the bootstrap again."""
 _PASSING = (
     kafka_errors.NodeNotReadyError,
     kafka_errors.KafkaConnectionError,
@@ -291,16 +295,11 @@ class Cluster:
             await question.bootstrap()
             return await ask(question)
 
-        result: Deferred[T] = Deferred()
-
-        def fire(deliver: Callable[[Any], None], value: Any) -> None:
-            if not result.called:
-                deliver(value)
-
+        there = FromThread[T](self._reactor)
         future = question.connections.manager.call_soon(answer)
-        reactor = IReactorFromThreads(self._reactor)
-        future.add_callback(lambda value: reactor.callFromThread(fire, result.callback, value))
-        future.add_errback(lambda error: reactor.callFromThread(fire, result.errback, error))
+        future.add_callback(there.give)
+        future.add_errback(there.fail)
+        result = there.answer
         result.addTimeout(METADATA_SECONDS, self._reactor)
         result.addCallbacks(self._answered, self._unanswered, errbackArgs=(question,))
         return result

@@ -16,6 +16,7 @@ METADATA_SECONDS = 10.0
 """How long a question to the cluster (metadata, offsets) may take before Kafka counts as unavailable."""
 
 ANSWER_OVERHEAD = 1024 * 1024
+"""Bytes of an answer besides its batch: names, and the aborted transactions of the partition."""
 
 
 def _milliseconds(seconds: float) -> int:

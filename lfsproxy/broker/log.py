@@ -14,7 +14,6 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lfsproxy.broker.cluster import Cluster
@@ -36,13 +35,15 @@ from lfsproxy.errors import (
 from lfsproxy.interfaces import IRecordLog, LogRecord
 from lfsproxy.readiness import KnownTrouble
 from lfsproxy.settings import Settings
-from lfsproxy.wakeups import Semaphore
+from lfsproxy.wakeups import Semaphore, to_its_end
 from lfsproxy.wire.lookup import FoundRecord, find_record
 
 LOOKUPS = 2
+"""Lookups at once: docs/architecture.md has the memory that each takes."""
 READ_SECONDS = 2 * METADATA_SECONDS
 """How long it may take to read a record, waiting behind others included."""
 OFFSET_OUT_OF_RANGE = 1
+"""Kafka's error code."""
 
 
 @implementer(IRecordLog)
@@ -60,25 +61,23 @@ class KafkaLog:
         self._lookups = Semaphore(reactor, LOOKUPS)
 
     async def read(self, topic: str, partition: int, offset: int, most: int) -> LogRecord:
-        # Who stops waiting leaves the lookup to its end: its place is free when its memory is.
-        answer: Deferred[LogRecord] = Deferred()
-
-        def deliver(result: LogRecord | Failure) -> None:
-            if not answer.called:
-                answer.callback(result)
-
-        async def look_up() -> None:
-            async with self._lookups:
-                if not answer.called:
-                    reading = Deferred.fromCoroutine(self._read(topic, partition, offset, most))
-                    await reading.addBoth(deliver)
-
-        Deferred.fromCoroutine(look_up())
-        answer.addTimeout(READ_SECONDS, self._reactor)
+        reading = Deferred.fromCoroutine(self._read_in_turn(topic, partition, offset, most))
         try:
-            return await answer
+            return await reading.addTimeout(READ_SECONDS, self._reactor)
         except TimeoutError:
             raise BrokerUnavailable(f"Kafka gave no record within {READ_SECONDS:g} s") from None
+
+    async def _read_in_turn(self, topic: str, partition: int, offset: int, most: int) -> LogRecord:
+        await self._lookups.acquire()
+
+        async def look_up() -> LogRecord:
+            try:
+                return await self._read(topic, partition, offset, most)
+            finally:
+                self._lookups.release()
+
+        # Who stops waiting leaves the lookup to its end: its place is free when its memory is.
+        return await to_its_end(look_up())
 
     async def _read(self, topic: str, partition: int, offset: int, most: int) -> LogRecord:
         answer = await self._cluster.fetch(topic, partition, offset)

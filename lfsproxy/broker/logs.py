@@ -18,6 +18,7 @@ from lfsproxy.words import error_text
 _log = Logger(namespace="kafka")
 
 REPEAT_SECONDS = 60.0
+"""How long the same text is not logged again."""
 _UNFORESEEN = (
     "IO loop crashed",
     "Unhandled exception",

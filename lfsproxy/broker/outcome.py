@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from kafka import errors as kafka_errors
 
 from lfsproxy.broker.signing import SignInWithheld
+from lfsproxy.broker.words import describe
 from lfsproxy.codes import SURELY_NOT_APPENDED, KafkaCode
 from lfsproxy.errors import (
     BrokerInvalid,
@@ -23,7 +24,6 @@ from lfsproxy.errors import (
     SignInRefused,
     UnknownTopic,
 )
-from lfsproxy.words import error_text, is_notation
 
 _TOO_LARGE = frozenset({KafkaCode.MESSAGE_TOO_LARGE, KafkaCode.RECORD_LIST_TOO_LARGE})
 _NOT_AUTHORISED = frozenset(
@@ -104,12 +104,3 @@ def failed(answers: Sequence[int | None], error: BaseException, topic: str) -> L
     return OutcomeUnknown(
         f"the record for topic {topic} was sent, and whether it is in the log is not known: {describe(error)}"
     )
-
-
-def describe(error: BaseException) -> str:
-    """One line about an error of kafka-python: its text, behind the broker's own name for it."""
-    if not isinstance(error, kafka_errors.BrokerResponseError):
-        return error_text(error)
-    text = "; ".join(str(part) for part in error.args if part) or error.description or ""
-    name = f"{error.message} ({error.errno})"
-    return f"{name}: {text}" if text and not is_notation(text) else name

@@ -25,8 +25,11 @@ from lfsproxy.settings import Settings
 from lfsproxy.wakeups import Semaphore
 
 MOST_PRODUCERS = 8
+"""Records that are published at once: each producer has one on its way, and a thread."""
 IDLE_SECONDS = 60.0
+"""How long a producer is kept that nobody needs, well below brokers' connections.max.idle.ms (10 minutes)."""
 CLOSE_SECONDS = 10.0
+"""How long a producer may take to end: nothing is on its way any more."""
 
 
 class Producers:

@@ -1,7 +1,7 @@
 """Publishes envelopes for the HTTP door: IEnvelopePublisher over kafka-python producers in their own threads.
 
 Every wait is bounded: a question to the cluster by METADATA_SECONDS, a publish by PUBLISH_SECONDS. When that
-time is over, the producer's gate is shut: what has not left by then never will, so that "nothing was sent"
+time is over, the producer is shut: what has not left by then never will, so that "nothing was sent"
 can be told from "the outcome is unknown" for certain.
 """
 
@@ -15,27 +15,29 @@ from typing import Any
 from kafka import errors as kafka_errors
 from kafka.partitioner import murmur2
 from twisted.internet.defer import Deferred, TimeoutError
-from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from lfsproxy.broker.cluster import Cluster
 from lfsproxy.broker.config import DELIVERY_SECONDS, METADATA_SECONDS
 from lfsproxy.broker.logs import forward_kafka_logs
-from lfsproxy.broker.outcome import describe, failed
+from lfsproxy.broker.outcome import failed
 from lfsproxy.broker.producer import Record, WatchedProducer
 from lfsproxy.broker.producers import Producers
 from lfsproxy.broker.scan import find_value
 from lfsproxy.broker.signing import Identity
-from lfsproxy.broker.threads import Threads
+from lfsproxy.broker.threads import FromThread, Threads
+from lfsproxy.broker.words import describe
 from lfsproxy.errors import BadRequest, BrokerUnavailable, Draining, LfsError, OutcomeUnknown
 from lfsproxy.interfaces import Header, IEnvelopePublisher, Published
 from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted
 from lfsproxy.readiness import KnownTrouble
 from lfsproxy.settings import Settings
-from lfsproxy.wakeups import Gate
+from lfsproxy.wakeups import Condition
 
 PUBLISH_SECONDS = METADATA_SECONDS + DELIVERY_SECONDS + 5.0
+"""How long a record may take: kafka-python's own limits, and some time for its threads."""
 KNOWN_OFFSETS = 10_000
 """How many partitions' next offsets are remembered."""
 
@@ -67,7 +69,7 @@ class KafkaPublisher:
         self._next: OrderedDict[tuple[str, int], int] = OrderedDict()
         self._publishing = 0
         self._stopped = False
-        self._all_published = Gate(reactor)
+        self._all_published = Condition(reactor)
 
     async def choose_partition(self, topic: str, key: bytes | None, partition: int | None) -> int:
         found = await self._cluster.topic(topic, create=True)
@@ -131,7 +133,7 @@ class KafkaPublisher:
         finally:
             self._publishing -= 1
             if not self._publishing:
-                self._all_published.open()
+                self._all_published.wake()
 
     async def _publish(self, record: Record) -> Published:
         topic, partition = record.topic, record.partition
@@ -170,21 +172,10 @@ class KafkaPublisher:
         return metadata
 
     def _hand_over(self, producer: WatchedProducer, record: Record) -> Deferred[Any]:
-        answer: Deferred[Any] = Deferred()
-        from_thread = IReactorFromThreads(self._reactor).callFromThread
-
-        def fire(deliver: Callable[[Any], None], value: Any) -> None:
-            if not answer.called:
-                deliver(value)
-
-        handing = self._threads.run(
-            producer.send,
-            record,
-            lambda metadata: from_thread(fire, answer.callback, metadata),
-            lambda error: from_thread(fire, answer.errback, error),
-        )
-        handing.addErrback(lambda failure: fire(answer.errback, failure))
-        return answer
+        there = FromThread[Any](self._reactor)
+        handing = self._threads.run(producer.send, record, there.give, there.fail)
+        handing.addErrback(there.not_asked)
+        return there.answer
 
     async def _look_for(self, record: Record, first: int | None) -> tuple[int, int]:
         try:

@@ -14,6 +14,7 @@ from lfsproxy.broker.signing import Identity, SigningClient
 from lfsproxy.settings import Settings
 
 SCAN_SECONDS = 15.0
+"""How long a record is looked for: its client waits for the answer."""
 SCAN_RECORDS = 1000
 """How far before the end is looked where it is not known where to begin."""
 

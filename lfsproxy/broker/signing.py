@@ -16,12 +16,12 @@ from kafka.net.compat import KafkaNetClient
 from kafka.net.selector import NetworkSelector
 
 from lfsproxy.broker.connections import ConnectionManager
+from lfsproxy.broker.words import reason
 from lfsproxy.errors import SettingError
 from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted
 from lfsproxy.settings import Settings
 from lfsproxy.wire.sasl import RefusedSignIns
-from lfsproxy.words import error_text, is_notation
 
 READ_SECONDS = 1.0
 """How old the password may be that was read from a file."""
@@ -83,17 +83,8 @@ class Identity:
         """The sign-in to ``broker`` has failed with ``error``."""
         mechanism, username, _ = credentials
         user = f" as {quoted(username)}" if username else ""
-        why = f"the broker refuses {self._name}'s sign-in by {mechanism}{user}: {_said(error)}"
+        why = f"the broker refuses {self._name}'s sign-in by {mechanism}{user}: {reason(error)}"
         self._refused.refused(broker, credentials, self._seconds(), why)
-
-
-def _said(error: BaseException) -> str:
-    """What an error of kafka-python says, without its class's name."""
-    name = type(error).__name__
-    text = "; ".join(str(part) for part in error.args if part).removeprefix(f"{name}: ")
-    if not text and isinstance(error, kafka_errors.BrokerResponseError):
-        return str(error.description or error.message)
-    return text if text and not is_notation(text) else error_text(error)
 
 
 class SigningManager(ConnectionManager):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import Thread
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorThreads
+from twisted.internet.interfaces import IReactorFromThreads, IReactorThreads
 from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 MOST_THREADS = 8
+"""Calls at once: as many as there are producers (lfsproxy.broker.producers.MOST_PRODUCERS)."""
 
 
 class _DaemonThread(Thread):
@@ -22,6 +24,29 @@ class _DaemonThread(Thread):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs, daemon=True)
+
+
+class FromThread(Generic[T]):
+    """An answer that comes in another thread. ``answer`` fires in the reactor's; who was cancelled, or waited
+    too long, hears no more of it. ``give`` and ``fail`` may be called in any thread."""
+
+    def __init__(self, reactor: object) -> None:
+        self.answer: Deferred[T] = Deferred()
+        self._call = IReactorFromThreads(reactor).callFromThread
+
+    def give(self, value: T) -> None:
+        self._call(self._fire, value)
+
+    def fail(self, error: BaseException) -> None:
+        self._call(self._fire, Failure(error))
+
+    def not_asked(self, failure: Failure) -> None:
+        """What was to give the answer has failed: for the reactor's thread."""
+        self._fire(failure)
+
+    def _fire(self, result: T | Failure) -> None:
+        if not self.answer.called:
+            self.answer.callback(result)
 
 
 class Threads:

@@ -2,8 +2,8 @@
 
 KafkaProducer's exceptions do not tell whether a record was ever sent, nor what an earlier try was answered.
 It takes the class of its network client as an argument, so this one stands there: every Produce request
-passes through ``WatchedClient.send`` on its way to the socket. It also is a gate that can be shut, after
-which nothing leaves any more, so that "never sent" stays true once it has been said.
+passes through ``WatchedClient.send`` on its way to the socket. It can also be shut, after which
+nothing leaves any more, so that "never sent" stays true once it has been said.
 """
 
 from __future__ import annotations

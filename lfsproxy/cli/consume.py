@@ -17,7 +17,7 @@ from lfsproxy.cli.records import follow, open_consumer, partitions_of
 from lfsproxy.cli.screen import transfer
 from lfsproxy.cli.target import copy_counted, write_file
 from lfsproxy.client import BlobReader
-from lfsproxy.client.recognise import recognise
+from lfsproxy.envelope import recognise
 
 
 @click.command(short_help="Read a topic's records, or the blobs behind them.")

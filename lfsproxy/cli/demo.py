@@ -21,6 +21,7 @@ from lfsproxy.cli.demo_round import FILE_NAME, Round
 from lfsproxy.cli.demo_screen import MIB, Screen
 from lfsproxy.cli.demo_servers import Plan, Servers
 from lfsproxy.devstack import DevstackError
+from lfsproxy.settings import DEFAULTS
 
 FAILED = 2
 """Exit status of every failure; each is said in one sentence."""
@@ -51,11 +52,16 @@ _SIZE = click.IntRange(1)
 @_option(
     "s3-endpoint", str, "", "URL of an S3 server of your own; credentials come from the usual AWS places."
 )
-@_option("bucket", str, "kafscale", "The bucket; with --s3-endpoint it must exist.")
-@_option("http-port", _PORT, 8080, "Port of the proxy's HTTP API.")
-@_option("proxy-port", _PORT, 19092, "Port of the proxy for Kafka clients; brokers' ports follow it.")
-@_option("metrics-port", _PORT, 9095, "Port of the proxy's metrics.")
-@_option("kafka-port", _PORT, 9092, "Port of the Kafka that is started.")
+@_option("bucket", str, DEFAULTS.s3_bucket, "The bucket; with --s3-endpoint it must exist.")
+@_option("http-port", _PORT, DEFAULTS.http_addr.port, "Port of the proxy's HTTP API.")
+@_option(
+    "proxy-port",
+    _PORT,
+    DEFAULTS.kafka_addr.port,
+    "Port of the proxy for Kafka clients; brokers' ports follow it.",
+)
+@_option("metrics-port", _PORT, DEFAULTS.metrics_addr.port, "Port of the proxy's metrics.")
+@_option("kafka-port", _PORT, DEFAULTS.kafka_brokers[0].port, "Port of the Kafka that is started.")
 @_option("s3-port", _PORT, 9000, "Port of the S3 server that is started.")
 @_option(
     "data", click.Path(path_type=Path), None, "Folder for the servers' data, kept. Else it is temporary."

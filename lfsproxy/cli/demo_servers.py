@@ -27,6 +27,7 @@ from lfsproxy.devstack.prepare import is_prepared
 from lfsproxy.devstack.process import ServerProcess
 from lfsproxy.devstack.s3 import LOCAL_KEY, REGION
 from lfsproxy.devstack.tools import write_tools
+from lfsproxy.settings import DEFAULTS
 
 MEMORY_NEEDED = 1200 * MIB
 """Two Java processes and the proxy, measured, and some room."""
@@ -48,7 +49,7 @@ class Plan:
     record_size: int
     kafka: str = ""
     s3_endpoint: str = ""
-    bucket: str = "kafscale"
+    bucket: str = DEFAULTS.s3_bucket
 
 
 class Servers:

@@ -15,7 +15,7 @@ from lfsproxy.cli.payload import standard_input
 from lfsproxy.cli.records import record_at
 from lfsproxy.cli.screen import transfer
 from lfsproxy.cli.target import copy_counted, write_file
-from lfsproxy.client.recognise import recognise
+from lfsproxy.envelope import recognise
 
 _PLACE = re.compile(r"([A-Za-z0-9._-]{1,249}):(\d{1,9}):(\d{1,18})")
 

@@ -9,13 +9,17 @@ from typing import Any, TypeVar
 
 import click
 
+from lfsproxy.checksums import ALGORITHMS
 from lfsproxy.client import BlobReader
+from lfsproxy.envelope import DEFAULT_PREFIXES
 from lfsproxy.quoting import quoted
-from lfsproxy.settings import setting_table, variable
+from lfsproxy.settings import DEFAULTS, setting_table, variable
+from lfsproxy.settings.authorities import S3_VARIABLES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PROXY = "localhost:19092"
+PROXY = f"localhost:{DEFAULTS.kafka_addr.port}"
+"""Where a proxy of this machine takes Kafka clients."""
 
 
 class HeaderType(click.ParamType[tuple[str, bytes]]):
@@ -49,7 +53,7 @@ bootstrap_option = click.option(
 
 url_option = click.option(
     "--url",
-    default="http://localhost:8080",
+    default=f"http://localhost:{DEFAULTS.http_addr.port}",
     show_default=True,
     envvar="LFS_PROXY_URL",
     show_envvar=True,
@@ -73,7 +77,7 @@ record_options: Callable[[F], F] = all_of(
     ),
     click.option(
         "--checksum-algo",
-        type=click.Choice(["sha256", "crc32", "md5"]),
+        type=click.Choice(list(ALGORITHMS)),
         help="Algorithm of the checksum, and of the envelope's.",
     ),
 )
@@ -100,7 +104,7 @@ reader_options: Callable[[F], F] = all_of(
         "--prefix",
         "prefixes",
         multiple=True,
-        default=["lfs/"],
+        default=DEFAULT_PREFIXES,
         show_default=True,
         help="Key prefix that envelopes may point to; repeatable.",
     ),
@@ -115,7 +119,7 @@ reader_options: Callable[[F], F] = all_of(
 
 def reader_of(arguments: dict[str, Any], **more: Any) -> BlobReader:
     """Take the ``reader_options`` out of a command's arguments and make the reader that they describe."""
-    environment = {name: os.environ.get(name, "") for name in ("LFS_S3_CA", "AWS_CA_BUNDLE")}
+    environment = {name: os.environ.get(name, "") for name in S3_VARIABLES}
     for name in ("bucket", "endpoint", "region", "path_style"):
         given = arguments.pop(f"s3_{name}")
         environment[variable(f"s3_{name}")] = "" if given is None else str(given)

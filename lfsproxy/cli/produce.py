@@ -15,6 +15,7 @@ from lfsproxy.client import lfs_headers
 from lfsproxy.client.upload import length_of
 
 OVERHEAD = 1024 * 1024
+"""Bytes of a request besides its value: key, headers, and what is around them."""
 LARGEST = 2**31 - 1 - OVERHEAD
 """Bytes of a record's value: lengths on the wire are 32 bits with a sign."""
 

@@ -13,6 +13,7 @@ from lfsproxy.broker.signing import Identity, SigningClient
 from lfsproxy.cli.access import open_client
 
 ANSWER_MS = 15_000
+"""Milliseconds that somebody at a terminal waits for one answer."""
 
 
 class AskingClient(SigningClient):

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import click
 
 CHUNK_BYTES = 256 * 1024
+"""Bytes that are copied at once."""
 
 
 def copy_counted(source: Any, target: BinaryIO, advance: Callable[[int], None]) -> None:

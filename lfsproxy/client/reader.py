@@ -24,14 +24,13 @@ from lfsproxy.client.fetch import BlobBytes, Credentials, Transport
 from lfsproxy.client.file import BlobFile
 from lfsproxy.client.recognise import check_size, recognise
 from lfsproxy.client.stream import BlobStream
-from lfsproxy.envelope import Envelope, check_place
+from lfsproxy.envelope import DEFAULT_PREFIXES, Envelope, check_place
 from lfsproxy.errors import BlobMissing, LfsError, ReadInterrupted, SettingError, StoreRefused
 from lfsproxy.quoting import quoted
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.settings import setting_table, variable
 from lfsproxy.words import error_text
 
-DEFAULT_PREFIXES = ("lfs/",)
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import base64
 import socket
 import struct
-import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lfsproxy.devstack.errors import DevstackError
 from lfsproxy.devstack.jars import Progress
-from lfsproxy.devstack.ports import HOST, free_port, require_free
+from lfsproxy.devstack.ports import HOST, free_port
 from lfsproxy.devstack.prepare import java_command
 from lfsproxy.devstack.process import ServerProcess
+from lfsproxy.devstack.server import Server
 
 DEFAULT_RELEASE = "4.1"
 
@@ -29,7 +29,7 @@ rootLogger.appenderRef.out.ref = out
 """
 
 
-class KafkaServer:
+class KafkaServer(Server):
     """One Kafka node on the loopback interface.
 
     ``port`` 0 takes a free one, kept over restarts. ``data_dir`` is formatted when it is new, and goes on
@@ -59,9 +59,7 @@ class KafkaServer:
         cache: Path | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="lfsproxy-kafka-") if data_dir is None else None
-        self.data_dir = Path(self._temporary.name) if self._temporary else Path(data_dir or "").absolute()
-        self.port = port or free_port()
+        super().__init__("kafka", f"Kafka node {node_id}", data_dir, port)
         self.config = dict(config or {})
         self.node_id = node_id
         self.release = release
@@ -76,32 +74,13 @@ class KafkaServer:
         self._jvm_options = list(jvm_options)
         self._cache = cache
         self._progress = progress
-        self._process = ServerProcess(f"Kafka node {node_id}", self.data_dir / "kafka.log")
 
     @property
     def bootstrap(self) -> str:
         """``host:port`` of the PLAINTEXT listener."""
         return f"{HOST}:{self.port}"
 
-    @property
-    def log_path(self) -> Path:
-        """Where the process writes its log."""
-        return self._process.log_path
-
-    @property
-    def running(self) -> bool:
-        """Whether the process is alive, be it paused."""
-        return self._process.running
-
-    @property
-    def pid(self) -> int:
-        """The Java process's id."""
-        return self._process.pid
-
-    def start(self, timeout: float = 60) -> None:
-        """Start the node and return when it answers clients."""
-        # Else another server that answers there would be taken for this one.
-        require_free(self.port, self._process.name)
+    def command(self) -> tuple[Sequence[str], Mapping[str, str] | None]:
         java = java_command(f"kafka-{self.release}", self._cache, self._progress)
         properties = self.data_dir / "server.properties"
         try:
@@ -116,12 +95,10 @@ class KafkaServer:
         java += [*self._jvm_options, f"-Dlog4j2.configurationFile={log4j.as_uri()}"]
         if not (self.data_dir / "data" / "meta.properties").exists():
             self._format(java, properties)
-        self._process.start(
-            [*java, f"-Xmx{self._heap}", f"-Xms{self._heap}", "kafka.Kafka", str(properties)],
-            ready=lambda: answers(self.port),
-            timeout=timeout,
-            cwd=self.data_dir,
-        )
+        return [*java, f"-Xmx{self._heap}", f"-Xms{self._heap}", "kafka.Kafka", str(properties)], None
+
+    def answers(self) -> bool:
+        return answers(self.port)
 
     def properties(self) -> dict[str, str]:
         """The node's configuration, as written to ``server.properties``."""
@@ -177,33 +154,6 @@ class KafkaServer:
             return self._new_cluster_id
         lines = formatted.read_text().splitlines()
         return next(line.partition("=")[2] for line in lines if line.startswith("cluster.id="))
-
-    def stop(self) -> None:
-        """End it in order (a second or two); ``start`` goes on with the same ports and data."""
-        self._process.stop()
-
-    def kill(self) -> None:
-        """End it at once, as a crash does."""
-        self._process.kill()
-
-    def pause(self) -> None:
-        """Freeze it: connections stay open, nothing is answered."""
-        self._process.pause()
-
-    def resume(self) -> None:
-        """Go on after ``pause``."""
-        self._process.resume()
-
-    def restart(self, timeout: float = 60) -> None:
-        """Stop and start on the same ports and data."""
-        self.stop()
-        self.start(timeout)
-
-    def close(self) -> None:
-        """End it at once and remove its folder, if that was a temporary one."""
-        self.kill()
-        if self._temporary is not None:
-            self._temporary.cleanup()
 
     def create_topic(
         self, name: str, *, partitions: int = 1, replication: int = 1, config: Mapping[str, str] | None = None

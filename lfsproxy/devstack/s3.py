@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from lfsproxy.devstack.certs import PKCS12_PASSWORD, Certificate, self_signed
 from lfsproxy.devstack.errors import DevstackError
 from lfsproxy.devstack.jars import Progress
-from lfsproxy.devstack.ports import HOST, free_port, require_free
+from lfsproxy.devstack.ports import HOST
 from lfsproxy.devstack.prepare import java_command
-from lfsproxy.devstack.process import ServerProcess
+from lfsproxy.devstack.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ def find_minio(environ: Mapping[str, str] | None = None) -> str | None:
     return shutil.which("minio", path=env.get("PATH", os.defpath))
 
 
-class S3Server:
+class S3Server(Server):
     """One S3 server. Parameters and life cycle as KafkaServer's; ``https`` serves TLS, self-signed.
 
     ``minio`` is the executable to use, "" for S3Proxy whatever PATH has; by default PATH decides.
@@ -63,21 +63,18 @@ class S3Server:
         cache: Path | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="lfsproxy-s3-") if data_dir is None else None
-        self.data_dir = Path(self._temporary.name) if self._temporary else Path(data_dir or "").absolute()
-        self.port = port or free_port()
+        self._minio = find_minio() if minio is None else minio
+        super().__init__("s3", self.kind, data_dir, port)
         self.access_key = access_key
         self.secret_key = secret_key
         self.region = REGION
         self.https = https
         self.certificate: Certificate | None = None
         """What to trust, with ``https``, once started."""
-        self._minio = find_minio() if minio is None else minio
         self._heap = heap
         self._jvm_options = list(jvm_options)
         self._cache = cache
         self._progress = progress
-        self._process = ServerProcess(self.kind, self.data_dir / "s3.log")
 
     @property
     def kind(self) -> str:
@@ -102,34 +99,7 @@ class S3Server:
             "filesystem backend: objects keep their bytes, but lose their content type and user metadata."
         )
 
-    @property
-    def log_path(self) -> Path:
-        """Where the process writes its log."""
-        return self._process.log_path
-
-    @property
-    def running(self) -> bool:
-        """Whether the process is alive, be it paused."""
-        return self._process.running
-
-    @property
-    def pid(self) -> int:
-        """The server process's id."""
-        return self._process.pid
-
-    def start(self, timeout: float = 60) -> None:
-        """Start the server and return when it answers."""
-        self.launch()
-        self.wait(timeout)
-
-    def wait(self, timeout: float = 60) -> None:
-        """Return when the server answers, after ``launch``."""
-        self._process.wait(self._answers, timeout)
-
-    def launch(self) -> None:
-        """Start the server and return at once, so that something else can start beside it."""
-        # Else another server that answers there would be taken for this one.
-        require_free(self.port, self._process.name)
+    def command(self) -> tuple[Sequence[str], Mapping[str, str] | None]:
         objects = self.data_dir / "objects"
         try:
             objects.mkdir(parents=True, exist_ok=True)
@@ -141,10 +111,8 @@ class S3Server:
             self.certificate = self_signed(self.data_dir / "certs")
         env = dict(os.environ)
         if self._minio:
-            command = self._minio_command(self._minio, objects, env)
-        else:
-            command = self._s3proxy_command(objects)
-        self._process.launch(command, cwd=self.data_dir, env=env)
+            return self._minio_command(self._minio, objects, env), env
+        return self._s3proxy_command(objects), env
 
     def _minio_command(self, minio: str, objects: Path, env: dict[str, str]) -> list[str]:
         env.update(
@@ -183,7 +151,7 @@ class S3Server:
         options = [f"-Xmx{self._heap}", f"-Dlogback.configurationFile={logback}", *self._jvm_options]
         return [*java, *options, "org.gaul.s3proxy.Main", "--properties", str(properties)]
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         """An unsigned request is refused, in HTTP: that is an answer."""
         context = (
             ssl.create_default_context(cafile=str(self.certificate.certificate)) if self.certificate else None
@@ -201,33 +169,6 @@ class S3Server:
         except OSError:
             return False
         return True
-
-    def stop(self) -> None:
-        """End it in order; ``start`` goes on with the same port and data."""
-        self._process.stop()
-
-    def kill(self) -> None:
-        """End it at once, as a crash does."""
-        self._process.kill()
-
-    def pause(self) -> None:
-        """Freeze it: connections stay open, nothing is answered."""
-        self._process.pause()
-
-    def resume(self) -> None:
-        """Go on after ``pause``."""
-        self._process.resume()
-
-    def restart(self, timeout: float = 60) -> None:
-        """Stop and start on the same port and data."""
-        self.stop()
-        self.start(timeout)
-
-    def close(self) -> None:
-        """End it at once and remove its folder, if that was a temporary one."""
-        self.kill()
-        if self._temporary is not None:
-            self._temporary.cleanup()
 
     def client(self) -> Any:
         """A new botocore client for it, path style."""

@@ -141,8 +141,13 @@ class ServerTls:
         """Raise SettingError where the files cannot be used."""
         self._files.current()
 
+    def context(self) -> SSL.Context:
+        """What the next connection is made of, by the files as they are now."""
+        current: SSL.Context = self._files.current()
+        return current
+
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        return SSL.Connection(self._files.current(), None)
+        return SSL.Connection(self.context(), None)
 
 
 def tls_trouble(reason: Failure | None) -> str:

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 MOST_NAMES = 5
+"""Names of a certificate that a message shows."""
 _NOT_YET_VALID = 9
 _EXPIRED = 10
 _UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21, 27})

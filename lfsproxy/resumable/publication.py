@@ -47,7 +47,9 @@ START_SECONDS = 25.0
 GRACE_SECONDS is for the log to show the record."""
 
 POLL_SECONDS = 2.0
+"""Between two looks at an upload that another replica publishes: a client waits meanwhile."""
 INTENT_TRIES = 5
+"""How often the next intent is tried for: each time another replica was first and has given up since."""
 
 
 @attrs.frozen

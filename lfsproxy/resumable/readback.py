@@ -15,7 +15,9 @@ from lfsproxy.errors import StoreUnavailable
 from lfsproxy.interfaces import IResumableStore
 
 RANGE = 1024 * 1024
+"""Bytes of one ranged GET: an answer is collected whole (lfsproxy.s3.answers.MAX_ANSWER)."""
 RANGES = 4
+"""GETs side by side: one alone would wait for each answer's first byte."""
 HELD_PER_RANGE = 2
 """An answer is held twice for a moment: as it is collected, and as it is handed over."""
 

@@ -24,7 +24,9 @@ from lfsproxy.resumable.state import KEPT_MARKS, Found, Mark, UploadState, mark_
 from lfsproxy.resumable.writer import PartWriter, blob_metadata
 
 PROGRESS_PARTS = 4
+"""Parts between two marks: fewer would be more requests, more would be sent again after a crash."""
 TAIL_READ = 1024 * 1024
+"""Bytes of the tail that are read at once: an answer is collected whole."""
 
 
 class UploadSession:

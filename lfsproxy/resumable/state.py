@@ -21,14 +21,17 @@ from typing import Any
 
 import attrs
 
+from lfsproxy.envelope import DEFAULT_CONTENT_TYPE
 from lfsproxy.errors import StoreUnavailable
-from lfsproxy.interfaces import Header, IResumableStore, StateObject, StoredPart
+from lfsproxy.interfaces import Header, IResumableStore, ListedObject, StoredPart
 from lfsproxy.resumable.errors import UploadGone, UploadNotFound
 from lfsproxy.resumable.fence import RESULT, Fence, Stand, intent_name, is_attempt, judge, last_intent
+from lfsproxy.settings import DEFAULTS
 
 ROOT = "lfs-uploads/"
 _MARK = re.compile(r"mark-\d{8}")
 FIND_TRIES = 5
+"""How often an upload is looked at anew while other replicas change it."""
 KEPT_MARKS = 16
 """Old marks that stay: who works from one of them, for however long, finds its next number taken."""
 
@@ -40,10 +43,10 @@ class UploadOptions:
     key: bytes | None = None
     partition: int | None = None
     headers: tuple[Header, ...] = ()
-    content_type: str = "application/octet-stream"
+    content_type: str = DEFAULT_CONTENT_TYPE
     timestamp: int | None = None
     checksum: str | None = None
-    algorithm: str = "sha256"
+    algorithm: str = DEFAULTS.checksum_algo
 
 
 @attrs.frozen
@@ -214,7 +217,7 @@ def marks_of(names: Iterable[str]) -> list[str]:
     return sorted(name for name in names if _MARK.fullmatch(name))
 
 
-def idle_seconds(objects: Iterable[StateObject]) -> float:
+def idle_seconds(objects: Iterable[ListedObject]) -> float:
     """Seconds since the newest of the objects was written; 0 where there is none."""
     return max(0.0, min((one.age for one in objects), default=0.0))
 

@@ -21,7 +21,7 @@ from lfsproxy.checksums import Checksum, new_checksum
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.envelope import object_key
 from lfsproxy.errors import BadRequest, LfsError, OutcomeUnknown, TooLarge
-from lfsproxy.interfaces import IEnvelopePublisher, IResumableStore, NotConditional, Published, StateObject
+from lfsproxy.interfaces import IEnvelopePublisher, IResumableStore, ListedObject, NotConditional, Published
 from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted
 from lfsproxy.resumable.errors import (
@@ -51,6 +51,7 @@ KNOWN_CHECKSUMS = 1000
 """Running checksums that are remembered between the requests of one upload."""
 
 LONGEST_SWEEP_SECONDS = 600.0
+"""Between two looks for what has expired, at most: each costs a request for every 1000 objects."""
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -61,11 +62,11 @@ def check_id(id: str) -> None:
         raise UploadNotFound(f"there is no upload {quoted(id)}")
 
 
-def _id_of(one: StateObject) -> str:
+def _id_of(one: ListedObject) -> str:
     return one.key[len(ROOT) :].partition("/")[0]
 
 
-def _is_whole(id: str, objects: Sequence[StateObject]) -> bool:
+def _is_whole(id: str, objects: Sequence[ListedObject]) -> bool:
     return any(one.key == f"{ROOT}{id}/info" for one in objects)
 
 
@@ -102,7 +103,8 @@ class ResumableUploads:
         )
         self._busy: set[str] = set()
         self._running: OrderedDict[str, tuple[int, Checksum]] = OrderedDict()
-        self._supported: bool | None = None
+        self.supported: bool | None = None
+        """Whether the store can say who was first; None until it was asked."""
         self._sweeping: Deferred[None] | None = None
         self._sweeps = LoopingCall(self._sweep)
         self._sweeps.clock = claims.clock
@@ -123,14 +125,14 @@ class ResumableUploads:
 
     async def must_be_supported(self) -> None:
         """Raises ResumableOff where the store cannot say who was first; asks it once."""
-        if self._supported is None:
-            self._supported = await self._probe()
-            if not self._supported:
+        if self.supported is None:
+            self.supported = await self._probe()
+            if not self.supported:
                 self._log.warn(
                     "the store {bucket} has no conditional PUT (If-None-Match): resumable uploads are off",
                     bucket=self._store.bucket,
                 )
-        if not self._supported:
+        if not self.supported:
             raise ResumableOff(
                 "the store has no conditional PUT (If-None-Match), by which an envelope is published once "
                 "only: upload by POST to /v1/topics/{topic}/records"
@@ -173,9 +175,9 @@ class ResumableUploads:
             except LfsError as error:
                 self._log.info("the expired upload {id} stays for now: {error}", id=id, error=error)
 
-    async def _by_id(self) -> AsyncIterator[tuple[str, list[StateObject]]]:
+    async def _by_id(self) -> AsyncIterator[tuple[str, list[ListedObject]]]:
         """What lies in the store, one upload after the other."""
-        objects: list[StateObject] = []
+        objects: list[ListedObject] = []
         async for page in self._store.list_pages(ROOT):
             for one in page:
                 if objects and _id_of(one) != _id_of(objects[0]):
@@ -185,7 +187,7 @@ class ResumableUploads:
         if objects:
             yield _id_of(objects[0]), objects
 
-    def _has_expired(self, id: str, objects: Sequence[StateObject]) -> bool:
+    def _has_expired(self, id: str, objects: Sequence[ListedObject]) -> bool:
         if id in self._busy:
             return False
         if not _is_whole(id, objects):
@@ -193,7 +195,7 @@ class ResumableUploads:
         written = [one for one in objects if not is_attempt(one.key.rpartition("/")[2])]
         return idle_seconds(written) >= self.expiry
 
-    async def _remove(self, id: str, objects: Sequence[StateObject]) -> None:
+    async def _remove(self, id: str, objects: Sequence[ListedObject]) -> None:
         if _is_whole(id, objects) and _ID.fullmatch(id):
             await self._expire(UploadState(self._store, id))
         else:

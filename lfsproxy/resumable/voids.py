@@ -19,8 +19,11 @@ from lfsproxy.words import error_text
 
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 30.0
+"""Seconds between two tries, at most: twice as long each time."""
 GIVE_UP_SECONDS = 600.0
+"""How long is tried: longer than a store restarts."""
 MAX_KNOWN = 1000
+"""Intents that are being made void at once: an outage must not fill the memory with them."""
 
 
 class Voids:

@@ -15,7 +15,9 @@ from lfsproxy.interfaces import IPartMemory, IResumableStore, StoredPart
 from lfsproxy.resumable.state import Info, Mark
 
 _SMALL = 4096
+"""Bytes below which a piece is copied to others: kept by itself, it would cost more than its bytes."""
 _GATHERED = 64 * 1024
+"""Bytes of such a copy, at most: it grows by moving, which costs more the longer it is."""
 
 
 class PartWriter:

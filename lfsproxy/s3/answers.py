@@ -13,10 +13,14 @@ import attrs
 from lfsproxy.s3.stream import BodyStream
 
 MAX_ANSWER = 1024 * 1024
-"""Bytes of an answer's body, at most; S3's own are far below."""
+"""Bytes of an answer's body, at most; S3's own are far below, except for lists and what was asked for."""
+MAX_LIST = 4 * 1024 * 1024
+"""Bytes of a list, at most: 1000 keys of 1024 bytes are 3 MiB when they are percent-encoded, and what is said
+of each key is some 400 bytes."""
 
 _RETRIABLE_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _DOUBTFUL_STATUS = frozenset({500, 502, 504})
+"""After these what was asked for may have been done all the same."""
 _RETRIABLE_CODE = frozenset(
     {
         "BadDigest",

@@ -12,6 +12,7 @@ from zope.interface import implementer
 from lfsproxy.checksums import Buffer
 
 MAX_WRITE = 256 * 1024
+"""Bytes handed to the transport at once: what it copies of a part is never more."""
 
 
 @implementer(IBodyProducer)

@@ -18,16 +18,21 @@ from lfsproxy.errors import LfsError, StoreUnavailable
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.logs import Logger
 from lfsproxy.s3.client import S3Client
+from lfsproxy.s3.index import list_uploads
 from lfsproxy.words import error_text
 
 ANSWER_SECONDS = 4.0
 """How long one request of a clean-up may be in trouble: somebody may wait for the first try."""
 
 ABORTS = 5
+"""How often an upload is aborted whose parts may still arrive, until S3 says that it is gone."""
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 30.0
+"""Seconds between two tries in the background, at most: twice as long each time."""
 GIVE_UP_SECONDS = 600.0
+"""How long is tried in the background: longer than a store restarts. After that gc has to look for it."""
 MAX_JOBS = 1000
+"""Removals in the background at once: an outage must not fill the memory with them."""
 LANDING_SECONDS = 10.0
 """After this time an object whose PUT was given up is deleted once more: S3 may still be at work on the PUT
 when it answers the first DELETE."""
@@ -135,7 +140,8 @@ class Cleanup:
     async def _try(self, leftover: Leftover) -> None:
         uploads = [leftover.upload_id] if leftover.upload_id else []
         if leftover.unknown_uploads:
-            uploads += await self._client.list_multipart_uploads(leftover.key, ANSWER_SECONDS)
+            async for page in list_uploads(self._client, leftover.key, patience=ANSWER_SECONDS):
+                uploads += [one.upload_id for one in page if one.key == leftover.key]
         for upload_id in uploads:
             # A part on its way can land behind an abort: then only NoSuchUpload says that all is gone.
             for _ in range(ABORTS if leftover.cut_parts else 1):

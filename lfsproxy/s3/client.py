@@ -19,7 +19,7 @@ from lfsproxy.errors import StoreRefused, StoreUnavailable
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.logs import Logger
 from lfsproxy.s3 import explain
-from lfsproxy.s3.answers import Answer, UnreadableAnswer, children, parse_xml, text_of
+from lfsproxy.s3.answers import MAX_ANSWER, Answer, UnreadableAnswer, parse_xml, text_of
 from lfsproxy.s3.credentials import CredentialSource
 from lfsproxy.s3.exchange import GIVEN_UP, Exchanges, Trouble
 from lfsproxy.s3.signing import S3Location, sign
@@ -29,8 +29,12 @@ COMPLETE_SECONDS = 600.0
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 3.0
+"""Seconds before a request is sent again, at most: twice as long each time, of which chance takes a share.
+Several tries so fit into LFS_S3_RETRY_TIMEOUT."""
 STALE_TRIES = 4
+"""Pooled connections that may turn out to be gone one after the other before that counts as S3's trouble."""
 _ANY = range(300, 600)
+"""Every status of an answer that is no success."""
 
 
 class S3Unavailable(StoreUnavailable):
@@ -170,19 +174,6 @@ class S3Client:
         )
         return answer.status != 404
 
-    async def list_multipart_uploads(self, key: str, patience: float | None = None) -> list[str]:
-        """ListMultipartUploads: the ids of the uploads to exactly this key."""
-        answer = await self.request(
-            "list_multipart_uploads", "GET", query={"uploads": "", "prefix": key}, patience=patience
-        )
-        try:
-            root = parse_xml(answer.body)
-        except UnreadableAnswer as error:
-            raise StoreRefused(
-                f"{self.location.named} gave a list of uploads that cannot be read: {error}"
-            ) from error
-        return [text_of(u, "UploadId") for u in children(root, "Upload") if text_of(u, "Key") == key]
-
     async def head_object(self, key: str) -> Answer | None:
         """HeadObject with its checksum; None where there is no such object."""
         headers = {"x-amz-checksum-mode": "ENABLED"} if self.checksums else {}
@@ -283,11 +274,12 @@ class S3Client:
         silence: float | None = None,
         patience: float | None = None,
         streamed: bool = False,
+        most: int = MAX_ANSWER,
     ) -> Answer:
         """Send until S3 answers something other than trouble: a success, or a status in ``accept``.
 
         ``silence`` is how many seconds S3 may stay silent, ``patience`` replaces the client's; with
-        ``streamed`` a success's body is not read yet. Raises
+        ``streamed`` a success's body is not read yet, else it has at most ``most`` bytes. Raises
         StoreUnavailable when the trouble lasts, StoreRefused with S3's own words for any other answer.
         """
         patience = self._patience if patience is None else patience
@@ -307,7 +299,7 @@ class S3Client:
                 if streamed:
                     answer = await self._exchanges.open(signed, stall)
                 else:
-                    answer = await self._exchanges.send(signed, body, stall)
+                    answer = await self._exchanges.send(signed, body, stall, most)
                 result = "store_error" if answer.is_error and answer.status not in accept else "ok"
             except Trouble as trouble:
                 result = "store_error"

@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 
 from lfsproxy.errors import LfsError, StoreRefused, StoreUnavailable
 from lfsproxy.logs import Logger
-from lfsproxy.wakeups import Wakeups
+from lfsproxy.wakeups import Condition
 from lfsproxy.words import error_text
 
 REFRESH_BEFORE = 120
@@ -60,7 +60,10 @@ def chain_credentials() -> Credentials | None:
 
 
 class ChainCredentials:
-    """botocore's chain: found at the first use, then refreshed in the background before they expire."""
+    """botocore's chain: found at the first use, then refreshed in the background before they expire.
+
+    ``refreshing`` says whether the chain is being asked just now.
+    """
 
     _log = Logger()
 
@@ -71,33 +74,31 @@ class ChainCredentials:
         self._load = load
         self._source: Credentials | None = None
         self._frozen: ReadOnlyCredentials | None = None
-        self._waiting: list[Deferred[ReadOnlyCredentials]] | None = None
-        self._wakeups = Wakeups(reactor)
+        self._is_resolved = Condition(reactor)
+        self.refreshing = False
 
     async def current(self) -> ReadOnlyCredentials:
         source = self._source
         if self._frozen is None or source is None:
             return await self._refreshed()
         if isinstance(source, RefreshableCredentials) and source.refresh_needed():
-            refreshed = self._refreshed()
             if source.refresh_needed(REFRESH_BEFORE):
-                return await refreshed
-            refreshed.addErrback(self._not_refreshed)
+                return await self._refreshed()
+            Deferred.fromCoroutine(self._refreshed()).addErrback(self._not_refreshed)
         return self._frozen
 
     def _not_refreshed(self, failure: Failure) -> None:
         self._log.warn("{error}", error=error_text(failure.value))
 
-    def _refreshed(self) -> Deferred[ReadOnlyCredentials]:
-        """Fires when the refresh that runs, or is started here, is done."""
-        waiter: Deferred[ReadOnlyCredentials] = Deferred()
-        if self._waiting is None:
-            self._waiting = [waiter]
+    async def _refreshed(self) -> ReadOnlyCredentials:
+        """What the refresh that runs, or is started here, finds."""
+        if not self.refreshing:
+            self.refreshing = True
             pool = self._reactor.getThreadPool()
             deferToThreadPool(self._reactor, pool, self._resolve).addBoth(self._resolved)
-        else:
-            self._waiting.append(waiter)
-        return waiter
+        await self._is_resolved.wait()
+        assert self._frozen is not None  # else the wait has failed
+        return self._frozen
 
     def _resolve(self) -> ReadOnlyCredentials | LfsError:
         """In a thread: ask the chain, or the refreshable credentials that it gave."""
@@ -117,14 +118,12 @@ class ChainCredentials:
         return frozen
 
     def _resolved(self, result: object) -> None:
-        waiting, self._waiting = self._waiting or [], None
+        self.refreshing = False
         if isinstance(result, ReadOnlyCredentials):
             self._frozen = result
-            answer: ReadOnlyCredentials | Failure = result
+            self._is_resolved.wake()
         elif isinstance(result, LfsError):
-            answer = Failure(result)
+            self._is_resolved.fail(result)
         else:
             why = error_text(result.value) if isinstance(result, Failure) else "nothing was found"
-            answer = Failure(StoreUnavailable(f"S3 credentials cannot be had: {why}"))
-        for waiter in waiting:
-            self._wakeups.fire(waiter, answer)
+            self._is_resolved.fail(StoreUnavailable(f"S3 credentials cannot be had: {why}"))

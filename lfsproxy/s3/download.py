@@ -32,7 +32,7 @@ PAUSE_SECONDS = 0.2
 
 @implementer(IBlobSource)
 class S3BlobSource:
-    """Made by ``S3Store.source``; shares the store's client. ``patience`` is LFS_S3_RETRY_TIMEOUT."""
+    """Made by S3Store; shares the store's client. ``patience`` is LFS_S3_RETRY_TIMEOUT."""
 
     def __init__(
         self,

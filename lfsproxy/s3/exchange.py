@@ -155,8 +155,8 @@ class Exchanges:
         return answer
 
     @staticmethod
-    def _collect(response: IResponse, watch: StallWatch) -> Deferred[bytes]:
-        collector = BodyCollector(MAX_ANSWER, watch.progressed)
+    def _collect(response: IResponse, watch: StallWatch, most: int = MAX_ANSWER) -> Deferred[bytes]:
+        collector = BodyCollector(most, watch.progressed)
         response.deliverBody(collector)
         return watch.over(collector.done)
 
@@ -168,8 +168,10 @@ class Exchanges:
         causes = [] if watch.stalled else _causes(error)
         return Trouble(causes, watch.last, _reached(error) and sent, isinstance(error, StaleConnection))
 
-    async def send(self, request: SignedRequest, body: Sequence[Buffer], stall: float) -> Answer:
-        """Send ``request`` and read its answer, of whatever status.
+    async def send(
+        self, request: SignedRequest, body: Sequence[Buffer], stall: float, most: int = MAX_ANSWER
+    ) -> Answer:
+        """Send ``request`` and read its answer, of whatever status and up to ``most`` bytes.
 
         Raises Trouble where there is none: no connection, a broken one, or no byte moved for ``stall``
         seconds. ``body`` is not held any longer when this returns.
@@ -191,7 +193,7 @@ class Exchanges:
         try:
             response = await watch.over(self._request(request, producer))
             watch.progressed()
-            content = bytes(early[0][1].received) if early else await self._collect(response, watch)
+            content = bytes(early[0][1].received) if early else await self._collect(response, watch, most)
             return _answer(response, content)
         except Exception as error:
             if early and not watch.cancelled:

@@ -28,6 +28,7 @@ _PLAIN_HTTP = re.compile(
 )
 _TLS_ALERT = b"\x15\x03"
 _MOST_SKEW = 60.0
+"""Seconds by which two clocks that are right may differ: a request is under way meanwhile."""
 
 
 def no_answer(location: S3Location, causes: Sequence[BaseException], known: bool) -> str:

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from lfsproxy.checksums import Buffer
 from lfsproxy.s3.client import Part, S3Client, S3Unavailable
-from lfsproxy.wakeups import Gate
+from lfsproxy.wakeups import Condition
 
 
 class PartSender:
@@ -43,7 +43,7 @@ class PartSender:
         self._tasks: set[Deferred[BaseException | None]] = set()
         self._creating = False
         self._create_error: Exception | None = None
-        self._changed = Gate(clock)
+        self._changed = Condition(clock)
 
     @property
     def started(self) -> bool:
@@ -90,7 +90,7 @@ class PartSender:
             self.unknown_uploads = _may_have_worked(error)
             self._create_error = error
         self._creating = False
-        self._changed.open()
+        self._changed.wake()
 
     async def _send(self, number: int, buffers: list[Buffer]) -> BaseException | None:
         size = sum(map(len, buffers))
@@ -114,7 +114,7 @@ class PartSender:
         self._tasks.discard(task)
         self.in_flight -= 1
         self._ended(error)
-        self._changed.open()
+        self._changed.wake()
 
 
 def _may_have_worked(error: Exception) -> bool:

@@ -7,8 +7,6 @@ If-None-Match: *, which has to be known to the store: see "Conditional writes" i
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from crc32c import crc32c
 from twisted.internet.base import ReactorBase
@@ -17,25 +15,27 @@ from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
 from lfsproxy.checksums import Buffer, Checksum
+from lfsproxy.envelope import DEFAULT_CONTENT_TYPE
 from lfsproxy.errors import StoreRefused, StoreUnavailable
-from lfsproxy.interfaces import IResumableStore, NotConditional, OtherBytes, StateObject, StoredPart
+from lfsproxy.interfaces import IResumableStore, ListedObject, NotConditional, OtherBytes, StoredPart
 from lfsproxy.s3 import explain
-from lfsproxy.s3.answers import Answer, UnreadableAnswer, children, parse_xml, text_of
+from lfsproxy.s3.answers import Answer
 from lfsproxy.s3.cleanup import FIRST_DELAY, Cleanup, Leftover
 from lfsproxy.s3.client import Part, S3Client, composite_crc, encode_crc
 from lfsproxy.s3.digest import INLINE_BYTES, digest
+from lfsproxy.s3.index import list_objects
 from lfsproxy.s3.upload import CHECKSUM, MAX_PARTS, is_same, meta, object_headers
 
 CONFLICT_TRIES = 5
 """S3 answers 409 to one of two conditional writes at the same moment: asked again, it says who was first."""
 
-LISTED = 1000
 COMPARED = 256 * 1024
+"""Bytes that are read back at a time to be compared: more would only be held."""
 
 
 @implementer(IResumableStore)
 class S3ResumableStore:
-    """Made by ``S3Store.resumable``; shares the store's client, clean-up and limits."""
+    """Made by S3Store; shares the store's client, clean-up and limits."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class S3ResumableStore:
         return self._part_size(length)
 
     async def create_object(self, key: str, buffers: Sequence[Buffer]) -> bool:
-        return await self._create(key, {"content-type": "application/octet-stream"}, buffers)
+        return await self._create(key, {"content-type": DEFAULT_CONTENT_TYPE}, buffers)
 
     async def _create(self, key: str, headers: Mapping[str, str], buffers: Sequence[Buffer]) -> bool:
         """Write an object that is not there yet; False where there is one with other bytes."""
@@ -110,35 +110,12 @@ class S3ResumableStore:
             return None
         return answer.body
 
-    async def list_objects(self, prefix: str) -> Sequence[StateObject]:
+    async def list_objects(self, prefix: str) -> Sequence[ListedObject]:
         return [one async for page in self.list_pages(prefix) for one in page]
 
-    async def list_pages(self, prefix: str) -> AsyncIterator[Sequence[StateObject]]:
-        token = ""
-        while True:
-            query = {"list-type": "2", "prefix": prefix, "max-keys": str(LISTED)}
-            if token:
-                query["continuation-token"] = token
-            page, token = self._page(await self._client.request("list_objects", "GET", query=query))
+    async def list_pages(self, prefix: str) -> AsyncIterator[Sequence[ListedObject]]:
+        async for page in list_objects(self._client, prefix):
             yield page
-            if not token:
-                return
-
-    @staticmethod
-    def _page(answer: Answer) -> tuple[Sequence[StateObject], str]:
-        """What one answer lists, and the token for the next one, empty at the end."""
-        found: list[StateObject] = []
-        try:
-            root = parse_xml(answer.body)
-            now = parsedate_to_datetime(answer.headers["date"]) if "date" in answer.headers else _now()
-            for one in children(root, "Contents"):
-                modified = datetime.fromisoformat(text_of(one, "LastModified"))
-                age = (now - modified).total_seconds()
-                found.append(StateObject(text_of(one, "Key"), int(text_of(one, "Size")), age))
-        except (UnreadableAnswer, ValueError) as error:
-            raise StoreRefused(f"S3's list of objects cannot be read: {error}") from error
-        more = text_of(root, "IsTruncated") == "true"
-        return found, text_of(root, "NextContinuationToken") if more else ""
 
     async def delete_object(self, key: str) -> None:
         try:
@@ -203,7 +180,3 @@ def _crc_of(buffers: Sequence[Buffer]) -> int:
     for buffer in buffers:
         crc = crc32c(buffer, crc)
     return crc
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -16,6 +16,8 @@ from botocore.auth import UNSIGNED_PAYLOAD, S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials, ReadOnlyCredentials
 
+from lfsproxy.settings import DEFAULTS
+
 _HOST_LABELS = re.compile(r"[a-z0-9]([a-z0-9.-]{1,61})[a-z0-9]")
 
 
@@ -28,7 +30,7 @@ class S3Location:
     """
 
     bucket: str
-    region: str = "us-east-1"
+    region: str = DEFAULTS.s3_region
     endpoint: str | None = None
     path_style: bool = False
 

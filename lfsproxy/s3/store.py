@@ -1,4 +1,4 @@
-"""The bucket that blobs live in: puts the client, uploads and clean-up together."""
+"""The bucket that blobs live in, as an IStore: one client, and what is made of it."""
 
 from __future__ import annotations
 
@@ -13,67 +13,41 @@ from zope.interface import implementer
 
 from lfsproxy.checksums import Checksum
 from lfsproxy.errors import StoreUnavailable, TooLarge
-from lfsproxy.interfaces import IBlobStore, IBlobUpload, IMetrics, IPartMemory
+from lfsproxy.interfaces import IBlobStore, IMetrics, IPartMemory, IStore
 from lfsproxy.net.tls import ClientTls
 from lfsproxy.s3.cleanup import FIRST_DELAY, Cleanup, Leftover
 from lfsproxy.s3.client import S3Client
 from lfsproxy.s3.credentials import CredentialSource
 from lfsproxy.s3.download import S3BlobSource
 from lfsproxy.s3.exchange import Exchanges
+from lfsproxy.s3.index import S3Index
 from lfsproxy.s3.resumable import S3ResumableStore
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.s3.upload import MAX_PARTS, S3Upload, UploadPlan, meta, object_headers
 
 MIB = 1024 * 1024
 IDLE_CONNECTIONS_PER_PART = 8
+"""Idle connections that are kept for each part that one upload may send at once: some uploads run at once."""
 CHECK_SECONDS = 5.0
 """How long trouble may last before ``check`` says what it is: sooner than whoever asks gives up."""
 
 
 @implementer(IBlobStore)
-@attrs.define(slots=False, eq=False)
-class S3Store:
-    """Sizes in bytes, times in seconds. ``upload_memory`` is the whole process's (LFS_UPLOAD_MEMORY).
+@attrs.frozen(eq=False)
+class S3Blobs:
+    """Made by S3Store, whose sizes and times these are."""
 
-    ``tls`` says which servers are trusted, those of the system's authorities unless given; ``clock`` is the
-    reactor unless given.
-    """
+    _client: S3Client
+    _cleanup: Cleanup
+    _reactor: ReactorBase
+    part_size: int
+    concurrency: int
+    retry_timeout: float
+    upload_memory: int
 
-    reactor: ReactorBase
-    location: S3Location
-    credentials: CredentialSource
-    metrics: IMetrics
-    part_size: int = 8 * MIB
-    concurrency: int = 4
-    retry_timeout: float = 15.0
-    upload_memory: int = 128 * MIB
-    checksums: bool = True
-    tls: ClientTls = attrs.field(factory=lambda: ClientTls("LFS_S3", ""))
-    clock: IReactorTime | None = None
-    random: Callable[[], float] = random.random
-    bucket: str = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.bucket = self.location.bucket
-        clock = self.clock or self.reactor
-        self._exchanges = Exchanges(
-            self.reactor,
-            clock,
-            self.tls,
-            connect_timeout=min(5.0, self.retry_timeout / 3),
-            idle=self.concurrency * IDLE_CONNECTIONS_PER_PART,
-        )
-        self._client = S3Client(
-            self._exchanges,
-            self.location,
-            self.credentials,
-            clock,
-            self.random,
-            self.metrics,
-            self.retry_timeout,
-            self.checksums,
-        )
-        self._cleanup = Cleanup(self._client, clock, self.random, self.metrics)
+    @property
+    def bucket(self) -> str:
+        return self._client.location.bucket
 
     def begin(
         self,
@@ -83,11 +57,11 @@ class S3Store:
         checksum: Checksum,
         length: int | None,
         memory: IPartMemory,
-    ) -> IBlobUpload:
+    ) -> S3Upload:
         headers = {**object_headers(content_type), **meta(metadata)}
         plan = self.plan(length)
         return S3Upload(
-            self._client, self._cleanup, self.reactor, key, headers, checksum, length, memory, plan
+            self._client, self._cleanup, self._reactor, key, headers, checksum, length, memory, plan
         )
 
     def first_part(self, length: int | None) -> int:
@@ -108,22 +82,6 @@ class S3Store:
             )
         return UploadPlan(part, max(1, min(self.concurrency, self.upload_memory // 2 // part)))
 
-    def resumable(self) -> S3ResumableStore:
-        """The same bucket, for uploads that outlive a process."""
-        return S3ResumableStore(
-            self._client,
-            self._cleanup,
-            self.reactor,
-            self.concurrency,
-            lambda length: self.plan(length).part_size,
-        )
-
-    def source(self) -> S3BlobSource:
-        """The same bucket, to be read from."""
-        return S3BlobSource(
-            self._client, self.credentials, self.reactor, self.clock or self.reactor, self.retry_timeout
-        )
-
     async def delete(self, key: str) -> None:
         """Delete an object; where that fails or is cancelled, it is tried again in the background."""
         try:
@@ -139,7 +97,74 @@ class S3Store:
     async def check(self) -> None:
         await self._client.head_bucket(min(CHECK_SECONDS, self.retry_timeout))
 
+
+@implementer(IStore)
+@attrs.define(slots=False, eq=False)
+class S3Store:
+    """One bucket. Sizes in bytes, times in seconds; ``upload_memory`` is the whole process's
+    (LFS_UPLOAD_MEMORY), ``random`` gives numbers from 0 to 1.
+
+    ``tls`` says which servers are trusted; ``clock`` is the reactor unless given.
+    """
+
+    reactor: ReactorBase
+    location: S3Location
+    credentials: CredentialSource
+    metrics: IMetrics
+    part_size: int
+    concurrency: int
+    retry_timeout: float
+    upload_memory: int
+    checksums: bool
+    tls: ClientTls
+    clock: IReactorTime | None = None
+    random: Callable[[], float] = random.random
+    blobs: S3Blobs = attrs.field(init=False)
+    source: S3BlobSource = attrs.field(init=False)
+    resumable: S3ResumableStore = attrs.field(init=False)
+    index: S3Index = attrs.field(init=False)
+    client: S3Client = attrs.field(init=False)
+    """The requests one by one, all of whose connections end with the store."""
+
+    def __attrs_post_init__(self) -> None:
+        clock = self.clock or self.reactor
+        self._exchanges = Exchanges(
+            self.reactor,
+            clock,
+            self.tls,
+            connect_timeout=min(5.0, self.retry_timeout / 3),
+            idle=self.concurrency * IDLE_CONNECTIONS_PER_PART,
+        )
+        self.client = S3Client(
+            self._exchanges,
+            self.location,
+            self.credentials,
+            clock,
+            self.random,
+            self.metrics,
+            self.retry_timeout,
+            self.checksums,
+        )
+        self._cleanup = Cleanup(self.client, clock, self.random, self.metrics)
+        self.blobs = blobs = S3Blobs(
+            self.client,
+            self._cleanup,
+            self.reactor,
+            self.part_size,
+            self.concurrency,
+            self.retry_timeout,
+            self.upload_memory,
+        )
+        self.source = S3BlobSource(self.client, self.credentials, self.reactor, clock, self.retry_timeout)
+        self.resumable = S3ResumableStore(
+            self.client,
+            self._cleanup,
+            self.reactor,
+            self.concurrency,
+            lambda length: blobs.plan(length).part_size,
+        )
+        self.index = S3Index(self.client)
+
     async def close(self) -> None:
-        """Give up what is cleaned up in the background, and close idle connections."""
         self._cleanup.close()
         await self._exchanges.close()

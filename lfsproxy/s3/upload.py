@@ -16,7 +16,6 @@ from crc32c import crc32c
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThreadPool
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lfsproxy.checksums import Buffer, Checksum
@@ -30,11 +29,12 @@ from lfsproxy.s3.cleanup import Cleanup, Leftover
 from lfsproxy.s3.client import S3Client, S3Refused, S3Unavailable, composite_crc, encode_crc
 from lfsproxy.s3.digest import INLINE_BYTES
 from lfsproxy.s3.parts import PartSender
-from lfsproxy.wakeups import Gate, Semaphore
+from lfsproxy.wakeups import Condition, Semaphore, to_its_end
 from lfsproxy.words import error_text
 
 FORM = "application/x-www-form-urlencoded"
 CHECKSUM = "x-amz-checksum-crc32c"
+"""The header field of the checksum that S3 verifies and keeps."""
 MAX_PARTS = 10_000
 """Parts of one multipart upload, at most ("Amazon S3 multipart upload limits")."""
 
@@ -90,12 +90,22 @@ class S3Upload:
         self._gathered: deque[Buffer] = deque()
         self._gathered_size = 0
         self._slots = 1
-        self._writers = Gate(reactor)
+        self._writers = Condition(reactor)
         self._hashing = Semaphore(reactor, 1)
         self._sender = PartSender(reactor, client, key, headers, self._digest, self._part_ended)
         self._single_crc: int | None = None
         self._doubtful = False
         self._committing: Deferred[StoredBlob] | None = None
+
+    @property
+    def parts_in_flight(self) -> int:
+        """How many parts are being sent."""
+        return self._sender.in_flight
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes in memory, at most: what gathers, and as many whole parts as are being sent."""
+        return self._gathered_size + self._sender.in_flight * self._plan.part_size
 
     def write(self, data: Buffer) -> Deferred[None] | None:
         self._must_be(State.GATHERING)
@@ -127,17 +137,8 @@ class S3Upload:
         if self.state is State.ABORTED:
             return
         self.state = State.ABORTED
-        ended: Deferred[None] = Deferred()
-
-        def over(result: object) -> None:
-            if isinstance(result, Failure):
-                self._log.failure("aborting {key}", result, key=self._key)
-            if not ended.called:
-                ended.callback(None)
-
         # Whoever waits may be cancelled; what was begun is finished all the same.
-        Deferred.fromCoroutine(self._abort()).addBoth(over)
-        await ended
+        await to_its_end(self._abort())
 
     def _must_be(self, state: State) -> None:
         if self._error is not None:
@@ -203,7 +204,7 @@ class S3Upload:
         if self.state in (State.GATHERING, State.SEALED):
             self._send_full_parts()
         if self.state is State.GATHERING and self._has_room():
-            self._writers.open()
+            self._writers.wake()
         gathers = self.state is State.GATHERING or bool(self._gathered)
         spare = max(0, self._slots - max(1, self._sender.in_flight + gathers))
         self._slots -= spare
@@ -288,11 +289,17 @@ class S3Upload:
         raise S3Refused(f"the upload to {self._key} failed: {said}", answer.doubtful)
 
     async def _abort(self) -> None:
+        try:
+            await self._remove()
+        except Exception:
+            self._log.failure("aborting {key}", key=self._key)
+
+    async def _remove(self) -> None:
         self._forget()
         if self._committing is not None and not self._committing.called:
             self._committing.cancel()
         self._sender.cancel()
-        self._writers.open()
+        self._writers.wake()
         await self._sender.idle()
         sender = self._sender
         leftover = Leftover(

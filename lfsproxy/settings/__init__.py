@@ -5,13 +5,15 @@ Sizes are in bytes and times in seconds where no unit is given. A value that can
 SettingError with one line that names the variable, the value and what is allowed.
 """
 
+from lfsproxy.settings.authorities import s3_authorities
 from lfsproxy.settings.hosts import Address, parse_address
 from lfsproxy.settings.loading import LoadedSettings, check_files, load_settings
 from lfsproxy.settings.names import flag, variable
-from lfsproxy.settings.table import SettingInfo, Settings, setting_table
+from lfsproxy.settings.table import DEFAULTS, SettingInfo, Settings, setting_table
 from lfsproxy.settings.unknown import unknown_variables
 
 __all__ = [
+    "DEFAULTS",
     "Address",
     "LoadedSettings",
     "SettingInfo",
@@ -20,6 +22,7 @@ __all__ = [
     "flag",
     "load_settings",
     "parse_address",
+    "s3_authorities",
     "setting_table",
     "unknown_variables",
     "variable",

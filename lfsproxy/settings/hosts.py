@@ -16,6 +16,7 @@ _HOST_NAME = re.compile(
     re.ASCII,
 )
 MAX_PORT = 65535
+"""The highest port of TCP."""
 
 
 def is_host(text: str) -> bool:
@@ -91,10 +92,16 @@ def _read_port(text: str) -> int | None:
 
 
 _PORT = whole(1, MAX_PORT)
-PORT = Kind(f"{_PORT.allowed}, or empty", _read_port)
-ADDRESS = Kind(f"host:port, [v6]:port or :port, with a port up to {MAX_PORT}", parse_address)
-BROKERS = Kind("host:port or [v6]:port, or several with commas between them", _read_brokers)
-ADVERTISED_HOST = Kind("a host name or an IP address, or empty", _read_advertised_host)
+PORT = Kind(f"{_PORT.allowed}, or empty", _read_port, _PORT.examples)
+ADDRESS = Kind(
+    f"host:port, [v6]:port or :port, with a port up to {MAX_PORT}", parse_address, ("127.0.0.1:1", "[::1]:2")
+)
+BROKERS = Kind(
+    "host:port or [v6]:port, or several with commas between them", _read_brokers, ("a:1", "a:1, [::1]:2")
+)
+ADVERTISED_HOST = Kind(
+    "a host name or an IP address, or empty", _read_advertised_host, ("proxy.example", "10.0.0.1")
+)
 
 
 def _read_url(text: str) -> str:
@@ -126,11 +133,16 @@ def _read_origins(text: str) -> tuple[str, ...]:
     return origins
 
 
-URL = Kind("a URL such as http://localhost:9000, without a path, or empty", _read_url)
+URL = Kind(
+    "a URL such as http://localhost:9000, without a path, or empty",
+    _read_url,
+    ("http://localhost:9000", "https://store.example"),
+)
 _ORIGINS = list_of(
     "* or origins such as https://app.example.com",
     r"\*|[a-z][a-z0-9+.-]*://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?",
+    ("*", "https://a.example, https://b.example"),
     may_be_empty=True,
     strip="/",
 )
-ORIGINS = Kind(_ORIGINS.allowed, _read_origins)
+ORIGINS = Kind(_ORIGINS.allowed, _read_origins, _ORIGINS.examples)

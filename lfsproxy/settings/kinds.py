@@ -11,8 +11,10 @@ from typing import Any
 
 import attrs
 
+from lfsproxy.envelope import topic_prefix
 from lfsproxy.names import GLOB_PATTERN
 
+# What the API's own paths begin with.
 _OWN_SEGMENTS = ("v1", "assets", "docs", "healthz", "openapi.json", "readyz")
 
 
@@ -20,11 +22,13 @@ _OWN_SEGMENTS = ("v1", "assets", "docs", "healthz", "openapi.json", "readyz")
 class Kind:
     """Reads a setting's text. ``allowed`` is what the text has to be, for people: "true or false".
 
-    ``is_file``: the text names a file, which has to be readable when the proxy starts.
+    ``examples`` are texts that are taken, at least two; tests try each setting with one that is not its
+    default. ``is_file``: the text names a file, which has to be readable when the proxy starts.
     """
 
     allowed: str
     read: Callable[[str], Any]
+    examples: Sequence[str]
     is_file: bool = False
 
     def __call__(self, text: str) -> Any:
@@ -39,7 +43,7 @@ class Needed(ValueError):
         super().__init__(f"{allowed} {'are' if allowed.startswith('up to') else 'is'} needed")
 
 
-def _matching(pattern: str, allowed: str, refused: Sequence[str] = ()) -> Kind:
+def _matching(pattern: str, allowed: str, examples: Sequence[str], refused: Sequence[str] = ()) -> Kind:
     """A text that matches the whole pattern and is not one of ``refused``."""
 
     def read(text: str) -> str:
@@ -47,7 +51,7 @@ def _matching(pattern: str, allowed: str, refused: Sequence[str] = ()) -> Kind:
             raise Needed(allowed)
         return text
 
-    return Kind(allowed, read)
+    return Kind(allowed, read, examples)
 
 
 def one_of(*names: str, ignore_case: bool = False) -> Kind:
@@ -60,7 +64,7 @@ def one_of(*names: str, ignore_case: bool = False) -> Kind:
             raise Needed(allowed)
         return given
 
-    return Kind(allowed, read)
+    return Kind(allowed, read, [name for name in names if name])
 
 
 def whole(low: int, high: int | None = None) -> Kind:
@@ -75,7 +79,7 @@ def whole(low: int, high: int | None = None) -> Kind:
             raise Needed(allowed)
         return value
 
-    return Kind(allowed, read)
+    return Kind(allowed, read, (str(low), str(low + 1)))
 
 
 def _read_flag(text: str) -> bool:
@@ -87,13 +91,23 @@ def _read_flag(text: str) -> bool:
     raise Needed("true or false")
 
 
-FLAG = Kind("true or false", _read_flag)
-BUCKET = _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", "a bucket name (letters, digits, '.', '_' and '-')")
+FLAG = Kind("true or false", _read_flag, ("true", "false"))
+BUCKET = _matching(
+    r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}",
+    "a bucket name (letters, digits, '.', '_' and '-')",
+    ("blobs", "other-blobs"),
+)
 REGION = _matching(
     r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}",
     "a region such as us-east-1 or auto (letters, digits, '.', '_' and '-')",
+    ("auto", "eu-west-1"),
 )
-NAMESPACE = _matching(r"[A-Za-z0-9._-]{1,128}", "up to 128 letters, digits, '.', '_' and '-'", (".", ".."))
+NAMESPACE = _matching(
+    r"[A-Za-z0-9._-]{1,128}",
+    "up to 128 letters, digits, '.', '_' and '-'",
+    ("team", "another"),
+    refused=(".", ".."),
+)
 
 
 def _read_base_path(text: str) -> str:
@@ -116,7 +130,9 @@ def _read_secret(text: str) -> str:
     return text
 
 
-def list_of(allowed: str, pattern: str, may_be_empty: bool = False, strip: str = "") -> Kind:
+def list_of(
+    allowed: str, pattern: str, examples: Sequence[str], may_be_empty: bool = False, strip: str = ""
+) -> Kind:
     """Texts with commas between them, each of which matches the whole pattern."""
 
     def read(text: str) -> tuple[str, ...]:
@@ -127,16 +143,21 @@ def list_of(allowed: str, pattern: str, may_be_empty: bool = False, strip: str =
             raise ValueError(f"{allowed} are needed, with commas between them")
         return found
 
-    return Kind(f"{allowed}, with commas between them", read)
+    return Kind(f"{allowed}, with commas between them", read, examples)
 
 
-TEXT = Kind("any text on one line", _read_text)
-SECRET = Kind("any text", _read_secret)
-FILE = Kind("the path of a file that the proxy can read", _read_text, is_file=True)
-BASE_PATH = Kind("a path such as /lfs, or empty", _read_base_path)
-TOPICS = list_of("topic names or globs (letters, digits, '.', '_', '-', *, ?, [ and ])", GLOB_PATTERN)
+TEXT = Kind("any text on one line", _read_text, ("a text", "another"))
+SECRET = Kind("any text", _read_secret, ("a secret", "another"))
+FILE = Kind(
+    "the path of a file that the proxy can read", _read_text, ("/etc/file.pem", "file.pem"), is_file=True
+)
+BASE_PATH = Kind("a path such as /lfs, or empty", _read_base_path, ("/lfs", "/a/lfs"))
+TOPICS = list_of(
+    "topic names or globs (letters, digits, '.', '_', '-', *, ?, [ and ])", GLOB_PATTERN, ("a*,b", "photos")
+)
 PREFIXES = list_of(
-    "key prefixes such as lfs/default/photos/ (no * and no bucket's name)",
+    f"key prefixes such as {topic_prefix('default', 'photos')} (no * and no bucket's name)",
     r"(?!.*//)(?!(.*/)?\.{1,2}(/|$))[A-Za-z0-9._~!'()=+@-][A-Za-z0-9._~!'()=+@/-]{0,1023}",
+    (topic_prefix("default", "photos"), "a/,b/"),
     may_be_empty=True,
 )

@@ -13,7 +13,9 @@ from lfsproxy.settings.kinds import Kind, Needed
 
 MIB = 1024 * 1024
 MOST_BYTES = 2**63 - 1
+"""Bytes that a size may be: what 64 bits hold, as file sizes do."""
 MOST_SECONDS = 365 * 24 * 3600
+"""Seconds that a time may be: a year, as nobody waits longer."""
 
 _PREFIXES = "kmgt"
 _SECONDS = {
@@ -74,7 +76,7 @@ def size(low: int, high: int = MOST_BYTES) -> Kind:
             raise Needed(allowed)
         return value
 
-    return Kind(allowed.rstrip(","), read)
+    return Kind(allowed.rstrip(","), read, (show_size(low), str(low + 1)))
 
 
 def time(zero: bool = False) -> Kind:
@@ -88,4 +90,4 @@ def time(zero: bool = False) -> Kind:
             raise Needed(allowed)
         return value
 
-    return Kind(allowed.rstrip(","), read)
+    return Kind(allowed.rstrip(","), read, ("90s", "1h30m"))

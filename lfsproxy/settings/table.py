@@ -18,6 +18,7 @@ from lfsproxy.settings.rules import check_rules
 SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM", "GSSAPI")
 MIN_PART = 5 * MIB
 MAX_PART = 5 * 1024 * MIB
+"""Bytes of a part that is not the last ("Amazon S3 multipart upload limits")."""
 
 
 @attrs.frozen
@@ -28,6 +29,12 @@ class SettingInfo:
     parse: Kind
     help: str
     secret: bool = False
+
+
+def _either(*names: str) -> str:
+    """``a, b or c``."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}"
 
 
 def _setting(default: str, parse: Kind, help: str, secret: bool = False) -> Any:
@@ -56,7 +63,7 @@ class Settings:
     http_addr: Address = _setting(":8080", hosts.ADDRESS, "Where the HTTP API listens.")
     metrics_addr: Address = _setting(":9095", hosts.ADDRESS, "Where the Prometheus metrics are served.")
     checksum_algo: str = _setting(
-        "sha256", one_of(*ALGORITHMS), "Checksum of envelopes: sha256, crc32 or md5."
+        "sha256", one_of(*ALGORITHMS), f"Checksum of envelopes: {_either(*ALGORITHMS)}."
     )
     max_upload_size: int = _setting("0", size(0), "Largest payload in bytes. 0: unlimited.")
     cors_origins: tuple[str, ...] = _setting(
@@ -226,6 +233,10 @@ class Settings:
         if self.kafka_broker_port_base is not None:
             return self.kafka_broker_port_base
         return self.kafka_addr.port + 1
+
+
+DEFAULTS = Settings()
+"""The settings of a process without any variable: the one place that a default is taken from."""
 
 
 def setting_table() -> dict[str, SettingInfo]:

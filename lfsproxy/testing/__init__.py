@@ -1,8 +1,8 @@
 """In-memory doubles of the store, the publisher and the metrics, for tests of code that uses them.
 
-Those of downloads and resumable uploads are beside it. They keep the same contracts as the real ones:
-tests/store_contract.py holds MemoryBlobStore and the S3 store
-to one suite. Nothing here needs a reactor, and every call is done at once unless a fault says otherwise.
+MemoryStore (lfsproxy.testing.store) is a whole bucket. The doubles keep the
+same contracts as the real ones: tests/store_contract.py and its like hold both to one suite.
+Nothing here needs a reactor, and every call is done at once unless a fault says otherwise.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
 from lfsproxy.checksums import Buffer, Checksum
-from lfsproxy.errors import BadRequest, LfsError, StoreRefused, UnknownTopic
+from lfsproxy.errors import BadRequest, LfsError, StoreRefused, StoreUnavailable, UnknownTopic
 from lfsproxy.interfaces import (
     Header,
     IBlobStore,
@@ -26,15 +26,17 @@ from lfsproxy.interfaces import (
     Published,
     StoredBlob,
 )
+from lfsproxy.settings import DEFAULTS
 
 
 @attrs.frozen
 class MemoryBlob:
-    """A blob in a MemoryBlobStore."""
+    """A blob in a MemoryBlobStore. ``written`` is when, in seconds of the store's clock."""
 
     data: bytes
     content_type: str
     metadata: Mapping[str, str]
+    written: float = attrs.field(default=0.0, eq=False)
 
 
 class Faults:
@@ -86,19 +88,38 @@ class Faults:
         self._raise_next(call)
 
 
+@attrs.frozen(eq=False)
+class MemoryMultipart:
+    """An upload of several parts that has not ended. ``abort`` takes it away from whoever uploads."""
+
+    key: str
+    begun: float
+    abort: Callable[[], None]
+
+
 @implementer(IBlobStore)
 class MemoryBlobStore(Faults):
-    """A store in a dictionary. Calls that can be failed or held: write, seal, commit, delete, check.
+    """A store in a dictionary. Calls that can be failed or held: begin (failed only), write, seal, commit,
+    delete, check.
 
     ``blobs`` are the visible ones; ``open_uploads`` counts uploads that were begun and neither committed nor
-    aborted: a test that ends with one has leaked it. ``most_held`` is the most bytes that uploads held.
+    aborted: a test that ends with one has leaked it. ``multipart`` are those of them that have outgrown one
+    part, by id, as a bucket lists them. ``most_held`` is the most bytes that uploads held. ``now`` gives the
+    store's time in seconds.
     """
 
-    def __init__(self, bucket: str = "kafscale", part_size: int = 8 * 1024 * 1024) -> None:
+    def __init__(
+        self,
+        bucket: str = DEFAULTS.s3_bucket,
+        part_size: int = DEFAULTS.s3_part_size,
+        now: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         super().__init__()
         self.bucket = bucket
         self.part_size = part_size
+        self.now = now
         self.blobs: dict[str, MemoryBlob] = {}
+        self.multipart: dict[str, MemoryMultipart] = {}
         self.open_uploads = 0
         self.held_bytes = 0
         self.most_held = 0
@@ -144,6 +165,7 @@ class _MemoryUpload:
         self._data = bytearray()
         self._state = "gathering"
         self._error: LfsError | None = None
+        self._id = f"memory-{id(self):x}"
         store.open_uploads += 1
 
     def write(self, data: Buffer) -> Deferred[None] | None:
@@ -156,6 +178,9 @@ class _MemoryUpload:
         self._checksum.update(data)
         self._data += data
         self._store.held_bytes += len(data)
+        if len(self._data) > self._store.part_size and self._id not in self._store.multipart:
+            begun = MemoryMultipart(self._key, self._store.now(), self._taken_away)
+            self._store.multipart[self._id] = begun
         self._store.most_held = max(self._store.most_held, self._store.held_bytes)
         return self._store._wait("write")
 
@@ -177,7 +202,9 @@ class _MemoryUpload:
             raise StoreRefused(f"there is another object at {self._store.bucket}/{self._key}")
         small = len(self._data) <= self._store.part_size
         every = {**self._metadata, **(metadata if small else {})}
-        self._store.blobs[self._key] = MemoryBlob(bytes(self._data), self._content_type, every)
+        self._store.blobs[self._key] = MemoryBlob(
+            bytes(self._data), self._content_type, every, self._store.now()
+        )
         length = len(self._data)
         self._end("committed")
         return StoredBlob(self._store.bucket, self._key, length)
@@ -194,8 +221,13 @@ class _MemoryUpload:
         if self._state != state:
             raise RuntimeError(f"not possible when {self._state}")
 
+    def _taken_away(self) -> None:
+        self._store.multipart.pop(self._id, None)
+        self._error = StoreUnavailable(f"the upload to {self._key} has to be sent again: it was aborted")
+
     def _end(self, state: str) -> None:
         self._state = state
+        self._store.multipart.pop(self._id, None)
         self._store.open_uploads -= 1
         self._store.held_bytes -= len(self._data)
         self._data = bytearray()

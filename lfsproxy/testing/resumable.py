@@ -15,7 +15,8 @@ from zope.interface import implementer
 
 from lfsproxy.checksums import Buffer, Checksum
 from lfsproxy.errors import StoreRefused
-from lfsproxy.interfaces import IResumableStore, OtherBytes, StateObject, StoredPart
+from lfsproxy.interfaces import IResumableStore, ListedObject, OtherBytes, StoredPart
+from lfsproxy.settings import DEFAULTS
 from lfsproxy.testing import Faults, MemoryBlob
 
 
@@ -25,16 +26,17 @@ class MemoryResumableStore(Faults):
     held.
 
     ``objects`` are the small ones with the time they were written; ``uploads`` the multipart uploads, each
-    with its key and its parts by number; ``blobs`` the visible blobs. ``conditional`` False is a store that
-    overwrites.
+    with its key and its parts by number, ``begun`` when they were; ``blobs`` the visible blobs, also of
+    somebody else where they are given. ``conditional`` False is a store that overwrites.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
-        bucket: str = "kafscale",
+        bucket: str = DEFAULTS.s3_bucket,
         part_size: int = 1024 * 1024,
-        concurrency: int = 4,
+        concurrency: int = DEFAULTS.s3_concurrency,
+        blobs: dict[str, MemoryBlob] | None = None,
     ) -> None:
         super().__init__()
         self.bucket = bucket
@@ -43,7 +45,8 @@ class MemoryResumableStore(Faults):
         self.conditional = True
         self.objects: dict[str, tuple[bytes, float]] = {}
         self.uploads: dict[str, tuple[str, dict[int, bytes]]] = {}
-        self.blobs: dict[str, MemoryBlob] = {}
+        self.blobs: dict[str, MemoryBlob] = {} if blobs is None else blobs
+        self.begun: dict[str, float] = {}
         self._clock = clock
         self._part_size = part_size
         self._described: dict[str, tuple[str, Mapping[str, str]]] = {}
@@ -66,16 +69,16 @@ class MemoryResumableStore(Faults):
         data = blob.data if blob is not None else self.objects.get(key, (None, 0.0))[0]
         return None if data is None else data[start : None if size is None else start + size]
 
-    async def list_objects(self, prefix: str) -> Sequence[StateObject]:
+    async def list_objects(self, prefix: str) -> Sequence[ListedObject]:
         await self._pass("list_objects")
         now = self._clock.seconds()
         return [
-            StateObject(key, len(data), now - written)
+            ListedObject(key, len(data), now - written)
             for key, (data, written) in sorted(self.objects.items())
             if key.startswith(prefix)
         ]
 
-    async def list_pages(self, prefix: str) -> AsyncIterator[Sequence[StateObject]]:
+    async def list_pages(self, prefix: str) -> AsyncIterator[Sequence[ListedObject]]:
         yield await self.list_objects(prefix)
 
     async def delete_object(self, key: str) -> None:
@@ -89,7 +92,7 @@ class MemoryResumableStore(Faults):
     async def put_blob(
         self, key: str, content_type: str, metadata: Mapping[str, str], buffers: Sequence[Buffer]
     ) -> None:
-        blob = MemoryBlob(b"".join(buffers), content_type, dict(metadata))
+        blob = MemoryBlob(b"".join(buffers), content_type, dict(metadata), self._clock.seconds())
         await self._pass("put_blob")
         if self.blobs.setdefault(key, blob).data != blob.data:
             raise OtherBytes(f"there is another object at {self.bucket}/{key}")
@@ -98,6 +101,7 @@ class MemoryResumableStore(Faults):
         await self._pass("begin_parts")
         upload_id = f"upload-{next(self._numbers)}"
         self.uploads[upload_id] = (key, {})
+        self.begun[upload_id] = self._clock.seconds()
         self._described[upload_id] = (content_type, dict(metadata))
         return upload_id
 
@@ -122,7 +126,7 @@ class MemoryResumableStore(Faults):
             if hashlib.md5(stored[part.number], usedforsecurity=False).hexdigest() != part.etag:
                 raise StoreRefused(f"part {part.number} of {key} was replaced")
         data = b"".join(stored[part.number] for part in parts)
-        self.blobs[key] = MemoryBlob(data, *self._described[upload_id])
+        self.blobs[key] = MemoryBlob(data, *self._described[upload_id], self._clock.seconds())
         del self.uploads[upload_id]
         return True
 

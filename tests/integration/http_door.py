@@ -16,15 +16,11 @@ from twisted.internet.task import deferLater
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
-from lfsproxy.broker.log import kafka_log
-from lfsproxy.broker.publisher import kafka_publisher
+from lfsproxy.backends import make_backends
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.downloads import Downloads
 from lfsproxy.readiness import Readiness
-from lfsproxy.s3.credentials import ChainCredentials
-from lfsproxy.s3.signing import S3Location
-from lfsproxy.s3.store import S3Store
 from lfsproxy.settings import load_settings
 from lfsproxy.testing import MemoryMetrics
 from lfsproxy.web.door import make_site
@@ -56,23 +52,16 @@ async def start_door(test: TestCase, servers: Stack, **settings: str) -> Door:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         test.patch(os, "environ", {**os.environ, name: environment[name]})
     metrics = MemoryMetrics()
-    store = S3Store(
-        cast(Any, reactor),
-        S3Location(loaded.s3_bucket, loaded.s3_region, loaded.s3_endpoint, loaded.s3_path_style),
-        ChainCredentials(cast(Any, reactor)),
-        metrics,
-        part_size=loaded.s3_part_size,
-        retry_timeout=loaded.s3_retry_timeout,
-        upload_memory=loaded.upload_memory,
-    )
-    publisher = kafka_publisher(cast(Any, reactor), loaded)
+    backends = make_backends(reactor, loaded, {}, metrics)
+    store, publisher = backends.store, backends.publisher
     budget = MemoryBudget(cast(Any, reactor), loaded.upload_memory, loaded.s3_part_size, loaded.stall_timeout)
-    readiness = Readiness(cast(Any, reactor), {"S3": store.check, "Kafka": publisher.check}, interval=0.2)
-    claims = ClaimCheck(store, metrics, cast(Any, reactor), max_size=loaded.max_upload_size)
-    log = kafka_log(cast(Any, reactor), loaded)
+    readiness = Readiness(
+        cast(Any, reactor), {"S3": store.blobs.check, "Kafka": publisher.check}, interval=0.2
+    )
+    claims = ClaimCheck(store.blobs, metrics, cast(Any, reactor), max_size=loaded.max_upload_size)
     downloads = Downloads(
-        log,
-        store.source(),
+        backends.log,
+        store.source,
         budget,
         metrics,
         cast(Any, reactor),
@@ -88,9 +77,7 @@ async def start_door(test: TestCase, servers: Stack, **settings: str) -> Door:
         site.abort()
         await site.drain()
         readiness.stop()
-        await publisher.stop()
-        await log.stop()
-        await store.close()
+        await backends.close()
 
     test.addCleanup(close)
     return Door(port.getHost().port, site, metrics, budget, readiness)

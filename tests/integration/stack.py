@@ -47,6 +47,7 @@ BUCKET = "kafscale"
 
 _numbers = itertools.count(1)
 _shared: Stack | None = None
+_servers: dict[tuple[bool, str | None], S3Server] = {}
 
 
 def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Deferred[R]:
@@ -130,6 +131,18 @@ async def _start() -> Stack:
     starting: list[Deferred[None]] = [in_thread(kafka.start), in_thread(start_s3)]
     await gatherResults(starting, consumeErrors=True)
     return Stack(kafka, s3, BUCKET)
+
+
+async def shared_s3(*, https: bool = False, minio: str | None = None) -> S3Server:
+    """One more S3 server for all tests of the run that ask for one like it, with the bucket."""
+    server = _servers.get((https, minio))
+    if server is None:
+        server = S3Server(https=https, minio=minio)
+        reactor.addSystemEventTrigger("after", "shutdown", server.close)
+        await in_thread(server.start)
+        await in_thread(server.create_bucket, BUCKET)
+        _servers[https, minio] = server
+    return server
 
 
 async def own_kafka(test: TestCase, **options: Any) -> KafkaServer:

@@ -21,27 +21,13 @@ from lfsproxy.s3.credentials import StaticCredentials
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.s3.store import S3Store
 from lfsproxy.testing import MemoryMetrics
-from tests.integration.stack import BUCKET, in_thread, own_s3, s3_client, stack
+from tests.integration.stack import BUCKET, in_thread, own_s3, s3_client, shared_s3, stack
 from tests.store_contract import StoreContract, write_all
 
 reactor: ReactorBase = _reactor  # type: ignore[assignment]  # the module is the reactor
 
 MIB = 1024 * 1024
 PART = 5 * MIB
-
-_with_tls: S3Server | None = None
-
-
-async def shared_s3_with_tls() -> S3Server:
-    """One server with TLS for all tests here, which ends with the reactor."""
-    global _with_tls
-    if _with_tls is None:
-        server = S3Server(https=True)
-        reactor.addSystemEventTrigger("after", "shutdown", server.close)
-        await in_thread(server.start)
-        await in_thread(server.create_bucket, BUCKET)
-        _with_tls = server
-    return _with_tls
 
 
 def make_store(server: S3Server, metrics: MemoryMetrics, **changes: Any) -> S3Store:
@@ -50,6 +36,10 @@ def make_store(server: S3Server, metrics: MemoryMetrics, **changes: Any) -> S3St
         "credentials": StaticCredentials(server.access_key, server.secret_key),
         "metrics": metrics,
         "part_size": PART,
+        "concurrency": 4,
+        "retry_timeout": 15.0,
+        "upload_memory": 128 * MIB,
+        "checksums": True,
         "tls": ClientTls("LFS_S3", str(server.certificate.certificate) if server.certificate else ""),
     }
     return S3Store(reactor, **{**arguments, **changes})
@@ -77,8 +67,9 @@ class RealS3Contract(StoreContract):
         self.client = s3_client(self.s3_server)
         self.metrics = MemoryMetrics()
         location = S3Location(BUCKET, self.s3_server.region, self.s3_server.endpoint, self.path_style)
-        self.store = store = make_store(self.s3_server, self.metrics, location=location)
-        self.addCleanup(lambda: Deferred.fromCoroutine(store.close()))
+        s3 = make_store(self.s3_server, self.metrics, location=location)
+        self.store = s3.blobs
+        self.addCleanup(lambda: Deferred.fromCoroutine(s3.close()))
 
     async def read(self, key: str) -> bytes | None:
         try:
@@ -118,7 +109,7 @@ class RealS3ContractWithTlsAndTheBucketInTheHost(RealS3Contract):
         return [0, 1, part + 1]
 
     async def server(self) -> S3Server:
-        return await shared_s3_with_tls()
+        return await shared_s3(https=True)
 
 
 class RefusalTests(TestCase):
@@ -129,9 +120,9 @@ class RefusalTests(TestCase):
         store = make_store(server, MemoryMetrics(), **changes)
         self.addCleanup(lambda: Deferred.fromCoroutine(store.close()))
         with self.assertRaises(StoreRefused):
-            await store.check()
+            await store.blobs.check()
         for size in (1, PART, 3 * PART):
-            upload = store.begin("k", "a/b", {}, new_checksum("md5"), None, HeldMemory())
+            upload = store.blobs.begin("k", "a/b", {}, new_checksum("md5"), None, HeldMemory())
             with self.assertRaisesRegex(StoreRefused, said):
                 await write_all(upload, b"x" * size)
                 await upload.seal()
@@ -150,11 +141,11 @@ class RefusalTests(TestCase):
         await self.assert_refused("404 NoSuchBucket", location=location)
 
     async def test_a_certificate_that_is_not_trusted_is_not_talked_to(self) -> None:
-        server = await shared_s3_with_tls()
+        server = await shared_s3(https=True)
         store = make_store(server, MemoryMetrics(), tls=ClientTls("LFS_S3", ""), retry_timeout=1.0)
         self.addCleanup(lambda: Deferred.fromCoroutine(store.close()))
         with self.assertRaisesRegex(StoreUnavailable, "certificate"):
-            await store.check()
+            await store.blobs.check()
 
 
 class OutageTests(TestCase):
@@ -166,7 +157,7 @@ class OutageTests(TestCase):
         store = make_store(server, metrics, retry_timeout=3.0)
         self.addCleanup(lambda: Deferred.fromCoroutine(store.close()))
         lease = await MemoryBudget(reactor, 128 * MIB, PART, 30).acquire(PART)
-        upload = store.begin("k", "a/b", {}, new_checksum("md5"), None, lease)
+        upload = store.blobs.begin("k", "a/b", {}, new_checksum("md5"), None, lease)
         await write_all(upload, b"x" * 4 * PART)
         while ("upload_part", "ok") not in [arguments[:2] for arguments in metrics.of("s3_operation")]:
             await deferLater(reactor, 0)
@@ -187,9 +178,9 @@ class OutageTests(TestCase):
         metrics = MemoryMetrics()
         store = make_store(server, metrics)
         self.addCleanup(lambda: Deferred.fromCoroutine(store.close()))
-        await store.check()
+        await store.blobs.check()
         await in_thread(server.restart)
-        await store.check()
+        await store.blobs.check()
         self.assertEqual([], metrics.of("s3_retry"))
 
 

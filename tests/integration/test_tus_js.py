@@ -41,6 +41,16 @@ class TusJsTests(TusTestCase):
         (found,) = await in_thread(read_records, self.servers, self.topic)
         self.assertEqual((found.key, found.headers), (b"k", [("lfs-filename", b"a.bin")]))
 
+    async def halfway(self, first: ProxyProcess, second: ProxyProcess) -> tuple[Gate, TusJs, str]:
+        """An upload to ``first`` that is held when ``second`` knows of NOTED bytes; its path."""
+        gate = Gate(self, ("127.0.0.1", first.http_port))
+        held = gate.hold_after(HELD_AT)
+        client = await in_thread(self.upload, gate.port)
+        path = "/" + (await in_thread(client.next, "url")).split("/", 3)[3]
+        await held
+        await until(lambda: int(head(second, path).headers["upload-offset"]) >= NOTED)
+        return gate, client, path
+
     async def test_a_whole_upload(self) -> None:
         proxy = await self.proxy()
         client = await in_thread(self.upload, proxy.http_port)
@@ -49,12 +59,7 @@ class TusJsTests(TusTestCase):
 
     async def test_a_client_and_a_replica_that_are_killed(self) -> None:
         first, second = await self.proxy(), await self.proxy()
-        gate = Gate(self, ("127.0.0.1", first.http_port))
-        held = gate.hold_after(HELD_AT)
-        client = await in_thread(self.upload, gate.port)
-        path = "/" + (await in_thread(client.next, "url")).split("/", 3)[3]
-        await held
-        await until(lambda: int(head(second, path).headers["upload-offset"]) >= NOTED)
+        _, client, path = await self.halfway(first, second)
         await in_thread(first.kill)
         await in_thread(client.kill)
         offset = int((await in_thread(head, second, path)).headers["upload-offset"])
@@ -64,12 +69,7 @@ class TusJsTests(TusTestCase):
 
     async def test_a_replica_that_is_killed_under_a_client_that_tries_again(self) -> None:
         first, second = await self.proxy(), await self.proxy()
-        gate = Gate(self, ("127.0.0.1", first.http_port))
-        held = gate.hold_after(HELD_AT)
-        client = await in_thread(self.upload, gate.port)
-        path = "/" + (await in_thread(client.next, "url")).split("/", 3)[3]
-        await held
-        await until(lambda: int(head(second, path).headers["upload-offset"]) >= NOTED)
+        gate, client, path = await self.halfway(first, second)
         gate.target = ("127.0.0.1", second.http_port)
         await in_thread(first.kill)
         gate.release()

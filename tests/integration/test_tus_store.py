@@ -24,7 +24,7 @@ class RealResumableStoreContract(ResumableStoreContract):
         server = (await stack()).s3
         self.client = s3_client(server)
         s3 = make_store(server, MemoryMetrics())
-        self.store = s3.resumable()
+        self.store = s3.resumable
         self.addCleanup(lambda: Deferred.fromCoroutine(s3.close()))
         self.addCleanup(self.empty)
 

@@ -134,7 +134,7 @@ class TrustTests(TlsTestCase):
         self.assert_connects(client, server)
 
     def test_old_versions_are_refused(self) -> None:
-        options = self.server_tls()._files.current()
+        options = self.server_tls().context()
         self.assertTrue(options.set_options(0) & SSL.OP_NO_TLSv1_1)
         self.assertFalse(options.set_options(0) & SSL.OP_NO_TLSv1_2)
 

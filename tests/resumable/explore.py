@@ -13,7 +13,8 @@ import math
 import time
 from collections.abc import Sequence
 
-from tests.resumable.world import JUMP, LONG, SIGNS, TICK, Choice, World
+from tests.resumable.scene import JUMP, LONG, SIGNS, TICK, Choice
+from tests.resumable.world import World
 
 SCRIPTS = (
     "finish,finish/finish",

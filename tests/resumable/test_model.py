@@ -13,7 +13,7 @@ from lfsproxy.resumable.session import UploadSession
 from lfsproxy.resumable.state import Mark
 from lfsproxy.resumable.voids import Voids
 from tests.resumable.explore import explore
-from tests.resumable.world import BrokenPromise
+from tests.resumable.scene import BrokenPromise
 
 
 class ModelTests(SynchronousTestCase):

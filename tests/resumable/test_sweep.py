@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
-from lfsproxy.interfaces import StateObject
+from lfsproxy.interfaces import ListedObject
 from lfsproxy.resumable.state import ROOT, Info, Mark, UploadOptions
 from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics, MemoryPublisher
@@ -32,11 +32,11 @@ class FullBucket(MemoryResumableStore):
     uploads_listed = 2000
     most = 0
 
-    async def list_pages(self, prefix: str) -> AsyncIterator[Sequence[StateObject]]:
-        held: WeakSet[StateObject] = WeakSet()
+    async def list_pages(self, prefix: str) -> AsyncIterator[Sequence[ListedObject]]:
+        held: WeakSet[ListedObject] = WeakSet()
         for first in range(0, self.uploads_listed, 50):
             page = [
-                StateObject(f"{ROOT}{number:032x}/{name}", 1, 1.0)
+                ListedObject(f"{ROOT}{number:032x}/{name}", 1, 1.0)
                 for number in range(first, first + 50)
                 for name in NAMES
             ]
@@ -48,7 +48,7 @@ class FullBucket(MemoryResumableStore):
 class ShuffledBucket(MemoryResumableStore):
     """A store that lists in no order, one object a page."""
 
-    async def list_pages(self, prefix: str) -> AsyncIterator[Sequence[StateObject]]:
+    async def list_pages(self, prefix: str) -> AsyncIterator[Sequence[ListedObject]]:
         for one in sorted(await self.list_objects(prefix), key=lambda one: one.key[::-1]):
             yield [one]
 

@@ -1,110 +1,21 @@
-"""An S3 server on loopback that keeps objects in memory and can be told to misbehave.
-
-It checks what a real store checks (checksums, If-None-Match, ETags of parts), and notes each request.
-"""
+"""An S3 server on loopback that keeps objects in memory and can be told to misbehave. It notes requests."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections import deque
 from collections.abc import Callable
 from urllib.parse import parse_qsl, unquote, urlsplit
-from xml.etree import ElementTree
 
-import attrs
-from crc32c import crc32c
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-BUCKET = "kafscale"
+from tests.s3.bucket import FakeBucket, Request, error_answer
+from tests.s3.faults import CutBody, Fault, Held, OkButError, Refuse, Reset, Silence
 
 
-@attrs.frozen
-class Refuse:
-    """Answer with an error. ``early``: as soon as the headers are read, then close without reading on, or
-    (``stay``) keep the connection and read nothing. ``worked``: although it was done."""
-
-    status: int
-    code: str = ""
-    early: bool = False
-    stay: bool = False
-    worked: bool = False
-
-
-@attrs.frozen
-class Reset:
-    """Break the connection when ``after`` bytes of the body came. ``after`` None: once it is done."""
-
-    after: int | None = 0
-
-
-@attrs.frozen
-class Silence:
-    """Read ``after`` bytes of the body and no more, and never answer. None: read all, do it, say nothing."""
-
-    after: int | None = 0
-
-
-@attrs.frozen
-class OkButError:
-    """Answer 200 with an error in the body, and do nothing."""
-
-    code: str
-
-
-@attrs.frozen
-class Held:
-    """Do it and answer when ``until`` fires."""
-
-    until: Deferred[None]
-
-
-@attrs.frozen
-class CutBody:
-    """Answer, but close after ``after`` bytes of the answer's body."""
-
-    after: int
-
-
-Fault = Refuse | Reset | Silence | OkButError | Held | CutBody
-
-
-@attrs.define
-class Request:
-    """A request whose headers have come."""
-
-    operation: str
-    method: str
-    bucket: str
-    key: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    connection: int
-    received: int = 0
-
-
-@attrs.frozen
-class StoredObject:
-    """An object: its bytes, the headers it was made with, and its checksum as S3 would tell it."""
-
-    data: bytes
-    headers: dict[str, str]
-    checksum: str | None
-
-
-@attrs.define
-class OpenUpload:
-    """A multipart upload and its parts by number."""
-
-    key: str
-    headers: dict[str, str]
-    parts: dict[int, tuple[bytes, str, int]] = attrs.Factory(dict)
-
-
-class FakeS3(Factory):
+class FakeS3(FakeBucket, Factory):
     """``faults`` are used up in order, by operation; ``seen`` is called with each request's operation.
 
     ``trickle`` is called for each piece of a body; ``padding`` is bytes of space behind each answer's body.
@@ -113,22 +24,19 @@ class FakeS3(Factory):
     noisy = False
 
     def __init__(self) -> None:
-        self.objects: dict[str, StoredObject] = {}
-        self.uploads: dict[str, OpenUpload] = {}
+        super().__init__()
         self.requests: list[Request] = []
         self.faults: dict[str, deque[Fault]] = {}
         self.always: dict[str, Fault] = {}
         self.seen: Callable[[str], None] = lambda operation: None
         self.trickle: Callable[[], object] | None = None
         self.padding = 0
-        self.knows_ranges = True
         self.connections: set[_Connection] = set()
         self.connected = 0
         self.parts_at_once = 0
         self.most_parts_at_once = 0
         self._idle: list[Deferred[None]] = []
         self._awaited: list[tuple[str, Deferred[None]]] = []
-        self._next_id = 0
 
     def fault(self, operation: str, *faults: Fault) -> None:
         """The next requests of that operation meet these faults."""
@@ -172,105 +80,6 @@ class FakeS3(Factory):
     def take_fault(self, operation: str) -> Fault | None:
         planned = self.faults.get(operation)
         return planned.popleft() if planned else self.always.get(operation)
-
-    def do(self, request: Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        """Do what a request asks for: status, headers, body."""
-        if request.bucket != BUCKET:
-            return _error(404, "NoSuchBucket")
-        crc = request.headers.get("x-amz-checksum-crc32c")
-        if crc is not None and crc != _encode(crc32c(body)):
-            return _error(400, "BadDigest")
-        return getattr(self, f"_{request.operation}")(request, body)  # type: ignore[no-any-return]
-
-    def _head_bucket(self, request: Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        return 200, {}, b""
-
-    def _get_bucket(self, request: Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        return 200, {}, _xml("ListBucketResult", "")
-
-    def _put_object(self, request: Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        if request.headers.get("if-none-match") == "*" and request.key in self.objects:
-            return _error(412, "PreconditionFailed")
-        crc = request.headers.get("x-amz-checksum-crc32c")
-        self.objects[request.key] = StoredObject(body, request.headers, crc)
-        return 200, {"ETag": _etag(body)}, b""
-
-    def _head_object(self, request: Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        stored = self.objects.get(request.key)
-        if stored is None:
-            return 404, {}, b""
-        headers = {"Content-Length": str(len(stored.data))}
-        if stored.checksum:
-            headers["x-amz-checksum-crc32c"] = stored.checksum
-        return 200, headers, b""
-
-    def _get_object(self, request: Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        stored = self.objects.get(request.key)
-        if stored is None:
-            return _error(404, "NoSuchKey")
-        etag = _etag(stored.data)
-        if request.headers.get("if-match", etag) != etag:
-            return _error(412, "PreconditionFailed")
-        asked = request.headers.get("range", "").removeprefix("bytes=")
-        if not asked or not self.knows_ranges:
-            return 200, {"ETag": etag}, stored.data
-        first, _, last = asked.partition("-")
-        data = stored.data[int(first) : int(last) + 1 if last else None]
-        if not data:
-            return _error(416, "InvalidRange")
-        shown = f"bytes {first}-{int(first) + len(data) - 1}/{len(stored.data)}"
-        return 206, {"ETag": etag, "Content-Range": shown}, data
-
-    def _delete_object(self, request: Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        self.objects.pop(request.key, None)
-        return 204, {}, b""
-
-    def _create_multipart_upload(self, request: Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        self._next_id += 1
-        upload_id = f"upload+{self._next_id}/="
-        self.uploads[upload_id] = OpenUpload(request.key, request.headers)
-        return 200, {}, _xml("InitiateMultipartUploadResult", f"<UploadId>{upload_id}</UploadId>")
-
-    def _upload_part(self, request: Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        upload = self.uploads.get(request.query["uploadId"])
-        if upload is None:
-            return _error(404, "NoSuchUpload")
-        upload.parts[int(request.query["partNumber"])] = (body, _etag(body), crc32c(body))
-        return 200, {"ETag": _etag(body)}, b""
-
-    def _complete_multipart_upload(self, request: Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        upload = self.uploads.get(request.query["uploadId"])
-        if upload is None:
-            return _error(404, "NoSuchUpload")
-        if request.headers.get("if-none-match") == "*" and request.key in self.objects:
-            return _error(412, "PreconditionFailed")
-        crcs = data = b""
-        listed = list(ElementTree.fromstring(body))
-        for element in listed:
-            fields = {child.tag.rpartition("}")[2]: child.text or "" for child in element}
-            part, etag, crc = upload.parts[int(fields["PartNumber"])]
-            if fields["ETag"] != etag or fields.get("ChecksumCRC32C", _encode(crc)) != _encode(crc):
-                return _error(400, "InvalidPart")
-            data += part
-            crcs += crc.to_bytes(4, "big")
-        with_checksum = "x-amz-checksum-algorithm" in upload.headers
-        checksum = f"{_encode(crc32c(crcs))}-{len(listed)}" if with_checksum else None
-        self.objects[request.key] = StoredObject(data, upload.headers, checksum)
-        del self.uploads[request.query["uploadId"]]
-        return 200, {}, _xml("CompleteMultipartUploadResult", f"<Key>{request.key}</Key>")
-
-    def _abort_multipart_upload(self, request: Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        if self.uploads.pop(request.query["uploadId"], None) is None:
-            return _error(404, "NoSuchUpload")
-        return 204, {}, b""
-
-    def _list_multipart_uploads(self, request: Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        found = "".join(
-            f"<Upload><Key>{upload.key}</Key><UploadId>{upload_id}</UploadId></Upload>"
-            for upload_id, upload in self.uploads.items()
-            if upload.key.startswith(request.query.get("prefix", ""))
-        )
-        return 200, {}, _xml("ListMultipartUploadsResult", found)
 
 
 class _Connection(Protocol):
@@ -316,7 +125,7 @@ class _Connection(Protocol):
             self._store.trickle()
         fault = self._fault
         if isinstance(fault, Refuse) and fault.early:
-            self._answer(*_error(fault.status, fault.code))
+            self._answer(*error_answer(fault.status, fault.code))
             if fault.stay:
                 self._deaf = True
                 self._transport().pauseProducing()
@@ -364,9 +173,9 @@ class _Connection(Protocol):
         if isinstance(fault, Refuse):
             if fault.worked:
                 self._store.do(request, body)
-            self._answer(*_error(fault.status, fault.code))
+            self._answer(*error_answer(fault.status, fault.code))
         elif isinstance(fault, OkButError):
-            self._answer(200, {}, _error(200, fault.code)[2])
+            self._answer(200, {}, error_answer(200, fault.code)[2])
         elif isinstance(fault, Held):
             fault.until.addCallback(lambda _: self._answer(*self._store.do(request, body)))
         else:
@@ -404,21 +213,3 @@ def _operation(method: str, key: str, query: dict[str, str]) -> str:
         }
         return names[method]
     return f"{method.lower()}_{'object' if key else 'bucket'}"
-
-
-def _xml(name: str, inner: str) -> bytes:
-    namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n<{name} xmlns="{namespace}">{inner}</{name}>'.encode()
-
-
-def _error(status: int, code: str) -> tuple[int, dict[str, str], bytes]:
-    body = f"<Error><Code>{code}</Code><Message>told to say {code}</Message></Error>"
-    return status, {"Content-Type": "application/xml"}, body.encode() if code else b""
-
-
-def _etag(data: bytes) -> str:
-    return f'"{hashlib.md5(data).hexdigest()}"'
-
-
-def _encode(crc: int) -> str:
-    return base64.b64encode(crc.to_bytes(4, "big")).decode()

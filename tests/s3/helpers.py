@@ -10,11 +10,13 @@ from twisted.internet.base import ReactorBase
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 
+from lfsproxy.net.tls import ClientTls
 from lfsproxy.s3.credentials import StaticCredentials
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.s3.store import S3Store
 from lfsproxy.testing import MemoryMetrics
-from tests.s3.fake_s3 import BUCKET, FakeS3
+from tests.s3.bucket import BUCKET
+from tests.s3.fake_s3 import FakeS3
 
 reactor: ReactorBase = _reactor  # type: ignore[assignment]  # the module is the reactor
 
@@ -43,6 +45,11 @@ class FakeS3TestCase(TestCase):
             "credentials": StaticCredentials("key", "secret"),
             "metrics": self.metrics,
             "part_size": PART,
+            "concurrency": 4,
+            "retry_timeout": 15.0,
+            "upload_memory": 128 * 2**20,
+            "checksums": True,
+            "tls": ClientTls("LFS_S3", ""),
             "clock": self.clock,
             "random": lambda: 0.0,
         }

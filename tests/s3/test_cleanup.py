@@ -9,7 +9,7 @@ from lfsproxy.budget import HeldMemory
 from lfsproxy.checksums import new_checksum
 from lfsproxy.errors import StoreUnavailable
 from lfsproxy.s3 import cleanup as cleanup_module
-from tests.s3.fake_s3 import Refuse, Silence
+from tests.s3.faults import Refuse, Silence
 from tests.s3.helpers import PART, FakeS3TestCase
 from tests.store_contract import write_all
 
@@ -27,7 +27,7 @@ class CleanupTests(FakeS3TestCase):
         self.fake.always.clear()
 
     async def abort_one(self) -> None:
-        upload = self.s3.begin("k", "a/b", {}, new_checksum("md5"), None, HeldMemory())
+        upload = self.s3.blobs.begin("k", "a/b", {}, new_checksum("md5"), None, HeldMemory())
         await write_all(upload, b"x" * 3 * PART)
         await upload.seal()
         self.s3_is_down()
@@ -65,19 +65,19 @@ class CleanupTests(FakeS3TestCase):
         self.assertEqual([("abort_failed",)], self.metrics.of("orphan"))
 
     async def test_a_delete_that_fails_is_reported_and_made_up_for(self) -> None:
-        await self.s3._client.put_object("k", {}, [b"data"], None)
+        await self.s3.client.put_object("k", {}, [b"data"], None)
         self.s3_is_down()
         with self.assertRaises(StoreUnavailable):
-            await self.s3.delete("k")
+            await self.s3.blobs.delete("k")
         self.s3_is_back()
         await self.advance_until(lambda: not self.fake.objects)
         self.assertEqual([], self.metrics.of("orphan"))
 
     async def test_a_delete_that_is_cancelled_goes_on(self) -> None:
-        await self.s3._client.put_object("k", {}, [b"data"], None)
+        await self.s3.client.put_object("k", {}, [b"data"], None)
         self.fake.fault("delete_object", Silence())
         came = self.fake.came("delete_object")
-        deleting = Deferred.fromCoroutine(self.s3.delete("k"))
+        deleting = Deferred.fromCoroutine(self.s3.blobs.delete("k"))
         await came
         deleting.cancel()
         with self.assertRaises(CancelledError):
@@ -91,7 +91,7 @@ class CleanupTests(FakeS3TestCase):
         self.assertEqual([("abort_failed",)], self.metrics.of("orphan"))
 
     async def test_an_abort_that_the_closing_store_cuts_is_counted(self) -> None:
-        upload = self.s3.begin("k", "a/b", {}, new_checksum("md5"), None, HeldMemory())
+        upload = self.s3.blobs.begin("k", "a/b", {}, new_checksum("md5"), None, HeldMemory())
         await write_all(upload, b"x" * 3 * PART)
         self.fake.fault("abort_multipart_upload", Silence())
         came = self.fake.came("abort_multipart_upload")
@@ -105,7 +105,7 @@ class CleanupTests(FakeS3TestCase):
         """Abort an upload to ``late`` whose one PUT is on its way."""
         self.fake.fault("put_object", Silence())
         came = self.fake.came("put_object")
-        upload = self.s3.begin("late", "a/b", {}, new_checksum("md5"), None, HeldMemory())
+        upload = self.s3.blobs.begin("late", "a/b", {}, new_checksum("md5"), None, HeldMemory())
         await write_all(upload, b"x")
         await upload.seal()
         committing = Deferred.fromCoroutine(upload.commit({}))
@@ -126,7 +126,7 @@ class CleanupTests(FakeS3TestCase):
 
     async def test_a_put_that_lands_behind_its_deletion_is_removed(self) -> None:
         await self.give_up_a_put()
-        await self.s3._client.put_object("late", {}, [b"x"], None)
+        await self.s3.client.put_object("late", {}, [b"x"], None)
         await self.advance_until(lambda: not self.fake.objects)
         self.assertEqual([], self.metrics.of("orphan"))
 
@@ -136,18 +136,18 @@ class CleanupTests(FakeS3TestCase):
         asked = self.fake.operations().count("delete_object")
         self.s3_is_back()
         await self.advance_until(lambda: self.fake.operations().count("delete_object") > asked)
-        await self.s3._client.put_object("late", {}, [b"x"], None)
+        await self.s3.client.put_object("late", {}, [b"x"], None)
         await self.advance_until(lambda: not self.fake.objects)
         self.assertEqual([], self.metrics.of("orphan"))
 
     async def test_the_number_of_clean_ups_at_a_time_is_bounded(self) -> None:
         self.patch(cleanup_module, "MAX_JOBS", 1)
         for key in ("one", "two"):
-            await self.s3._client.put_object(key, {}, [b"data"], None)
+            await self.s3.client.put_object(key, {}, [b"data"], None)
         self.s3_is_down()
         for key in ("one", "two"):
             with self.assertRaises(StoreUnavailable):
-                await self.s3.delete(key)
+                await self.s3.blobs.delete(key)
         self.s3_is_back()
         await self.advance_until(lambda: "one" not in self.fake.objects)
         await self.advance_until(lambda: self.clock.seconds() > 700, step=10)

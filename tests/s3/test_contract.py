@@ -1,10 +1,18 @@
-"""The S3 store and the in-memory doubles keep to the contracts of a blob store and of a source of blobs."""
+"""The S3 store and the in-memory doubles keep to the contracts of stores, sources and indexes of blobs."""
 
 from __future__ import annotations
 
+import time
+
+from twisted.internet.task import Clock
+
+from lfsproxy.s3.index import S3Index
 from lfsproxy.testing import MemoryBlob, MemoryBlobStore
 from lfsproxy.testing.downloads import MemoryBlobSource
-from tests.s3.fake_s3 import StoredObject
+from lfsproxy.testing.store import MemoryStore
+from tests.index_contract import PAGE as PAGE_OF_LIST
+from tests.index_contract import IndexContract
+from tests.s3.bucket import StoredObject
 from tests.s3.helpers import PART, FakeS3TestCase
 from tests.source_contract import SourceContract
 from tests.store_contract import StoreContract
@@ -13,7 +21,7 @@ from tests.store_contract import StoreContract
 class S3StoreContract(StoreContract, FakeS3TestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.store = self.s3
+        self.store = self.s3.blobs
 
     async def read(self, key: str) -> bytes | None:
         stored = self.fake.objects.get(key)
@@ -33,7 +41,7 @@ class S3StoreContractWithoutChecksums(S3StoreContract):
     def setUp(self) -> None:
         super().setUp()
         self.use_store(checksums=False)
-        self.store = self.s3
+        self.store = self.s3.blobs
 
     async def test_no_request_names_a_checksum(self) -> None:
         for size in (1, PART + 1):
@@ -62,7 +70,7 @@ class MemoryBlobStoreContract(StoreContract):
 class S3SourceContract(SourceContract, FakeS3TestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.source = self.s3.source()
+        self.source = self.s3.source
 
     def put(self, key: str, data: bytes) -> None:
         self.fake.objects[key] = StoredObject(data, {}, None)
@@ -78,4 +86,29 @@ class MemorySourceContract(SourceContract):
         self.memory.blobs[key] = MemoryBlob(data, "", {})
 
 
-del SourceContract, StoreContract
+class S3IndexContract(IndexContract, FakeS3TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.store = self.s3
+        self.index = S3Index(self.s3.client, PAGE_OF_LIST, PAGE_OF_LIST)
+        self.fake.seconds = time.time()
+
+
+class S3IndexContractWithoutEncoding(S3IndexContract):
+    """A store that knows no encoding-type can still say every character that XML has."""
+
+    odd_names = tuple(name for name in IndexContract.odd_names if "\x07" not in name)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.fake.encodes = False
+
+
+class MemoryIndexContract(IndexContract):
+    def setUp(self) -> None:
+        super().setUp()
+        self.store = store = MemoryStore(Clock(), part_size=PART, page=PAGE_OF_LIST)
+        self.index = store.index
+
+
+del IndexContract, SourceContract, StoreContract

@@ -66,7 +66,7 @@ class ChainTests(TestCase):
 
     async def settle(self) -> None:
         """Wait until a refresh in the background is done."""
-        while self.chain._waiting is not None:
+        while self.chain.refreshing:
             waiter: Deferred[None] = Deferred()
             reactor.callLater(0, waiter.callback, None)
             await waiter

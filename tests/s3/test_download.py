@@ -16,7 +16,8 @@ from twisted.web.client import ResponseDone
 from lfsproxy.errors import BlobMissing, BlobTruncated, StoreRefused, StoreUnavailable
 from lfsproxy.interfaces import IBlobDownload
 from lfsproxy.s3.stream import BodyBroken, BodyStream
-from tests.s3.fake_s3 import CutBody, Refuse, StoredObject
+from tests.s3.bucket import StoredObject
+from tests.s3.faults import CutBody, Refuse
 from tests.s3.helpers import FakeS3TestCase
 
 BLOB = bytes(range(256)) * 2000
@@ -34,7 +35,7 @@ class DownloadTests(FakeS3TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.fake.objects[KEY] = StoredObject(BLOB, {}, None)
-        self.source = self.s3.source()
+        self.source = self.s3.source
 
     async def open(self, first: int = 0, count: int = len(BLOB), size: int = len(BLOB)) -> IBlobDownload:
         return await self.source.open(KEY, size, first, count)

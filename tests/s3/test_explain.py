@@ -16,7 +16,8 @@ from lfsproxy.errors import LfsError, StoreRefused
 from lfsproxy.net.tls import ClientTls, ServerTls
 from lfsproxy.s3.signing import S3Location
 from tests.certificates import Authority
-from tests.s3.fake_s3 import BUCKET, Refuse
+from tests.s3.bucket import BUCKET
+from tests.s3.faults import Refuse
 from tests.s3.helpers import FakeS3TestCase, reactor
 
 WHERE = "(LFS_S3_ENDPOINT)"
@@ -68,7 +69,7 @@ class ExplainTestCase(FakeS3TestCase):
         await self.s3.close()
         self.use_store(**arguments)
         try:
-            await self.s3.check()
+            await self.s3.blobs.check()
         except LfsError as failure:
             return str(failure)
         raise AssertionError("the check succeeded")
@@ -149,7 +150,7 @@ class TlsTests(ExplainTestCase):
         )
         await self.s3.close()
         self.use_store(location=location, tls=self.trusted)
-        await self.s3.check()
+        await self.s3.blobs.check()
 
     async def test_a_private_authority(self) -> None:
         url = f"https://localhost:{self.serve('localhost')}"
@@ -283,7 +284,7 @@ class UploadTests(FakeS3TestCase):
             r"^http://127.0.0.1:\d+ \(LFS_S3_ENDPOINT\) answered 403 AccessDenied: told to say "
             r"AccessDenied; let these .* in the bucket kafscale \(delete object kafscale/a/key\)$",
         ):
-            await self.s3.delete("a/key")
+            await self.s3.blobs.delete("a/key")
 
     async def test_a_web_server_that_takes_any_put_is_no_store(self) -> None:
         port = cast(Any, reactor).listenTCP(0, serves(http(200, b"thanks")), interface="127.0.0.1")
@@ -292,6 +293,6 @@ class UploadTests(FakeS3TestCase):
         await self.s3.close()
         self.use_store(location=S3Location(BUCKET, endpoint=url, path_style=True))
         with self.assertRaisesRegex(StoreRefused, f"^{url} .* answered 200, but not as an S3 server does"):
-            await self.s3._client.put_object("key", {}, [b"data"], None)
+            await self.s3.client.put_object("key", {}, [b"data"], None)
         with self.assertRaisesRegex(StoreRefused, f"^{url} .* answered 200, but not as an S3 server does"):
-            await self.s3._client.create_multipart_upload("key", {})
+            await self.s3.client.create_multipart_upload("key", {})

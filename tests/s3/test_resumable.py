@@ -5,7 +5,7 @@ from __future__ import annotations
 from lfsproxy.errors import StoreRefused
 from lfsproxy.interfaces import OtherBytes
 from lfsproxy.s3.resumable import COMPARED
-from tests.s3.fake_s3 import Fault, Refuse, Reset
+from tests.s3.faults import Fault, Refuse, Reset
 from tests.s3.helpers import PART, FakeS3TestCase
 
 STATE = "lfs-uploads/id/intent-00000001"
@@ -14,7 +14,7 @@ STATE = "lfs-uploads/id/intent-00000001"
 class CreationTests(FakeS3TestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.store = self.s3.resumable()
+        self.store = self.s3.resumable
 
     async def test_what_an_earlier_try_wrote_is_ours_whatever_was_answered(self) -> None:
         faults: list[Fault] = [
@@ -38,8 +38,8 @@ class CreationTests(FakeS3TestCase):
 
 class StrangerTests(FakeS3TestCase):
     async def test_a_web_server_that_takes_any_put_is_no_store(self) -> None:
-        self.patch(self.fake, "_put_object", lambda request, body: (200, {"Server": "nginx"}, b""))
-        store = self.s3.resumable()
+        self.patch(self.fake, "put_object", lambda request, body: (200, {"Server": "nginx"}, b""))
+        store = self.s3.resumable
         for put in (
             store.create_object(STATE, [b"intent"]),
             store.put_blob("lfs/blob", "text/plain", {}, [b"bytes"]),
@@ -56,7 +56,7 @@ class BlobTests(FakeS3TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.use_store(checksums=self.checksums)
-        self.store = self.s3.resumable()
+        self.store = self.s3.resumable
 
     async def test_other_bytes_of_the_same_length_are_not_taken_for_ours(self) -> None:
         size = 2 * COMPARED + 10

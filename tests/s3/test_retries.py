@@ -9,7 +9,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
 from lfsproxy.errors import StoreRefused, StoreUnavailable
-from tests.s3.fake_s3 import Held, OkButError, Refuse, Reset, Silence
+from lfsproxy.s3.index import list_uploads
+from tests.s3.faults import Held, OkButError, Refuse, Reset, Silence
 from tests.s3.helpers import FakeS3TestCase, reactor
 
 MIB = 1024 * 1024
@@ -18,7 +19,7 @@ MIB = 1024 * 1024
 class RetryTests(FakeS3TestCase):
     async def put(self, data: bytes = b"data", key: str = "k") -> int:
         """One PutObject; how often it was sent."""
-        answer = await self.s3._client.put_object(key, {}, [data], None)
+        answer = await self.s3.client.put_object(key, {}, [data], None)
         self.assertFalse(answer.is_error, answer)
         return answer.attempts
 
@@ -63,7 +64,7 @@ class RetryTests(FakeS3TestCase):
         await self.listening.stopListening()
         self.use_store(random=jitter)
         with self.assertRaisesRegex(StoreUnavailable, "connection refused"):
-            await self.s3.check()
+            await self.s3.blobs.check()
 
     async def test_a_refusal_is_final_and_says_what_s3_said(self) -> None:
         self.fake.fault("put_object", Refuse(403, "AccessDenied"))
@@ -101,7 +102,7 @@ class RetryTests(FakeS3TestCase):
         self.use_store(random=self.five_seconds_later)
         await self.listening.stopListening()
         with self.assertRaisesRegex(StoreUnavailable, "refused"):
-            await self.s3.check()
+            await self.s3.blobs.check()
 
     async def test_silence_after_the_body_is_trouble(self) -> None:
         self.fake.always["put_object"] = Silence(after=None)
@@ -175,7 +176,7 @@ class RetryTests(FakeS3TestCase):
         self.fake.fault("head_bucket", *[Refuse(500)] * 3)
         times: list[float] = []
         self.fake.seen = lambda operation: times.append(self.clock.seconds())
-        result = Deferred.fromCoroutine(self.s3.check())
+        result = Deferred.fromCoroutine(self.s3.blobs.check())
         await self.advance_until(lambda: result.called, step=0.05)
         pauses = [later - sooner for sooner, later in pairwise(times)]
         for expected, pause in zip((0.2, 0.4, 0.8), pauses, strict=True):
@@ -184,7 +185,7 @@ class RetryTests(FakeS3TestCase):
     async def test_a_request_that_is_given_up_says_so(self) -> None:
         self.fake.always["head_bucket"] = Refuse(500)
         self.use_store(random=lambda: 1.0)
-        checking = Deferred.fromCoroutine(self.s3.check())
+        checking = Deferred.fromCoroutine(self.s3.blobs.check())
         while not self.clock.getDelayedCalls() or self.metrics.of("s3_retry") == []:
             await deferLater(reactor, 0)
         checking.cancel()
@@ -194,12 +195,12 @@ class RetryTests(FakeS3TestCase):
     async def test_a_missing_bucket_is_named(self) -> None:
         self.fake.fault("head_bucket", Refuse(404))
         with self.assertRaisesRegex(StoreRefused, "there is no bucket kafscale"):
-            await self.s3.check()
+            await self.s3.blobs.check()
 
     async def test_a_bucket_that_is_not_ours_is_named(self) -> None:
         self.fake.fault("head_bucket", Refuse(403))
         with self.assertRaisesRegex(StoreRefused, "kafscale"):
-            await self.s3.check()
+            await self.s3.blobs.check()
 
     async def test_a_store_that_does_not_know_if_none_match_is_asked_without_it(self) -> None:
         self.fake.fault("put_object", Refuse(501, "NotImplemented"))
@@ -209,7 +210,7 @@ class RetryTests(FakeS3TestCase):
         self.assertEqual([True, False, False], asked)
 
     async def test_an_answer_without_end_is_trouble(self) -> None:
-        self.fake.padding = 2 * MIB
+        self.fake.padding = 5 * MIB
         self.use_store(random=self.five_seconds_later)
         with self.assertRaisesRegex(StoreUnavailable, "an answer of more than"):
-            await self.s3._client.list_multipart_uploads("k")
+            [page async for page in list_uploads(self.s3.client, "k")]

@@ -74,6 +74,19 @@ def librdkafka(
     return outcomes
 
 
+def _settings(bootstrap: str, mode: Mode) -> dict[str, Any]:
+    """What kafka-python's and aiokafka's producers are told by the same names."""
+    return {
+        "bootstrap_servers": bootstrap,
+        "compression_type": None if mode.codec == "none" else mode.codec,
+        "acks": "all" if mode.acks == "all" else int(mode.acks),
+        "enable_idempotence": mode.idempotent or bool(mode.transactional_id),
+        "transactional_id": mode.transactional_id or None,
+        "linger_ms": LINGER_MS,
+        "max_request_size": MOST,
+    }
+
+
 def kafka_python(
     bootstrap: str, topic: str, records: Sequence[Record], mode: Mode, **config: Any
 ) -> list[Outcome]:
@@ -81,16 +94,7 @@ def kafka_python(
     from kafka import KafkaProducer
     from kafka.errors import KafkaError
 
-    settings: dict[str, Any] = {
-        "bootstrap_servers": bootstrap,
-        "compression_type": None if mode.codec == "none" else mode.codec,
-        "acks": "all" if mode.acks == "all" else int(mode.acks),
-        "enable_idempotence": mode.idempotent or bool(mode.transactional_id),
-        "transactional_id": mode.transactional_id or None,
-        "linger_ms": LINGER_MS,
-        "batch_size": BATCH_SIZE,
-        "max_request_size": MOST,
-    }
+    settings = {**_settings(bootstrap, mode), "batch_size": BATCH_SIZE}
     producer = KafkaProducer(**{**settings, **config})
     try:
         if mode.transactional_id:
@@ -126,16 +130,7 @@ async def _aiokafka(
     from aiokafka import AIOKafkaProducer
     from aiokafka.errors import KafkaError
 
-    settings: dict[str, Any] = {
-        "bootstrap_servers": bootstrap,
-        "compression_type": None if mode.codec == "none" else mode.codec,
-        "acks": "all" if mode.acks == "all" else int(mode.acks),
-        "enable_idempotence": mode.idempotent or bool(mode.transactional_id),
-        "transactional_id": mode.transactional_id or None,
-        "linger_ms": LINGER_MS,
-        "max_batch_size": BATCH_SIZE,
-        "max_request_size": MOST,
-    }
+    settings = {**_settings(bootstrap, mode), "max_batch_size": BATCH_SIZE}
     producer = AIOKafkaProducer(**{**settings, **config})
     await producer.start()
     try:

@@ -1,0 +1,237 @@
+"""The objects and unfinished uploads of an S3 server, and what it answers to each operation.
+
+It checks what a real store checks: checksums, If-None-Match, ETags of parts.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from email.utils import formatdate
+from urllib.parse import quote_plus
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+import attrs
+from crc32c import crc32c
+
+BUCKET = "kafscale"
+MOST_LISTED = 1000
+
+Reply = tuple[int, dict[str, str], bytes]
+"""Status, headers and body of an answer."""
+
+
+@attrs.define
+class Request:
+    """A request whose headers have come."""
+
+    operation: str
+    method: str
+    bucket: str
+    key: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    connection: int
+    received: int = 0
+
+
+@attrs.frozen
+class StoredObject:
+    """An object: its bytes, the headers it was made with, and its checksum as S3 would tell it."""
+
+    data: bytes
+    headers: dict[str, str]
+    checksum: str | None
+    written: float = 0.0
+
+
+@attrs.define
+class OpenUpload:
+    """A multipart upload and its parts by number."""
+
+    key: str
+    headers: dict[str, str]
+    begun: float
+    parts: dict[int, tuple[bytes, str, int]] = attrs.Factory(dict)
+
+
+class FakeBucket:
+    """``seconds`` is the server's time, since the epoch. ``encodes`` False: it knows no encoding-type."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, StoredObject] = {}
+        self.uploads: dict[str, OpenUpload] = {}
+        self.knows_ranges = True
+        self.encodes = True
+        self.seconds = 1_700_000_000.0
+        self._next_id = 0
+
+    def do(self, request: Request, body: bytes) -> Reply:
+        """Do what a request asks for: status, headers, body."""
+        if request.bucket != BUCKET:
+            return error_answer(404, "NoSuchBucket")
+        crc = request.headers.get("x-amz-checksum-crc32c")
+        if crc is not None and crc != _encode(crc32c(body)):
+            return error_answer(400, "BadDigest")
+        return getattr(self, request.operation)(request, body)  # type: ignore[no-any-return]
+
+    def head_bucket(self, request: Request, body: bytes) -> Reply:
+        return 200, {}, b""
+
+    def put_object(self, request: Request, body: bytes) -> Reply:
+        if request.headers.get("if-none-match") == "*" and request.key in self.objects:
+            return error_answer(412, "PreconditionFailed")
+        crc = request.headers.get("x-amz-checksum-crc32c")
+        self.objects[request.key] = StoredObject(body, request.headers, crc, self.seconds)
+        return 200, {"ETag": _etag(body)}, b""
+
+    def head_object(self, request: Request, body: bytes) -> Reply:
+        stored = self.objects.get(request.key)
+        if stored is None:
+            return 404, {}, b""
+        headers = {"Content-Length": str(len(stored.data))}
+        if stored.checksum:
+            headers["x-amz-checksum-crc32c"] = stored.checksum
+        return 200, headers, b""
+
+    def get_object(self, request: Request, body: bytes) -> Reply:
+        stored = self.objects.get(request.key)
+        if stored is None:
+            return error_answer(404, "NoSuchKey")
+        etag = _etag(stored.data)
+        if request.headers.get("if-match", etag) != etag:
+            return error_answer(412, "PreconditionFailed")
+        asked = request.headers.get("range", "").removeprefix("bytes=")
+        if not asked or not self.knows_ranges:
+            return 200, {"ETag": etag}, stored.data
+        first, _, last = asked.partition("-")
+        data = stored.data[int(first) : int(last) + 1 if last else None]
+        if not data:
+            return error_answer(416, "InvalidRange")
+        shown = f"bytes {first}-{int(first) + len(data) - 1}/{len(stored.data)}"
+        return 206, {"ETag": etag, "Content-Range": shown}, data
+
+    def delete_object(self, request: Request, body: bytes) -> Reply:
+        self.objects.pop(request.key, None)
+        return 204, {}, b""
+
+    def create_multipart_upload(self, request: Request, body: bytes) -> Reply:
+        self._next_id += 1
+        upload_id = f"upload+{self._next_id}/="
+        self.uploads[upload_id] = OpenUpload(request.key, request.headers, self.seconds)
+        return 200, {}, _xml("InitiateMultipartUploadResult", f"<UploadId>{upload_id}</UploadId>")
+
+    def upload_part(self, request: Request, body: bytes) -> Reply:
+        upload = self.uploads.get(request.query["uploadId"])
+        if upload is None:
+            return error_answer(404, "NoSuchUpload")
+        upload.parts[int(request.query["partNumber"])] = (body, _etag(body), crc32c(body))
+        return 200, {"ETag": _etag(body)}, b""
+
+    def complete_multipart_upload(self, request: Request, body: bytes) -> Reply:
+        upload = self.uploads.get(request.query["uploadId"])
+        if upload is None:
+            return error_answer(404, "NoSuchUpload")
+        if request.headers.get("if-none-match") == "*" and request.key in self.objects:
+            return error_answer(412, "PreconditionFailed")
+        crcs = data = b""
+        listed = list(ElementTree.fromstring(body))
+        for element in listed:
+            fields = {child.tag.rpartition("}")[2]: child.text or "" for child in element}
+            part, etag, crc = upload.parts[int(fields["PartNumber"])]
+            if fields["ETag"] != etag or fields.get("ChecksumCRC32C", _encode(crc)) != _encode(crc):
+                return error_answer(400, "InvalidPart")
+            data += part
+            crcs += crc.to_bytes(4, "big")
+        with_checksum = "x-amz-checksum-algorithm" in upload.headers
+        checksum = f"{_encode(crc32c(crcs))}-{len(listed)}" if with_checksum else None
+        self.objects[request.key] = StoredObject(data, upload.headers, checksum, self.seconds)
+        del self.uploads[request.query["uploadId"]]
+        return 200, {}, _xml("CompleteMultipartUploadResult", f"<Key>{request.key}</Key>")
+
+    def abort_multipart_upload(self, request: Request, body: bytes) -> Reply:
+        if self.uploads.pop(request.query["uploadId"], None) is None:
+            return error_answer(404, "NoSuchUpload")
+        return 204, {}, b""
+
+    def get_bucket(self, request: Request, body: bytes) -> Reply:
+        """ListObjectsV2."""
+        after = base64.b64decode(request.query.get("continuation-token", "")).decode()
+        listed = [
+            (key, f"<Size>{len(stored.data)}</Size>{self._time('LastModified', stored.written)}")
+            for key, stored in sorted(self.objects.items())
+            if key.startswith(request.query.get("prefix", "")) and key > after
+        ]
+        page = listed[: self._most(request, "max-keys")]
+
+        def token() -> str:
+            after = base64.b64encode(page[-1][0].encode()).decode()
+            return f"<NextContinuationToken>{after}</NextContinuationToken>"
+
+        shown = "".join(f"<Contents>{self._key(request, 'Key', key)}{said}</Contents>" for key, said in page)
+        return self._list("ListBucketResult", request, self._cut(listed, page, token) + shown)
+
+    def list_multipart_uploads(self, request: Request, body: bytes) -> Reply:
+        after = request.query.get("key-marker", ""), request.query.get("upload-id-marker", "")
+        listed = sorted(
+            ((upload.key, id), upload.begun)
+            for id, upload in self.uploads.items()
+            if upload.key.startswith(request.query.get("prefix", "")) and (upload.key, id) > after
+        )
+        page = listed[: self._most(request, "max-uploads")]
+
+        def markers() -> str:
+            key, id = page[-1][0]
+            return f"{self._key(request, 'NextKeyMarker', key)}<NextUploadIdMarker>{id}</NextUploadIdMarker>"
+
+        cut = self._cut(listed, page, markers)
+        shown = "".join(
+            f"<Upload>{self._key(request, 'Key', key)}<UploadId>{id}</UploadId>"
+            f"{self._time('Initiated', begun)}</Upload>"
+            for (key, id), begun in page
+        )
+        return self._list("ListMultipartUploadsResult", request, cut + shown)
+
+    @staticmethod
+    def _most(request: Request, name: str) -> int:
+        return min(int(request.query.get(name, MOST_LISTED)), MOST_LISTED)
+
+    @staticmethod
+    def _cut(listed: Sequence[object], page: Sequence[object], go_on: Callable[[], str]) -> str:
+        is_cut = len(page) < len(listed)
+        return f"<IsTruncated>{str(is_cut).lower()}</IsTruncated>{go_on() if is_cut else ''}"
+
+    def _key(self, request: Request, name: str, key: str) -> str:
+        encoded = self.encodes and request.query.get("encoding-type") == "url"
+        return f"<{name}>{quote_plus(key, safe='/') if encoded else escape(key)}</{name}>"
+
+    @staticmethod
+    def _time(name: str, seconds: float) -> str:
+        return f"<{name}>{datetime.fromtimestamp(seconds, UTC).isoformat().replace('+00:00', 'Z')}</{name}>"
+
+    def _list(self, name: str, request: Request, inner: str) -> Reply:
+        encoding = (
+            "<EncodingType>url</EncodingType>" if self.encodes and "encoding-type" in request.query else ""
+        )
+        return 200, {"Date": formatdate(self.seconds, usegmt=True)}, _xml(name, encoding + inner)
+
+
+def _xml(name: str, inner: str) -> bytes:
+    namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<{name} xmlns="{namespace}">{inner}</{name}>'.encode()
+
+
+def error_answer(status: int, code: str) -> Reply:
+    body = f"<Error><Code>{code}</Code><Message>told to say {code}</Message></Error>"
+    return status, {"Content-Type": "application/xml"}, body.encode() if code else b""
+
+
+def _etag(data: bytes) -> str:
+    return f'"{hashlib.md5(data).hexdigest()}"'
+
+
+def _encode(crc: int) -> str:
+    return base64.b64encode(crc.to_bytes(4, "big")).decode()
