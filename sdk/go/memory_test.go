@@ -57,7 +57,7 @@ func TestMemoryOfAStream(t *testing.T) {
 	idle := highWater(t)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	stream, _, err := client.Resolve(t.Context(), value)
+	stream, _, err := resolve(client, t.Context(), value)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func BenchmarkStream(b *testing.B) {
 	b.SetBytes(64 << 20)
 	b.ReportAllocs()
 	for b.Loop() {
-		stream, _, err := client.Resolve(b.Context(), value)
+		stream, _, err := resolve(client, b.Context(), value)
 		if err != nil {
 			b.Fatal(err)
 		}
