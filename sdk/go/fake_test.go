@@ -116,6 +116,14 @@ func resolve(client *Client, ctx context.Context, value []byte) (io.ReadCloser, 
 	return blob.Stream, blob.Info, nil
 }
 
+// message is a record as a Kafka client has it.
+type message struct {
+	value  []byte
+	offset int64
+}
+
+func readMessage(m message) ([]byte, Coordinates) { return m.value, Coordinates{"t", 3, m.offset} }
+
 func refuse(w http.ResponseWriter, status int, code string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(status)

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 var chunk = make([]byte, 256*1024)
@@ -101,4 +102,35 @@ func BenchmarkStream(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkPoll reads 32 blobs of 64 KiB from a store that takes 20 ms for an answer: one after the other, and
+// in parallel.
+func BenchmarkPoll(b *testing.B) {
+	store := newFakeStore(b)
+	var records []message
+	for i := range 32 {
+		value := store.put(fmt.Sprintf("lfs/%d", i), strings.Repeat("x", 64<<10))
+		records = append(records, message{value, int64(i)})
+	}
+	store.before = func(int, http.ResponseWriter, *http.Request) bool { time.Sleep(20 * time.Millisecond); return false }
+	client := store.client(b)
+	b.Run("Fetch", func(b *testing.B) {
+		for b.Loop() {
+			for _, record := range records {
+				if _, _, err := client.Fetch(b.Context(), record.value); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
+	b.Run("ResolveAll", func(b *testing.B) {
+		for b.Loop() {
+			for _, err := range ResolveAll(b.Context(), client, records, readMessage, Prefetch{}) {
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
 }

@@ -58,13 +58,6 @@ func (g *gauge) release(size int) {
 	g.held -= int64(size)
 }
 
-type message struct {
-	value  []byte
-	offset int64
-}
-
-func readMessage(m message) ([]byte, Coordinates) { return m.value, Coordinates{"t", 3, m.offset} }
-
 func (g *gauge) client(t *testing.T, options ...Option) *Client {
 	config := Config{Bucket: bucket, Source: g}
 	for _, option := range options {
