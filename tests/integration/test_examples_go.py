@@ -116,9 +116,7 @@ class GoTests(TestCase):
         await here.fill()
         command = await built("lazy.go", here.kafka)
         saved = f"saved {len(BLOB)} bytes"
-        self.assertEqual(
-            await project.lines_of(command, 3), [f"0 {saved}", "1 is not wanted", f"2 {saved}"]
-        )
+        self.assertEqual(await project.lines_of(command, 3), [f"0 {saved}", "1 is not wanted", f"2 {saved}"])
 
     async def test_poison(self) -> None:
         here, project = await places("go-poison"), await go_project()
