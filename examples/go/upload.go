@@ -16,16 +16,12 @@ func main() {
 		log.Fatal(err)
 	}
 	defer file.Close()
-	status, err := file.Stat()
-	if err != nil {
-		log.Fatal(err)
-	}
 	uploader, err := lfs.NewUploader("http://localhost:8080")
 	if err != nil {
 		log.Fatal(err)
 	}
 	record, err := uploader.Upload(context.Background(), "demo-topic", file, lfs.UploadOptions{
-		Key: []byte("user-1"), ContentType: "video/mp4", Filename: "clip.mp4", Length: status.Size(),
+		Key: []byte("user-1"), ContentType: "video/mp4", Filename: "clip.mp4",
 	})
 	if errors.Is(err, lfs.ErrOutcomeUnknown) {
 		log.Fatalf("look into the topic before you upload it again: %v", err)

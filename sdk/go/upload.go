@@ -48,7 +48,8 @@ type UploadOptions struct {
 	// Filename becomes the record header HeaderFilename.
 	Filename string
 	// Length in bytes, where it is known: the proxy refuses what is too large before it is sent. 0: taken
-	// from the reader where that is a bytes.Reader, bytes.Buffer or strings.Reader, else not known.
+	// from the reader where that is an os.File (from where it stands to its end), bytes.Reader, bytes.Buffer or
+	// strings.Reader, else not known.
 	Length int64
 	// APIKey instead of the uploader's own.
 	APIKey string

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,12 +51,27 @@ func newUploadBody(ctx context.Context, body io.Reader, options UploadOptions) *
 		u.length = int64(known.Len())
 	case *strings.Reader:
 		u.length = int64(known.Len())
+	case *os.File:
+		u.length = leftOf(known)
 	}
 	if options.Length > 0 {
 		u.length = options.Length
 	}
 	u.reading <- struct{}{}
 	return u
+}
+
+// leftOf is how many bytes a regular file has from where it stands; below 0 where it is another kind of file.
+func leftOf(file *os.File) int64 {
+	status, err := file.Stat()
+	if err != nil || !status.Mode().IsRegular() || status.Size() == 0 { // those of /proc say 0, and have bytes
+		return -1
+	}
+	at, err := file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return -1
+	}
+	return max(0, status.Size()-at)
 }
 
 // reader is what the HTTP client reads; of a body without bytes it knows.

@@ -158,6 +158,9 @@ func TestFileMayBeSentAgain(t *testing.T) {
 			return
 		}
 		received, _ = io.ReadAll(r.Body)
+		if r.ContentLength != int64(len(blob)) {
+			t.Errorf("the proxy is told %d bytes", r.ContentLength)
+		}
 		published(w)
 	}))
 	defer proxy.Close()
@@ -171,14 +174,14 @@ func TestFileMayBeSentAgain(t *testing.T) {
 	}
 	defer file.Close()
 	uploader := newUploader(t, proxy.URL)
-	_, err = uploader.Upload(t.Context(), "t", file, UploadOptions{Length: int64(len(blob))})
+	_, err = uploader.Upload(t.Context(), "t", file, UploadOptions{})
 	if !errors.Is(err, ErrProxyUnavailable) || !Retriable(err) {
 		t.Fatalf("is %v", err)
 	}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		t.Fatalf("the file cannot be sent again: %v", err)
 	}
-	if _, err := uploader.Upload(t.Context(), "t", file, UploadOptions{Length: int64(len(blob))}); err != nil || string(received) != blob {
+	if _, err := uploader.Upload(t.Context(), "t", file, UploadOptions{}); err != nil || string(received) != blob {
 		t.Errorf("%v, %d bytes received", err, len(received))
 	}
 	if err := file.Close(); err != nil {
@@ -335,5 +338,45 @@ func TestFileThatGrowsIsSentAsLongAsItWas(t *testing.T) {
 	_, err := newUploader(t, proxy.URL).Upload(t.Context(), "t", body, UploadOptions{Length: 1000})
 	if err != nil || string(received) != blob[:1000] || body.Len() != len(blob)-1000 {
 		t.Errorf("%v, %d bytes received, %d left", err, len(received), body.Len())
+	}
+}
+
+// TestFileIsSentFromWhereItStands, a pipe until it ends.
+func TestFileIsSentFromWhereItStands(t *testing.T) {
+	var received []byte
+	var told int64
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		received, _ = io.ReadAll(r.Body)
+		told = r.ContentLength
+		published(w)
+	}))
+	defer proxy.Close()
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := io.WriteString(file, "0123456789"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.Seek(7, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"789", ""} { // the second stands at its end
+		if _, err := newUploader(t, proxy.URL).Upload(t.Context(), "t", file, UploadOptions{}); err != nil || string(received) != want || told != int64(len(want)) {
+			t.Errorf("%v, %q of %d bytes", err, received, told)
+		}
+	}
+	from, to, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	go func() {
+		io.WriteString(to, "piped") //nolint:errcheck // the test sees what arrives
+		to.Close()
+	}()
+	if _, err := newUploader(t, proxy.URL).Upload(t.Context(), "t", from, UploadOptions{}); err != nil || string(received) != "piped" || told != -1 {
+		t.Errorf("%v, %q of %d bytes", err, received, told)
 	}
 }
