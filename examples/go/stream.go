@@ -42,17 +42,20 @@ func consume(ctx context.Context) error {
 
 // save writes the blob behind a value to a file. The memory that it needs does not grow with the blob.
 func save(ctx context.Context, client *lfs.Client, value []byte, name string) error {
-	blob, _, err := client.Resolve(ctx, value)
+	blob, err := client.Open(ctx, value)
 	if err != nil {
 		return err
 	}
 	defer blob.Close()
+	if blob.Stream == nil {
+		return nil // a tombstone
+	}
 	file, err := os.Create(name)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	if _, err := io.Copy(file, blob); err != nil {
+	if _, err := io.Copy(file, blob.Stream); err != nil {
 		return err // the blob is not whole, or its checksum is wrong: do not use the file
 	}
 	return file.Close()

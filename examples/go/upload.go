@@ -16,23 +16,18 @@ func main() {
 		log.Fatal(err)
 	}
 	defer file.Close()
-	status, err := file.Stat()
-	if err != nil {
-		log.Fatal(err)
-	}
 	uploader, err := lfs.NewUploader("http://localhost:8080")
 	if err != nil {
 		log.Fatal(err)
 	}
 	record, err := uploader.Upload(context.Background(), "demo-topic", file, lfs.UploadOptions{
-		Key: []byte("user-1"), ContentType: "video/mp4", Filename: "clip.mp4", Length: status.Size(),
+		Key: []byte("user-1"), ContentType: "video/mp4", Filename: "clip.mp4",
 	})
-	var problem *lfs.ProblemError
-	if errors.As(err, &problem) {
-		log.Fatalf("the proxy refuses the upload (%s): %v", problem.Name(), err)
+	if errors.Is(err, lfs.ErrOutcomeUnknown) {
+		log.Fatalf("look into the topic before you upload it again: %v", err)
 	}
 	if err != nil {
-		log.Fatal(err) // of the connection, or of the file: the record may have been published
+		log.Fatalf("not published (worth another try: %t): %v", lfs.Retriable(err), err)
 	}
 	fmt.Printf("published at %d:%d\n", record.Partition, record.Offset)
 }

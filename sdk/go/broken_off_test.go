@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -28,10 +30,10 @@ func TestContextInTheMiddleIsNoEnd(t *testing.T) {
 			return true
 		}
 		var told []Resolution
-		client := store.client(t, func(c *Config) { c.OnResolve = func(r Resolution) { told = append(told, r) } })
+		client := store.client(t, func(c *Config) { c.OnResolve = func(_ context.Context, r Resolution) { told = append(told, r) } })
 		ctx, cancel := context.WithCancel(t.Context())
 		t.Cleanup(cancel)
-		stream, _, err := client.Resolve(ctx, value)
+		stream, _, err := resolve(client, ctx, value)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +54,7 @@ func TestContextInTheMiddleIsNoEnd(t *testing.T) {
 				t.Fatalf("after %d of %d bytes: %v", received.Len(), len(blob), err)
 			}
 		}
-		if !strings.HasPrefix(blob, received.String()) || len(told) != 1 || told[0].Result != ResultClosed {
+		if !strings.HasPrefix(blob, received.String()) || len(told) != 1 || told[0].Result != ResultCancelled {
 			t.Fatalf("%d bytes, told %+v", received.Len(), told)
 		}
 		stream.Close()
@@ -66,47 +68,72 @@ func broken(call func()) (with any) {
 	return nil
 }
 
-func TestHookThatPanicsIsNoEnd(t *testing.T) {
+func TestProgressThatPanicsIsNoEnd(t *testing.T) {
 	for name, read := range map[string]func(io.Reader) ([]byte, error){
 		"ReadAll":  io.ReadAll,
 		"one byte": func(r io.Reader) ([]byte, error) { return io.ReadAll(iotest.OneByteReader(r)) },
 	} {
-		store := newFakeStore(t)
-		panics := errors.New("the hook is broken")
-		told := 0
-		client := store.client(t, func(c *Config) { c.OnResolve = func(Resolution) { told++; panic(panics) } })
-		stream, _, err := client.Resolve(t.Context(), store.put(key, blob))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if with := broken(func() { read(stream) }); with != panics { //nolint:errcheck // it panics
-			t.Errorf("%s panics with %v", name, with)
-		}
-		for range 2 {
-			if data, err := read(stream); !errors.Is(err, ErrReadInterrupted) || len(data) > 0 {
-				t.Errorf("%s goes on with %d bytes, %v", name, len(data), err)
+		for _, when := range []int64{1, int64(len(blob))} {
+			store := newFakeStore(t)
+			panics := errors.New("the function is broken")
+			var told []Resolution
+			client := store.client(t, func(c *Config) {
+				c.OnResolve = func(_ context.Context, r Resolution) { told = append(told, r) }
+			})
+			opened, err := client.Open(t.Context(), store.put(key, blob), WithProgress(func(size int64) {
+				if size >= when {
+					panic(panics)
+				}
+			}))
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-		if err := stream.Close(); err != nil || told != 1 {
-			t.Errorf("closes with %v, told %d times", err, told)
-		}
-		if _, err := stream.Read(make([]byte, 1)); err == nil || err == io.EOF {
-			t.Errorf("a closed blob reads as %v", err)
+			if with := broken(func() { read(opened.Stream) }); with != panics { //nolint:errcheck // it panics
+				t.Errorf("%s panics with %v", name, with)
+			}
+			for range 2 {
+				data, err := read(opened.Stream)
+				if !errors.Is(err, ErrReadInterrupted) || len(data) > 0 || !Retriable(err) {
+					t.Errorf("%s goes on with %d bytes, %v", name, len(data), err)
+				}
+			}
+			if err := opened.Close(); err != nil || len(told) != 1 || told[0].Result != "read-interrupted" {
+				t.Errorf("closes with %v, told %+v", err, told)
+			}
+			if _, err := opened.Stream.Read(make([]byte, 1)); err == nil || err == io.EOF {
+				t.Errorf("a closed blob reads as %v", err)
+			}
 		}
 	}
 }
 
-func TestHookThatPanicsOnCloseLeavesNothingOpen(t *testing.T) {
+// TestHookThatPanicsIsLogged: at the end, when closed, and where nothing could be opened.
+func TestHookThatPanicsIsLogged(t *testing.T) {
+	var log strings.Builder
+	usual := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	t.Cleanup(func() { slog.SetDefault(usual) })
 	store := newFakeStore(t)
-	client := store.client(t, func(c *Config) { c.OnResolve = func(Resolution) { panic("the hook is broken") } })
-	stream, _, err := client.Resolve(t.Context(), store.put(key, blob))
+	client := store.client(t, func(c *Config) {
+		c.OnResolve = func(context.Context, Resolution) { panic("the hook is broken") }
+	})
+	value := store.put(key, blob)
+	if data, _, err := client.Fetch(t.Context(), value); string(data) != blob || err != nil {
+		t.Errorf("%d bytes, %v", len(data), err)
+	}
+	opened, err := client.Open(t.Context(), value)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if broken(func() { stream.Close() }) == nil {
-		t.Error("the panic is hidden")
+	if err := opened.Close(); err != nil {
+		t.Error(err)
 	}
-	if _, err := stream.Read(make([]byte, 1)); err == nil || err == io.EOF || store.tries() != 1 {
-		t.Errorf("reads on with %v after %d requests", err, store.tries())
+	if _, err := opened.Stream.Read(make([]byte, 1)); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("a closed blob reads as %v", err)
+	}
+	_, _, err = client.Fetch(t.Context(), envelopeOf("lfs/none", "x"))
+	wantKind(t, err, ErrBlobMissing)
+	if strings.Count(log.String(), "the hook is broken") != 3 {
+		t.Errorf("logged %s", log.String())
 	}
 }

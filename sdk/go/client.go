@@ -8,69 +8,82 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
 // Client resolves record values: an envelope to the blob behind it, anything else to itself. It is made by
 // [New] or [FromEnvironment], and may be shared by goroutines.
 type Client struct {
 	config Config
-	store  *s3.Client
-	pause  func(context.Context, time.Duration) error
+	source Source
+	// checksPlace: buckets and prefixes hold. Not where the proxy decides by the record.
+	checksPlace bool
+	pause       func(context.Context, time.Duration) error
 }
 
 // Info says what a value was.
 type Info struct {
-	// Envelope is nil where the value was an ordinary one.
+	// Envelope is nil where the value was an ordinary one, or nil (a tombstone).
 	Envelope *Envelope
 	// Missing is true where the blob is not in the store, and OnMissing is Skip or KeepEnvelope.
 	Missing bool
 }
 
-// Results of a [Resolution] that are no failures.
-const (
-	ResultOK = "ok"
-	// ResultClosed: the stream was closed, or its context ended, before the blob's end.
-	ResultClosed = "closed"
-)
-
-// Resolution is what OnResolve of [Config] is told when an envelope has been dealt with.
-type Resolution struct {
-	Envelope Envelope
-	// Result is ResultOK, ResultClosed, or the name of what went wrong: "blob-missing", ...
-	Result string
-	// Bytes that were received.
-	Bytes int64
-	// Duration from the start of the fetch to its end, the time that the caller took for reading included.
-	Duration time.Duration
-	// Err is an *Error, or the context's error; nil for ResultOK, and where the stream was closed.
-	Err error
+// Blob is what [Client.Open] gives for a value.
+type Blob struct {
+	// Stream gives the blob's bytes, or those of an ordinary value, or with KeepEnvelope the envelope's. It is
+	// nil for a nil value (a tombstone), and for a missing blob that is skipped: then Missing is true.
+	//
+	// It ends with io.EOF only when every byte was there and right. Where the end of a wrong blob would be,
+	// Read returns ErrTruncated, ErrChecksumMismatch or ErrStoreUnavailable, and the last bytes are not handed
+	// out: do not act upon the first ones before the end has come.
+	Stream io.ReadCloser
+	Info
 }
 
-// Resolve gives the blob behind an envelope as a stream; any other value as it is.
-//
-// The stream ends with io.EOF only when every byte was there and right. Where the end of a wrong blob would be,
-// Read returns ErrTruncated, ErrChecksumMismatch or ErrStoreUnavailable, and the last bytes are not handed
-// out: do not act upon the first ones before the end has come. Close before the end is neither success nor
-// failure. The context holds for the stream, too. A nil value gives an empty stream.
+// Close closes the stream, where there is one. Before its end that is neither success nor failure.
+func (b *Blob) Close() error {
+	if b.Stream == nil {
+		return nil
+	}
+	return b.Stream.Close()
+}
+
+// Open gives the blob behind an envelope as a stream; any other value as it is. Memory does not grow with the
+// blob. The context holds for the stream, too. Use the stream from one goroutine only, and close the Blob.
 //
 // The error is an [Error] of one of the package's kinds, or wraps the context's.
-func (c *Client) Resolve(ctx context.Context, value []byte) (io.ReadCloser, Info, error) {
-	blob, info, err := c.open(ctx, value)
+func (c *Client) Open(ctx context.Context, value []byte, options ...ReadOption) (*Blob, error) {
+	envelope, err := ParseEnvelope(value)
 	if err != nil {
-		return nil, info, err
+		return nil, err
 	}
-	if blob == nil {
-		return io.NopCloser(bytes.NewReader(c.instead(value, info))), info, nil
+	stream, info, err := c.open(ctx, envelope, c.config.MaxSize, readOptionsOf(options))
+	if err != nil {
+		return nil, err
 	}
-	return blob, info, nil
+	if stream != nil {
+		return &Blob{stream, info}, nil
+	}
+	if given := c.instead(value, info); given != nil {
+		return &Blob{io.NopCloser(bytes.NewReader(given)), info}, nil
+	}
+	return &Blob{nil, info}, nil
 }
 
-// Fetch gives the blob behind an envelope; any other value as it is, nil as nil. The blob is held in memory:
-// set MaxSize of [Config]. Errors are as those of Resolve.
-func (c *Client) Fetch(ctx context.Context, value []byte) ([]byte, Info, error) {
-	blob, info, err := c.open(ctx, value)
+// Fetch gives the blob behind an envelope; any other value as it is, nil as nil. The blob is held in memory: one
+// of more than MaxSize of [Config] is refused, where that is not set one of more than DefaultMaxFetch bytes.
+// Errors are as those of Open, and of its stream. With OnMissing Skip a missing blob is nil, and Missing tells
+// it from a tombstone.
+func (c *Client) Fetch(ctx context.Context, value []byte, options ...ReadOption) ([]byte, Info, error) {
+	envelope, err := ParseEnvelope(value)
+	if err != nil {
+		return nil, Info{}, err
+	}
+	return c.fetch(ctx, value, envelope, readOptionsOf(options))
+}
+
+func (c *Client) fetch(ctx context.Context, value []byte, envelope *Envelope, options readOptions) ([]byte, Info, error) {
+	blob, info, err := c.open(ctx, envelope, c.maxFetch(), options)
 	if err != nil {
 		return nil, info, err
 	}
@@ -86,6 +99,9 @@ func (c *Client) Fetch(ctx context.Context, value []byte) ([]byte, Info, error) 
 	return data, info, err
 }
 
+// maxFetch is the most bytes of a blob that is held in memory; below 0: no limit.
+func (c *Client) maxFetch() int64 { return or(c.config.MaxSize, DefaultMaxFetch) }
+
 // passes tells whether an error is one that OnMissing lets pass.
 func (c *Client) passes(err error) bool {
 	return errors.Is(err, ErrBlobMissing) && c.config.OnMissing != Raise
@@ -100,15 +116,21 @@ func (c *Client) instead(value []byte, info Info) []byte {
 }
 
 // open begins to read. Neither a blob nor an error: the value is an ordinary one, or the blob is missing.
-func (c *Client) open(ctx context.Context, value []byte) (*blobReader, Info, error) {
-	envelope, err := ParseEnvelope(value)
-	if err != nil || envelope == nil {
-		return nil, Info{}, err
-	}
+func (c *Client) open(ctx context.Context, envelope *Envelope, limit int64, options readOptions) (*blobReader, Info, error) {
 	info := Info{Envelope: envelope}
+	if envelope == nil {
+		return nil, info, nil
+	}
 	started := time.Now()
-	ended := func(received int64, result error) { c.report(*envelope, received, time.Since(started), result) }
-	blob, err := c.follow(ctx, envelope, ended)
+	from := &download{ctx: ctx, client: c, envelope: envelope, record: options.record, progressed: started}
+	ended := func(received int64, err error) {
+		result, failure := resultOf(err)
+		c.report(ctx, Resolution{
+			Envelope: *envelope, Result: result, Size: received, Duration: time.Since(started), Tries: from.sent,
+			Err: failure, Record: options.record,
+		})
+	}
+	blob, err := c.follow(from, limit)
 	if err != nil {
 		ended(0, err)
 		if c.passes(err) {
@@ -117,33 +139,40 @@ func (c *Client) open(ctx context.Context, value []byte) (*blobReader, Info, err
 		}
 		return nil, info, err
 	}
+	blob.ended, blob.progress = ended, options.progress
 	return blob, info, nil
 }
 
-func (c *Client) follow(ctx context.Context, envelope *Envelope, ended func(int64, error)) (*blobReader, error) {
-	if err := c.check(envelope); err != nil {
+func (c *Client) follow(from *download, limit int64) (*blobReader, error) {
+	envelope := from.envelope
+	if err := c.check(envelope, limit); err != nil {
 		return nil, err
 	}
 	sum, err := envelope.ChecksumAlgo.New()
 	if err != nil {
 		return nil, failure(ErrInvalidEnvelope, envelope, err, "%s", err)
 	}
-	from := &source{ctx: ctx, client: c, envelope: envelope}
 	if err := from.start(); err != nil {
 		return nil, err
 	}
 	broken := failure(ErrReadInterrupted, envelope, nil,
 		"the blob %s cannot be read on: a panic broke off a read", from.name())
-	return &blobReader{envelope: envelope, source: from, sum: sum, ended: ended, broken: broken}, nil
+	return &blobReader{envelope: envelope, source: from, sum: sum, broken: broken}, nil
 }
 
 // check refuses what the configuration does not allow. Whoever may produce to a topic decides what an
 // envelope says: it must not make a consumer fetch what else its credentials can see. A key with "." or ".."
 // between slashes is refused too, as HTTP clients and stores may resolve it.
-func (c *Client) check(envelope *Envelope) error {
-	if limit := c.config.MaxSize; limit > 0 && envelope.Length > limit {
-		return failure(ErrTooLarge, envelope, nil,
-			"the blob has %d bytes, more than MaxSize allows (%d bytes)", envelope.Length, limit)
+func (c *Client) check(envelope *Envelope, limit int64) error {
+	if limit > 0 && envelope.Length > limit {
+		said := "MaxSize allows (%d bytes)"
+		if c.config.MaxSize == 0 {
+			said = "are held in memory where MaxSize is not set (%d bytes): set it, or use Open, whose stream has no such limit"
+		}
+		return failure(ErrTooLarge, envelope, nil, "the blob has %d bytes, more than "+said, envelope.Length, limit)
+	}
+	if !c.checksPlace {
+		return nil
 	}
 	if !slices.Contains(c.config.Buckets, envelope.Bucket) {
 		return failure(ErrNotAllowed, envelope, nil,
@@ -155,21 +184,4 @@ func (c *Client) check(envelope *Envelope) error {
 		return failure(ErrNotAllowed, envelope, nil, "the envelope points to the key %.200q, not allowed", envelope.Key)
 	}
 	return nil
-}
-
-func (c *Client) report(envelope Envelope, received int64, took time.Duration, result error) {
-	if c.config.OnResolve == nil {
-		return
-	}
-	resolution := Resolution{Envelope: envelope, Result: ResultClosed, Bytes: received, Duration: took}
-	var wrong *Error
-	switch {
-	case result == io.EOF:
-		resolution.Result = ResultOK
-	case errors.As(result, &wrong):
-		resolution.Result, resolution.Err = wrong.Name(), result
-	default:
-		resolution.Err = result
-	}
-	c.config.OnResolve(resolution)
 }

@@ -1,6 +1,9 @@
 package lfs
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // kind is what went wrong, by the name that all SDKs and the proxy share.
 type kind string
@@ -27,8 +30,17 @@ var (
 	ErrStoreRefused error = kind("store-refused")
 	// ErrStoreUnavailable: the store did not answer, after the client's own retries.
 	ErrStoreUnavailable error = kind("store-unavailable")
-	// ErrReadInterrupted: a panic, as of the hook, broke off a read of the stream; it cannot be read on.
+	// ErrReadInterrupted: a panic, as of a progress function, broke off a read; the stream cannot be read on.
 	ErrReadInterrupted error = kind("read-interrupted")
+)
+
+// What can go wrong with an upload, besides what the proxy says ([ProblemError]).
+var (
+	// ErrProxyUnavailable: the proxy could not be reached, broke off before it had the whole body, or answered
+	// 503. Nothing was published.
+	ErrProxyUnavailable error = kind("proxy-unavailable")
+	// ErrOutcomeUnknown: the record may have been published, or not. To upload again could publish it twice.
+	ErrOutcomeUnknown error = kind("outcome-unknown")
 )
 
 // Error is what every failure of a [Client] is, for use with [errors.As].
@@ -37,7 +49,7 @@ type Error struct {
 	Kind error
 	// Message is one sentence for people.
 	Message string
-	// Envelope is what was being read; nil where the envelope itself could not be.
+	// Envelope is what was being read; nil where the envelope itself could not be, and for uploads.
 	Envelope *Envelope
 	// Expected and Actual are the checksums of an ErrChecksumMismatch, in hex.
 	Expected, Actual string
@@ -46,15 +58,35 @@ type Error struct {
 }
 
 // Name is the stable name of what went wrong, the same in all SDKs: "blob-missing", "checksum-mismatch", ...
-func (e *Error) Name() string { return string(e.Kind.(kind)) }
+// It is empty where Kind is none of this package's.
+func (e *Error) Name() string {
+	name, _ := e.Kind.(kind)
+	return string(name)
+}
 
-func (e *Error) Error() string { return "lfs: " + e.Message }
+func (e *Error) Error() string { return "lfs: " + or(e.Message, e.Name()) }
 
 // Is tells whether target is the error's Kind.
-func (e *Error) Is(target error) bool { return target == e.Kind }
+func (e *Error) Is(target error) bool { return e.Kind != nil && target == e.Kind }
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Retriable tells whether the same call may succeed later with nothing changed.
+func (e *Error) Retriable() bool {
+	switch e.Kind {
+	case ErrStoreUnavailable, ErrReadInterrupted, ErrProxyUnavailable:
+		return true
+	}
+	return false
+}
+
+// Retriable tells whether the call that gave err may succeed later with nothing changed: err is, or wraps, an
+// [Error] or a [ProblemError] that says so.
+func Retriable(err error) bool {
+	var said interface{ Retriable() bool }
+	return errors.As(err, &said) && said.Retriable()
+}
 
 func failure(what error, envelope *Envelope, cause error, format string, args ...any) *Error {
 	return &Error{Kind: what, Message: fmt.Sprintf(format, args...), Envelope: envelope, Err: cause}

@@ -23,12 +23,15 @@ func handle(ctx context.Context, client *lfs.Client, value []byte) error {
 }
 
 func handleLarge(ctx context.Context, client *lfs.Client, value []byte, to io.Writer) error {
-	blob, _, err := client.Resolve(ctx, value) // a stream: the memory does not grow with the blob
+	blob, err := client.Open(ctx, value) // a stream: the memory does not grow with the blob
 	if err != nil {
 		return err
 	}
 	defer blob.Close()
-	_, err = io.Copy(to, blob) // nil only if every byte was there and the checksum right
+	if blob.Stream == nil {
+		return nil // a tombstone
+	}
+	_, err = io.Copy(to, blob.Stream) // nil only if every byte was there and the checksum right
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -103,6 +104,26 @@ func (s *fakeStore) client(t testing.TB, options ...Option) *Client {
 	return client
 }
 
+// resolve opens a value's stream, or an empty one where there is none.
+func resolve(client *Client, ctx context.Context, value []byte) (io.ReadCloser, Info, error) {
+	blob, err := client.Open(ctx, value)
+	if err != nil {
+		return nil, Info{}, err
+	}
+	if blob.Stream == nil {
+		return io.NopCloser(strings.NewReader("")), blob.Info, nil
+	}
+	return blob.Stream, blob.Info, nil
+}
+
+// message is a record as a Kafka client has it.
+type message struct {
+	value  []byte
+	offset int64
+}
+
+func readMessage(m message) ([]byte, Coordinates) { return m.value, Coordinates{"t", 3, m.offset} }
+
 func refuse(w http.ResponseWriter, status int, code string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(status)
@@ -151,3 +172,5 @@ func escaped(key string) string {
 	}
 	return out.String()
 }
+
+var silent = log.New(io.Discard, "", 0)

@@ -11,17 +11,18 @@ import (
 // after the whole blob was verified: until then, and on every read after a failure, the error stands where
 // the end would be. ended is called once, with an error, io.EOF for a verified blob, or nil when closed early.
 //
-// A read that a panic breaks off (of the hook, above all) may have lost bytes: result says so from its
-// beginning, and only a read that comes to its end says otherwise.
+// A read that a panic breaks off (of a progress function, above all) may have lost bytes: result says so from
+// its beginning, and only a read that comes to its end says otherwise.
 type blobReader struct {
 	envelope *Envelope
-	source   *source
+	source   *download
 	sum      hash.Hash
 	received int64
 	result   error // io.EOF: verified; another error: failed; nil: not at the end yet
 	closed   bool
 	over     bool  // ended was called, or is being called
 	broken   error // what result is during a read
+	progress func(received int64)
 	ended    func(received int64, result error)
 }
 
@@ -41,6 +42,7 @@ func (r *blobReader) Read(into []byte) (int, error) {
 		r.finish(err)
 		return 0, err
 	}
+	r.progress(r.received)
 	if r.received == r.envelope.Length {
 		r.finish(io.EOF)
 		if n == 0 {
@@ -105,9 +107,13 @@ func (r *blobReader) Close() error {
 	return nil
 }
 
+// largestAtOnce is how many bytes are set aside for a blob before any of them has come: a store that says a
+// wrong length for a wrong envelope does not make a process fail that has set MaxSize to Unlimited.
+const largestAtOnce = 1 << 30
+
 // whole is everything. Memory is set aside at once only where the store, too, has said how long the blob is.
 func (r *blobReader) whole() ([]byte, error) {
-	if !r.source.sized {
+	if !r.source.sized || r.envelope.Length > largestAtOnce {
 		return io.ReadAll(r)
 	}
 	data := make([]byte, r.envelope.Length)

@@ -70,7 +70,7 @@ func TestGivesUpWithoutProgress(t *testing.T) {
 			store.before = func(_ int, w http.ResponseWriter, _ *http.Request) bool { refusal(w); return true }
 			_, _, err := store.client(t).Fetch(t.Context(), value)
 			wantKind(t, err, ErrStoreUnavailable)
-			if store.tries() != tries {
+			if store.tries() != DefaultTries {
 				t.Errorf("%d requests", store.tries())
 			}
 		})
@@ -94,7 +94,7 @@ func TestAnswersThatAreNoBlob(t *testing.T) {
 				refuse(w, test.status, test.code)
 				return true
 			}
-			_, _, err := store.client(t).Resolve(t.Context(), value)
+			_, _, err := resolve(store.client(t), t.Context(), value)
 			wantKind(t, err, test.want)
 			if store.tries() != 1 {
 				t.Errorf("%d requests", store.tries())
@@ -128,7 +128,7 @@ func TestLastBytesAreWithheld(t *testing.T) {
 			store := newFakeStore(t)
 			value := store.put(key, blob)
 			store.put(key, wrong)
-			stream, _, err := store.client(t).Resolve(t.Context(), value)
+			stream, _, err := resolve(store.client(t), t.Context(), value)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -151,7 +151,7 @@ func TestLastBytesAreWithheld(t *testing.T) {
 
 func TestReaderKeepsTheRulesOfReaders(t *testing.T) {
 	store := newFakeStore(t)
-	stream, _, err := store.client(t).Resolve(t.Context(), store.put(key, blob[:5000]))
+	stream, _, err := resolve(store.client(t), t.Context(), store.put(key, blob[:5000]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,9 +235,9 @@ func TestContextEndsAStream(t *testing.T) {
 		return true
 	}
 	var told []Resolution
-	client := store.client(t, func(c *Config) { c.OnResolve = func(r Resolution) { told = append(told, r) } })
+	client := store.client(t, func(c *Config) { c.OnResolve = func(_ context.Context, r Resolution) { told = append(told, r) } })
 	ctx, cancel := context.WithCancel(t.Context())
-	stream, _, err := client.Resolve(ctx, value)
+	stream, _, err := resolve(client, ctx, value)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +249,7 @@ func TestContextEndsAStream(t *testing.T) {
 	if _, err := stream.Read(make([]byte, 1)); !errors.Is(err, context.Canceled) {
 		t.Errorf("is %v", err)
 	}
-	if len(told) != 1 || told[0].Result != ResultClosed || !errors.Is(told[0].Err, context.Canceled) || store.tries() != 1 {
+	if len(told) != 1 || told[0].Result != ResultCancelled || !errors.Is(told[0].Err, context.Canceled) || store.tries() != 1 {
 		t.Errorf("told %+v after %d requests", told, store.tries())
 	}
 }
@@ -259,9 +259,9 @@ func TestHookIsToldEachResultOnce(t *testing.T) {
 	var told []Resolution
 	client := store.client(t, func(c *Config) {
 		c.MaxSize = int64(len(blob))
-		c.OnResolve = func(r Resolution) { told = append(told, r) }
+		c.OnResolve = func(_ context.Context, r Resolution) { told = append(told, r) }
 	})
-	early, _, err := client.Resolve(t.Context(), store.put(key, blob))
+	early, _, err := resolve(client, t.Context(), store.put(key, blob))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,8 +289,8 @@ func TestHookIsToldEachResultOnce(t *testing.T) {
 	if fmt.Sprint(results) != "[closed ok blob-missing envelope-not-allowed too-large]" {
 		t.Errorf("told %v", results)
 	}
-	if told[0].Bytes != 10 || told[1].Bytes != int64(len(blob)) {
-		t.Errorf("told %d and %d bytes", told[0].Bytes, told[1].Bytes)
+	if told[0].Size != 10 || told[1].Size != int64(len(blob)) {
+		t.Errorf("told %d and %d bytes", told[0].Size, told[1].Size)
 	}
 }
 
@@ -328,12 +328,6 @@ func TestOnMissingInTheMiddle(t *testing.T) {
 	}
 }
 
-func TestNegativeMaxSizeIsRefused(t *testing.T) {
-	if _, err := New(t.Context(), Config{Bucket: bucket, MaxSize: -1}); err == nil || !strings.Contains(err.Error(), "MaxSize") {
-		t.Errorf("%v", err)
-	}
-}
-
 func TestNoCredentialsIsARefusal(t *testing.T) {
 	store := newFakeStore(t)
 	client := store.client(t, func(c *Config) {
@@ -345,44 +339,6 @@ func TestNoCredentialsIsARefusal(t *testing.T) {
 	wantKind(t, err, ErrStoreRefused)
 	if store.tries() != 0 || !strings.Contains(err.Error(), "none found") {
 		t.Errorf("%v after %d requests", err, store.tries())
-	}
-}
-
-func TestFromEnvironment(t *testing.T) {
-	store := newFakeStore(t)
-	value := store.put(key, blob)
-	for name, text := range map[string]string{
-		"LFS_S3_BUCKET": bucket, "LFS_S3_ENDPOINT": store.URL, "LFS_S3_REGION": "eu-central-1", "LFS_S3_PATH_STYLE": " True ",
-		"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_MAX_ATTEMPTS": "7",
-	} {
-		t.Setenv(name, text)
-	}
-	client, err := FromEnvironment(t.Context(), func(c *Config) { c.MaxSize = 10 })
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _, err = client.Fetch(t.Context(), value)
-	wantKind(t, err, ErrTooLarge)
-	if client, err = FromEnvironment(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if data, _, err := client.Fetch(t.Context(), value); string(data) != blob || err != nil {
-		t.Errorf("%d bytes, %v", len(data), err)
-	}
-	if signed := store.requests[0].Header.Get("Authorization"); !strings.Contains(signed, "/eu-central-1/s3/") {
-		t.Errorf("signed by %s", signed)
-	}
-	for _, wrong := range [][2]string{
-		{"LFS_S3_PATH_STYLE", "perhaps"}, {"LFS_S3_ENDPOINT", "localhost:9000"}, {"LFS_S3_ENDPOINT", "http://localhost/s3"},
-		{"LFS_S3_ENDPOINT", "http://localhost?x"}, {"LFS_S3_ENDPOINT", "http://me@localhost"},
-	} {
-		name := wrong[0]
-		t.Run(name, func(t *testing.T) {
-			t.Setenv(name, wrong[1])
-			if _, err := FromEnvironment(t.Context()); err == nil || !strings.Contains(err.Error(), name) {
-				t.Errorf("%v", err)
-			}
-		})
 	}
 }
 

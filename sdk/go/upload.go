@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -17,40 +16,17 @@ import (
 
 // Uploader sends files to the proxy's HTTP API. It may be shared by goroutines.
 type Uploader struct {
-	base   *url.URL
-	client *http.Client
-	apiKey string
+	base     *url.URL
+	settings httpSettings
 }
-
-// UploaderOption changes an Uploader.
-type UploaderOption func(*Uploader)
-
-// WithHTTPClient sends requests by client. Its redirects are not followed: a stream cannot be sent twice.
-func WithHTTPClient(client *http.Client) UploaderOption {
-	return func(u *Uploader) {
-		own := *client
-		u.client = &own
-	}
-}
-
-// WithAPIKey signs uploads in by an API key (LFS_HTTP_API_KEYS_FILE of the proxy).
-func WithAPIKey(key string) UploaderOption { return func(u *Uploader) { u.apiKey = key } }
 
 // NewUploader sends to the proxy at baseURL, http://localhost:8080 say; a path before /v1 is kept.
-func NewUploader(baseURL string, options ...UploaderOption) (*Uploader, error) {
-	if err := checkEndpoint(baseURL); err != nil || baseURL == "" {
-		return nil, fmt.Errorf("lfs: the proxy's address is %q, an http or https URL is needed", baseURL)
-	}
-	base, err := url.Parse(baseURL)
+func NewUploader(baseURL string, options ...HTTPOption) (*Uploader, error) {
+	base, err := proxyAddress(baseURL)
 	if err != nil {
 		return nil, err
 	}
-	uploader := &Uploader{base: base, client: &http.Client{}}
-	for _, option := range options {
-		option(uploader)
-	}
-	uploader.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return uploader, nil
+	return &Uploader{base, httpSettingsOf(options)}, nil
 }
 
 // UploadOptions says what record is published. The zero value is enough.
@@ -72,10 +48,14 @@ type UploadOptions struct {
 	// Filename becomes the record header HeaderFilename.
 	Filename string
 	// Length in bytes, where it is known: the proxy refuses what is too large before it is sent. 0: taken
-	// from the reader where that is a bytes.Reader, bytes.Buffer or strings.Reader, else not known.
+	// from the reader where that is an os.File (from where it stands to its end), bytes.Reader, bytes.Buffer or
+	// strings.Reader, else not known.
 	Length int64
 	// APIKey instead of the uploader's own.
 	APIKey string
+	// OnProgress is called with the bytes that were taken from the body so far, and with all of them before the
+	// upload succeeds. It runs in a goroutine of the HTTP client, never twice at a time.
+	OnProgress func(size int64)
 }
 
 // Record is where an upload was published.
@@ -90,27 +70,32 @@ type Record struct {
 }
 
 // Upload sends what body gives, streaming, and returns when the blob is whole in S3 and Kafka has acknowledged
-// its envelope.
+// its envelope. Nothing is sent twice. The body is not closed. It is not read any more after Upload has returned,
+// so that a file may be sent again from its start; only a Read that was waiting when the context ended may
+// still come to its end.
 //
-// The error is a [ProblemError] where the proxy refuses; any other is of the connection or of body, and leaves
-// open whether the record was published. Nothing is sent twice.
+// The error is a [ProblemError] where the proxy refuses; an [Error] of ErrProxyUnavailable where it could not be
+// reached or was lost before it had the whole body: nothing was published; an [Error] of ErrOutcomeUnknown where
+// it was lost after that. An error of body is wrapped, as is the context's: then nothing was published unless
+// the error is ErrOutcomeUnknown, too.
 func (u *Uploader) Upload(ctx context.Context, topic string, body io.Reader, options UploadOptions) (Record, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, u.address(topic, options), body)
+	sent := newUploadBody(ctx, body, options)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, u.address(topic, options), sent.reader())
 	if err != nil {
 		return Record{}, fmt.Errorf("lfs: %w", err)
 	}
-	if options.Length > 0 {
-		request.ContentLength = options.Length
-	}
+	request.ContentLength = sent.length
+	request.GetBody = sent.again
 	// The blob's own type goes by the query: a form's type here would have the body parsed as a form.
 	request.Header.Set("Content-Type", "application/octet-stream")
 	request.Header.Set("Expect", "100-continue")
-	if key := or(options.APIKey, u.apiKey); key != "" {
+	if key := or(options.APIKey, u.settings.apiKey); key != "" {
 		request.Header.Set("Authorization", "Bearer "+key)
 	}
-	response, err := u.client.Do(request)
+	response, err := u.settings.client.Do(request.WithContext(sent.traced()))
+	sent.letGo()
 	if err != nil {
-		return Record{}, fmt.Errorf("lfs: the upload to %s is cut off: %w", topic, err)
+		return Record{}, sent.lost(topic, err)
 	}
 	defer response.Body.Close() //nolint:errcheck // all that is wanted from it was read
 	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
@@ -118,11 +103,14 @@ func (u *Uploader) Upload(ctx context.Context, topic string, body io.Reader, opt
 		return Record{}, problemOf(response, answer)
 	}
 	if err != nil {
-		return Record{}, fmt.Errorf("lfs: the upload was published, but its answer is cut off: %w", err)
+		return Record{}, failure(ErrOutcomeUnknown, nil, err, "the upload was published, but its answer is cut off: %s", err)
 	}
 	record, err := recordOf(answer)
 	if err != nil {
-		return Record{}, fmt.Errorf("lfs: the upload was published, but its answer cannot be read: %w", err)
+		return Record{}, failure(ErrOutcomeUnknown, nil, err, "the upload was published, but its answer cannot be read: %s", err)
+	}
+	if sent.read() == 0 {
+		sent.progress(0)
 	}
 	record.Location = response.Header.Get("Location")
 	return record, nil
@@ -177,53 +165,12 @@ func (u *Uploader) address(topic string, options UploadOptions) string {
 	if options.Algorithm != "" {
 		query.Set("checksum_algo", string(options.Algorithm))
 	}
-	address := *u.base
-	address.RawQuery = query.Encode()
-	prefix := strings.TrimRight(address.EscapedPath(), "/") + "/v1/topics/"
-	address.RawPath = prefix + url.PathEscape(topic) + "/records"
-	address.Path = strings.TrimRight(address.Path, "/") + "/v1/topics/" + topic + "/records"
-	return address.String()
+	return below(u.base, "/v1/topics/"+url.PathEscape(topic)+"/records?"+query.Encode())
 }
 
-// ProblemError is what the proxy answers in place of a record (RFC 9457), for use with [errors.As].
-type ProblemError struct {
-	// Type stays the same over versions: /problems/checksum-mismatch, ...
-	Type   string `json:"type"`
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail"`
-	// Algorithm, Expected and Actual are those of a checksum mismatch.
-	Algorithm Algorithm `json:"algorithm"`
-	Expected  string    `json:"expected"`
-	Actual    string    `json:"actual"`
-	// KafkaErrorCode is the broker's, where it refused the record.
-	KafkaErrorCode int `json:"kafka_error_code"`
-	// RetryAfter is when to send again; 0 where the proxy does not say that this would help.
-	RetryAfter time.Duration `json:"-"`
-}
-
-// Name is the last part of Type: "checksum-mismatch", "too-large", "outcome-unknown", ...
-func (e *ProblemError) Name() string { return e.Type[strings.LastIndex(e.Type, "/")+1:] }
-
-func (e *ProblemError) Error() string {
-	return "lfs: the proxy refuses the upload: " + or(e.Detail, e.Title)
-}
-
-// Is lets [errors.Is] find the kinds that uploads and reads share: ErrTooLarge, ErrChecksumMismatch,
-// ErrStoreRefused, ErrStoreUnavailable.
-func (e *ProblemError) Is(target error) bool { return target == error(kind(e.Name())) }
-
-// problemOf reads a refusal; whoever sent it: a gateway before the proxy gives no problem+json.
-func problemOf(response *http.Response, body []byte) *ProblemError {
-	problem := &ProblemError{}
-	media, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
-	if err != nil || media != "application/problem+json" || json.Unmarshal(body, problem) != nil || problem.Type == "" {
-		name := strings.ReplaceAll(strings.ToLower(http.StatusText(response.StatusCode)), " ", "-")
-		problem = &ProblemError{Type: "/problems/" + or(name, "internal-error"), Title: response.Status}
-	}
-	problem.Status = response.StatusCode
-	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
-		problem.RetryAfter = time.Duration(seconds) * time.Second
-	}
-	return problem
+// below is an address of the proxy: path, which is escaped, begins with a slash.
+func below(base *url.URL, path string) string {
+	root := *base
+	root.RawQuery, root.Fragment, root.RawFragment, root.ForceQuery = "", "", "", false
+	return strings.TrimRight(root.String(), "/") + path
 }

@@ -72,7 +72,7 @@ func TestVectors(t *testing.T) {
 }
 
 func readAll(t *testing.T, client *Client, value []byte) ([]byte, Info, error) {
-	blob, info, err := client.Resolve(t.Context(), value)
+	blob, info, err := resolve(client, t.Context(), value)
 	if err != nil {
 		return nil, info, err
 	}

@@ -33,12 +33,16 @@ class Library:
 
 
 # The helpers for confluent-kafka-go build with cgo, so that a C compiler is needed as well.
-GO_MODULES = ("./...", "./franz/...", "./confluent/...", "./conformance/...")
+GO_MODULES = (
+    *("./...", "./franz/...", "./confluent/...", "./conformance/..."),
+    *("./prometheus/...", "./otel/..."),
+)
 GO = Library(
     "go",
     ("go", "gofmt", "gcc"),
     (
         ("sh", "-c", 'unformatted=$(gofmt -l .); echo "$unformatted"; test -z "$unformatted"'),
+        ("sh", "check-tidy.sh"),
         ("go", "vet", *GO_MODULES),
         ("go", "test", *GO_MODULES),
     ),

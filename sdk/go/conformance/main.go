@@ -1,5 +1,5 @@
 // Command conformance drives the SDK for the end-to-end tests of the repository: JSON lines in, JSON lines out.
-// Each line in has an "op": configure, read, stream, produce or upload.
+// Each line in has an "op": configure, read, stream, poll, produce or upload.
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"path/filepath"
@@ -29,10 +30,14 @@ type command struct {
 	Region    string   `json:"region"`
 	PathStyle bool     `json:"path_style"`
 	Prefixes  []string `json:"prefixes"`
-	MaxSize   int64    `json:"max_size"`
+	MaxSize   *int64   `json:"max_size"` // null: the default; 0: unlimited
 	OnMissing string   `json:"on_missing"`
 
 	Value []byte `json:"value"`
+
+	Values      [][]byte `json:"values"`
+	Concurrency int      `json:"concurrency"`
+	MaxBytes    int64    `json:"max_bytes"`
 
 	Bootstrap   string        `json:"bootstrap"`
 	URL         string        `json:"url"`
@@ -50,7 +55,9 @@ type answer struct {
 	SHA256    *string `json:"sha256"`
 	Partition *int32  `json:"partition,omitempty"`
 	Offset    *int64  `json:"offset,omitempty"`
-	Message   string  `json:"message,omitempty"`
+	Message   string  `json:"message"`
+
+	Records []answer `json:"records,omitzero"`
 }
 
 func main() {
@@ -82,9 +89,12 @@ func (d *driver) do(ctx context.Context, line command) answer {
 	switch line.Op {
 	case "configure":
 		return d.configure(ctx, line)
-	case "read", "stream":
+	case "read", "stream", "poll":
 		if d.client == nil {
 			return failed(errors.New("configure comes first"))
+		}
+		if line.Op == "poll" {
+			return d.poll(ctx, line)
 		}
 		return d.read(ctx, line)
 	case "produce":
@@ -101,9 +111,15 @@ func (d *driver) configure(ctx context.Context, line command) answer {
 	if !known {
 		return failed(fmt.Errorf("unknown on_missing %q", line.OnMissing))
 	}
+	maxSize := int64(0)
+	if line.MaxSize != nil {
+		if maxSize = *line.MaxSize; maxSize == 0 {
+			maxSize = lfs.Unlimited
+		}
+	}
 	client, err := lfs.New(ctx, lfs.Config{
 		Bucket: line.Bucket, Buckets: line.Buckets, Endpoint: line.Endpoint, Region: line.Region,
-		PathStyle: line.PathStyle, Prefixes: line.Prefixes, MaxSize: line.MaxSize, OnMissing: missing,
+		PathStyle: line.PathStyle, Prefixes: line.Prefixes, MaxSize: maxSize, OnMissing: missing,
 	})
 	if err != nil {
 		return failed(err)
@@ -123,15 +139,41 @@ func (d *driver) read(ctx context.Context, line command) answer {
 		length = int64(len(data))
 		sum.Write(data)
 	} else {
-		var blob io.ReadCloser
-		if blob, info, err = d.client.Resolve(ctx, line.Value); err == nil {
-			length, err = io.Copy(sum, blob)
+		var blob *lfs.Blob
+		if blob, err = d.client.Open(ctx, line.Value); err == nil {
+			if info = blob.Info; blob.Stream != nil {
+				length, err = io.Copy(sum, blob.Stream)
+			}
 			err = errors.Join(err, blob.Close())
 		}
 	}
 	if err != nil {
 		return failed(err)
 	}
+	return handedOver(info, length, sum)
+}
+
+// poll reads the values as the records of one poll.
+func (d *driver) poll(ctx context.Context, line command) answer {
+	var records []*kgo.Record
+	for _, value := range line.Values {
+		records = append(records, &kgo.Record{Value: value})
+	}
+	all := answer{Outcome: "ok", Records: []answer{}}
+	bounds := lfs.Prefetch{Concurrency: line.Concurrency, MaxBytes: line.MaxBytes}
+	for got, err := range lfsfranz.ResolveAll(ctx, d.client, records, bounds) {
+		if err != nil {
+			all.Records = append(all.Records, failed(err))
+			continue
+		}
+		sum := sha256.New()
+		sum.Write(got.Value)
+		all.Records = append(all.Records, handedOver(got.Info, int64(len(got.Value)), sum))
+	}
+	return all
+}
+
+func handedOver(info lfs.Info, length int64, sum hash.Hash) answer {
 	outcome := "blob"
 	if info.Envelope == nil {
 		outcome = "ordinary"
