@@ -1,7 +1,7 @@
 /** Dropped connections, stores that fail for a while, silence, and callers that want no more. */
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
+import { getEventListeners, once } from "node:events";
 import { afterEach, beforeEach, test } from "node:test";
 import { LfsReader, proxySource } from "lfsproxy-client";
 import { cut, drained, drop, envelopeOf, etagOf, fail, KEY, optionsFor, startStore } from "./fake-store.mjs";
@@ -126,6 +126,30 @@ test("an object that vanished meanwhile is missing", async () => {
   }
 });
 
+test("no try begins later than retryTime after the last progress", async () => {
+  spoil = (_request, response) => drop(response);
+  const started = performance.now();
+  const impatient = reader({ tries: 1000, pause: 20, retryTime: 100 });
+  await assert.rejects(impatient.resolve(envelopeOf(BODY)), { code: "store-unavailable" });
+  assert.ok(store.requests.length > 1 && performance.now() - started < 5000, `${store.requests.length} requests`);
+  const asked = store.requests.length;
+  await assert.rejects(reader({ pause: 1000, retryTime: 1 }).resolve(envelopeOf(BODY)), { code: "store-unavailable" });
+  assert.equal(store.requests.length, asked + 1);
+});
+
+test("retryTime is counted from the last progress, and not while the caller takes its time", async () => {
+  spoil = (_request, response, body, first) => (first < 540_000 ? cut(response, body, first, 60_000) : false);
+  const { body } = await reader({ tries: 2, retryTime: 200 }).open(envelopeOf(BODY));
+  const chunks = [];
+  for await (const chunk of body) {
+    chunks.push(chunk);
+    if (chunks.length === 1) {
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
+  }
+  assert.deepEqual(Buffer.concat(chunks), BODY);
+});
+
 test("answers that may pass are tried again, others are not", async () => {
   for (const status of [408, 429, 500, 502, 503, 504]) {
     let left = 2;
@@ -204,7 +228,7 @@ test("the caller's signal ends a read before, during and between the tries, and 
   const next = stream.read();
   streaming.abort(reason);
   await assert.rejects(next, reason);
-  assert.deepEqual(told, Array(4).fill(["closed", undefined]));
+  assert.deepEqual(told, Array(4).fill(["cancelled", null]));
 });
 
 test("a stream that is cancelled lets go of its connection", async () => {
@@ -272,13 +296,70 @@ test("a connection is used again after a blob that was read to its end", async (
   assert.equal(ports.size, 1);
 });
 
-test("one signal serves many reads without gathering listeners", async (context) => {
+test("one signal serves many reads and streams at once without gathering listeners", async (context) => {
   const warned = context.mock.method(process, "emitWarning", () => undefined);
   const { signal } = new AbortController();
   const one = reader();
-  await Promise.all(Array.from({ length: 5 }, () => one.resolve(envelopeOf(BODY), { signal })));
-  for (let round = 0; round < 20; round += 1) {
-    await one.resolve(envelopeOf(BODY), { signal });
-  }
+  await Promise.all(Array.from({ length: 30 }, () => one.resolve(envelopeOf(BODY), { signal })));
+  const streams = await Promise.all(Array.from({ length: 30 }, () => one.open(envelopeOf(BODY), { signal })));
+  await Promise.all(streams.map(({ body }) => body.cancel()));
   assert.equal(warned.mock.callCount(), 0);
+  assert.equal(getEventListeners(signal, "abort").length, 0);
+});
+
+test("a signal lets go of the connection of a stream that nobody reads, at once", async () => {
+  let closed;
+  spoil = (_request, response, body) => {
+    closed = once(response, "close");
+    response.writeHead(200, { "content-length": body.length }).write(body.subarray(0, 1000));
+    return true;
+  };
+  for (const readFirst of [false, true]) {
+    const told = [];
+    const control = new AbortController();
+    const options = { signal: control.signal };
+    const { body } = await reader({ onResolve: ({ result }) => told.push(result) }).open(envelopeOf(BODY), options);
+    const stream = body.getReader();
+    if (readFirst) {
+      await stream.read();
+    }
+    control.abort(new Error("enough"));
+    assert.deepEqual(told, ["cancelled"]);
+    await closed;
+    await assert.rejects(stream.read(), { message: "enough" });
+    await assert.rejects(stream.closed, { message: "enough" });
+  }
+});
+
+test("the caller's own deadline is a timeout, also among other signals", async () => {
+  spoil = () => true;
+  for (const wrapped of [(signal) => signal, (signal) => AbortSignal.any([signal, new AbortController().signal])]) {
+    const told = [];
+    const patient = reader({ onResolve: ({ result }) => told.push(result) });
+    const signal = wrapped(AbortSignal.timeout(20));
+    await assert.rejects(patient.resolve(envelopeOf(BODY), { signal }), { name: "TimeoutError" });
+    assert.deepEqual(told, ["timeout"]);
+  }
+});
+
+test("a source that does not look at its signal is let go of too", async () => {
+  let cancelled = 0;
+  const source = {
+    get: async () =>
+      new Response(
+        new ReadableStream({
+          pull: (controller) => controller.enqueue(BODY.subarray(0, 10)),
+          cancel: () => {
+            cancelled += 1;
+          },
+        }),
+      ),
+  };
+  const control = new AbortController();
+  const { body } = await reader({ source }).open(envelopeOf(BODY), { signal: control.signal });
+  await (await reader({ source }).open(envelopeOf(BODY))).body.cancel();
+  assert.equal(cancelled, 1);
+  control.abort();
+  await assert.rejects(body.getReader().read(), { name: "AbortError" });
+  assert.equal(cancelled, 2);
 });
