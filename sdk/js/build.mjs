@@ -37,6 +37,7 @@ for (const { folder, format, platform, target, entries } of BUILDS) {
   await cp(here("dist/types"), here(`dist/${folder}`), { recursive: true });
   if (platform === "browser") {
     await cp(here("dist/types/platform/bytes-browser.d.ts"), here("dist/browser/platform/bytes.d.ts"));
+    await Promise.all(PARTS.map((part) => rm(here(`dist/browser/${part}.d.ts`))));
   }
   const type = format === "cjs" ? "commonjs" : "module";
   await writeFile(here(`dist/${folder}/package.json`), `${JSON.stringify({ type, sideEffects: false })}\n`);

@@ -120,7 +120,7 @@ export class LfsReader {
    * A record that fails comes in its place, with its `error`: its `value` throws it. Leaving the iteration ends the
    * fetches. Throws SettingError at once for an option that cannot be used.
    */
-  resolveBatch<V extends Uint8Array, Message extends KafkaMessage<V> | KafkaPayload<V>>(
+  resolveBatch<Message extends KafkaMessage | KafkaPayload>(
     messages: Iterable<Message> | (KafkaBatch & { readonly messages: readonly Message[] }),
     options: BatchOptions = {},
   ): AsyncGenerator<BatchRecord<Message, ValueOf<Message>>, void, undefined> {

@@ -199,6 +199,7 @@ class Progress {
       return;
     }
     this.streams = true;
+    this.#ended = body.size === 0; // the proxy has all of it with the headers
     this.body = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {

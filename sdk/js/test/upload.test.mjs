@@ -285,6 +285,15 @@ test("a connection that breaks after the body leaves the outcome unknown", async
   await assert.rejects(upload(url, "t", BODY), { code: "outcome-unknown", retriable: false });
 });
 
+test("so does one that breaks on an empty body, which the proxy has with the headers", async () => {
+  answer = (request) => request.socket.destroy();
+  const fetch = (...asked) => {
+    asked[1].body.cancel(); // as one that sees the end by Content-Length
+    return globalThis.fetch(asked[0], { method: "POST" });
+  };
+  await assert.rejects(upload(url, "t", new Uint8Array(), { fetch }), { code: "outcome-unknown" });
+});
+
 test("an answer of success that breaks off leaves the outcome unknown", async () => {
   answer = (request, response) =>
     request.resume().on("end", () => {

@@ -64,7 +64,9 @@ export function usualCredentials(): () => Promise<Credentials> {
       };
     }
     try {
-      chain ??= import(CHAIN).then((module: Chain) => module.fromNodeProviderChain());
+      chain ??= import(/* webpackIgnore: true */ /* @vite-ignore */ CHAIN).then((module: Chain) =>
+        module.fromNodeProviderChain(),
+      );
       return await (await chain)();
     } catch (error) {
       chain = undefined;
