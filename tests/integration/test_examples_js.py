@@ -129,7 +129,7 @@ class JavaScriptTests(TestCase):
         )
         (record,) = await in_thread(read_topic, here.servers.kafka.bootstrap, dead)
         self.assertEqual(record.value, first.envelope.to_bytes())
-        self.assertEqual(record.headers, [("error", b"blob-missing")])
+        self.assertEqual(record.headers, (("error", b"blob-missing"),))
 
     async def test_a_poison_pill_that_is_not_caught_stops_the_consumer(self) -> None:
         project, here = await self.project(), await places("js-crash")

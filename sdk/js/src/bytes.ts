@@ -65,6 +65,8 @@ export class BlobBytes {
   #failures = 0;
   /** Since when there has been no progress, though bytes were wanted. */
   #waitingSince = 0;
+  /** Milliseconds that the start has taken; the time until the bytes are asked for is the caller's own. */
+  #waited = 0;
   #gets = 0;
   #lengthConfirmed = false;
 
@@ -89,11 +91,12 @@ export class BlobBytes {
   async start(): Promise<void> {
     this.#waitingSince = performance.now();
     await this.#start();
+    this.#waited = performance.now() - this.#waitingSince;
   }
 
   /** The next bytes; null at the end of what the store sends. Rejects as `start` does. */
   async read(): Promise<Uint8Array | null> {
-    this.#waitingSince = performance.now();
+    this.#waitingSince = performance.now() - this.#waited;
     for (;;) {
       const reader = this.#reader ?? (await this.#start());
       try {
@@ -103,6 +106,7 @@ export class BlobBytes {
         }
         if (value.length > 0) {
           this.#failures = 0;
+          this.#waited = 0;
           this.#position += value.length;
           return value;
         }

@@ -1,6 +1,7 @@
 /** What the hooks for Prometheus and OpenTelemetry count. */
 
 import assert from "node:assert/strict";
+import { createRequire } from "node:module";
 import { afterEach, beforeEach, test } from "node:test";
 import {
   AggregationTemporality,
@@ -88,3 +89,12 @@ test("OpenTelemetry has the same by its own names", async () => {
 });
 
 test("without a provider OpenTelemetry counts nowhere, and nothing breaks", () => readSome(openTelemetryHook()));
+
+test("they come as CommonJS too", async () => {
+  const require = createRequire(import.meta.url);
+  const registry = new Registry();
+  await readSome(require("lfsproxy-client/prom-client").prometheusHook(registry));
+  assert.match(await registry.metrics(), /lfs_client_reads_total\{topic="t",result="ok"\} 2/);
+  await readSome(require("lfsproxy-client/opentelemetry").openTelemetryHook());
+  assert.equal(typeof require("lfsproxy-client/client-s3").s3ClientSource, "function");
+});

@@ -126,30 +126,6 @@ test("an object that vanished meanwhile is missing", async () => {
   }
 });
 
-test("no try begins later than retryTime after the last progress", async () => {
-  spoil = (_request, response) => drop(response);
-  const started = performance.now();
-  const impatient = reader({ tries: 1000, pause: 20, retryTime: 100 });
-  await assert.rejects(impatient.resolve(envelopeOf(BODY)), { code: "store-unavailable" });
-  assert.ok(store.requests.length > 1 && performance.now() - started < 5000, `${store.requests.length} requests`);
-  const asked = store.requests.length;
-  await assert.rejects(reader({ pause: 1000, retryTime: 1 }).resolve(envelopeOf(BODY)), { code: "store-unavailable" });
-  assert.equal(store.requests.length, asked + 1);
-});
-
-test("retryTime is counted from the last progress, and not while the caller takes its time", async () => {
-  spoil = (_request, response, body, first) => (first < 540_000 ? cut(response, body, first, 60_000) : false);
-  const { body } = await reader({ tries: 2, retryTime: 200 }).open(envelopeOf(BODY));
-  const chunks = [];
-  for await (const chunk of body) {
-    chunks.push(chunk);
-    if (chunks.length === 1) {
-      await new Promise((resolve) => setTimeout(resolve, 250));
-    }
-  }
-  assert.deepEqual(Buffer.concat(chunks), BODY);
-});
-
 test("answers that may pass are tried again, others are not", async () => {
   for (const status of [408, 429, 500, 502, 503, 504]) {
     let left = 2;
@@ -180,18 +156,6 @@ test("a store that says nothing is given up after readTimeout, before and amid t
     return false;
   };
   assert.deepEqual(Buffer.from((await reader({ readTimeout: 100 }).resolve(envelopeOf(BODY))).value), BODY);
-});
-
-test("a caller that takes its time between reads is not timed out", async (context) => {
-  context.mock.timers.enable({ apis: ["setTimeout"] });
-  const { body } = await reader({ readTimeout: 1000 }).open(envelopeOf(BODY));
-  const chunks = [];
-  for await (const chunk of body) {
-    chunks.push(chunk);
-    context.mock.timers.tick(10_000);
-  }
-  assert.deepEqual(Buffer.concat(chunks), BODY);
-  assert.equal(store.requests.length, 1);
 });
 
 test("the caller's signal ends a read before, during and between the tries, and is no failure of the blob", async () => {
@@ -243,47 +207,6 @@ test("a stream that is cancelled lets go of its connection", async () => {
     break;
   }
   await closed;
-});
-
-test("a stream that is cancelled asks for nothing again: while it waits for bytes, and between two tries", async (context) => {
-  context.mock.timers.enable({ apis: ["setTimeout"] });
-  const turns = async () => {
-    for (let turn = 0; turn < 20; turn += 1) {
-      await new Promise(setImmediate);
-    }
-  };
-  for (const fate of ["waits", "drops"]) {
-    const told = [];
-    let asked = 0;
-    const source = {
-      get: async () => {
-        asked += 1;
-        const bytes = new ReadableStream({
-          pull(controller) {
-            if (asked > 1 || this.sent) {
-              return fate === "drops" ? controller.error(new Error("dropped")) : new Promise(() => undefined);
-            }
-            this.sent = true;
-            controller.enqueue(BODY.subarray(0, 1000));
-          },
-        });
-        return new Response(bytes, { headers: { "content-length": BODY.length } });
-      },
-    };
-    const { body } = await reader({ source, pause: 100, onResolve: ({ result }) => told.push(result) }).open(
-      envelopeOf(BODY),
-    );
-    const stream = body.getReader();
-    await stream.read();
-    const waiting = stream.read();
-    await turns();
-    await stream.cancel();
-    assert.equal((await waiting).done, true);
-    await turns();
-    context.mock.timers.tick(10_000); // the pause before another try
-    await turns();
-    assert.deepEqual([fate, asked, told], [fate, 1, ["closed"]]);
-  }
 });
 
 test("a connection is used again after a blob that was read to its end", async () => {
