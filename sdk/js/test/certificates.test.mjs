@@ -23,6 +23,7 @@ before(async () => {
   caFile = join(folder, "ca.pem");
   const names = [{ type: 2, value: "localhost" }];
   const { cert, private: key } = await generate([{ name: "commonName", value: "localhost" }], {
+    keyType: "ec",
     extensions: [{ name: "subjectAltName", altNames: names }],
   });
   await writeFile(caFile, `# of the tests\n${cert}\n${cert}`);
@@ -73,7 +74,7 @@ test("without it the store is not trusted, nor with another one", async () => {
   ports = new Set();
   const reader = fromEnvironment({}, { tries: 1 });
   await assert.rejects(reader.resolve(envelopeOf(BODY)), { code: "store-unavailable", message: /self-signed/ });
-  const { cert } = await generate([{ name: "commonName", value: "localhost" }]);
+  const { cert } = await generate([{ name: "commonName", value: "localhost" }], { keyType: "ec" });
   const other = join(folder, "other.pem");
   await writeFile(other, cert);
   const mistrusting = fromEnvironment({ LFS_S3_CA: other }, { tries: 1 });
