@@ -83,17 +83,17 @@ async function* resolveInOrder<Message, V extends Uint8Array>(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<BatchRecord<Message, V>, void, undefined> {
   const stopping = new AbortController();
-  const done = new Map<number, Promise<BatchRecord<Message, V>>>();
-  let started = 0;
-  let handedOver = 0;
+  /** Records that are being fetched or wait for their turn, the next in order first. */
+  const ahead: { readonly size: number; readonly record: Promise<BatchRecord<Message, V>> }[] = [];
+  const waiting = tasks.values();
+  let next = waiting.next();
   let running = 0;
   let held = 0;
 
-  const resolved = async ({ message, size, resolve }: Task<Message, V>): Promise<BatchRecord<Message, V>> => {
+  const resolved = async ({ message, resolve }: Task<Message, V>): Promise<BatchRecord<Message, V>> => {
     try {
       return new BatchRecord<Message, V>(message, await resolve(stopping.signal), null);
     } catch (error) {
-      held -= size;
       return new BatchRecord<Message, V>(message, undefined, error instanceof Error ? error : new Error(String(error)));
     } finally {
       running -= 1;
@@ -101,29 +101,30 @@ async function* resolveInOrder<Message, V extends Uint8Array>(
     }
   };
   const startMore = (): void => {
-    while (started < tasks.length && running < concurrency && !stopping.signal.aborted) {
-      const task = tasks[started] as Task<Message, V>;
-      if (started > handedOver && held + task.size > maxBytes) {
-        return; // the next record in order always may go
+    // The next record in order always may go, however large its blob is.
+    const mayGo = (size: number): boolean => ahead.length === 0 || held + size <= maxBytes;
+    for (; !next.done && running < concurrency && !stopping.signal.aborted; next = waiting.next()) {
+      const { size } = next.value;
+      if (!mayGo(size)) {
+        return;
       }
-      held += task.size;
+      held += size;
       running += 1;
-      done.set(started, resolved(task));
-      started += 1;
+      ahead.push({ size, record: resolved(next.value) });
     }
   };
 
   const release = onAbort(signal, () => stopping.abort(signal?.reason));
   try {
-    for (; handedOver < tasks.length; ) {
-      startMore();
-      const record = await done.get(handedOver);
+    signal?.throwIfAborted();
+    startMore();
+    for (let first = ahead[0]; first !== undefined; first = ahead[0]) {
+      const record = await first.record;
       signal?.throwIfAborted();
-      done.delete(handedOver);
-      held -= record?.error === null ? (tasks[handedOver]?.size ?? 0) : 0;
-      handedOver += 1;
+      ahead.shift();
+      held -= first.size;
       startMore(); // while the caller is at work
-      yield record as BatchRecord<Message, V>;
+      yield record;
     }
   } finally {
     release();
