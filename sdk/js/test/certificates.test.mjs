@@ -116,6 +116,20 @@ test("such a connection is taken up where it broke, tried again, and let go of l
   assert.equal(ranges.length, 3);
   assert.match(ranges[2], /^bytes=[1-9]\d*-$/);
 
+  // The same where the connection is lost while nobody reads.
+  let lost;
+  answer = (request, response) => {
+    if (request.headers.range !== undefined || lost !== undefined) {
+      return whole(request, response);
+    }
+    lost = new Promise((resolve) => response.on("close", () => setTimeout(resolve, 50)));
+    response.writeHead(200, { "content-length": BODY.length, etag: '"one"' });
+    response.write(BODY.subarray(0, 1000), () => response.destroy());
+  };
+  const unread = await reader.open(envelopeOf(BODY));
+  await lost;
+  assert.ok((await drained(unread.body)).equals(BODY));
+
   answer = (_request, response) => response.writeHead(304).end();
   await assert.rejects(reader.resolve(envelopeOf(BODY)), { code: "store-refused" });
 
