@@ -13,3 +13,20 @@ npm install ../lfsproxy/sdk/js
 # [snappy]
 npm install kafkajs-snappy-typescript
 # [/snappy]
+
+# [metrics]
+npm install prom-client
+# [/metrics]
+
+# [opentelemetry]
+npm install @opentelemetry/api @opentelemetry/sdk-metrics
+# [/opentelemetry]
+
+# [aws]
+npm install @aws-sdk/client-s3
+# [/aws]
+
+# [bundle]
+npm install --save-dev esbuild
+npx esbuild browser-proxy.mjs --bundle --format=esm --outfile=page.mjs
+# [/bundle]

@@ -7,9 +7,12 @@ import { build } from "esbuild";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
+/** The subpaths that package.json exports. They share no classes and no state with the index. */
+const PARTS = ["node", "client-s3", "prom-client", "opentelemetry"];
+
 const BUILDS = [
-  { folder: "esm", format: "esm", platform: "node", target: "node20", entries: ["index", "node"] },
-  { folder: "cjs", format: "cjs", platform: "node", target: "node20", entries: ["index", "node"] },
+  { folder: "esm", format: "esm", platform: "node", target: "node20", entries: ["index", ...PARTS] },
+  { folder: "cjs", format: "cjs", platform: "node", target: "node20", entries: ["index", ...PARTS] },
   { folder: "browser", format: "esm", platform: "browser", target: "es2022", entries: ["index"] },
 ];
 
@@ -24,7 +27,7 @@ for (const { folder, format, platform, target, entries } of BUILDS) {
     outdir: `dist/${folder}`,
     bundle: true,
     splitting: false,
-    external: ["aws4fetch", "lossless-json", "@noble/hashes/*"],
+    packages: "external",
     format,
     platform,
     target,
@@ -32,6 +35,10 @@ for (const { folder, format, platform, target, entries } of BUILDS) {
     logLevel: "warning",
   });
   await cp(here("dist/types"), here(`dist/${folder}`), { recursive: true });
+  if (platform === "browser") {
+    await cp(here("dist/types/platform/bytes-browser.d.ts"), here("dist/browser/platform/bytes.d.ts"));
+    await Promise.all(PARTS.map((part) => rm(here(`dist/browser/${part}.d.ts`))));
+  }
   const type = format === "cjs" ? "commonjs" : "module";
   await writeFile(here(`dist/${folder}/package.json`), `${JSON.stringify({ type, sideEffects: false })}\n`);
 }

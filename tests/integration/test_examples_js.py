@@ -15,6 +15,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from lfsproxy.client import lfs_headers
+from lfsproxy.client.recognise import recognise
+from tests.integration.clients.python import read_topic
 from tests.integration.example_places import BLOB, Places, places
 from tests.integration.examples import Project, project_for
 from tests.integration.stack import in_thread
@@ -26,6 +28,13 @@ import {{ bytesOf }} from "./{name}";
 
 const bytes = await bytesOf(...{arguments});
 console.log(bytes.length);
+"""
+
+
+CRASHES = """
+consumer.on(consumer.events.CRASH, ({ payload: { restart, error } }) => {
+  console.log("crash", restart, error.cause.code);
+});
 """
 
 
@@ -90,6 +99,104 @@ class JavaScriptTests(TestCase):
         )
         self.assertEqual((project.folder / "blob-0").read_bytes(), BLOB)
         self.assertEqual((project.folder / "blob-1").read_bytes(), b"ordinary")
+
+    async def test_only_what_is_wanted(self) -> None:
+        project, here = await self.project(), await places("js-lazy")
+        await here.fill()
+        program = project.paste("lazy.mjs", here.group("images"))
+        image = f"is an image of {len(BLOB)} bytes"
+        self.assertEqual(
+            await self.printed(["node", program], 3), [f"0 {image}", "1 is not an image", f"2 {image}"]
+        )
+
+    async def test_many_at_once(self) -> None:
+        project, here = await self.project(), await places("js-batch")
+        await here.fill()
+        program = project.paste("batch.mjs", here.group("batches"))
+        self.assertEqual(
+            await self.printed(["node", program], 3), [f"0 {len(BLOB)}", "1 8", f"2 {len(BLOB)}"]
+        )
+
+    async def test_a_poison_pill_is_put_aside(self) -> None:
+        project, here = await self.project(), await places("js-poison")
+        first, _ = await here.fill()
+        await here.lose(first)
+        dead = await here.servers.new_topic("js-dead")
+        program = project.paste("poison.mjs", {**here.group("careful"), "dead-letters": dead})
+        self.assertEqual(
+            await self.printed(["node", program], 3),
+            ["0 put aside: blob-missing", "1 8", f"2 {len(BLOB)}"],
+        )
+        (record,) = await in_thread(read_topic, here.servers.kafka.bootstrap, dead)
+        self.assertEqual(record.value, first.envelope.to_bytes())
+        self.assertEqual(record.headers, (("error", b"blob-missing"),))
+
+    async def test_a_poison_pill_that_is_not_caught_stops_the_consumer(self) -> None:
+        project, here = await self.project(), await places("js-crash")
+        first, _ = await here.fill()
+        await here.lose(first)
+        program = project.paste("consume.mjs", here.group("demo"))
+        with (project.folder / program).open("a") as text:
+            text.write(CRASHES)
+        self.assertEqual(await self.printed(["node", program], 1), ["crash false blob-missing"])
+
+    async def test_a_client_of_the_aws_sdk(self) -> None:
+        project, here = await self.project(), await places("js-aws")
+        await here.fill()
+        await project.run_part("aws")
+        program = project.paste("aws-client.mjs", here.group("aws"))
+        self.assertEqual(
+            await self.printed(["node", program], 3), [f"0 {len(BLOB)}", "1 8", f"2 {len(BLOB)}"]
+        )
+
+    async def test_marking_by_size(self) -> None:
+        project, here = await self.project(), await places("js-mark")
+        program = project.paste("mark.mjs", here.kafka)
+        self.assertEqual(await self.printed(["node", program], 1), ["published"])
+        small, large = await in_thread(read_topic, here.servers.kafka.bootstrap, here.topic)
+        self.assertEqual(small.value, b"an ordinary value")
+        envelope = recognise(large.value)
+        assert envelope is not None
+        self.assertEqual((envelope.content_length, envelope.checksum_algo), (2 * 1024 * 1024, "sha256"))
+
+    async def test_prometheus(self) -> None:
+        project, here = await self.project(), await places("js-prometheus")
+        await here.fill()
+        await project.run_part("metrics")
+        program = project.paste("metrics.mjs", here.group("measured"))
+        lines = await project.lines_of(["node", program], 1, having='result="ok"} 2')
+        self.assertEqual(lines, [f'lfs_client_reads_total{{topic="{here.topic}",result="ok"}} 2'])
+
+    async def test_opentelemetry(self) -> None:
+        project, here = await self.project(), await places("js-telemetry")
+        await here.fill()
+        await project.run_part("opentelemetry")
+        program = project.paste("opentelemetry.mjs", here.group("telemetry"))
+        await project.lines_of(["node", program], 1, having="lfs.client.read.bytes")
+
+    async def test_a_deadline(self) -> None:
+        project, here = await self.project(), await places("js-deadline")
+        first, _ = await here.fill()
+        program = project.paste("deadline.mjs", {})
+        value = json.dumps(first.envelope.to_bytes().decode())
+        await self.assert_read(project, program, f"[{{ value: Buffer.from({value}) }}]")
+
+    async def test_a_double_of_the_store(self) -> None:
+        project = await self.project()
+        said = await project.output_of(["node", "--test", project.paste("store-double.mjs", {})])
+        self.assertIn("# pass 2\n", said)
+
+    async def test_a_bundle_for_browsers(self) -> None:
+        project, here = await self.project(), await places("js-bundle")
+        first, _ = await here.fill()
+        project.paste("browser-proxy.mjs", {"http://localhost:8080": here.proxy.http})
+        await project.run_part("bundle")
+        self.assertNotIn("node:", (project.folder / "page.mjs").read_text())
+        place = {"topic": here.topic, "partition": 0, "offset": 0}
+        value = first.envelope.to_bytes().decode()
+        await self.assert_read(
+            project, "page.mjs", f"[new TextEncoder().encode({json.dumps(value)}), {json.dumps(place)}]"
+        )
 
     async def test_reading_by_the_proxy(self) -> None:
         project, here = await self.project(), await places("js-proxy")

@@ -4,11 +4,16 @@ import { quoted } from "./checksums.js";
 import type { Envelope } from "./envelope.js";
 import { EnvelopeNotAllowedError, TooLargeError } from "./errors.js";
 
-/** Throws TooLargeError for a blob of more than `maxSize` bytes (0: unlimited). */
-export function checkSize(envelope: Envelope, maxSize: number): void {
-  if (maxSize > 0 && envelope.content_length > maxSize) {
+/** Bytes that a whole read takes into memory where no `maxSize` was given: 256 MiB. */
+const WHOLE_MAX_SIZE = 256 * 1024 * 1024;
+
+/** Throws TooLargeError for a blob of more than `maxSize` bytes (0: unlimited; undefined: as `whole` says). */
+export function checkSize(envelope: Envelope, maxSize: number | undefined, whole: boolean): void {
+  const limit = maxSize ?? (whole ? WHOLE_MAX_SIZE : 0);
+  if (limit > 0 && envelope.content_length > limit) {
+    const byDefault = maxSize === undefined ? ", its default for a whole value: `open` has no such limit" : "";
     throw new TooLargeError(
-      `the blob has ${envelope.content_length} bytes, more than maxSize allows (${maxSize} bytes)`,
+      `the blob has ${envelope.content_length} bytes, more than maxSize allows (${limit} bytes${byDefault})`,
     );
   }
 }

@@ -2,6 +2,7 @@
 
 import { openFile } from "#platform";
 import { type ChecksumAlgorithm, newChecksum } from "./checksums.js";
+import { streamOf } from "./streams.js";
 
 /**
  * Bytes, a Blob or File, a web stream, anything that gives bytes when iterated (a Node.js Readable, say), or a
@@ -66,24 +67,4 @@ function blobBody(blob: Blob): Body {
     whole: blob,
     stream: () => blob.stream(),
   };
-}
-
-function streamOf(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
-  const iterator = source[Symbol.asyncIterator]();
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const { done, value } = await iterator.next();
-        if (done) {
-          controller.close();
-        } else {
-          controller.enqueue(value);
-        }
-      },
-      async cancel() {
-        await iterator.return?.();
-      },
-    },
-    { highWaterMark: 0 },
-  );
 }

@@ -40,6 +40,8 @@ export interface Patience {
   readonly tries: number;
   /** The pause before the second try; it doubles with each, up to 5 s, with jitter. */
   readonly pause: number;
+  /** No further try begins later than this after the last progress; 0: no limit. */
+  readonly retryTime: number;
   /** How long the store may say nothing while something is awaited from it. */
   readonly readTimeout: number;
 }
@@ -52,28 +54,27 @@ export class BlobBytes {
   readonly #envelope: Envelope;
   readonly #record: RecordCoordinates | undefined;
   readonly #patience: Patience;
-  readonly #signal: AbortSignal;
-  /** Once the bytes are let go of, nothing is asked for again. */
-  #closed = false;
+  /** Once nobody wants the bytes, nothing is asked for again. */
+  #stopped: { readonly reason: unknown } | undefined;
+  /** Ends what is being waited for. */
+  #interrupt: ((reason: unknown) => void) | undefined;
   #attempt = new AbortController();
   #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   #etag: string | null = null;
   #position = 0;
   #failures = 0;
+  /** Since when there has been no progress, though bytes were wanted. */
+  #waitingSince = 0;
+  /** Milliseconds that the start has taken; the time until the bytes are asked for is the caller's own. */
+  #waited = 0;
+  #gets = 0;
   #lengthConfirmed = false;
 
-  constructor(
-    source: BlobSource,
-    envelope: Envelope,
-    record: RecordCoordinates | undefined,
-    patience: Patience,
-    signal: AbortSignal,
-  ) {
+  constructor(source: BlobSource, envelope: Envelope, record: RecordCoordinates | undefined, patience: Patience) {
     this.#source = source;
     this.#envelope = envelope;
     this.#record = record;
     this.#patience = patience;
-    this.#signal = signal;
   }
 
   /** Whether the store has said that the blob is as long as its envelope says. */
@@ -81,22 +82,23 @@ export class BlobBytes {
     return this.#lengthConfirmed;
   }
 
-  /** Send the GET. Rejects with an LfsError, or with the signal's reason. */
+  /** GETs sent so far. */
+  get gets(): number {
+    return this.#gets;
+  }
+
+  /** Send the GET. Rejects with an LfsError, or with the reason of `stop`. */
   async start(): Promise<void> {
-    while (this.#reader === undefined) {
-      try {
-        this.#reader = await this.#inTime(() => this.#opened());
-      } catch (error) {
-        await this.#pauseAfter(error);
-      }
-    }
+    this.#waitingSince = performance.now();
+    await this.#start();
+    this.#waited = performance.now() - this.#waitingSince;
   }
 
   /** The next bytes; null at the end of what the store sends. Rejects as `start` does. */
   async read(): Promise<Uint8Array | null> {
+    this.#waitingSince = performance.now() - this.#waited;
     for (;;) {
-      await this.start();
-      const reader = this.#reader as ReadableStreamDefaultReader<Uint8Array>;
+      const reader = this.#reader ?? (await this.#start());
       try {
         const { done, value } = await this.#inTime(() => reader.read());
         if (done) {
@@ -104,6 +106,7 @@ export class BlobBytes {
         }
         if (value.length > 0) {
           this.#failures = 0;
+          this.#waited = 0;
           this.#position += value.length;
           return value;
         }
@@ -114,11 +117,32 @@ export class BlobBytes {
     }
   }
 
-  /** Let go of the connection: it is reused when the answer was read to its end. */
-  close(): void {
-    this.#closed = true;
+  /**
+   * Let go of the connection, which is used again where the answer was read to its end. What waits for bytes, and all
+   * that asks later, is rejected with the reason.
+   */
+  stop(reason: unknown): void {
+    if (this.#stopped !== undefined) {
+      return;
+    }
+    this.#stopped = { reason };
+    const reader = this.#reader;
     this.#reader = undefined;
     this.#attempt.abort();
+    // For a source that does not look at its signal. The read has ended: what the source says to that is no news.
+    reader?.cancel(reason).catch(() => undefined);
+    this.#interrupt?.(reason);
+  }
+
+  async #start(): Promise<ReadableStreamDefaultReader<Uint8Array>> {
+    while (this.#reader === undefined) {
+      try {
+        this.#reader = await this.#inTime(() => this.#opened());
+      } catch (error) {
+        await this.#pauseAfter(error);
+      }
+    }
+    return this.#reader;
   }
 
   async #opened(): Promise<ReadableStreamDefaultReader<Uint8Array>> {
@@ -129,12 +153,13 @@ export class BlobBytes {
         headers["if-match"] = this.#etag;
       }
     }
-    const response = await this.#source.get({
-      envelope: this.#envelope,
-      record: this.#record,
-      headers,
-      signal: this.#attempt.signal,
-    });
+    const { signal } = this.#attempt;
+    this.#gets += 1;
+    const response = await this.#source.get({ envelope: this.#envelope, record: this.#record, headers, signal });
+    if (signal.aborted) {
+      await response.body?.cancel(); // nobody waits for it any more
+      throw signal.reason;
+    }
     if (response.status !== (this.#position > 0 ? 206 : 200)) {
       throw this.#refused(response.status, await readRefusal(response));
     }
@@ -181,32 +206,39 @@ export class BlobBytes {
     return new StoreRefusedError(`the store refuses to give the blob ${this.#name}: ${said}`);
   }
 
-  /** Abort what is awaited when it takes longer than `readTimeout`, or when the caller wants no more. */
+  /** Abort what is awaited when it takes longer than `readTimeout`, or when the bytes are wanted no more. */
   async #inTime<Result>(work: () => Promise<Result>): Promise<Result> {
-    this.#signal.throwIfAborted();
-    if (this.#attempt.signal.aborted) {
+    if (this.#attempt.signal.aborted && this.#stopped === undefined) {
       this.#attempt = new AbortController();
     }
     const attempt = this.#attempt;
     const { readTimeout } = this.#patience;
+    return this.#interruptible((resolve, reject) => {
+      const timer = setTimeout(() => {
+        const late = new PassingError(`the store said nothing for ${readTimeout} ms`);
+        reject(late);
+        attempt.abort(late);
+      }, readTimeout);
+      work().then(resolve, reject);
+      return () => clearTimeout(timer);
+    });
+  }
+
+  /** A promise that `stop` rejects. `begin` gives what is to be done when it is settled. */
+  async #interruptible<Result>(
+    begin: (resolve: (result: Result) => void, reject: (reason: unknown) => void) => () => void,
+  ): Promise<Result> {
+    if (this.#stopped !== undefined) {
+      throw this.#stopped.reason;
+    }
     let release = (): void => undefined;
     try {
       return await new Promise<Result>((resolve, reject) => {
-        const stop = (reason: unknown): void => {
-          reject(reason);
-          attempt.abort(reason);
-        };
-        const stopped = (): void => stop(this.#signal.reason);
-        const late = new PassingError(`the store said nothing for ${readTimeout} ms`);
-        const timer = setTimeout(stop, readTimeout, late);
-        this.#signal.addEventListener("abort", stopped);
-        release = () => {
-          clearTimeout(timer);
-          this.#signal.removeEventListener("abort", stopped);
-        };
-        work().then(resolve, reject);
+        this.#interrupt = reject;
+        release = begin(resolve, reject);
       });
     } finally {
+      this.#interrupt = undefined;
       release();
     }
   }
@@ -214,35 +246,25 @@ export class BlobBytes {
   /** Wait before the next try; throws what is final, and StoreUnavailableError after the last try. */
   async #pauseAfter(error: unknown): Promise<void> {
     this.#attempt.abort();
-    this.#signal.throwIfAborted();
-    if (error instanceof LfsError || this.#closed) {
+    if (this.#stopped !== undefined) {
+      throw this.#stopped.reason;
+    }
+    if (error instanceof LfsError) {
       throw error;
     }
     this.#failures += 1;
-    if (this.#failures >= this.#patience.tries) {
+    const { tries, retryTime } = this.#patience;
+    const longest = Math.min(LONGEST_PAUSE, this.#patience.pause * 2 ** (this.#failures - 1));
+    const pause = longest * (0.5 + Math.random() / 2);
+    const waited = performance.now() + pause - this.#waitingSince;
+    if (this.#failures >= tries || (retryTime > 0 && waited > retryTime)) {
       throw new StoreUnavailableError(`the blob ${this.#name} cannot be read: ${reasonOf(error)}`, { cause: error });
     }
-    const longest = Math.min(LONGEST_PAUSE, this.#patience.pause * 2 ** (this.#failures - 1));
-    await pause(longest * (0.5 + Math.random() / 2), this.#signal);
-    if (this.#closed) {
-      throw error; // let go of meanwhile
-    }
+    await this.#interruptible<void>((resolve) => {
+      const timer = setTimeout(resolve, pause);
+      return () => clearTimeout(timer);
+    });
   }
-}
-
-/** Resolves after so many milliseconds; rejects with the signal's reason. */
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stopped = (): void => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener("abort", stopped);
-      resolve();
-    }, milliseconds);
-    signal.addEventListener("abort", stopped, { once: true });
-  });
 }
 
 /** `fetch` hides the reason of a failed connection in the error's cause. */

@@ -1,13 +1,35 @@
 /** What can go wrong. Every error carries a `code` that stays the same over versions and languages. */
 
+/** What `code` may be, besides the names of the proxy's problems. */
+export type LfsErrorCode =
+  | "invalid-envelope"
+  | "unsupported-envelope"
+  | "envelope-not-allowed"
+  | "too-large"
+  | "blob-missing"
+  | "blob-truncated"
+  | "checksum-mismatch"
+  | "store-refused"
+  | "store-unavailable"
+  | "read-interrupted"
+  | "invalid-checksum"
+  | "invalid-setting"
+  | "proxy-unavailable"
+  | "outcome-unknown";
+
+const RETRIABLE: ReadonlySet<string> = new Set(["store-unavailable", "read-interrupted", "proxy-unavailable"]);
+
 /** The base of all errors of this library. `message` is one sentence for a person, `code` is for programs. */
 export class LfsError extends Error {
   /** The stable name: `blob-missing`, `checksum-mismatch`, ... The same in all SDKs of LFS Proxy. */
-  readonly code: string;
+  readonly code: LfsErrorCode | (string & {});
+  /** Whether the same call may succeed later with nothing changed. */
+  readonly retriable: boolean;
 
-  constructor(code: string, message: string, options?: ErrorOptions) {
+  constructor(code: string, message: string, options?: ErrorOptions, retriable = RETRIABLE.has(code)) {
     super(message, options);
     this.code = code;
+    this.retriable = retriable;
     this.name = new.target.name;
   }
 }
@@ -75,6 +97,13 @@ export class StoreUnavailableError extends LfsError {
   }
 }
 
+/** A read was broken off by what is no error of this library (`cause`): its stream cannot be read on. */
+export class ReadInterruptedError extends LfsError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("read-interrupted", message, options);
+  }
+}
+
 /** An unknown checksum algorithm, or a checksum that is not hex of its algorithm's length. */
 export class InvalidChecksumError extends LfsError {
   constructor(message: string) {
@@ -99,24 +128,24 @@ export interface UploadFailure {
   retryAfter?: number;
 }
 
+/** Statuses by which the proxy says that the same request may be taken later. */
+const LATER: ReadonlySet<number | undefined> = new Set([408, 429, 503]);
+
 /**
  * An upload that the proxy did not take. `code` is the last part of the problem's type (`too-large`,
- * `unknown-topic`, ...), `proxy-unavailable` where the proxy could not be reached or broke off before it had
- * the whole body, or `outcome-unknown` where the record may have been published.
+ * `unknown-topic`, ...), `proxy-unavailable` where the proxy could not be reached, broke off before it had the whole
+ * body, or said 503 without a reason, or `outcome-unknown` where the record may have been published. It is
+ * `retriable` where nothing was published and the same upload may succeed later.
  */
 export class UploadError extends LfsError {
   readonly status: number | undefined;
   readonly problem: Readonly<Record<string, unknown>> | undefined;
   readonly retryAfter: number | undefined;
-  /** Whether nothing was published and the same upload may succeed later. */
-  readonly retriable: boolean;
 
   constructor(code: string, message: string, failure: UploadFailure = {}, options?: ErrorOptions) {
-    super(code, message, options);
+    super(code, message, options, RETRIABLE.has(code) || LATER.has(failure.status));
     this.status = failure.status;
     this.problem = failure.problem;
     this.retryAfter = failure.retryAfter;
-    this.retriable =
-      code === "proxy-unavailable" || (failure.status !== undefined && [408, 429, 503].includes(failure.status));
   }
 }

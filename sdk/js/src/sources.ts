@@ -1,9 +1,9 @@
 /** Where blobs are read from: S3, a URL that somebody presigns, or the proxy's download route. */
 
 import { AwsV4Signer } from "aws4fetch";
-import { usualCredentials } from "#platform";
+import { trustingFetch, usualCredentials } from "#platform";
 import type { Envelope } from "./envelope.js";
-import { StoreRefusedError } from "./errors.js";
+import { SettingError, StoreRefusedError } from "./errors.js";
 import { DEFAULT_REGION, objectUrl, type S3Location } from "./location.js";
 import type { CredentialsProvider } from "./platform/types.js";
 
@@ -39,12 +39,19 @@ type Fetch = typeof globalThis.fetch;
 export interface S3Options extends S3Location {
   /** Default: the environment, else the AWS SDK's chain where @aws-sdk/credential-providers is installed. */
   readonly credentials?: CredentialsProvider | undefined;
+  /** A file of PEM certificates to trust for the store, in place of the runtime's (Node.js only; not with `fetch`). */
+  readonly caFile?: string | undefined;
   readonly fetch?: Fetch | undefined;
 }
 
-/** Reads from S3, each request signed (AWS Signature Version 4). */
+/** Reads from S3, each request signed (AWS Signature Version 4). Throws SettingError for a `caFile` that is none. */
 export function s3Source(options: S3Options = {}): BlobSource {
   const credentials = options.credentials ?? usualCredentials();
+  if (options.caFile && options.fetch) {
+    throw new SettingError("caFile is of no use with a fetch of your own: let that trust the certificates");
+  }
+  const isPlain = options.endpoint?.startsWith("http:") ?? false;
+  const fetch = options.caFile && !isPlain ? trustingFetch("caFile", options.caFile) : options.fetch;
   const cache = new Map<string, ArrayBuffer>();
   return {
     async get({ envelope, headers, signal }) {
@@ -60,7 +67,7 @@ export function s3Source(options: S3Options = {}): BlobSource {
         cache,
       });
       const signed = await signer.sign();
-      return send(options.fetch, signed.url, signed.headers, signal);
+      return send(fetch, signed.url, signed.headers, signal);
     },
   };
 }

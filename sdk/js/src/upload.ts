@@ -6,6 +6,7 @@ import { type Body, type BodySource, bodyOf } from "./bodies.js";
 import { algorithmOf, type ChecksumAlgorithm, newChecksum, parseChecksum } from "./checksums.js";
 import { type Envelope, parseEnvelope } from "./envelope.js";
 import { UploadError } from "./errors.js";
+import { tell } from "./hooks.js";
 
 export interface UploadOptions {
   /** The record's key. */
@@ -28,8 +29,11 @@ export interface UploadOptions {
   readonly apiKey?: string | undefined;
   /** Ends the upload; it rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
-  /** Bytes handed to the connection so far. Not called in browsers, which do not say for `fetch`. */
-  readonly onProgress?: ((sent: number, size: number | undefined) => void) | undefined;
+  /**
+   * Bytes handed to the connection so far, and all of them when the record is published. In browsers only that: they
+   * do not say more for `fetch`.
+   */
+  readonly onProgress?: ((sent: number) => void) | undefined;
   readonly fetch?: typeof globalThis.fetch | undefined;
 }
 
@@ -77,7 +81,9 @@ export async function upload(
   if (response.status !== 201) {
     progress.stop(new Error(`the proxy answers ${response.status}`));
   }
-  return answered(response, options.signal);
+  const uploaded = await answered(response, options.signal);
+  progress.finish();
+  return uploaded;
 }
 
 async function answered(response: Response, signal: AbortSignal | undefined): Promise<Uploaded> {
@@ -115,7 +121,8 @@ async function refused(response: Response): Promise<UploadError> {
   const { problemName, problem } = await readRefusal(response);
   const after = Number(response.headers.get("retry-after") ?? Number.NaN);
   const detail = problem?.detail ?? problem?.title ?? `the proxy answers ${status}`;
-  return new UploadError(problemName || `http-${status}`, String(detail), {
+  const unnamed = status === 503 ? "proxy-unavailable" : `http-${status}`;
+  return new UploadError(problemName || unnamed, String(detail), {
     status,
     ...(problem === undefined ? {} : { problem }),
     ...(Number.isFinite(after) ? { retryAfter: after } : {}),
@@ -175,6 +182,7 @@ class Progress {
   readonly body: Blob | ReadableStream<Uint8Array>;
   readonly streams: boolean;
   readonly size: number | undefined;
+  readonly #onProgress: UploadOptions["onProgress"];
   #failed: { error: unknown } | undefined;
   #stopped: unknown;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
@@ -184,12 +192,14 @@ class Progress {
 
   constructor(body: Body, onProgress: UploadOptions["onProgress"]) {
     this.size = body.size;
+    this.#onProgress = onProgress;
     if (body.whole !== undefined && !streamsBodies) {
       this.body = body.whole;
       this.streams = false;
       return;
     }
     this.streams = true;
+    this.#ended = body.size === 0; // the proxy has all of it with the headers
     this.body = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
@@ -217,8 +227,9 @@ class Progress {
           if (this.#ended) {
             controller.close();
             await this.#reader.cancel();
+          } else {
+            tell("onProgress", onProgress, this.#sent);
           }
-          onProgress?.(this.#sent, this.size);
         },
         cancel: (reason) => this.#reader?.cancel(reason),
       },
@@ -234,6 +245,11 @@ class Progress {
       // The upload has failed already: what the body says to that is no news.
       this.#reader?.cancel(reason).catch(() => undefined);
     }
+  }
+
+  /** The record is published. */
+  finish(): void {
+    tell("onProgress", this.#onProgress, this.streams ? this.#sent : (this.size ?? 0));
   }
 
   #checkEnd(): void {

@@ -1,6 +1,7 @@
 /** Reads that are broken off in their middle, at any moment: nobody takes that for the end of the blob. */
 
 import assert from "node:assert/strict";
+import { Hash } from "node:crypto";
 import { afterEach, beforeEach, test } from "node:test";
 import { LfsReader } from "lfsproxy-client";
 import { toReadable } from "lfsproxy-client/node";
@@ -91,7 +92,7 @@ test("a signal at any moment errors the stream for good, unless the blob is ther
       const { bytes, ended } = await insisted(made.body);
       assert.ok(BODY.subarray(0, bytes.length).equals(bytes));
       assert.equal(ended, bytes.length === BODY.length, `at ${at} after ${turns} turns`);
-      assert.deepEqual(told, [ended ? "ok" : "closed"]);
+      assert.deepEqual(told, [ended ? "ok" : "cancelled"]);
     }
   }
 });
@@ -106,6 +107,62 @@ test("what a source throws errors the stream for good", async () => {
     });
     const { bytes, ended } = await insisted((await opened(source)).body);
     assert.deepEqual([bytes.length, ended, told], [5 * CHUNK, false, ["store-unavailable"]]);
+  }
+});
+
+test("what is no bytes breaks a read off, for good", async () => {
+  for (const [given, said] of [
+    ["text in place of bytes", /after 20000 bytes: .*something else than bytes/],
+    [Array.from({ length: CHUNK }, () => 65), /something else than bytes/],
+  ]) {
+    told = [];
+    const source = chunked((number, controller) => number === 2 && controller.enqueue(given));
+    const { body } = await opened(source);
+    const { bytes, ended } = await insisted(body);
+    assert.deepEqual([bytes.length, ended, told], [2 * CHUNK, false, ["read-interrupted"]]);
+    await assert.rejects(body.getReader().read(), { code: "read-interrupted", retriable: true, message: said });
+  }
+});
+
+test("a checksum that cannot be computed breaks a read off, for good", async (context) => {
+  const broken = new Error("no more of this");
+  const { update } = Hash.prototype;
+  let updates = 0;
+  context.mock.method(Hash.prototype, "update", function hashed(...given) {
+    updates += 1;
+    if (updates === 3) {
+      throw broken;
+    }
+    return update.apply(this, given);
+  });
+  const value = envelopeOf(BODY);
+  updates = 0;
+  const reader = new LfsReader(optionsFor(store, { source: chunked(), onResolve: ({ result }) => told.push(result) }));
+  const { bytes, ended } = await insisted((await reader.open(value)).body);
+  assert.deepEqual([bytes.length, ended, told], [2 * CHUNK, false, ["read-interrupted"]]);
+  updates = 0;
+  await assert.rejects(reader.resolve(value), { code: "read-interrupted", cause: broken });
+});
+
+test("a signal while the last bytes are verified leaves no end behind", async () => {
+  for (const turns of [0, 1, 2, 3, 4, 5, 6, 7, 8]) {
+    told = [];
+    const control = new AbortController();
+    const source = chunked(async (number) => {
+      if (number === BODY.length / CHUNK) {
+        void (async () => {
+          for (let turn = 0; turn < turns; turn += 1) {
+            await undefined;
+          }
+          control.abort(new Error("enough"));
+        })();
+      }
+    });
+    const whole = new LfsReader(optionsFor(store, { source, onResolve: ({ result }) => told.push(result) }))
+      .resolve(envelopeOf(BODY), { signal: control.signal })
+      .then(({ value }) => value.equals(BODY) && "ok")
+      .catch(({ message }) => message === "enough" && "cancelled");
+    assert.deepEqual([await whole], told);
   }
 });
 

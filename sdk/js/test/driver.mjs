@@ -10,6 +10,12 @@ let reader;
 
 const bytesOf = (value) => (typeof value === "string" ? Buffer.from(value, "base64") : null);
 
+function handedOver(resolved) {
+  const bytes = resolved.value ?? new Uint8Array();
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  return { outcome: outcomeOf(resolved), length: bytes.length, sha256, message: "" };
+}
+
 function failed(error) {
   if (!(error instanceof LfsError)) {
     throw error;
@@ -37,14 +43,7 @@ const OPERATIONS = {
 
   async read({ value }) {
     try {
-      const resolved = await reader.resolve(bytesOf(value));
-      const bytes = resolved.value ?? new Uint8Array();
-      return {
-        outcome: outcomeOf(resolved),
-        length: bytes.length,
-        sha256: createHash("sha256").update(bytes).digest("hex"),
-        message: "",
-      };
+      return handedOver(await reader.resolve(bytesOf(value)));
     } catch (error) {
       return failed(error);
     }
@@ -63,6 +62,15 @@ const OPERATIONS = {
     } catch (error) {
       return failed(error);
     }
+  },
+
+  async poll({ values, concurrency, max_bytes: maxBytes }) {
+    const messages = values.map((value) => ({ value: bytesOf(value) }));
+    const records = [];
+    for await (const record of reader.resolveBatch(messages, { concurrency, maxBytes })) {
+      records.push(record.error === null ? handedOver(record) : failed(record.error));
+    }
+    return { outcome: "ok", records };
   },
 
   async produce({ bootstrap, topic, file, algorithm, content_type: contentType, expected }) {

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { LfsReader, SettingError } from "lfsproxy-client";
-import { envelopeOf, KEY, startStore } from "./fake-store.mjs";
+import { CREDENTIALS, envelopeOf, KEY, startStore } from "./fake-store.mjs";
 
 const BODY = Buffer.from("hello");
 const before_ = { ...process.env };
@@ -52,6 +52,27 @@ test("options win over variables, and the defaults are the proxy's", async () =>
   const reader = LfsReader.fromEnvironment({ bucket: "kafscale", endpoint: store.endpoint, maxSize: 5 });
   assert.deepEqual(Buffer.from((await reader.resolve(envelopeOf(BODY))).value), BODY);
   assert.match(store.requests.at(-1).headers.authorization, /\/us-east-1\//);
+});
+
+test("an option that is undefined leaves its variable in force", async () => {
+  onlyThese({ AWS_ACCESS_KEY_ID: "a", AWS_SECRET_ACCESS_KEY: "b", LFS_S3_ENDPOINT: store.endpoint });
+  const options = { endpoint: undefined, bucket: undefined, region: undefined, pathStyle: undefined };
+  const asked = store.requests.length;
+  assert.equal((await LfsReader.fromEnvironment(options).resolve(envelopeOf(BODY))).value.toString(), "hello");
+  assert.equal(store.requests.length, asked + 1);
+});
+
+test("the region is the proxy's, else that of AWS's variables", async () => {
+  for (const [variables, region] of [
+    [{ LFS_S3_REGION: "eu-west-1", AWS_REGION: "eu-west-2", AWS_DEFAULT_REGION: "eu-west-3" }, "eu-west-1"],
+    [{ LFS_S3_REGION: "", AWS_REGION: "eu-west-2", AWS_DEFAULT_REGION: "eu-west-3" }, "eu-west-2"],
+    [{ AWS_REGION: "", AWS_DEFAULT_REGION: "eu-west-3" }, "eu-west-3"],
+    [{ AWS_DEFAULT_REGION: "" }, "us-east-1"],
+  ]) {
+    const reader = LfsReader.fromEnvironment({ endpoint: store.endpoint, credentials: CREDENTIALS }, variables);
+    await reader.resolve(envelopeOf(BODY));
+    assert.ok(store.requests.at(-1).headers.authorization.includes(`/${region}/s3/`), region);
+  }
 });
 
 test("a variable that cannot be used is named", () => {

@@ -13,6 +13,16 @@ const SIZE = Number(process.env.LFS_TEST_MIB ?? 256) * MIB;
 const ALLOWED = 150 * MIB;
 const PIECE = Buffer.alloc(MIB, "a piece of a large blob ");
 
+const CONFIGURED = {
+  op: "configure",
+  bucket: "kafscale",
+  region: "us-east-1",
+  path_style: true,
+  prefixes: ["lfs/"],
+  max_size: 0,
+  on_missing: "raise",
+};
+
 let store;
 
 before(async () => {
@@ -60,16 +70,7 @@ function largeEnvelope() {
 test(`${SIZE / MIB} MiB are streamed in less than ${ALLOWED / MIB} MiB above the idle process`, async (context) => {
   const value = largeEnvelope();
   const ask = startDriver(context);
-  await ask({
-    op: "configure",
-    bucket: "kafscale",
-    endpoint: store.endpoint,
-    region: "us-east-1",
-    path_style: true,
-    prefixes: ["lfs/"],
-    max_size: 0,
-    on_missing: "raise",
-  });
+  await ask({ ...CONFIGURED, endpoint: store.endpoint });
   const idle = await ask({ op: "memory" });
   const read = await ask({ op: "stream", value: value.toString("base64") });
   const { checksum } = JSON.parse(value);
@@ -77,6 +78,21 @@ test(`${SIZE / MIB} MiB are streamed in less than ${ALLOWED / MIB} MiB above the
   const { peak } = await ask({ op: "memory" });
   context.diagnostic(`idle ${Math.round(idle.rss / MIB)} MiB, peak ${Math.round(peak / MIB)} MiB`);
   assert.ok(peak - idle.rss < ALLOWED, `${peak - idle.rss} bytes above the idle process`);
+});
+
+test("the driver polls: values in their order, a failure in its place", async (context) => {
+  const ask = startDriver(context);
+  await ask({ ...CONFIGURED, endpoint: store.endpoint, max_size: 10 });
+  const values = [Buffer.from("hello"), null, largeEnvelope()].map((value) => value?.toString("base64") ?? null);
+  const { outcome, records } = await ask({ op: "poll", values, concurrency: 2, max_bytes: 1 });
+  const sha256 = (text) => createHash("sha256").update(text).digest("hex");
+  assert.equal(outcome, "ok");
+  assert.deepEqual(records.slice(0, 2), [
+    { outcome: "ordinary", length: 5, sha256: sha256("hello"), message: "" },
+    { outcome: "ordinary", length: 0, sha256: sha256(""), message: "" },
+  ]);
+  assert.match(records[2].message, /maxSize/);
+  assert.deepEqual({ ...records[2], message: "" }, { outcome: "too-large", length: null, sha256: null, message: "" });
 });
 
 test("no more is taken from the store than is read", async () => {

@@ -5,12 +5,10 @@ import { afterEach, beforeEach, test } from "node:test";
 import {
   BlobMissingError,
   EnvelopeNotAllowedError,
-  LfsError,
   LfsReader,
   presignedSource,
   proxySource,
   SettingError,
-  UnsupportedEnvelopeError,
 } from "lfsproxy-client";
 import { toReadable } from "lfsproxy-client/node";
 import { drained, envelopeOf, fail, KEY, optionsFor, startStore } from "./fake-store.mjs";
@@ -123,14 +121,45 @@ test("what the store says beyond the length or too little of is truncated, wheth
 
 test("an absurd length is refused without being allocated", async () => {
   const value = envelopeOf(BODY, { content_length: 2 ** 60 });
-  await assert.rejects(new LfsReader(optionsFor(store)).resolve(value), { code: "blob-truncated" });
+  await assert.rejects(new LfsReader(optionsFor(store, { maxSize: 0 })).resolve(value), { code: "blob-truncated" });
   spoil = (_request, response) => {
     response.writeHead(200, { "content-length": String(2 ** 50) });
     response.write("x");
     return true;
   };
-  const whole = new LfsReader(optionsFor(store)).resolve(envelopeOf(BODY, { content_length: 2 ** 50 }));
+  const told = [];
+  const unlimited = new LfsReader(optionsFor(store, { maxSize: 0, onResolve: ({ result }) => told.push(result) }));
+  const whole = unlimited.resolve(envelopeOf(BODY, { content_length: 2 ** 50 }));
   await assert.rejects(whole, { code: "too-large", message: /use open/ });
+  assert.deepEqual(told, ["too-large"]);
+});
+
+test("a whole value is a Buffer, as Kafka clients give theirs", async () => {
+  store.put("kafscale", KEY, "hello");
+  const value = envelopeOf(Buffer.from("hello"));
+  const { value: bytes } = await new LfsReader(optionsFor(store)).resolve(value);
+  assert.equal(bytes.toString(), "hello");
+  assert.ok(Buffer.isBuffer(bytes));
+  spoil = (_request, response) => response.write("he") && response.end("llo") && true; // says no length
+  assert.equal((await new LfsReader(optionsFor(store)).resolve(value)).value.toString(), "hello");
+});
+
+test("without maxSize whole values are taken up to 256 MiB, and streams of any size", async () => {
+  const promised = 256 * 1024 * 1024 + 1;
+  const value = envelopeOf(BODY, { content_length: promised });
+  await assert.rejects(new LfsReader(optionsFor(store)).resolve(value), {
+    code: "too-large",
+    message: /268435457 bytes, more than maxSize allows \(268435456 bytes, .*`open` has no such limit/,
+  });
+  assert.equal(store.requests.length, 0);
+  spoil = (_request, response) => {
+    response.writeHead(200, { "content-length": promised }).write("x");
+    return true;
+  };
+  const { body } = await new LfsReader(optionsFor(store)).open(value);
+  await body.cancel();
+  const limited = new LfsReader(optionsFor(store, { maxSize: promised - 1 }));
+  await assert.rejects(limited.open(value), { code: "too-large" });
 });
 
 test("the size is checked before anything is fetched", async () => {
@@ -165,6 +194,20 @@ test("a missing blob is an error, null, or the envelope", async () => {
   assert.deepEqual([await drained(opened.body), opened.missing], [value, true]);
 });
 
+test("a null of a tombstone and of a skipped blob are told apart", async () => {
+  store.objects.clear();
+  const skipping = new LfsReader(optionsFor(store, { onMissing: "skip" }));
+  for (const [value, missing] of [
+    [null, false],
+    [envelopeOf(BODY), true],
+  ]) {
+    const resolved = await skipping.resolve(value);
+    assert.deepEqual([resolved.value, resolved.missing], [null, missing]);
+    const opened = await skipping.open(value);
+    assert.deepEqual([opened.body, opened.missing], [null, missing]);
+  }
+});
+
 test("onMissing does not hide other failures", async () => {
   spoil = (_request, response) => fail(response, 403, "AccessDenied");
   const reader = new LfsReader(optionsFor(store, { onMissing: "skip" }));
@@ -177,41 +220,6 @@ test("a redirect is not followed", async () => {
   spoil = (_request, response) => response.writeHead(307, { location: `${store.endpoint}/elsewhere` }).end() && true;
   await assert.rejects(new LfsReader(optionsFor(store)).resolve(envelopeOf(BODY)), { code: "store-refused" });
   assert.equal(store.requests.length, 1);
-});
-
-test("the hook is told of each envelope once", async () => {
-  const told = [];
-  const reader = new LfsReader(optionsFor(store, { maxSize: BODY.length, onResolve: (one) => told.push(one) }));
-  await reader.resolve(Buffer.from("ordinary"));
-  await reader.resolve(envelopeOf(BODY));
-  await drained((await reader.open(envelopeOf(BODY))).body);
-  const early = (await reader.open(envelopeOf(BODY))).body.getReader();
-  const { value: first } = await early.read();
-  await early.cancel();
-  await assert.rejects(reader.resolve(envelopeOf(Buffer.from("x"), { content_length: BODY.length })), LfsError);
-  await assert.rejects(reader.resolve(envelopeOf(BODY, { content_length: BODY.length + 1 })), LfsError);
-  await assert.rejects(reader.resolve(envelopeOf(BODY, { lfs_version: 2 })), UnsupportedEnvelopeError);
-  assert.deepEqual(
-    told.map((one) => [one.result, one.size, one.error?.code]),
-    [
-      ["ok", BODY.length, undefined],
-      ["ok", BODY.length, undefined],
-      ["closed", first.length, undefined],
-      ["checksum-mismatch", BODY.length, "checksum-mismatch"],
-      ["too-large", 0, "too-large"],
-    ],
-  );
-  assert.ok(told.every((one) => one.seconds >= 0 && one.seconds < 60 && one.envelope.s3_key === KEY));
-});
-
-test("a hook that throws does not spoil the read, and is reported", async (context) => {
-  const reported = context.mock.method(console, "error", () => undefined);
-  const onResolve = () => {
-    throw new Error("broken hook");
-  };
-  const { value } = await new LfsReader(optionsFor(store, { onResolve })).resolve(envelopeOf(BODY));
-  assert.equal(value.length, BODY.length);
-  assert.equal(reported.mock.callCount(), 1);
 });
 
 test("requests are signed for the region, without a word about the payload", async () => {
@@ -300,11 +308,37 @@ test("options that cannot be used are refused at once", () => {
     { bucket: "b", maxSize: -1 },
     { bucket: "b", tries: 0 },
     { bucket: "b", pause: -1 },
+    { bucket: "b", retryTime: -1 },
+    { bucket: "b", retryTime: Number.NaN },
+    { bucket: "b", maxSize: Number.NaN },
+    { bucket: "b", tries: "5" },
+    { bucket: "b", caFile: "/dev/null", fetch },
+    { bucket: "b", endpoint: "localhost:9000" },
+    { bucket: "b", endpoint: "ftp://localhost" },
+    { bucket: "b", endpoint: "http://localhost/?query" },
+    { bucket: "b", endpoint: "http://user@localhost" },
     { bucket: "b", readTimeout: Number.POSITIVE_INFINITY },
     { bucket: "b", readTimeout: 2 ** 31 },
     { bucket: "b", endpoint: "localhost" },
     { bucket: "b", endpoint: "http://localhost/path" },
   ]) {
-    assert.throws(() => new LfsReader(wrong), SettingError, JSON.stringify(wrong));
+    const [named] = Object.keys(wrong).slice(1);
+    assert.throws(() => new LfsReader(wrong), { name: SettingError.name, message: new RegExp(named ?? "bucket") });
   }
+  assert.throws(() => new LfsReader({ bucket: "b", endpoint: "localhost:9000" }), {
+    message: 'endpoint is "localhost:9000": an http or https URL without a path, query or user name is needed',
+  });
+});
+
+test("an error says whether the same call may succeed later", async () => {
+  const retriable = async (options) => {
+    const error = await new LfsReader(optionsFor(store, options)).resolve(envelopeOf(BODY)).catch((found) => found);
+    return [error.code, error.retriable];
+  };
+  assert.deepEqual(await retriable({ maxSize: 1 }), ["too-large", false]);
+  assert.deepEqual(await retriable({ prefixes: ["other/"] }), ["envelope-not-allowed", false]);
+  spoil = (_request, response) => fail(response, 503, "SlowDown");
+  assert.deepEqual(await retriable({ tries: 1 }), ["store-unavailable", true]);
+  spoil = (_request, response) => fail(response, 403, "AccessDenied");
+  assert.deepEqual(await retriable({}), ["store-refused", false]);
 });

@@ -1,7 +1,7 @@
 /** Dropped connections, stores that fail for a while, silence, and callers that want no more. */
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
+import { getEventListeners, once } from "node:events";
 import { afterEach, beforeEach, test } from "node:test";
 import { LfsReader, proxySource } from "lfsproxy-client";
 import { cut, drained, drop, envelopeOf, etagOf, fail, KEY, optionsFor, startStore } from "./fake-store.mjs";
@@ -158,18 +158,6 @@ test("a store that says nothing is given up after readTimeout, before and amid t
   assert.deepEqual(Buffer.from((await reader({ readTimeout: 100 }).resolve(envelopeOf(BODY))).value), BODY);
 });
 
-test("a caller that takes its time between reads is not timed out", async (context) => {
-  context.mock.timers.enable({ apis: ["setTimeout"] });
-  const { body } = await reader({ readTimeout: 1000 }).open(envelopeOf(BODY));
-  const chunks = [];
-  for await (const chunk of body) {
-    chunks.push(chunk);
-    context.mock.timers.tick(10_000);
-  }
-  assert.deepEqual(Buffer.concat(chunks), BODY);
-  assert.equal(store.requests.length, 1);
-});
-
 test("the caller's signal ends a read before, during and between the tries, and is no failure of the blob", async () => {
   const told = [];
   const reason = new Error("enough");
@@ -204,7 +192,7 @@ test("the caller's signal ends a read before, during and between the tries, and 
   const next = stream.read();
   streaming.abort(reason);
   await assert.rejects(next, reason);
-  assert.deepEqual(told, Array(4).fill(["closed", undefined]));
+  assert.deepEqual(told, Array(4).fill(["cancelled", null]));
 });
 
 test("a stream that is cancelled lets go of its connection", async () => {
@@ -221,47 +209,6 @@ test("a stream that is cancelled lets go of its connection", async () => {
   await closed;
 });
 
-test("a stream that is cancelled asks for nothing again: while it waits for bytes, and between two tries", async (context) => {
-  context.mock.timers.enable({ apis: ["setTimeout"] });
-  const turns = async () => {
-    for (let turn = 0; turn < 20; turn += 1) {
-      await new Promise(setImmediate);
-    }
-  };
-  for (const fate of ["waits", "drops"]) {
-    const told = [];
-    let asked = 0;
-    const source = {
-      get: async () => {
-        asked += 1;
-        const bytes = new ReadableStream({
-          pull(controller) {
-            if (asked > 1 || this.sent) {
-              return fate === "drops" ? controller.error(new Error("dropped")) : new Promise(() => undefined);
-            }
-            this.sent = true;
-            controller.enqueue(BODY.subarray(0, 1000));
-          },
-        });
-        return new Response(bytes, { headers: { "content-length": BODY.length } });
-      },
-    };
-    const { body } = await reader({ source, pause: 100, onResolve: ({ result }) => told.push(result) }).open(
-      envelopeOf(BODY),
-    );
-    const stream = body.getReader();
-    await stream.read();
-    const waiting = stream.read();
-    await turns();
-    await stream.cancel();
-    assert.equal((await waiting).done, true);
-    await turns();
-    context.mock.timers.tick(10_000); // the pause before another try
-    await turns();
-    assert.deepEqual([fate, asked, told], [fate, 1, ["closed"]]);
-  }
-});
-
 test("a connection is used again after a blob that was read to its end", async () => {
   const ports = new Set();
   spoil = (request) => ports.add(request.socket.remotePort) && false;
@@ -272,13 +219,70 @@ test("a connection is used again after a blob that was read to its end", async (
   assert.equal(ports.size, 1);
 });
 
-test("one signal serves many reads without gathering listeners", async (context) => {
+test("one signal serves many reads and streams at once without gathering listeners", async (context) => {
   const warned = context.mock.method(process, "emitWarning", () => undefined);
   const { signal } = new AbortController();
   const one = reader();
-  await Promise.all(Array.from({ length: 5 }, () => one.resolve(envelopeOf(BODY), { signal })));
-  for (let round = 0; round < 20; round += 1) {
-    await one.resolve(envelopeOf(BODY), { signal });
-  }
+  await Promise.all(Array.from({ length: 30 }, () => one.resolve(envelopeOf(BODY), { signal })));
+  const streams = await Promise.all(Array.from({ length: 30 }, () => one.open(envelopeOf(BODY), { signal })));
+  await Promise.all(streams.map(({ body }) => body.cancel()));
   assert.equal(warned.mock.callCount(), 0);
+  assert.equal(getEventListeners(signal, "abort").length, 0);
+});
+
+test("a signal lets go of the connection of a stream that nobody reads, at once", async () => {
+  let closed;
+  spoil = (_request, response, body) => {
+    closed = once(response, "close");
+    response.writeHead(200, { "content-length": body.length }).write(body.subarray(0, 1000));
+    return true;
+  };
+  for (const readFirst of [false, true]) {
+    const told = [];
+    const control = new AbortController();
+    const options = { signal: control.signal };
+    const { body } = await reader({ onResolve: ({ result }) => told.push(result) }).open(envelopeOf(BODY), options);
+    const stream = body.getReader();
+    if (readFirst) {
+      await stream.read();
+    }
+    control.abort(new Error("enough"));
+    assert.deepEqual(told, ["cancelled"]);
+    await closed;
+    await assert.rejects(stream.read(), { message: "enough" });
+    await assert.rejects(stream.closed, { message: "enough" });
+  }
+});
+
+test("the caller's own deadline is a timeout, also among other signals", async () => {
+  spoil = () => true;
+  for (const wrapped of [(signal) => signal, (signal) => AbortSignal.any([signal, new AbortController().signal])]) {
+    const told = [];
+    const patient = reader({ onResolve: ({ result }) => told.push(result) });
+    const signal = wrapped(AbortSignal.timeout(20));
+    await assert.rejects(patient.resolve(envelopeOf(BODY), { signal }), { name: "TimeoutError" });
+    assert.deepEqual(told, ["timeout"]);
+  }
+});
+
+test("a source that does not look at its signal is let go of too", async () => {
+  let cancelled = 0;
+  const source = {
+    get: async () =>
+      new Response(
+        new ReadableStream({
+          pull: (controller) => controller.enqueue(BODY.subarray(0, 10)),
+          cancel: () => {
+            cancelled += 1;
+          },
+        }),
+      ),
+  };
+  const control = new AbortController();
+  const { body } = await reader({ source }).open(envelopeOf(BODY), { signal: control.signal });
+  await (await reader({ source }).open(envelopeOf(BODY))).body.cancel();
+  assert.equal(cancelled, 1);
+  control.abort();
+  await assert.rejects(body.getReader().read(), { name: "AbortError" });
+  assert.equal(cancelled, 2);
 });

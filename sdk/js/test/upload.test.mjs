@@ -151,11 +151,45 @@ test("a key of bytes, headers that occur twice, and the names of files", async (
   assert.deepEqual(received[2].options, ["content_type=text/plain"]);
 });
 
-test("progress is told up to the last byte", async () => {
-  const told = [];
-  await upload(url, "t", { path }, { onProgress: (sent, size) => told.push([sent, size]) });
-  assert.deepEqual(told.at(-1), [BODY.length, BODY.length]);
-  assert.ok(told.length > 1);
+test("progress is told up to the last byte, which comes when the record is published", async () => {
+  for (const [body, length] of [
+    [{ path }, BODY.length],
+    [createReadStream(path), BODY.length],
+    [new Uint8Array(), 0],
+  ]) {
+    const told = [];
+    await upload(url, "t", body, { onProgress: (...sent) => told.push(...sent) });
+    assert.equal(told.at(-1), length);
+    assert.ok(
+      told.every((one, at) => Number.isInteger(one) && one >= (told[at - 1] ?? 0)),
+      told.join(),
+    );
+    assert.ok(length === 0 || told.length > 1);
+  }
+});
+
+test("progress that throws or rejects does not spoil the upload, and is reported", async (context) => {
+  const reported = context.mock.method(console, "error", () => undefined);
+  const throwing = () => {
+    throw new Error("broken hook");
+  };
+  for (const onProgress of [throwing, async () => throwing()]) {
+    assert.deepEqual(await upload(url, "t", { path }, { onProgress }), PUBLISHED);
+  }
+  await new Promise(setImmediate); // an unhandled rejection would fail this test
+  assert.ok(reported.mock.callCount() > 2);
+});
+
+test("a 503 without a reason says that the proxy is unavailable", async () => {
+  answer = (request, response) => request.resume().on("end", () => response.writeHead(503).end("no backend"));
+  await assert.rejects(upload(url, "t", BODY), { code: "proxy-unavailable", status: 503, retriable: true });
+});
+
+test("one signal serves many uploads", async (context) => {
+  const warned = context.mock.method(process, "emitWarning", () => undefined);
+  const { signal } = new AbortController();
+  await Promise.all(Array.from({ length: 15 }, () => upload(url, "t", Buffer.from("x"), { signal })));
+  assert.equal(warned.mock.callCount(), 0);
 });
 
 test("a problem is an error with its type's name, and what the proxy said", async () => {
@@ -249,6 +283,15 @@ test("an answer before the body's end lets go of the body", async () => {
 test("a connection that breaks after the body leaves the outcome unknown", async () => {
   answer = (request) => request.resume().on("end", () => request.socket.destroy());
   await assert.rejects(upload(url, "t", BODY), { code: "outcome-unknown", retriable: false });
+});
+
+test("so does one that breaks on an empty body, which the proxy has with the headers", async () => {
+  answer = (request) => request.socket.destroy();
+  const fetch = (...asked) => {
+    asked[1].body.cancel(); // as one that sees the end by Content-Length
+    return globalThis.fetch(asked[0], { method: "POST" });
+  };
+  await assert.rejects(upload(url, "t", new Uint8Array(), { fetch }), { code: "outcome-unknown" });
 });
 
 test("an answer of success that breaks off leaves the outcome unknown", async () => {

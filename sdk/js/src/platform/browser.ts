@@ -2,7 +2,8 @@ import { md5 } from "@noble/hashes/legacy.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { crc32 } from "../crc32.js";
-import { StoreRefusedError } from "../errors.js";
+import { SettingError, StoreRefusedError } from "../errors.js";
+import type { Bytes } from "./bytes-browser.js";
 import type { ChecksumMaker, Credentials, OpenedFile } from "./types.js";
 
 function hash(algorithm: typeof sha256 | typeof md5): ChecksumMaker {
@@ -40,4 +41,16 @@ export function usualCredentials(): () => Promise<Credentials> {
 
 export function openFile(_path: string): Promise<OpenedFile> {
   return Promise.reject(new TypeError("a browser opens no files by path: give a File or a Blob"));
+}
+
+export function allocateBytes(size: number): Bytes {
+  return new Uint8Array(size);
+}
+
+export function bytesOver(buffer: ArrayBuffer): Bytes {
+  return new Uint8Array(buffer);
+}
+
+export function trustingFetch(option: string, _file: string): typeof globalThis.fetch {
+  throw new SettingError(`${option} cannot be used in a browser, which trusts what its user trusts`);
 }

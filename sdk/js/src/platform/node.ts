@@ -6,7 +6,10 @@ import { Readable } from "node:stream";
 import * as zlib from "node:zlib";
 import { crc32 as ownCrc32 } from "../crc32.js";
 import { StoreRefusedError } from "../errors.js";
+import type { Bytes } from "./bytes.js";
 import type { ChecksumMaker, Credentials, OpenedFile } from "./types.js";
+
+export { trustingFetch } from "./trusting.js";
 
 /** Node.js 20.15 and 22.2 brought it. */
 const crc32 = zlib.crc32 ?? ownCrc32;
@@ -61,7 +64,9 @@ export function usualCredentials(): () => Promise<Credentials> {
       };
     }
     try {
-      chain ??= import(CHAIN).then((module: Chain) => module.fromNodeProviderChain());
+      chain ??= import(/* webpackIgnore: true */ /* @vite-ignore */ CHAIN).then((module: Chain) =>
+        module.fromNodeProviderChain(),
+      );
       return await (await chain)();
     } catch (error) {
       chain = undefined;
@@ -78,4 +83,14 @@ export async function openFile(path: string): Promise<OpenedFile> {
     size: found.isFile() ? found.size : undefined,
     stream: () => Readable.toWeb(createReadStream(path, { highWaterMark: 256 * 1024 })) as ReadableStream<Uint8Array>,
   };
+}
+
+/** Not zeroed: it is handed out only when every byte of it was written. */
+export function allocateBytes(size: number): Bytes {
+  return Buffer.allocUnsafeSlow(size);
+}
+
+/** Without a copy. */
+export function bytesOver(buffer: ArrayBuffer): Bytes {
+  return Buffer.from(buffer);
 }

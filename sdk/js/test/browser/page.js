@@ -99,14 +99,39 @@ async function run() {
   const byProxy = await new LfsReader({ source: proxy }).resolve(dropped, { record });
   equal("the proxy's route", byProxy.value.length, value.length);
 
+  const batch = [];
+  const messages = [{ value: dropped }, { value: utf8("ordinary") }, { value: null }];
+  for await (const record of new LfsReader(plan.options).resolveBatch(messages)) {
+    batch.push(record.value?.constructor.name, record.value?.length);
+  }
+  equal("a batch", batch, ["Uint8Array", value.length, "Uint8Array", 8, undefined, undefined]);
+
+  const aborted = [];
+  const control = new AbortController();
+  const watched = new LfsReader({ ...plan.options, onResolve: ({ result }) => aborted.push(result) });
+  await watched.open(dropped, { signal: control.signal });
+  control.abort();
+  equal("a stream that is aborted unread", aborted, ["cancelled"]);
+  const progress = [];
+  await watched.resolve(dropped, { onProgress: (received) => progress.push(received) });
+  equal("progress", progress.at(-1), value.length);
+
   const cancelled = [];
   const reader = new LfsReader({ ...plan.options, onResolve: ({ result }) => cancelled.push(result) });
   await (await reader.open(dropped)).body.cancel();
   equal("a cancelled stream", cancelled, ["closed"]);
 
   const file = new File([value], "from a browser.bin", { type: "image/png" });
-  const uploaded = await upload(location.origin, "t", file, { key: "k", checksum: plan.dropped.sha256 });
+  const sent = [];
+  const options = { key: "k", checksum: plan.dropped.sha256, onProgress: (bytes) => sent.push(bytes) };
+  const uploaded = await upload(location.origin, "t", file, options);
+  equal("its progress", sent, [file.size]);
   equal("an upload", uploaded.sha256, plan.dropped.sha256);
+  equal(
+    "a file of certificates",
+    await outcomeOf(async () => new LfsReader({ bucket: "b", caFile: "ca.pem" }).resolve(null)),
+    "invalid-setting",
+  );
   equal("a missing environment", await outcomeOf(() => LfsReader.fromEnvironment().resolve(dropped)), "store-refused");
 }
 
