@@ -96,7 +96,8 @@ public final class ConformanceDriver {
     Checksum checksum = new Checksum(ChecksumAlgorithm.SHA256);
     byte[] chunk = new byte[64 * 1024];
     long length = 0;
-    try (InputStream in = reader.open(value)) {
+    try (LfsBlob blob = reader.open(value)) {
+      InputStream in = blob.stream();
       if (in == null && !ordinary) {
         return outcome("skipped", ",\"length\":null,\"sha256\":null");
       }

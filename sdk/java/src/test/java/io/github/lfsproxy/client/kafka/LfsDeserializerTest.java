@@ -11,10 +11,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.github.lfsproxy.client.Blob;
 import io.github.lfsproxy.client.BlobMissingException;
 import io.github.lfsproxy.client.FakeS3;
+import io.github.lfsproxy.client.LfsBlob;
 import io.github.lfsproxy.client.LfsReader;
 import io.github.lfsproxy.client.Resolution;
 import java.io.IOException;
-import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -232,10 +232,10 @@ class LfsDeserializerTest {
     ConsumerRecord<String, byte[]> record = new ConsumerRecord<>("t", 0, 1, "k", ENVELOPE);
     ConsumerRecord<String, byte[]> tombstone = new ConsumerRecord<>("t", 0, 2, "k", null);
     try (LfsReader reader = LfsConfig.of(LfsConfig.definition(), properties).reader()) {
-      try (InputStream blob = LfsRecords.open(reader, record)) {
-        assertArrayEquals("hello".getBytes(StandardCharsets.UTF_8), blob.readAllBytes());
+      try (LfsBlob blob = LfsRecords.open(reader, record)) {
+        assertArrayEquals("hello".getBytes(StandardCharsets.UTF_8), blob.stream().readAllBytes());
       }
-      assertNull(LfsRecords.open(reader, tombstone));
+      assertNull(LfsRecords.open(reader, tombstone).stream());
       assertSame(ENVELOPE, record.value());
       assertEquals(5, LfsRecords.resolve(reader, record).value().length);
     }
