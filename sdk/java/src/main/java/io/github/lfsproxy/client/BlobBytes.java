@@ -30,7 +30,8 @@ final class BlobBytes implements AutoCloseable {
           "checksum-mismatch", ChecksumMismatchException::new,
           "envelope-not-allowed", EnvelopeNotAllowedException::new,
           "invalid-envelope", InvalidEnvelopeException::new,
-          "unsupported-envelope", UnsupportedEnvelopeException::new);
+          "unsupported-envelope", UnsupportedEnvelopeException::new,
+          "store-refused", said -> new StoreRefusedException(said, null));
 
   private final BlobSource source;
   private final Retry retry;

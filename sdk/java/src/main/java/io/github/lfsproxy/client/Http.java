@@ -21,25 +21,31 @@ import javax.net.ssl.SSLContext;
  * (Threads that wait in a socket's own read do not notice an interrupt; these wait beside it.)
  */
 final class Http implements AutoCloseable {
-  private final HttpClient client;
-  private final Duration connectTimeout;
+  private final HttpClient.Builder options;
   private final Duration readTimeout;
   private final Set<HttpBody> open = ConcurrentHashMap.newKeySet();
+  private HttpClient client;
   private volatile boolean closed;
 
   /** {@code tls} says whom to trust; null: whom the Java runtime trusts. */
   Http(Duration connectTimeout, Duration readTimeout, SSLContext tls) {
-    this.connectTimeout = connectTimeout;
     this.readTimeout = readTimeout;
-    HttpClient.Builder builder =
+    options =
         HttpClient.newBuilder()
             .version(HttpClient.Version.HTTP_1_1)
             .followRedirects(HttpClient.Redirect.NEVER)
             .connectTimeout(connectTimeout);
     if (tls != null) {
-      builder.sslContext(tls);
+      options.sslContext(tls);
     }
-    client = builder.build();
+  }
+
+  /** Made with the first GET, as it has a thread of its own. */
+  private synchronized HttpClient client() {
+    if (client == null) {
+      client = options.build();
+    }
+    return client;
   }
 
   /** The head of an answer, and its body, which is to be closed. */
@@ -65,12 +71,13 @@ final class Http implements AutoCloseable {
     HttpBody body = newBody();
     CompletableFuture<HttpResponse.ResponseInfo> head = new CompletableFuture<>();
     CompletableFuture<HttpResponse<HttpBody>> exchange =
-        client.sendAsync(
-            request,
-            info -> {
-              head.complete(info);
-              return body;
-            });
+        client()
+            .sendAsync(
+                request,
+                info -> {
+                  head.complete(info);
+                  return body;
+                });
     exchange.whenComplete(
         (done, error) -> {
           if (error != null) { // Of a body that broke off at once, too: its head and bytes count.
@@ -105,8 +112,9 @@ final class Http implements AutoCloseable {
     return body;
   }
 
+  /** For the head of an answer, the making of the connection included. */
   Duration patience() {
-    return connectTimeout.plus(readTimeout);
+    return readTimeout;
   }
 
   /** A ConnectException of the JDK has no message of its own. */

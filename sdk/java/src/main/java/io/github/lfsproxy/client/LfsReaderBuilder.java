@@ -250,7 +250,7 @@ public final class LfsReaderBuilder {
     return this;
   }
 
-  /** How long the store may send nothing. Default 60 s. */
+  /** How long the store may send nothing, the connecting included. Default 60 s. */
   public LfsReaderBuilder readTimeout(Duration timeout) {
     checkTimeout("readTimeout", timeout);
     readTimeout = timeout;

@@ -301,6 +301,12 @@ public final class LfsConfig extends AbstractConfig {
           ? null
           : configured(CREDENTIALS_PROVIDER, AwsCredentialsProvider.class);
     }
+    if (getClass(CREDENTIALS_PROVIDER) != null) {
+      throw new ConfigException(
+          CREDENTIALS_PROVIDER,
+          getClass(CREDENTIALS_PROVIDER).getName(),
+          "set this or " + ACCESS_KEY + ", not both");
+    }
     if (getPassword(SECRET_KEY) == null) {
       throw new ConfigException(SECRET_KEY, null, "needed beside " + ACCESS_KEY);
     }
