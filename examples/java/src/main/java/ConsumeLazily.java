@@ -1,6 +1,6 @@
+import io.github.lfsproxy.client.LfsBlob;
 import io.github.lfsproxy.client.kafka.LfsValue;
 import io.github.lfsproxy.client.kafka.LfsValueDeserializer;
-import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -43,8 +43,8 @@ public class ConsumeLazily {
 
   private static void save(LfsValue value, Path file) throws Exception {
     Path unfinished = file.resolveSibling(file.getFileName() + ".part");
-    try (InputStream blob = value.open()) { // Fetched from S3 now.
-      Files.copy(blob, unfinished, StandardCopyOption.REPLACE_EXISTING);
+    try (LfsBlob blob = value.open()) { // Fetched from S3 now.
+      Files.copy(blob.stream(), unfinished, StandardCopyOption.REPLACE_EXISTING);
     }
     Files.move(unfinished, file, StandardCopyOption.REPLACE_EXISTING); // Verified to the end.
   }

@@ -1,3 +1,4 @@
+import io.github.lfsproxy.client.LfsBlob;
 import io.github.lfsproxy.client.LfsReader;
 import io.github.lfsproxy.client.kafka.LfsRecords;
 import java.io.InputStream;
@@ -37,13 +38,11 @@ public class ReadBlobs {
 
   private static long length(LfsReader reader, ConsumerRecord<byte[], byte[]> record)
       throws Exception {
-    if (record.value() == null) {
-      return 0;
-    }
     long length = 0;
-    try (InputStream blob = LfsRecords.open(reader, record)) { // An ordinary value is itself.
+    try (LfsBlob blob = LfsRecords.open(reader, record)) { // An ordinary value is itself.
+      InputStream in = blob.stream() == null ? InputStream.nullInputStream() : blob.stream();
       byte[] chunk = new byte[64 * 1024];
-      for (int count = blob.read(chunk); count >= 0; count = blob.read(chunk)) {
+      for (int count = in.read(chunk); count >= 0; count = in.read(chunk)) {
         length += count; // Act on the bytes only when the end has come: it is verified there.
       }
     }

@@ -2,44 +2,62 @@ package io.github.lfsproxy.client;
 
 import java.io.IOException;
 import java.time.Duration;
+import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
-import java.util.concurrent.ThreadLocalRandom;
+import java.util.function.Function;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
-import software.amazon.awssdk.awscore.exception.AwsServiceException;
-import software.amazon.awssdk.core.ResponseInputStream;
-import software.amazon.awssdk.core.exception.AbortedException;
-import software.amazon.awssdk.core.exception.SdkClientException;
-import software.amazon.awssdk.services.s3.model.GetObjectResponse;
 
 /**
  * The bytes of one blob in their order, not verified: retried before the first byte, and taken up
  * again where they stopped.
  *
  * <p>A dropped connection is followed by a ranged GET from the next byte on, tied to the same
- * object by If-Match. Tries are counted from the last progress, so that a long download may be
- * interrupted often.
+ * object by its ETag. Tries are counted from the last progress, so that a long download may be
+ * interrupted often. An interrupt of the thread ends all; its flag is kept.
  */
 final class BlobBytes implements AutoCloseable {
   private static final Logger log = LoggerFactory.getLogger(BlobBytes.class);
-  static final int TRIES = 5;
-  private static final Duration FIRST_PAUSE = Duration.ofMillis(200);
-  private static final Duration LONGEST_PAUSE = Duration.ofSeconds(5);
   private static final Set<Integer> RETRIED = Set.of(408, 429, 500, 502, 503, 504);
+  private static final Set<Integer> OTHER_OBJECT = Set.of(200, 412, 416);
 
-  private final Store store;
+  /** By the names with which the proxy says what a reader of S3 would find by itself. */
+  private static final Map<String, Function<String, LfsException>> PROBLEMS =
+      Map.of(
+          "blob-missing", BlobMissingException::new,
+          "blob-truncated", BlobTruncatedException::new,
+          "checksum-mismatch", ChecksumMismatchException::new,
+          "envelope-not-allowed", EnvelopeNotAllowedException::new,
+          "invalid-envelope", InvalidEnvelopeException::new,
+          "unsupported-envelope", UnsupportedEnvelopeException::new,
+          "store-refused", said -> new StoreRefusedException(said, null));
+
+  private final BlobSource source;
+  private final Retry retry;
   private final Sleeper sleeper;
   private final Envelope envelope;
-  private ResponseInputStream<GetObjectResponse> response;
-  private Long responseEnd;
+  private final RecordCoordinates record;
+  private BlobAnswer answer;
+  private boolean lengthConfirmed;
   private String etag;
   private long position;
   private int failures;
+  private int tries;
+  private long lastProgress;
 
-  BlobBytes(Store store, Sleeper sleeper, Envelope envelope) {
-    this.store = store;
+  BlobBytes(
+      BlobSource source,
+      Retry retry,
+      Sleeper sleeper,
+      Envelope envelope,
+      Optional<RecordCoordinates> record) {
+    this.source = source;
+    this.retry = retry;
     this.sleeper = sleeper;
     this.envelope = envelope;
+    this.record = record.orElse(null);
+    lastProgress = sleeper.nanoTime();
   }
 
   /**
@@ -49,25 +67,18 @@ final class BlobBytes implements AutoCloseable {
    * @throws BlobTruncatedException where the object is not of the envelope's length
    * @throws StoreRefusedException where the store says no
    * @throws StoreUnavailableException after the last try
+   * @throws ReadInterruptedException where the thread was interrupted
    */
   void start() {
-    while (response == null) {
+    while (answer == null) {
+      checkInterrupt(null);
       try {
         open();
-      } catch (AbortedException error) {
-        throw unavailable(error);
-      } catch (AwsServiceException error) {
-        if (!RETRIED.contains(error.statusCode())) {
-          throw refusal(error);
-        }
+      } catch (IOException error) {
         pause(error);
-      } catch (SdkClientException error) {
-        if (!causedByTransport(error)) {
-          throw new StoreRefusedException(
-              String.format("the blob %s cannot be asked for: %s", name(), error.getMessage()),
-              error);
-        }
-        pause(error);
+      } catch (InterruptedException error) {
+        Thread.currentThread().interrupt();
+        checkInterrupt(error);
       }
     }
   }
@@ -79,15 +90,16 @@ final class BlobBytes implements AutoCloseable {
     while (true) {
       start();
       try {
-        int count = response.read(buffer, offset, length);
+        int count = answer.body().read(buffer, offset, length);
         if (count > 0) {
           failures = 0;
           position += count;
-        } else if (responseEnd != null && position < responseEnd) {
+          lastProgress = sleeper.nanoTime();
+        } else if (lengthConfirmed && position < envelope.contentLength()) {
           throw new IOException("the connection was closed in the middle of the answer");
         }
         return count;
-      } catch (IOException | SdkClientException error) {
+      } catch (IOException error) {
         close();
         pause(error);
       }
@@ -96,112 +108,105 @@ final class BlobBytes implements AutoCloseable {
 
   /** Whether the store has said that the blob has the envelope's length. */
   boolean lengthConfirmed() {
-    return responseEnd != null;
+    return lengthConfirmed;
+  }
+
+  /** How many GETs were sent. */
+  int tries() {
+    return tries;
   }
 
   /** Whether nothing follows the bytes that were read. Throws as start does. */
   boolean ended() {
     start();
-    return responseEnd == null ? read(new byte[1], 0, 1) < 0 : position == responseEnd;
+    return lengthConfirmed ? position == envelope.contentLength() : read(new byte[1], 0, 1) < 0;
   }
 
-  /** Lets go of the connection, without reading what is left of the answer. */
+  /**
+   * Lets go of the connection. One whose answer was read to its last byte is read to its end, which
+   * waits for nothing, and can be used again.
+   */
   @Override
   public void close() {
-    if (response != null) {
-      if (responseEnd == null || position < responseEnd) {
-        response.abort();
-      } else {
-        release();
+    if (answer != null) {
+      BlobAnswer done = answer;
+      answer = null;
+      try {
+        if (lengthConfirmed && position == envelope.contentLength()) {
+          done.body().read();
+        }
+        done.body().close();
+      } catch (IOException error) {
+        log.debug("the connection cannot be used again", error);
       }
-      response = null;
     }
   }
 
-  /** Gives the connection back for reuse. */
-  private void release() {
-    try {
-      response.close();
-    } catch (IOException error) {
-      log.debug("the connection cannot be used again", error);
+  private void open() throws IOException, InterruptedException {
+    tries++;
+    BlobAnswer opened = source.get(new BlobRequest(envelope, record, position, etag));
+    if (opened.status() != (position > 0 ? 206 : 200)) {
+      opened.body().close();
+      throw refusal(opened);
     }
-  }
-
-  private void open() {
-    ResponseInputStream<GetObjectResponse> opened = store.get(envelope, position, etag);
-    GetObjectResponse head = opened.response();
-    int status = head.sdkHttpResponse().statusCode();
-    if (status != (position > 0 ? 206 : 200)) {
-      opened.abort();
-      throw changed(String.valueOf(status), null);
-    }
-    Long length = head.contentLength();
-    if (length != null && length + position != envelope.contentLength()) {
-      opened.abort();
+    if (opened.length() >= 0 && opened.length() + position != envelope.contentLength()) {
+      opened.body().close();
       throw new BlobTruncatedException(
           String.format(
               "the blob %s has %d bytes, its envelope says %d",
-              name(), length + position, envelope.contentLength()));
+              name(), opened.length() + position, envelope.contentLength()));
     }
-    etag = head.eTag();
-    responseEnd = length == null ? null : envelope.contentLength();
-    response = opened;
+    etag = opened.etag();
+    lengthConfirmed = opened.length() >= 0;
+    answer = opened;
   }
 
-  private LfsException refusal(AwsServiceException error) {
-    String code = error.awsErrorDetails() == null ? null : error.awsErrorDetails().errorCode();
-    int status = error.statusCode();
-    if (status == 404 && !"NoSuchBucket".equals(code)) {
+  /** Throws the IOException where the same may succeed later. */
+  private LfsException refusal(BlobAnswer refused) throws IOException {
+    int status = refused.status();
+    String said = refused.said();
+    Function<String, LfsException> named = PROBLEMS.get(refused.problem().orElse(""));
+    if (named != null) {
+      return named.apply(String.format("the proxy refuses to give the blob %s: %s", name(), said));
+    }
+    if (status == 404 && refused.problem().isEmpty() && !"NoSuchBucket".equals(refused.code())) {
       return new BlobMissingException(String.format("the blob %s is missing", name()));
     }
-    String said = code == null ? String.valueOf(status) : status + " " + code;
-    if (position > 0 && (status == 412 || status == 416)) {
-      return changed(said, error);
+    if (RETRIED.contains(status)) {
+      throw new IOException("the store answers " + said);
     }
-    return new StoreRefusedException(
-        String.format("the store refuses to give the blob %s: %s", name(), said), error);
-  }
-
-  private LfsException changed(String said, Throwable cause) {
-    if (position > 0) {
+    if (position > 0 && OTHER_OBJECT.contains(status)) {
       return new StoreUnavailableException(
           String.format("the blob %s cannot be read on after %d bytes: %s", name(), position, said),
-          cause);
+          null);
     }
     return new StoreRefusedException(
-        String.format("the store refuses to give the blob %s: %s", name(), said), cause);
-  }
-
-  private static boolean causedByTransport(Throwable error) {
-    for (Throwable cause = error; cause != null; cause = cause.getCause()) {
-      if (cause instanceof IOException) {
-        return true;
-      }
-    }
-    return false;
+        String.format("the store refuses to give the blob %s: %s", name(), said), null);
   }
 
   /** Waits before the next try, or throws after the last. */
-  private void pause(Exception error) {
+  private void pause(IOException error) {
+    checkInterrupt(error);
     failures++;
-    if (failures >= TRIES) {
-      throw unavailable(error);
+    Duration wait = retry.after(failures, Duration.ofNanos(sleeper.nanoTime() - lastProgress));
+    if (wait == null) {
+      throw new StoreUnavailableException(
+          String.format("the blob %s cannot be read: %s", name(), error.getMessage()), error);
     }
-    long doubled = FIRST_PAUSE.toMillis() << (failures - 1);
-    long longest = Math.min(LONGEST_PAUSE.toMillis(), doubled);
     try {
-      sleeper.sleep(
-          Duration.ofMillis(ThreadLocalRandom.current().nextLong(longest / 2, longest + 1)));
+      sleeper.sleep(wait);
     } catch (InterruptedException interrupted) {
       Thread.currentThread().interrupt();
-      throw unavailable(interrupted);
+      checkInterrupt(interrupted);
     }
   }
 
-  private StoreUnavailableException unavailable(Exception error) {
-    String reason = error instanceof InterruptedException ? "interrupted" : error.getMessage();
-    return new StoreUnavailableException(
-        String.format("the blob %s cannot be read: %s", name(), reason), error);
+  /** Throws where the thread is interrupted. */
+  private void checkInterrupt(Exception cause) {
+    if (Thread.currentThread().isInterrupted()) {
+      throw new ReadInterruptedException(
+          String.format("the read of the blob %s was interrupted", name()), cause, true);
+    }
   }
 
   /** Bucket and key. */

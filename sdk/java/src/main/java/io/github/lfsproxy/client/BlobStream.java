@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.util.Objects;
+import java.util.function.LongConsumer;
 
 /**
  * A blob as a stream that ends cleanly only when every byte was there and right.
@@ -27,6 +28,7 @@ final class BlobStream extends InputStream {
   private final BlobBytes source;
   private final Checksum checksum;
   private final byte[] buffer;
+  private final LongConsumer onProgress;
   private Ended ended;
   private int next;
   private int filled;
@@ -35,9 +37,10 @@ final class BlobStream extends InputStream {
   private boolean closed;
   private LfsException error;
 
-  BlobStream(Envelope envelope, BlobBytes source, Ended ended) {
+  BlobStream(Envelope envelope, BlobBytes source, LongConsumer onProgress, Ended ended) {
     this.envelope = envelope;
     this.source = source;
+    this.onProgress = onProgress;
     this.ended = ended;
     checksum = new Checksum(envelope.checksumAlgorithm());
     buffer = new byte[(int) Math.min(BUFFER_BYTES, Math.max(1, envelope.contentLength()))];
@@ -137,7 +140,9 @@ final class BlobStream extends InputStream {
     if (error == null && !closed) {
       error =
           new ReadInterruptedException(
-              String.format("the blob %s cannot be read on: %s", source.name(), cause), cause);
+              String.format("the blob %s cannot be read on: %s", source.name(), cause),
+              cause,
+              false);
       next = filled = 0;
       finish(error);
     }
@@ -154,6 +159,7 @@ final class BlobStream extends InputStream {
     received += count;
     next = 0;
     filled = count;
+    onProgress.accept(received);
     if (received == envelope.contentLength()) {
       verify();
     }

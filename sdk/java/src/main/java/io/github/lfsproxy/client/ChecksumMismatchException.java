@@ -4,11 +4,13 @@ package io.github.lfsproxy.client;
 public final class ChecksumMismatchException extends LfsException {
   private static final long serialVersionUID = 1L;
 
+  ChecksumMismatchException(String message) {
+    super("checksum-mismatch", message, null);
+  }
+
   ChecksumMismatchException(ChecksumAlgorithm algorithm, String expected, String actual) {
-    super(
-        "checksum-mismatch",
+    this(
         String.format(
-            "the %s of the blob is %s, its envelope says %s", algorithm.id(), actual, expected),
-        null);
+            "the %s of the blob is %s, its envelope says %s", algorithm.id(), actual, expected));
   }
 }

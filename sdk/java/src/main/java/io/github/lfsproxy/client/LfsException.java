@@ -21,7 +21,7 @@ public class LfsException extends RuntimeException {
     return name;
   }
 
-  /** Whether doing the same again can help. */
+  /** Whether the same may succeed later with nothing changed. */
   public boolean retriable() {
     return false;
   }

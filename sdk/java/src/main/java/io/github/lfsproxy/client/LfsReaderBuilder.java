@@ -2,31 +2,45 @@ package io.github.lfsproxy.client;
 
 import java.net.URI;
 import java.net.URISyntaxException;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
+import java.util.OptionalLong;
 import java.util.Set;
 import java.util.function.Consumer;
 import software.amazon.awssdk.auth.credentials.AwsCredentialsProvider;
+import software.amazon.awssdk.services.s3.S3Client;
 
 /** The options of an {@link LfsReader}. */
 public final class LfsReaderBuilder {
   private static final Set<String> TRUE = Set.of("true", "1", "yes", "on");
   private static final Set<String> FALSE = Set.of("false", "0", "no", "off");
+  private static final String DEFAULT_REGION = "us-east-1";
+  private static final List<String> REGIONS =
+      List.of("LFS_S3_REGION", "AWS_REGION", "AWS_DEFAULT_REGION");
+  private static final List<String> AUTHORITIES = List.of("LFS_S3_CA", "AWS_CA_BUNDLE");
 
   private String bucket;
   private String endpoint;
-  private String region = "us-east-1";
+  private String region = DEFAULT_REGION;
   private boolean pathStyle;
   private AwsCredentialsProvider credentials;
+  private String ca;
+  private String caName = "ca";
+  private BlobSource given;
   private Duration connectTimeout = Duration.ofSeconds(5);
   private Duration readTimeout = Duration.ofSeconds(60);
+  private int tries = 5;
+  private Duration pause = Duration.ofMillis(200);
+  private Duration retryTime = Duration.ZERO;
   private Collection<String> buckets;
   Collection<String> prefixes = List.of("lfs/");
-  long maxSize;
+  OptionalLong maxSize = OptionalLong.empty();
   OnMissing onMissing = OnMissing.RAISE;
   Consumer<Resolution> onResolve;
   Sleeper sleeper = time -> Thread.sleep(time.toMillis());
@@ -34,8 +48,9 @@ public final class LfsReaderBuilder {
   LfsReaderBuilder() {}
 
   /**
-   * Takes bucket, endpoint, region and path style from LFS_S3_BUCKET, LFS_S3_ENDPOINT,
-   * LFS_S3_REGION and LFS_S3_PATH_STYLE, with the proxy's defaults.
+   * Takes the proxy's own variables, with its defaults: LFS_S3_BUCKET, LFS_S3_ENDPOINT,
+   * LFS_S3_REGION (else AWS_REGION, AWS_DEFAULT_REGION), LFS_S3_PATH_STYLE, and LFS_S3_CA (else
+   * AWS_CA_BUNDLE). An empty one counts as not set.
    *
    * @throws IllegalArgumentException for a variable that cannot be used
    */
@@ -43,8 +58,19 @@ public final class LfsReaderBuilder {
     bucket = variable(environment, "LFS_S3_BUCKET", "kafscale");
     endpoint = variable(environment, "LFS_S3_ENDPOINT", null);
     checkEndpoint("LFS_S3_ENDPOINT", endpoint);
-    region = variable(environment, "LFS_S3_REGION", "us-east-1");
+    region =
+        REGIONS.stream()
+            .map(name -> variable(environment, name, null))
+            .filter(Objects::nonNull)
+            .findFirst()
+            .orElse(DEFAULT_REGION);
     pathStyle = flag("LFS_S3_PATH_STYLE", variable(environment, "LFS_S3_PATH_STYLE", "false"));
+    for (String name : AUTHORITIES) {
+      if (ca == null && variable(environment, name, null) != null) {
+        ca = environment.get(name);
+        caName = name;
+      }
+    }
     return this;
   }
 
@@ -66,8 +92,8 @@ public final class LfsReaderBuilder {
     if (text != null && !text.isEmpty() && !isPlace(text)) {
       throw new IllegalArgumentException(
           String.format(
-              "%s is %s: a URL such as http://localhost:9000 without a path, query or user name is"
-                  + " needed",
+              "%s is %s: an http or https URL such as http://localhost:9000, without a path, query"
+                  + " or user name, is needed",
               name, text));
     }
   }
@@ -80,7 +106,8 @@ public final class LfsReaderBuilder {
           && place != null
           && !place.contains("@")
           && (url.getRawPath().isEmpty() || url.getRawPath().equals("/"))
-          && url.getRawQuery() == null;
+          && url.getRawQuery() == null
+          && url.getRawFragment() == null;
     } catch (URISyntaxException error) {
       return false;
     }
@@ -136,12 +163,71 @@ public final class LfsReaderBuilder {
     return prefixes(Arrays.asList(prefixes));
   }
 
-  /** The most bytes that a blob may have; 0 (default): unlimited. */
+  /**
+   * A file of PEM certificates: the authorities to trust for an https endpoint, in place of those
+   * that the Java runtime trusts. For a {@link #source} or {@link #s3Client} of your own, these
+   * decide.
+   */
+  public LfsReaderBuilder ca(Path file) {
+    ca = file.toString();
+    caName = "ca";
+    return this;
+  }
+
+  /**
+   * An S3 client of your own, in place of endpoint, region, path style, credentials, authorities
+   * and timeouts. The reader does not close it. Let it not retry: the reader does. How soon an
+   * interrupt ends a read is up to its HTTP client.
+   */
+  public LfsReaderBuilder s3Client(S3Client client) {
+    return source(S3Source.of(client));
+  }
+
+  /**
+   * Where blobs are read from in another way: {@link PresignedSource}, {@link ProxySource}, or your
+   * own. Closed by the reader.
+   */
+  public LfsReaderBuilder source(BlobSource source) {
+    given = source;
+    return this;
+  }
+
+  /** GETs in a row without one byte of progress, before the store is unavailable. Default 5. */
+  public LfsReaderBuilder tries(int count) {
+    if (count < 1) {
+      throw new IllegalArgumentException("tries is " + count + ", 1 or more is needed");
+    }
+    tries = count;
+    return this;
+  }
+
+  /** Before the second try; doubled with each, with jitter, up to 5 s. Default 200 ms. */
+  public LfsReaderBuilder pause(Duration pause) {
+    if (pause.isNegative()) {
+      throw new IllegalArgumentException("pause is " + pause + ", 0 or more is needed");
+    }
+    this.pause = pause;
+    return this;
+  }
+
+  /** No further try begins later than this after the last progress. Default 0: no limit. */
+  public LfsReaderBuilder retryTime(Duration time) {
+    if (time.isNegative()) {
+      throw new IllegalArgumentException("retryTime is " + time + ", 0 or more is needed");
+    }
+    retryTime = time;
+    return this;
+  }
+
+  /**
+   * The most bytes that a blob may have; 0: unlimited. Where this is not set, a blob that is read
+   * whole may have 256 MiB, and a stream has no limit.
+   */
   public LfsReaderBuilder maxSize(long bytes) {
     if (bytes < 0) {
       throw new IllegalArgumentException("maxSize is " + bytes + ", 0 or more is needed");
     }
-    maxSize = bytes;
+    maxSize = OptionalLong.of(bytes);
     return this;
   }
 
@@ -151,7 +237,7 @@ public final class LfsReaderBuilder {
     return this;
   }
 
-  /** Called after every envelope, in the reading thread; what it throws is logged. */
+  /** Called once for each envelope, in the reading thread; what it throws is logged. */
   public LfsReaderBuilder onResolve(Consumer<Resolution> hook) {
     onResolve = hook;
     return this;
@@ -159,12 +245,14 @@ public final class LfsReaderBuilder {
 
   /** How long to wait for a connection. Default 5 s. */
   public LfsReaderBuilder connectTimeout(Duration timeout) {
+    checkTimeout("connectTimeout", timeout);
     connectTimeout = timeout;
     return this;
   }
 
-  /** How long the store may send nothing. Default 60 s. */
+  /** How long the store may send nothing, the connecting included. Default 60 s. */
   public LfsReaderBuilder readTimeout(Duration timeout) {
+    checkTimeout("readTimeout", timeout);
     readTimeout = timeout;
     return this;
   }
@@ -174,24 +262,46 @@ public final class LfsReaderBuilder {
     return this;
   }
 
+  private static void checkTimeout(String name, Duration timeout) {
+    if (timeout.isNegative() || timeout.isZero()) {
+      throw new IllegalArgumentException(name + " is " + timeout + ", more than 0 is needed");
+    }
+  }
+
   /**
    * The reader.
    *
-   * @throws IllegalArgumentException where no bucket is set or the endpoint is no URL
+   * @throws IllegalArgumentException where no bucket is set (unless the source reads by record),
+   *     the endpoint is no URL, or the file of authorities cannot be used
    */
   public LfsReader build() {
-    if (bucket == null || bucket.isEmpty()) {
-      throw new IllegalArgumentException("a bucket is needed");
+    if (allowedBuckets().isEmpty() && (given == null || !given.byRecord())) {
+      throw new IllegalArgumentException(
+          "bucket or buckets is needed: the buckets that envelopes may point to");
     }
     checkEndpoint("endpoint", endpoint);
     return new LfsReader(this);
   }
 
   Set<String> allowedBuckets() {
-    return buckets == null ? Set.of(bucket) : Set.copyOf(buckets);
+    if (buckets != null) {
+      return Set.copyOf(buckets);
+    }
+    return bucket == null || bucket.isEmpty() ? Set.of() : Set.of(bucket);
   }
 
-  Store store() {
-    return new Store(endpoint, region, pathStyle, credentials, connectTimeout, readTimeout);
+  Retry retry() {
+    return new Retry(tries, pause, retryTime);
+  }
+
+  BlobSource source() {
+    if (given != null) {
+      return given;
+    }
+    boolean tls = endpoint == null || !endpoint.startsWith("http:");
+    Http http =
+        new Http(
+            connectTimeout, readTimeout, ca == null || !tls ? null : Authorities.tls(caName, ca));
+    return S3Source.of(endpoint, region, pathStyle, credentials, http);
   }
 }

@@ -66,7 +66,7 @@ public final class LfsUploader {
    */
   public UploadedRecord upload(String topic, InputStream in, long length, UploadOptions options)
       throws IOException {
-    UploadBody body = new UploadBody(in, length);
+    UploadBody body = new UploadBody(in, length, options.onProgress());
     HttpRequest request = request(topic, options, publisher(body, length));
     return published(send(request, body));
   }
@@ -146,18 +146,20 @@ public final class LfsUploader {
     int status = response.statusCode();
     Object type = problem.get("type");
     if (!(type instanceof String)) {
-      return UploadException.unexpected(status, "the upload was answered with " + status, null);
+      return UploadException.unnamed(status, retryAfter(response));
     }
     String name = ((String) type).substring(((String) type).lastIndexOf('/') + 1);
     Object detail = problem.getOrDefault("detail", problem.getOrDefault("title", name));
-    Duration retryAfter =
-        response
-            .headers()
-            .firstValue("Retry-After")
-            .filter(text -> text.matches("[0-9]{1,9}"))
-            .map(text -> Duration.ofSeconds(Long.parseLong(text)))
-            .orElse(null);
-    return UploadException.problem(name, String.valueOf(detail), status, retryAfter);
+    return UploadException.problem(name, String.valueOf(detail), status, retryAfter(response));
+  }
+
+  private static Duration retryAfter(HttpResponse<byte[]> response) {
+    return response
+        .headers()
+        .firstValue("Retry-After")
+        .filter(text -> text.matches("[0-9]{1,9}"))
+        .map(text -> Duration.ofSeconds(Long.parseLong(text)))
+        .orElse(null);
   }
 
   /** The options of an uploader. */

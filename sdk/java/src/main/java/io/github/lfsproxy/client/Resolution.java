@@ -9,14 +9,25 @@ public final class Resolution {
   private final String result;
   private final long size;
   private final double seconds;
+  private final int tries;
   private final LfsException error;
+  private final RecordCoordinates record;
 
-  Resolution(Envelope envelope, String result, long size, double seconds, LfsException error) {
+  Resolution(
+      Envelope envelope,
+      String result,
+      long size,
+      double seconds,
+      int tries,
+      LfsException error,
+      RecordCoordinates record) {
     this.envelope = envelope;
     this.result = result;
     this.size = size;
     this.seconds = seconds;
+    this.tries = tries;
     this.error = error;
+    this.record = record;
   }
 
   /** The envelope that was followed. */
@@ -24,7 +35,10 @@ public final class Resolution {
     return envelope;
   }
 
-  /** What came of it: ok, closed (before the end), or the error's name, as blob-missing. */
+  /**
+   * What came of it: ok, closed (by its reader before the end), cancelled (the thread was
+   * interrupted), or the error's name, as blob-missing.
+   */
   public String result() {
     return result;
   }
@@ -39,6 +53,16 @@ public final class Resolution {
    */
   public double seconds() {
     return seconds;
+  }
+
+  /** How many GETs were sent. */
+  public int tries() {
+    return tries;
+  }
+
+  /** Where the record is, as far as the caller of the reader has said it. */
+  public Optional<RecordCoordinates> record() {
+    return Optional.ofNullable(record);
   }
 
   /** The error, where there was one. */

@@ -4,6 +4,7 @@ import java.io.EOFException;
 import java.io.FilterInputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.util.function.LongConsumer;
 
 /**
  * The bytes of an upload on their way: how far they got tells what a lost connection means. Of a
@@ -11,14 +12,17 @@ import java.io.InputStream;
  */
 final class UploadBody extends FilterInputStream {
   private volatile long lastProgress = System.nanoTime();
+  private final LongConsumer onProgress;
   private long left;
+  private long handed;
   private volatile boolean ended;
   private volatile boolean cancelled;
   private volatile IOException failure;
 
   /** {@code length} in bytes; of 0 all was sent from the start, of -1 the end is where it comes. */
-  UploadBody(InputStream in, long length) {
+  UploadBody(InputStream in, long length, LongConsumer onProgress) {
     super(in);
+    this.onProgress = onProgress;
     left = length;
     ended = length == 0;
   }
@@ -57,8 +61,15 @@ final class UploadBody extends FilterInputStream {
     try {
       int count = left < 0 ? super.read(target, offset, length) : known(target, offset, length);
       lastProgress = System.nanoTime();
+      if (count > 0) {
+        handed += count;
+        onProgress.accept(handed);
+      }
       ended = left == 0 || count < 0;
       return count;
+    } catch (RuntimeException error) {
+      failure = new IOException("what was told the progress has failed: " + error, error);
+      throw failure;
     } catch (IOException error) {
       failure = error;
       throw error;

@@ -9,8 +9,9 @@ import java.util.Set;
  *
  * <p>Its name is that of the proxy's problem (RFC 9457), the last part of its type: too-large,
  * checksum-mismatch, unknown-topic, outcome-unknown and so on; or one of this library's own:
- * proxy-unavailable (nothing was published), outcome-unknown (the connection was lost after the
- * last byte was sent, or the answer is not readable: the record may have been published, and a
+ * proxy-unavailable (the proxy could not be reached, or a gateway answered 503 in its place:
+ * nothing was published), outcome-unknown (the connection was lost after the last byte was sent,
+ * the answer is not readable, or a gateway answered 504: the record may have been published, and a
  * blind retry would publish it twice), unexpected-answer (what answers is not the proxy, or of a
  * newer kind).
  */
@@ -39,8 +40,14 @@ public final class UploadException extends LfsException {
     return new UploadException(name, detail, status, retryAfter, RETRIABLE.contains(status), null);
   }
 
-  static UploadException unexpected(int status, String message, Throwable cause) {
-    return new UploadException("unexpected-answer", message, status, null, false, cause);
+  /** An answer without a problem: of a gateway, or of no proxy at all. */
+  static UploadException unnamed(int status, Duration retryAfter) {
+    String name =
+        status == 503
+            ? "proxy-unavailable"
+            : status == 504 ? "outcome-unknown" : "unexpected-answer";
+    String message = "the upload was answered with " + status;
+    return new UploadException(name, message, status, retryAfter, RETRIABLE.contains(status), null);
   }
 
   static UploadException unreadable(int status, Throwable cause) {

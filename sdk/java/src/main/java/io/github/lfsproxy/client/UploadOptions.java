@@ -6,19 +6,24 @@ import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
+import java.util.function.LongConsumer;
 
 /** What is asked of the record that an upload becomes. Each method returns a changed copy. */
 public final class UploadOptions {
-  private static final UploadOptions NONE = new UploadOptions(Map.of(), List.of());
+  private static final UploadOptions NONE = new UploadOptions(Map.of(), List.of(), bytes -> {});
   private static final String FILENAME = "lfs-filename:";
 
   private final Map<String, String> options;
   private final List<String> headers;
+  private final LongConsumer onProgress;
 
-  private UploadOptions(Map<String, String> options, List<String> headers) {
+  private UploadOptions(
+      Map<String, String> options, List<String> headers, LongConsumer onProgress) {
     this.options = options;
     this.headers = headers;
+    this.onProgress = onProgress;
   }
 
   /** Nothing in particular. */
@@ -29,7 +34,7 @@ public final class UploadOptions {
   private UploadOptions with(String name, String value) {
     Map<String, String> more = new TreeMap<>(options);
     more.put(name, value);
-    return new UploadOptions(more, headers);
+    return new UploadOptions(more, headers, onProgress);
   }
 
   static String encode(String text) {
@@ -55,7 +60,7 @@ public final class UploadOptions {
   public UploadOptions header(String name, String value) {
     List<String> more = new ArrayList<>(headers);
     more.add(name + ":" + value);
-    return new UploadOptions(options, more);
+    return new UploadOptions(options, more, onProgress);
   }
 
   /** The record's timestamp in milliseconds since 1970. */
@@ -90,7 +95,19 @@ public final class UploadOptions {
     List<String> others = new ArrayList<>(headers);
     others.removeIf(header -> header.startsWith(FILENAME));
     others.add(FILENAME + name);
-    return new UploadOptions(options, others);
+    return new UploadOptions(options, others, onProgress);
+  }
+
+  /**
+   * Told the bytes so far, as they are sent, in a thread of the HTTP client; the last call has the
+   * whole length. What it throws ends the upload.
+   */
+  public UploadOptions onProgress(LongConsumer progress) {
+    return new UploadOptions(options, headers, Objects.requireNonNull(progress, "progress"));
+  }
+
+  LongConsumer onProgress() {
+    return onProgress;
   }
 
   boolean hasFilename() {

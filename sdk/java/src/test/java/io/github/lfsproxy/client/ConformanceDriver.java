@@ -10,6 +10,7 @@ import java.math.BigInteger;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
 import java.util.Map;
@@ -47,6 +48,8 @@ public final class ConformanceDriver {
       case "read":
       case "stream":
         return read(asked);
+      case "poll":
+        return poll(asked);
       case "produce":
         return produce(asked);
       case "upload":
@@ -80,23 +83,56 @@ public final class ConformanceDriver {
       if ("stream".equals(asked.get("op"))) {
         return streamed(value, ordinary);
       }
-      Resolved resolved = reader.resolve(value);
-      if (resolved.missing() && resolved.value() == null) {
-        return outcome("skipped", ",\"length\":null,\"sha256\":null");
-      }
-      byte[] bytes = resolved.value() == null ? new byte[0] : resolved.value();
-      return handed(
-          ordinary || resolved.missing(), bytes.length, ChecksumAlgorithm.SHA256.hex(bytes));
+      return resolved(reader.resolve(value));
     } catch (LfsException error) {
-      return outcome(error.name(), ",\"length\":null,\"sha256\":null,\"message\":" + quoted(error));
+      return failed(error);
     }
+  }
+
+  private static String resolved(Resolved resolved) {
+    if (resolved.missing() && resolved.value() == null) {
+      return outcome("skipped", ",\"length\":null,\"sha256\":null");
+    }
+    byte[] bytes = resolved.value() == null ? new byte[0] : resolved.value();
+    return handed(
+        resolved.envelope().isEmpty() || resolved.missing(),
+        bytes.length,
+        ChecksumAlgorithm.SHA256.hex(bytes));
+  }
+
+  private static String failed(LfsException error) {
+    return outcome(error.name(), ",\"length\":null,\"sha256\":null,\"message\":" + quoted(error));
+  }
+
+  private String poll(Map<String, Object> asked) {
+    List<byte[]> values = new ArrayList<>();
+    for (Object encoded : (List<?>) asked.get("values")) {
+      values.add(encoded == null ? null : Base64.getDecoder().decode((String) encoded));
+    }
+    Prefetch prefetch =
+        Prefetch.of(
+            ((BigInteger) asked.get("concurrency")).intValueExact(),
+            ((BigInteger) asked.get("max_bytes")).longValueExact());
+    List<String> records = new ArrayList<>();
+    try (Prefetched<byte[]> all =
+        reader.resolveAll(values, value -> value, value -> ReadOptions.none(), prefetch)) {
+      for (Prefetched.Entry<byte[]> entry : all) {
+        records.add(
+            entry
+                .error()
+                .map(ConformanceDriver::failed)
+                .orElseGet(() -> resolved(entry.resolved())));
+      }
+    }
+    return outcome("ok", ",\"records\":[" + String.join(",", records) + "]");
   }
 
   private String streamed(byte[] value, boolean ordinary) throws IOException {
     Checksum checksum = new Checksum(ChecksumAlgorithm.SHA256);
     byte[] chunk = new byte[64 * 1024];
     long length = 0;
-    try (InputStream in = reader.open(value)) {
+    try (LfsBlob blob = reader.open(value)) {
+      InputStream in = blob.stream();
       if (in == null && !ordinary) {
         return outcome("skipped", ",\"length\":null,\"sha256\":null");
       }

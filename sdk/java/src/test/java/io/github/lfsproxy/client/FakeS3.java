@@ -38,7 +38,7 @@ public final class FakeS3 implements Closeable {
       this.body = body;
     }
 
-    String header(String name) {
+    public String header(String name) {
       return headers.get(name);
     }
 

@@ -31,6 +31,7 @@ class LfsReaderTest {
   private static final String KEY = "lfs/default/t/0/1-x.bin";
   private static final String PATH = TestReader.BUCKET + "/" + KEY;
   private static final int MIB = 1024 * 1024;
+  private static final int TRIES = 5;
 
   private FakeS3 s3;
   private final List<Resolution> resolutions = Collections.synchronizedList(new ArrayList<>());
@@ -140,25 +141,25 @@ class LfsReaderTest {
     byte[] value = stored(blob);
     for (int round = 0; round < 3; round++) {
       s3.script.add(s3.cutAfter(1000));
-      for (int failure = 2; failure < BlobBytes.TRIES; failure++) {
+      for (int failure = 2; failure < TRIES; failure++) {
         s3.script.add(s3.cutAfter(0));
       }
     }
     try (LfsReader reader = builder().build()) {
       assertArrayEquals(bytes(blob), reader.fetch(value));
     }
-    assertEquals(3 * (BlobBytes.TRIES - 1), pauses.size());
+    assertEquals(3 * (TRIES - 1), pauses.size());
   }
 
   @Test
   void storeThatNeverGoesOnIsUnavailable() throws IOException {
     byte[] value = stored(Blob.large(MIB));
     s3.script.add(s3.cutAfter(1000));
-    for (int failure = 1; failure < BlobBytes.TRIES; failure++) {
+    for (int failure = 1; failure < TRIES; failure++) {
       s3.script.add(FakeS3.error(503, "SlowDown"));
     }
     try (LfsReader reader = builder().build();
-        InputStream stream = reader.open(value)) {
+        InputStream stream = reader.open(value).stream()) {
       byte[] some = new byte[1000];
       assertEquals(1000, stream.readNBytes(some, 0, 1000));
       StoreUnavailableException error = assertThrows(StoreUnavailableException.class, stream::read);
@@ -167,7 +168,7 @@ class LfsReaderTest {
     }
     assertEquals(List.of("store-unavailable"), results());
     assertEquals(1000, resolutions.get(0).size());
-    assertEquals(BlobBytes.TRIES - 1, pauses.size());
+    assertEquals(TRIES - 1, pauses.size());
     assertTrue(pauses.get(3).compareTo(Duration.ofMillis(800)) >= 0, pauses.toString());
   }
 
@@ -183,7 +184,7 @@ class LfsReaderTest {
   @Test
   void silentStoreIsUnavailable() {
     byte[] value = stored(Blob.of("hello"));
-    for (int failure = 0; failure < BlobBytes.TRIES; failure++) {
+    for (int failure = 0; failure < TRIES; failure++) {
       s3.script.add((request, out) -> true);
     }
     try (LfsReader reader = builder().readTimeout(Duration.ofMillis(50)).build()) {
@@ -269,7 +270,7 @@ class LfsReaderTest {
     wrong[0] ^= 1;
     s3.blobs.put(PATH, Blob.of(wrong));
     try (LfsReader reader = builder().build();
-        InputStream stream = reader.open(value)) {
+        InputStream stream = reader.open(value).stream()) {
       byte[] target = new byte[MIB];
       long received = 0;
       LfsException error = null;
@@ -308,7 +309,7 @@ class LfsReaderTest {
   void closeBeforeTheEndIsNeitherSuccessNorFailure() throws IOException {
     byte[] value = stored(Blob.large(64L * MIB));
     try (LfsReader reader = builder().build()) {
-      InputStream stream = reader.open(value);
+      InputStream stream = reader.open(value).stream();
       stream.read();
       stream.close();
       stream.close();
@@ -359,7 +360,15 @@ class LfsReaderTest {
       assertNull(resolved.value());
       assertTrue(resolved.missing());
       assertTrue(resolved.envelope().isPresent());
-      assertNull(reader.open(value));
+      try (LfsBlob blob = reader.open(value)) {
+        assertNull(blob.stream());
+        assertTrue(blob.missing());
+        assertTrue(blob.envelope().isPresent());
+      }
+      try (LfsBlob tombstone = reader.open(null)) {
+        assertNull(tombstone.stream());
+        assertFalse(tombstone.missing());
+      }
     }
     try (LfsReader reader = builder().onMissing(OnMissing.ENVELOPE).build()) {
       assertSame(value, reader.resolve(value).value());
@@ -402,7 +411,7 @@ class LfsReaderTest {
     byte[] value = stored(Blob.large(256L * MIB));
     long received = 0;
     try (LfsReader reader = builder().build();
-        InputStream stream = reader.open(value)) {
+        InputStream stream = reader.open(value).stream()) {
       byte[] chunk = new byte[64 * 1024];
       for (int count = stream.read(chunk); count >= 0; count = stream.read(chunk)) {
         received += count;

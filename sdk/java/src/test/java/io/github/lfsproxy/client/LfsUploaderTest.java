@@ -19,6 +19,9 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import org.junit.jupiter.api.AfterEach;
@@ -191,6 +194,54 @@ class LfsUploaderTest {
       assertEquals(201, error.status());
       assertFalse(error.retriable());
     }
+  }
+
+  @Test
+  void answersOfGatewaysSayWhetherTheRecordMayBePublished() {
+    answer = "<html>not the proxy</html>";
+    Map<Integer, String> all =
+        Map.of(
+            503, "proxy-unavailable true",
+            504, "outcome-unknown false",
+            429, "unexpected-answer true",
+            502, "unexpected-answer false");
+    all.forEach(
+        (code, expected) -> {
+          status = code;
+          UploadException error =
+              assertThrows(
+                  UploadException.class,
+                  () -> uploader().upload("t", hello(), 5, UploadOptions.none()));
+          assertEquals(expected, error.name() + " " + error.retriable(), code.toString());
+        });
+  }
+
+  @Test
+  void progressIsToldUpToTheWholeLength() throws IOException {
+    for (long length : new long[] {300_000, -1}) {
+      List<Long> told = Collections.synchronizedList(new ArrayList<>());
+      uploader()
+          .upload("t", new Zeros(300_000), length, UploadOptions.none().onProgress(told::add));
+      assertEquals(300_000, told.get(told.size() - 1));
+      List<Long> sorted = new ArrayList<>(told);
+      Collections.sort(sorted);
+      assertEquals(sorted, told);
+    }
+  }
+
+  @Test
+  void progressThatFailsPublishesNothing() {
+    IllegalStateException broken = new IllegalStateException("broken");
+    UploadOptions options =
+        UploadOptions.none()
+            .onProgress(
+                bytes -> {
+                  throw broken;
+                });
+    IOException error =
+        assertThrows(IOException.class, () -> uploader().upload("t", hello(), 5, options));
+    assertEquals(broken, error.getCause());
+    assertNull(body);
   }
 
   @Test

@@ -1,7 +1,6 @@
 package io.github.lfsproxy.client;
 
 import java.io.IOException;
-import java.io.InputStream;
 import java.io.UncheckedIOException;
 import software.amazon.awssdk.auth.credentials.AwsBasicCredentials;
 import software.amazon.awssdk.auth.credentials.StaticCredentialsProvider;
@@ -21,12 +20,9 @@ final class TestReader {
         .sleeper(time -> {});
   }
 
-  static byte[] readAll(InputStream stream) {
-    if (stream == null) {
-      return null;
-    }
-    try (stream) {
-      return stream.readAllBytes();
+  static byte[] readAll(LfsBlob blob) {
+    try (blob) {
+      return blob.stream() == null ? null : blob.stream().readAllBytes();
     } catch (IOException error) {
       throw new UncheckedIOException(error);
     }

@@ -43,7 +43,7 @@ class ValuesTest {
     try {
       assertEquals(
           "ok: " + ENVELOPE + ", 5 bytes in 0.250 s",
-          new Resolution(ENVELOPE, "ok", 5, 0.25, null).toString());
+          new Resolution(ENVELOPE, "ok", 5, 0.25, 1, null, null).toString());
     } finally {
       Locale.setDefault(before);
     }

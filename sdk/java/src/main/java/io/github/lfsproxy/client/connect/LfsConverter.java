@@ -1,12 +1,13 @@
 package io.github.lfsproxy.client.connect;
 
-import io.github.lfsproxy.client.ChecksumAlgorithm;
 import io.github.lfsproxy.client.LfsException;
 import io.github.lfsproxy.client.LfsReader;
+import io.github.lfsproxy.client.ReadOptions;
+import io.github.lfsproxy.client.RecordCoordinates;
 import io.github.lfsproxy.client.Resolved;
 import io.github.lfsproxy.client.kafka.LfsConfig;
 import io.github.lfsproxy.client.kafka.LfsHeaders;
-import io.github.lfsproxy.client.kafka.LfsMark;
+import io.github.lfsproxy.client.kafka.MarkBySize;
 import java.util.Map;
 import org.apache.kafka.common.config.ConfigDef;
 import org.apache.kafka.common.config.ConfigDef.Importance;
@@ -42,33 +43,26 @@ public final class LfsConverter implements Converter, AutoCloseable {
   public static final String INNER = "lfs.inner.converter";
 
   /** Mark values of at least that many bytes for the proxy to offload; -1: mark nothing. */
-  public static final String MARK_MIN_SIZE = "lfs.mark.min.size";
+  public static final String MARK_MIN_SIZE = MarkBySize.MIN_SIZE;
 
-  /** The checksum that goes with a mark: sha256, crc32, md5, or none. */
-  public static final String MARK_CHECKSUM = "lfs.mark.checksum";
+  /** The checksum that goes with a mark: true (sha256), sha256, crc32, md5, or false. */
+  public static final String MARK_CHECKSUM = MarkBySize.CHECKSUM;
 
-  private static final String NONE = "none";
   private static final ConfigDef DEFINITION =
-      LfsConfig.definition()
-          .define(
-              INNER,
-              Type.CLASS,
-              "org.apache.kafka.connect.converters.ByteArrayConverter",
-              Importance.HIGH,
-              "The converter behind this one.")
-          .define(MARK_MIN_SIZE, Type.LONG, -1L, Importance.MEDIUM, "Bytes; -1: mark nothing.")
-          .define(
-              MARK_CHECKSUM,
-              Type.STRING,
-              NONE,
-              ConfigDef.ValidString.in(NONE, "sha256", "crc32", "md5"),
-              Importance.LOW,
-              "The checksum that goes with a mark.");
+      MarkBySize.define(
+          LfsConfig.definition()
+              .define(
+                  INNER,
+                  Type.CLASS,
+                  "org.apache.kafka.connect.converters.ByteArrayConverter",
+                  Importance.HIGH,
+                  "The converter behind this one: it gets the bytes of the blob, or the ordinary"
+                      + " value's own."),
+          -1);
 
   private Converter inner;
   private LfsReader reader;
-  private long markMinSize = -1;
-  private ChecksumAlgorithm markChecksum;
+  private MarkBySize mark = MarkBySize.of(-1);
 
   @Override
   public ConfigDef config() {
@@ -82,8 +76,7 @@ public final class LfsConverter implements Converter, AutoCloseable {
     inner.configure(configs, isKey);
     if (!isKey) {
       reader = config.reader();
-      markMinSize = config.getLong(MARK_MIN_SIZE);
-      markChecksum = ChecksumAlgorithm.of(config.getString(MARK_CHECKSUM)).orElse(null);
+      mark = MarkBySize.of(config);
     }
   }
 
@@ -95,10 +88,7 @@ public final class LfsConverter implements Converter, AutoCloseable {
   @Override
   public byte[] fromConnectData(String topic, Headers headers, Schema schema, Object value) {
     byte[] bytes = inner.fromConnectData(topic, headers, schema, value);
-    if (bytes != null && markMinSize >= 0 && bytes.length >= markMinSize) {
-      LfsHeaders.mark(
-          headers, markChecksum == null ? LfsMark.blob() : LfsMark.of(bytes, markChecksum));
-    }
+    mark.mark(headers, bytes);
     return bytes;
   }
 
@@ -111,6 +101,12 @@ public final class LfsConverter implements Converter, AutoCloseable {
   @Override
   public SchemaAndValue toConnectData(String topic, Headers headers, byte[] value) {
     Resolved resolved = resolve(topic, value);
+    if (reader != null) {
+      headers.remove(LfsHeaders.MISSING);
+    }
+    if (resolved.missing()) {
+      headers.add(LfsHeaders.MISSING, value);
+    }
     return inner.toConnectData(topic, headers, resolved.value());
   }
 
@@ -119,7 +115,7 @@ public final class LfsConverter implements Converter, AutoCloseable {
       return Resolved.ordinary(value);
     }
     try {
-      return reader.resolve(value);
+      return reader.resolve(value, ReadOptions.none().record(RecordCoordinates.ofTopic(topic)));
     } catch (LfsException error) {
       String message =
           String.format("a record of %s cannot be resolved: %s", topic, error.getMessage());

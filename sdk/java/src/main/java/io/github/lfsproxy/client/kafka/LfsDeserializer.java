@@ -3,6 +3,8 @@ package io.github.lfsproxy.client.kafka;
 import io.github.lfsproxy.client.Envelope;
 import io.github.lfsproxy.client.LfsException;
 import io.github.lfsproxy.client.LfsReader;
+import io.github.lfsproxy.client.ReadOptions;
+import io.github.lfsproxy.client.RecordCoordinates;
 import io.github.lfsproxy.client.Resolved;
 import io.github.lfsproxy.client.TooLargeException;
 import java.nio.ByteBuffer;
@@ -27,7 +29,7 @@ import org.apache.kafka.common.serialization.Deserializer;
  *
  * <p>The properties are those of {@link LfsConfig}. Keys are never resolved: as a key.deserializer
  * this only delegates, to {@value #INNER_KEY}. A blob that is missing under {@code
- * lfs.on.missing=skip} is null.
+ * lfs.on.missing=skip} is null; the header {@link LfsHeaders#MISSING} tells it from a tombstone.
  *
  * <p>Each blob is held whole, and so are those of all records of a poll: up to {@value
  * #MAX_POLL_BYTES} bytes, beyond which a poll ends and the next record comes with the next one.
@@ -56,21 +58,42 @@ public final class LfsDeserializer<T> implements Deserializer<T> {
               256L * 1024 * 1024,
               ConfigDef.Range.atLeast(0),
               Importance.HIGH,
-              "Bytes of blobs in one poll.")
-          .define(INNER, Type.CLASS, ByteArrayDeserializer.class, Importance.HIGH, "Of values.")
-          .define(INNER_KEY, Type.CLASS, ByteArrayDeserializer.class, Importance.LOW, "Of keys.");
+              "The most bytes of blobs in one poll, and so of one blob. 0: no bound. A poll that is"
+                  + " full ends early, and the next one goes on with the next record.")
+          .define(
+              INNER,
+              Type.CLASS,
+              ByteArrayDeserializer.class,
+              Importance.HIGH,
+              "The deserializer that gets the bytes of a value: those of the blob, or the ordinary"
+                  + " value's own.")
+          .define(
+              INNER_KEY,
+              Type.CLASS,
+              ByteArrayDeserializer.class,
+              Importance.LOW,
+              "The deserializer that gets the bytes of a key, which are never resolved.");
 
   private LfsReader reader;
+  private boolean ownReader;
   private Deserializer<T> inner;
   private PollBound bound = PollBound.NONE;
 
   /** For a Kafka client, which calls {@link #configure}. */
   public LfsDeserializer() {}
 
-  /** A deserializer of values that is configured already; it closes both when it is closed. */
+  /**
+   * A deserializer of values that is configured already. The reader stays the caller's, who closes
+   * it; the inner deserializer is closed with this.
+   */
   public LfsDeserializer(LfsReader reader, Deserializer<T> inner) {
     this.reader = reader;
     this.inner = inner;
+  }
+
+  /** The properties, with their defaults and what they mean. */
+  public static ConfigDef definition() {
+    return new ConfigDef(DEFINITION);
   }
 
   /** Takes the properties of a consumer. One that was made with a reader passes them on only. */
@@ -81,7 +104,8 @@ public final class LfsDeserializer<T> implements Deserializer<T> {
       inner = instance(config, isKey ? INNER_KEY : INNER);
       if (!isKey) {
         bound = PollBound.of(configs, config);
-        reader = config.reader(bound.largest(config.getLong(LfsConfig.MAX_SIZE)));
+        reader = config.reader(bound.largest(config.wholeSize()));
+        ownReader = true;
       }
     }
     inner.configure(configs, isKey);
@@ -94,7 +118,7 @@ public final class LfsDeserializer<T> implements Deserializer<T> {
 
   @Override
   public T deserialize(String topic, byte[] data) {
-    Resolved resolved = resolve(topic, data);
+    Resolved resolved = resolve(topic, null, data);
     return counted(resolved, skipped(resolved) ? null : inner.deserialize(topic, resolved.value()));
   }
 
@@ -106,7 +130,7 @@ public final class LfsDeserializer<T> implements Deserializer<T> {
    */
   @Override
   public T deserialize(String topic, Headers headers, byte[] data) {
-    Resolved resolved = resolve(topic, data);
+    Resolved resolved = resolve(topic, headers, data);
     return counted(
         resolved, skipped(resolved) ? null : inner.deserialize(topic, headers, resolved.value()));
   }
@@ -119,11 +143,12 @@ public final class LfsDeserializer<T> implements Deserializer<T> {
     if (data == null
         || !data.hasRemaining()
         || !Envelope.mayBe(data.remaining(), data.get(data.position()))) {
+      unmark(headers);
       return inner.deserialize(topic, headers, data);
     }
     byte[] bytes = new byte[data.remaining()];
     data.duplicate().get(bytes);
-    Resolved resolved = resolve(topic, bytes);
+    Resolved resolved = resolve(topic, headers, bytes);
     if (resolved.envelope().isEmpty()) {
       return inner.deserialize(topic, headers, data);
     }
@@ -134,13 +159,29 @@ public final class LfsDeserializer<T> implements Deserializer<T> {
             : inner.deserialize(topic, headers, ByteBuffer.wrap(resolved.value())));
   }
 
-  private Resolved resolve(String topic, byte[] data) {
+  private Resolved resolve(String topic, Headers headers, byte[] data) {
     if (reader == null) {
       return Resolved.ordinary(data);
     }
+    unmark(headers);
+    Resolved resolved = resolve(topic, data);
+    if (resolved.missing() && headers != null) {
+      headers.add(LfsHeaders.MISSING, data);
+    }
+    return resolved;
+  }
+
+  /** The header is this deserializer's word, not a producer's. */
+  private void unmark(Headers headers) {
+    if (reader != null && headers != null && headers.lastHeader(LfsHeaders.MISSING) != null) {
+      headers.remove(LfsHeaders.MISSING);
+    }
+  }
+
+  private Resolved resolve(String topic, byte[] data) {
     try {
       Envelope.parse(data).ifPresent(envelope -> bound.require(envelope.contentLength()));
-      return reader.resolve(data);
+      return reader.resolve(data, ReadOptions.none().record(RecordCoordinates.ofTopic(topic)));
     } catch (LfsException error) {
       String limits =
           error instanceof TooLargeException
@@ -168,7 +209,7 @@ public final class LfsDeserializer<T> implements Deserializer<T> {
 
   @Override
   public void close() {
-    if (reader != null) {
+    if (ownReader) {
       reader.close();
     }
     if (inner != null) {

@@ -1,6 +1,8 @@
 package io.github.lfsproxy.client.kafka;
 
+import io.github.lfsproxy.client.Envelope;
 import java.nio.charset.StandardCharsets;
+import java.util.Optional;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.header.Headers;
 
@@ -15,7 +17,20 @@ public final class LfsHeaders {
   /** The media type, which goes to the envelope and the object. */
   public static final String CONTENT_TYPE = "content-type";
 
+  /**
+   * Set by {@link LfsDeserializer} on a record whose blob is not in the store, which {@code
+   * lfs.on.missing} lets pass: so a null value that was skipped is told from a tombstone. Its value
+   * is the envelope.
+   */
+  public static final String MISSING = "lfs-missing";
+
   private LfsHeaders() {}
+
+  /** The envelope of a consumed record whose blob is missing; empty: nothing is. */
+  public static Optional<Envelope> missing(Headers headers) {
+    return Optional.ofNullable(headers.lastHeader(MISSING))
+        .flatMap(header -> Envelope.parse(header.value()));
+  }
 
   /**
    * Marks a record, and returns it. Do this before it is sent. One of a null value stays as it is:

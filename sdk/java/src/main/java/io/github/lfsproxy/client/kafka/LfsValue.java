@@ -1,9 +1,11 @@
 package io.github.lfsproxy.client.kafka;
 
 import io.github.lfsproxy.client.Envelope;
+import io.github.lfsproxy.client.LfsBlob;
 import io.github.lfsproxy.client.LfsException;
 import io.github.lfsproxy.client.LfsReader;
-import java.io.InputStream;
+import io.github.lfsproxy.client.ReadOptions;
+import io.github.lfsproxy.client.Resolved;
 import java.util.Optional;
 
 /**
@@ -14,6 +16,7 @@ import java.util.Optional;
  */
 public final class LfsValue {
   private final LfsReader reader;
+  private final ReadOptions options;
   private final byte[] raw;
   private final Envelope envelope;
 
@@ -23,7 +26,13 @@ public final class LfsValue {
    * @throws LfsException for an envelope that is malformed or of a newer version
    */
   public LfsValue(LfsReader reader, byte[] raw) {
+    this(reader, raw, ReadOptions.none());
+  }
+
+  /** The same; every read is told this. */
+  public LfsValue(LfsReader reader, byte[] raw, ReadOptions options) {
     this.reader = reader;
+    this.options = options;
     this.raw = raw;
     this.envelope = Envelope.parse(raw).orElse(null);
   }
@@ -44,13 +53,22 @@ public final class LfsValue {
   }
 
   /**
-   * The blob as a stream, verified on the way, or the ordinary value. Close it. Null for a missing
-   * blob with {@code lfs.on.missing=skip}.
+   * The blob as a stream, verified on the way, or the ordinary value. Close it. Its stream is null
+   * for a missing blob with {@code lfs.on.missing=skip}.
    *
    * @throws LfsException as {@link LfsReader#open} does
    */
-  public InputStream open() {
-    return reader.open(raw);
+  public LfsBlob open() {
+    return reader.open(raw, options);
+  }
+
+  /**
+   * The whole blob, or the ordinary value, and whether the blob is missing.
+   *
+   * @throws LfsException as {@link LfsReader#resolve} does
+   */
+  public Resolved resolve() {
+    return reader.resolve(raw, options);
   }
 
   /**
@@ -60,7 +78,7 @@ public final class LfsValue {
    * @throws LfsException as {@link LfsReader#open} does
    */
   public byte[] bytes() {
-    return reader.fetch(raw);
+    return resolve().value();
   }
 
   /** The bytes that Kafka has: the envelope itself, or the ordinary value. Not a copy. */

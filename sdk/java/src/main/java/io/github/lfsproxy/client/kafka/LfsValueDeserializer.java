@@ -2,6 +2,8 @@ package io.github.lfsproxy.client.kafka;
 
 import io.github.lfsproxy.client.LfsException;
 import io.github.lfsproxy.client.LfsReader;
+import io.github.lfsproxy.client.ReadOptions;
+import io.github.lfsproxy.client.RecordCoordinates;
 import java.util.Map;
 import org.apache.kafka.common.config.ConfigException;
 import org.apache.kafka.common.errors.SerializationException;
@@ -20,11 +22,12 @@ import org.apache.kafka.common.serialization.Deserializer;
  */
 public final class LfsValueDeserializer implements Deserializer<LfsValue> {
   private LfsReader reader;
+  private boolean ownReader;
 
   /** For a Kafka client, which calls {@link #configure}. */
   public LfsValueDeserializer() {}
 
-  /** A deserializer that is configured already; it closes the reader when it is closed. */
+  /** A deserializer that is configured already. The reader stays the caller's, who closes it. */
   public LfsValueDeserializer(LfsReader reader) {
     this.reader = reader;
   }
@@ -41,6 +44,7 @@ public final class LfsValueDeserializer implements Deserializer<LfsValue> {
     }
     if (reader == null) {
       reader = LfsConfig.of(LfsConfig.definition(), configs).reader();
+      ownReader = true;
     }
   }
 
@@ -53,17 +57,19 @@ public final class LfsValueDeserializer implements Deserializer<LfsValue> {
   @Override
   public LfsValue deserialize(String topic, byte[] data) {
     try {
-      return data == null ? null : new LfsValue(reader, data);
+      return data == null
+          ? null
+          : new LfsValue(reader, data, ReadOptions.none().record(RecordCoordinates.ofTopic(topic)));
     } catch (LfsException error) {
       throw new SerializationException(
           String.format("a record of %s cannot be resolved: %s", topic, error.getMessage()), error);
     }
   }
 
-  /** Closes the reader: values that this has made cannot be fetched any more. */
+  /** Closes its own reader: values that it has made cannot be fetched any more. */
   @Override
   public void close() {
-    if (reader != null) {
+    if (ownReader) {
       reader.close();
     }
   }

@@ -42,7 +42,7 @@ final class PollBound {
    */
   static PollBound of(Map<String, ?> configs, LfsConfig config) {
     long limit = config.getLong(LfsDeserializer.MAX_POLL_BYTES);
-    long maxSize = config.getLong(LfsConfig.MAX_SIZE);
+    long maxSize = config.wholeSize();
     if (limit == 0
         || !names(configs, ConsumerConfig.VALUE_DESERIALIZER_CLASS_CONFIG, LfsDeserializer.class)) {
       // Without a consumer of its own, records come one at a time, or at another's pace.

@@ -11,10 +11,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.github.lfsproxy.client.Blob;
 import io.github.lfsproxy.client.BlobMissingException;
 import io.github.lfsproxy.client.FakeS3;
+import io.github.lfsproxy.client.LfsBlob;
 import io.github.lfsproxy.client.LfsReader;
+import io.github.lfsproxy.client.Prefetch;
 import io.github.lfsproxy.client.Resolution;
 import java.io.IOException;
-import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -23,6 +24,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.common.Configurable;
+import org.apache.kafka.common.config.ConfigDef;
 import org.apache.kafka.common.config.ConfigException;
 import org.apache.kafka.common.errors.SerializationException;
 import org.apache.kafka.common.header.Headers;
@@ -32,6 +35,8 @@ import org.apache.kafka.common.serialization.StringDeserializer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import software.amazon.awssdk.auth.credentials.AnonymousCredentialsProvider;
+import software.amazon.awssdk.auth.credentials.AwsCredentialsProvider;
 
 class LfsDeserializerTest {
   private static final String KEY = "lfs/default/t/0/1-x.bin";
@@ -75,8 +80,14 @@ class LfsDeserializerTest {
   }
 
   /** Keeps what it is told. */
-  public static final class Hook implements Consumer<Resolution> {
+  public static final class Hook implements Consumer<Resolution>, Configurable {
     static final List<Resolution> TOLD = new ArrayList<>();
+    static Object configured;
+
+    @Override
+    public void configure(Map<String, ?> configs) {
+      configured = configs.get("mine");
+    }
 
     @Override
     public void accept(Resolution resolution) {
@@ -198,6 +209,8 @@ class LfsDeserializerTest {
     try (LfsDeserializer<String> deserializer = configured(false)) {
       assertThrows(SerializationException.class, () -> deserializer.deserialize("t", ENVELOPE));
     }
+    assertEquals("yes", Hook.configured);
+    assertEquals("t", Hook.TOLD.get(0).record().orElseThrow().topic());
     assertEquals("too-large", Hook.TOLD.get(0).result());
     assertEquals("envelope-not-allowed", Hook.TOLD.get(1).result());
     assertTrue(s3.requests.isEmpty());
@@ -206,7 +219,12 @@ class LfsDeserializerTest {
   @Test
   void badPropertyIsNamed() {
     for (String name :
-        List.of("lfs.on.missing", "lfs.max.size", "lfs.s3.path.style", "lfs.on.resolve")) {
+        List.of(
+            "lfs.on.missing",
+            "lfs.max.size",
+            "lfs.s3.path.style",
+            "lfs.s3.credentials.provider",
+            "lfs.on.resolve")) {
       Map<String, Object> bad = new HashMap<>(properties);
       bad.put(name, "java.lang.String");
       try (LfsDeserializer<String> deserializer = new LfsDeserializer<>()) {
@@ -215,6 +233,112 @@ class LfsDeserializerTest {
         assertTrue(error.getMessage().contains(name), error.getMessage());
       }
     }
+  }
+
+  @Test
+  void numberOutOfItsRangeIsRefusedByName() {
+    Map<String, Object> wrong =
+        Map.of(
+            "lfs.read.timeout.ms", "-5",
+            "lfs.connect.timeout.ms", 0,
+            "lfs.tries", 0,
+            "lfs.pause.ms", -1,
+            "lfs.retry.time.ms", -1,
+            "lfs.max.size", -1,
+            "lfs.max.poll.bytes", -1,
+            "lfs.s3.endpoint", "localhost:9000",
+            "lfs.s3.access.key", "id");
+    wrong.forEach(
+        (name, value) -> {
+          Map<String, Object> bad = new HashMap<>(properties);
+          bad.remove("lfs.s3.secret.key");
+          bad.remove("lfs.s3.access.key");
+          bad.put(name, value);
+          try (LfsDeserializer<String> deserializer = new LfsDeserializer<>()) {
+            ConfigException error =
+                assertThrows(ConfigException.class, () -> deserializer.configure(bad, false), name);
+            String last = name.substring(name.lastIndexOf('.') + 1);
+            assertTrue(error.getMessage().contains(last), error.getMessage());
+          }
+        });
+  }
+
+  @Test
+  void everyPropertyIsDescribed() {
+    for (ConfigDef definition : List.of(LfsDeserializer.definition(), LfsSerializer.definition())) {
+      definition
+          .configKeys()
+          .forEach(
+              (name, key) -> assertTrue(key.documentation.matches("(?s)[A-Z].{20,}\\."), name));
+    }
+  }
+
+  @Test
+  void temporaryCredentialsAndProvidersAreProperties() {
+    properties.put("lfs.s3.session.token", "token");
+    try (LfsDeserializer<String> deserializer = configured(false)) {
+      assertEquals("hello", deserializer.deserialize("t", headers, ENVELOPE));
+    }
+    properties.remove("lfs.s3.access.key");
+    properties.put("lfs.s3.credentials.provider", Anonymous.class.getName());
+    try (LfsDeserializer<String> deserializer = configured(false)) {
+      assertEquals("hello", deserializer.deserialize("t", headers, ENVELOPE));
+    }
+    assertEquals("token", s3.requests.get(0).header("x-amz-security-token"));
+    assertNull(s3.requests.get(1).header("authorization"));
+  }
+
+  /** Made as the AWS SDK's own providers are. */
+  public static final class Anonymous {
+    private Anonymous() {}
+
+    public static AwsCredentialsProvider create() {
+      return AnonymousCredentialsProvider.create();
+    }
+  }
+
+  @Test
+  void skippedBlobIsToldFromTombstone() {
+    s3.blobs.clear();
+    properties.put("lfs.on.missing", "skip");
+    try (LfsDeserializer<String> deserializer = configured(false)) {
+      assertNull(deserializer.deserialize("t", headers, ENVELOPE));
+      assertEquals(KEY, LfsHeaders.missing(headers).orElseThrow().key());
+      // A header of a producer is not believed.
+      deserializer.deserialize("t", headers, (byte[]) null);
+      assertTrue(LfsHeaders.missing(headers).isEmpty());
+      headers.add(LfsHeaders.MISSING, ENVELOPE);
+      deserializer.deserialize("t", headers, ByteBuffer.wrap(new byte[] {1}));
+      assertTrue(LfsHeaders.missing(headers).isEmpty());
+    }
+  }
+
+  @Test
+  void sharedReaderIsNotClosed() {
+    try (LfsReader reader = LfsConfig.of(LfsConfig.definition(), properties).reader()) {
+      new LfsDeserializer<>(reader, new StringDeserializer()).close();
+      new LfsValueDeserializer(reader).close();
+      assertEquals(5, reader.fetch(ENVELOPE).length);
+    }
+  }
+
+  @Test
+  void pollIsResolvedInParallelWithItsCoordinates() {
+    properties.put("lfs.on.resolve", Hook.class);
+    List<ConsumerRecord<String, byte[]>> poll = new ArrayList<>();
+    for (int offset = 0; offset < 20; offset++) {
+      poll.add(new ConsumerRecord<>("t", 1, offset, "k", ENVELOPE));
+    }
+    try (LfsReader reader = LfsConfig.of(LfsConfig.definition(), properties).reader();
+        var blobs = LfsRecords.resolveAll(reader, poll, Prefetch.of(1, 100))) {
+      long offset = 0;
+      for (var entry : blobs) {
+        assertEquals(offset++, entry.item().offset());
+        assertEquals(5, entry.value().length);
+      }
+      assertEquals(20, offset);
+    }
+    assertEquals("t-1@19", Hook.TOLD.get(19).record().orElseThrow().toString());
   }
 
   @Test
@@ -232,10 +356,10 @@ class LfsDeserializerTest {
     ConsumerRecord<String, byte[]> record = new ConsumerRecord<>("t", 0, 1, "k", ENVELOPE);
     ConsumerRecord<String, byte[]> tombstone = new ConsumerRecord<>("t", 0, 2, "k", null);
     try (LfsReader reader = LfsConfig.of(LfsConfig.definition(), properties).reader()) {
-      try (InputStream blob = LfsRecords.open(reader, record)) {
-        assertArrayEquals("hello".getBytes(StandardCharsets.UTF_8), blob.readAllBytes());
+      try (LfsBlob blob = LfsRecords.open(reader, record)) {
+        assertArrayEquals("hello".getBytes(StandardCharsets.UTF_8), blob.stream().readAllBytes());
       }
-      assertNull(LfsRecords.open(reader, tombstone));
+      assertNull(LfsRecords.open(reader, tombstone).stream());
       assertSame(ENVELOPE, record.value());
       assertEquals(5, LfsRecords.resolve(reader, record).value().length);
     }

@@ -13,9 +13,9 @@ import io.github.lfsproxy.client.Blob;
 import io.github.lfsproxy.client.BlobMissingException;
 import io.github.lfsproxy.client.FakeS3;
 import io.github.lfsproxy.client.InvalidEnvelopeException;
+import io.github.lfsproxy.client.LfsBlob;
 import io.github.lfsproxy.client.TooLargeException;
 import java.io.IOException;
-import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -83,8 +83,8 @@ class LfsValueTest {
       assertSame(ENVELOPE, value.raw());
       assertEquals("kafscale/" + KEY + " (5 bytes)", value.toString());
       assertArrayEquals(HELLO, value.bytes());
-      try (InputStream blob = value.open()) {
-        assertArrayEquals(HELLO, blob.readAllBytes());
+      try (LfsBlob blob = value.open()) {
+        assertArrayEquals(HELLO, blob.stream().readAllBytes());
       }
     }
     assertEquals(2, s3.requests.size());
@@ -97,7 +97,7 @@ class LfsValueTest {
       assertFalse(value.isEnvelope());
       assertEquals(5, value.size());
       assertSame(HELLO, value.bytes());
-      assertArrayEquals(HELLO, value.open().readAllBytes());
+      assertArrayEquals(HELLO, value.open().stream().readAllBytes());
       assertEquals("an ordinary value (5 bytes)", value.toString());
       assertNull(deserializer.deserialize("t", null));
     }
@@ -115,7 +115,9 @@ class LfsValueTest {
     try (LfsValueDeserializer deserializer = configured()) {
       LfsValue value = deserializer.deserialize("t", ENVELOPE);
       assertNull(value.bytes());
-      assertNull(value.open());
+      assertTrue(value.resolve().missing());
+      assertNull(value.open().stream());
+      assertTrue(value.open().missing());
     }
     properties.put("lfs.max.size", 4);
     try (LfsValueDeserializer deserializer = configured()) {
