@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from lfsproxy.checksums import ALGORITHMS, parse_checksum
+from lfsproxy.client.results import Value
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, Envelope, check_field, json_object, parse_envelope
 from lfsproxy.errors import (
     InvalidChecksum,
@@ -22,6 +23,17 @@ from lfsproxy.errors import (
 )
 
 OLDER_VERSION = 1
+DEFAULT_MAX_SIZE = 256 * 1024 * 1024
+"""Most bytes of a blob read whole, where max_size is not set: one envelope must not fill the memory."""
+
+
+def as_bytes(value: Value | None) -> bytes | None:
+    """A record's value as bytes. Raises TypeError for one that a deserializer has made something else of."""
+    if value is None or isinstance(value, bytes):
+        return value
+    if not isinstance(value, bytearray | memoryview):
+        raise TypeError(f"a record's value as bytes is needed, not {type(value).__name__}")
+    return bytes(value)
 
 
 def recognise(value: bytes | None) -> Envelope | None:
@@ -68,9 +80,18 @@ def _from_older(fields: dict[str, Any]) -> Envelope:
     )
 
 
-def check_size(envelope: Envelope, max_size: int) -> None:
-    """Raise TooLarge for a blob of more than ``max_size`` bytes (0: unlimited)."""
-    if max_size and envelope.content_length > max_size:
+def check_size(envelope: Envelope, max_size: int | None, whole: bool) -> None:
+    """Raise TooLarge for a blob of more than ``max_size`` bytes (0: unlimited).
+
+    None: a ``whole`` read holds up to DEFAULT_MAX_SIZE, a stream is unlimited.
+    """
+    most = (DEFAULT_MAX_SIZE if whole else 0) if max_size is None else max_size
+    if not most or envelope.content_length <= most:
+        return
+    size = f"the blob has {envelope.content_length} bytes"
+    if max_size is None:
         raise TooLarge(
-            f"the blob has {envelope.content_length} bytes, more than max_size allows ({max_size} bytes)"
+            f"{size}, more than a whole read holds in memory ({most} bytes): read it as a stream, by open, "
+            "which has no such limit, or set max_size (0: no limit)"
         )
+    raise TooLarge(f"{size}, more than max_size allows ({most} bytes)")

@@ -5,7 +5,7 @@ The loop's default threads are not used: blobs that are slow to come would keep 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -28,8 +28,11 @@ class Framework(Protocol):
 
     def reject(self, future: Any, error: Exception) -> None: ...
 
-    def from_thread(self, call: Callable[[], None]) -> None:
+    def from_thread(self, call: Callable[[], object]) -> None:
         """In a thread: have the event loop call ``call`` soon."""
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> Any:
+        """Run a coroutine that raises nothing; what is returned has ``cancel``."""
 
     def is_done(self, future: Any) -> bool:
         """Whether the future has a result, or was cancelled."""
