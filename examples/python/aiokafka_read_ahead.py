@@ -2,9 +2,9 @@ import asyncio
 from contextlib import aclosing
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from lfsproxy.client.aiokafka import resolve_records
 
 from lfsproxy.client import aio
-from lfsproxy.client.aiokafka import resolve_records
 
 
 async def main() -> None:

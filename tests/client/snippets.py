@@ -1,6 +1,6 @@
 """A user's own code, as a type checker reads it: what has to pass, and what has to be found wrong."""
 
-RIGHT = '''
+RIGHT = """
 import asyncio
 from collections.abc import AsyncIterator
 
@@ -55,7 +55,7 @@ def with_twisted(value: bytes) -> Deferred[bytes | None]:
     resolved: Deferred[client.Resolved] = reader.resolve(value)
     print(resolved)
     return reader.fetch(value)
-'''
+"""
 
 WRONG = {
     "client.BlobReader(bukket=3)": "bukket",

@@ -13,7 +13,7 @@ import attrs
 import boto3
 import botocore.config
 from botocore.exceptions import NoCredentialsError
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lfsproxy.client import (
     BlobReader,
@@ -97,6 +97,17 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
 
+def start_store(test: TestCase | SynchronousTestCase) -> Server:
+    """A server in a thread that ends with the test."""
+    server = Server()
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    test.addCleanup(server.server_close)
+    test.addCleanup(thread.join)
+    test.addCleanup(server.shutdown)
+    return server
+
+
 class SourceTestCase(SynchronousTestCase):
     """What every source has to do, by the same server."""
 
@@ -104,12 +115,7 @@ class SourceTestCase(SynchronousTestCase):
     bucket: str | None = "kafscale"
 
     def setUp(self) -> None:
-        self.server = Server()
-        thread = Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        self.addCleanup(self.server.server_close)
-        self.addCleanup(thread.join)
-        self.addCleanup(self.server.shutdown)
+        self.server = start_store(self)
 
     def source(self) -> BlobSource:
         raise NotImplementedError
