@@ -12,7 +12,7 @@ async def main() -> None:
     async with BlobReader.from_environment() as reader, consumer:
         async for record in consumer:
             size = 0
-            async with await reader.open(record.value) as blob:
+            async with reader.open(record.value) as blob:
                 async for chunk in blob:  # up to 1 MiB each
                     size += len(chunk)
             print(record.offset, size)

@@ -76,6 +76,11 @@ class _Asyncio:
         future.add_done_callback(lambda done: cancel() if done.cancelled() else None)
         return future
 
+    def create_opening(self, cancel: Callable[[], None]) -> Opening:
+        future = Opening(loop=self._loop)
+        future.add_done_callback(lambda done: cancel() if done.cancelled() else None)
+        return future
+
     def create_read(self) -> _Read:
         return _Read(loop=self._loop)
 
@@ -118,6 +123,16 @@ class AsyncBlob(ThreadedBlob):
         """See ``AsyncStream.read``. Raises ValueError where ``stream`` is None."""
         future: asyncio.Future[bytes] = super().read(size)
         return future
+
+
+class Opening(asyncio.Future[AsyncBlob]):
+    """A future of a blob: ``await`` it, or ``async with`` it, which closes the blob in the end."""
+
+    async def __aenter__(self) -> AsyncBlob:
+        return await self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.result().close()
 
 
 class BlobReader(ThreadedReader):
@@ -177,9 +192,9 @@ class BlobReader(ThreadedReader):
         *,
         record: RecordCoordinates | None = None,
         on_progress: Progress | None = None,
-    ) -> asyncio.Future[AsyncBlob]:
-        """See ``lfsproxy.client.BlobReader.open``."""
-        future: asyncio.Future[AsyncBlob] = super().open(value, record=record, on_progress=on_progress)
+    ) -> Opening:
+        """See ``lfsproxy.client.BlobReader.open``: ``async with reader.open(value) as blob``."""
+        future: Opening = super().open(value, record=record, on_progress=on_progress)
         return future
 
 

@@ -113,7 +113,10 @@ class ThreadedReader:
         record: RecordCoordinates | None = None,
         on_progress: Progress | None = None,
     ) -> Any:
-        """A future of a blob to read from, as ``BlobReader.open``. Arguments as of ``fetch``."""
+        """A future of a blob to read from, as ``BlobReader.open``; also ``async with`` takes it.
+
+        Arguments as of ``fetch``.
+        """
         told = self._told(on_progress)
 
         def opened(ends: Cancellation) -> ThreadedBlob:
@@ -125,7 +128,11 @@ class ThreadedReader:
             )
             return self._blob_type(stream, blob.envelope, blob.missing)
 
-        return self._started(opened, lambda blob: None if blob.stream is None else blob.stream.close())
+        def unwanted(blob: ThreadedBlob) -> None:
+            if blob.stream is not None:
+                blob.stream.close()
+
+        return self._started(opened, unwanted, self._framework.create_opening)
 
     def _told(self, on_progress: Progress | None) -> Progress | None:
         if on_progress is None:
@@ -134,7 +141,10 @@ class ThreadedReader:
         return lambda size: self._framework.from_thread(lambda: tell(size))
 
     def _started(
-        self, call: Callable[[Cancellation], Any], unwanted: Callable[[Any], None] = lambda result: None
+        self,
+        call: Callable[[Cancellation], Any],
+        unwanted: Callable[[Any], None] = lambda result: None,
+        create: Callable[[Callable[[], None]], Any] | None = None,
     ) -> Any:
         cancellation = Cancellation()
 
@@ -143,7 +153,7 @@ class ThreadedReader:
                 raise ReadInterrupted("cancelled before it began")
             return call(cancellation)
 
-        return self._threads.future(work, cancellation.cancel, unwanted)
+        return self._threads.future(work, cancellation.cancel, unwanted, create)
 
     def close(self) -> None:
         """Close the connections that are kept for reuse, and end idle threads."""

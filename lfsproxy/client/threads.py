@@ -18,6 +18,9 @@ class Framework(Protocol):
     def create_future(self, cancel: Callable[[], None]) -> Any:
         """A future that calls ``cancel`` when it is cancelled."""
 
+    def create_opening(self, cancel: Callable[[], None]) -> Any:
+        """Such a future of a blob, which ``async with`` waits for, and closes."""
+
     def create_read(self) -> Any:
         """A future for a stream's read."""
 
@@ -81,9 +84,13 @@ class Threads:
         call: Callable[[], Any],
         cancel: Callable[[], None] = lambda: None,
         unwanted: Callable[[Any], None] = lambda result: None,
+        create: Callable[[Callable[[], None]], Any] | None = None,
     ) -> Any:
-        """A future of what ``call`` returns or raises. ``unwanted`` has the result when it was cancelled."""
-        future = self._framework.create_future(cancel)
+        """A future of what ``call`` returns or raises. ``unwanted`` has the result when it was cancelled.
+
+        ``create`` makes the future (None: the framework's ordinary one).
+        """
+        future = (create or self._framework.create_future)(cancel)
 
         def came(result: Any) -> None:
             if self._framework.is_done(future):

@@ -43,6 +43,9 @@ class _Twisted:
     def create_future(self, cancel: Callable[[], None]) -> Deferred[Any]:
         return Deferred(lambda cancelled: cancel())
 
+    def create_opening(self, cancel: Callable[[], None]) -> Opening:
+        return Opening(lambda cancelled: cancel())
+
     def create_read(self) -> _Read:
         return _Read()
 
@@ -85,6 +88,20 @@ class Blob(ThreadedBlob):
         """See ``Stream.read``. Raises ValueError where ``stream`` is None."""
         future: Deferred[bytes] = super().read(size)
         return future
+
+
+class Opening(Deferred[Blob]):
+    """A Deferred of a blob: ``await`` it, or ``async with`` it, which closes the blob in the end."""
+
+    _blob: Blob | None = None
+
+    async def __aenter__(self) -> Blob:
+        self._blob = await self
+        return self._blob
+
+    async def __aexit__(self, *exception: object) -> None:
+        if self._blob is not None:
+            await self._blob.close()
 
 
 class BlobReader(ThreadedReader):
@@ -150,9 +167,9 @@ class BlobReader(ThreadedReader):
         *,
         record: RecordCoordinates | None = None,
         on_progress: Progress | None = None,
-    ) -> Deferred[Blob]:
-        """See ``lfsproxy.client.BlobReader.open``."""
-        future: Deferred[Blob] = super().open(value, record=record, on_progress=on_progress)
+    ) -> Opening:
+        """See ``lfsproxy.client.BlobReader.open``: ``async with reader.open(value) as blob``."""
+        future: Opening = super().open(value, record=record, on_progress=on_progress)
         return future
 
 

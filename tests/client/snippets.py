@@ -39,7 +39,7 @@ async def with_asyncio(value: bytes, consumer: AsyncIterator[str]) -> None:
         mine: aio.BlobReader = reader
         future: asyncio.Future[bytes | None] = reader.fetch(value)
         data: bytes | None = await future
-        async with await mine.open(value) as blob:
+        async with mine.open(value) as blob:
             async for chunk in blob:
                 print(len(chunk))
             if blob.stream is not None:

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.threadable import isInIOThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from lfsproxy.client import aio, static_credentials, tx
+from lfsproxy.client import Resolution, aio, static_credentials, tx
 from lfsproxy.errors import BlobMissing, ChecksumMismatch
 from tests.client.doubles import FakeStore, envelope_of, reader, stored
 
@@ -49,6 +49,15 @@ class TwistedTests(TestCase):
             chunks = [chunk async for chunk in stream]
         self.assertEqual(b"".join(chunks), DATA)
         self.assertEqual(len(chunks), 3)
+
+    async def test_an_opening_is_a_context_manager(self) -> None:
+        store, value = stored(DATA)
+        told: list[Resolution] = []
+        made = tx.BlobReader("kafscale")
+        made._reader = reader(store, on_resolve=told.append)
+        async with made.open(value) as blob:
+            self.assertEqual(await blob.read(10), DATA[:10])
+        self.assertEqual([one.result for one in told], ["closed"])
 
     async def test_a_wrong_blob_does_not_end(self) -> None:
         store, value = stored(DATA)
@@ -95,6 +104,30 @@ class AsyncioTests(SynchronousTestCase):
 
         chunks = asyncio.run(main())
         self.assertEqual((b"".join(chunks), len(chunks)), (DATA, 3))
+
+    def test_an_opening_is_a_context_manager(self) -> None:
+        store, value = stored(DATA)
+        told: list[Resolution] = []
+
+        async def main() -> None:
+            made = aio.BlobReader("kafscale")
+            made._reader = reader(store, on_resolve=told.append)
+            async with made.open(value) as blob:
+                self.assertEqual(await blob.read(10), DATA[:10])
+            async with made.open(None) as blob:
+                self.assertIsNone(blob.stream)
+
+        asyncio.run(main())
+        self.assertEqual([one.result for one in told], ["closed"])
+
+    def test_a_blob_that_cannot_be_opened_is_raised_by_the_context_manager(self) -> None:
+        _, value = stored(DATA)
+
+        async def main() -> None:
+            async with self.made(FakeStore()).open(value):
+                self.fail("there is no blob")
+
+        self.assertRaises(BlobMissing, asyncio.run, main())
 
     def test_32_cancelled_fetches_leave_at_once(self) -> None:
         """Each waits for a store that answers nothing: twice as many as there are threads."""
