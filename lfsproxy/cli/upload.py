@@ -43,7 +43,7 @@ def upload(file: str, url: str, api_key: str | None, as_json: bool, quiet: bool,
     try:
         proxy = Uploader(url, api_key or None)
     except ValueError as error:
-        raise click.UsageError(f"--url: {error}") from None
+        raise click.UsageError(f"--{error}") from None
     with proxy, open_payload(file) as payload:
         algorithm, given = options.pop("checksum_algo"), options.pop("checksum")
         checksum = None if given is None else expected_checksum(payload, given, algorithm)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,19 +26,16 @@ _AUTHORITIES = ("LFS_S3_CA", "AWS_CA_BUNDLE")
 
 def checked_endpoint(name: str, text: str) -> str:
     """An http or https URL without a path, query or user name. Raises ValueError that names ``name``."""
-    return _checked_url(name, text, "a path, query or user name", lambda path: path in ("", "/"))
+    return _checked_url(name, text, "a path, query or user name, such as http://localhost:9000", False)
 
 
 def checked_api(name: str, text: str) -> str:
     """An http or https URL, which may have a path. Raises ValueError that names ``name``."""
-    return _checked_url(name, text, "a query or user name", lambda path: True)
+    return _checked_url(name, text, "a query or user name, such as http://localhost:8080", True)
 
 
-def _checked_url(name: str, text: str, without: str, path_fits: Callable[[str], bool]) -> str:
-    fault = ValueError(
-        f"{name} is {quoted(text)}: an http or https URL without {without} is needed, "
-        "such as http://localhost:9000"
-    )
+def _checked_url(name: str, text: str, without: str, path: bool) -> str:
+    fault = ValueError(f"{name} is {quoted(text)}: what is needed is an http or https URL without {without}")
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -50,7 +47,9 @@ def _checked_url(name: str, text: str, without: str, path_fits: Callable[[str], 
         or re.search(r"[^!-~]", text)
     ):
         raise fault
-    if port == 0 or parts.netloc.endswith(":") or re.search("[?#@]", text) or not path_fits(parts.path):
+    if port == 0 or parts.netloc.endswith(":") or re.search("[?#@]", text):
+        raise fault
+    if not path and parts.path not in ("", "/"):
         raise fault
     return text.rstrip("/")
 

@@ -46,8 +46,8 @@ class ArgumentTests(SynchronousTestCase):
         error = self.assertRaises(ValueError, BlobReader, "kafscale", endpoint="localhost:9000")
         self.assertEqual(
             str(error),
-            "endpoint is 'localhost:9000': an http or https URL without a path, query or user name is "
-            "needed, such as http://localhost:9000",
+            "endpoint is 'localhost:9000': what is needed is an http or https URL without a path, query or "
+            "user name, such as http://localhost:9000",
         )
 
     def test_times_that_are_none(self) -> None:

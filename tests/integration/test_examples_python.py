@@ -11,6 +11,9 @@ from tests.integration.examples import Project, project_for
 PYTHON = ".venv/bin/python"
 ALL = [f"0 {len(BLOB)}", "1 8", f"2 {len(BLOB)}"]
 
+INSTALLED: set[str] = set()
+"""Parts of setup.sh that were run."""
+
 
 class PythonTests(TestCase):
     timeout = 600
@@ -23,7 +26,10 @@ class PythonTests(TestCase):
         return await self.project.lines_of([PYTHON, self.project.paste(name, places)], count)
 
     async def with_clients(self) -> None:
-        await self.project.run_part("clients", ". .venv/bin/activate\n")
+        """Once for all tests, as they share the project."""
+        if "clients" not in INSTALLED:
+            await self.project.run_part("clients", ". .venv/bin/activate\n")
+            INSTALLED.add("clients")
 
     async def test_quick_start(self) -> None:
         program = self.project.paste("quickstart.py", {**self.here.kafka, **self.here.http})
