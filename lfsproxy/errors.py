@@ -22,9 +22,9 @@ class LfsError(Exception):
 
     kafka_code: ClassVar[int] = KafkaCode.UNKNOWN_SERVER_ERROR
     http_status: ClassVar[int] = 500
-    problem: ClassVar[str] = "internal-error"
+    problem: str = "internal-error"
     title: ClassVar[str] = "Internal error"
-    retriable: ClassVar[bool] = False
+    retriable: bool = False
     result: ClassVar[str] = "store_error"
 
     def http_headers(self) -> Mapping[str, str]:
@@ -289,7 +289,8 @@ class ProxyUnavailable(LfsError):
 class UploadRefused(LfsError):
     """The proxy answered a client with something else than the errors of this module.
 
-    ``status`` is the HTTP status, ``type`` the last part of the problem's type, empty where there is none.
+    ``status`` is the HTTP status, ``type`` the last part of the problem's type, empty where there is none;
+    where there is one, it is the error's ``problem`` too.
     """
 
     http_status = 502
@@ -300,6 +301,8 @@ class UploadRefused(LfsError):
         super().__init__(message)
         self.status = status
         self.type = type
+        self.problem = type or UploadRefused.problem
+        self.retriable = status in (408, 429, 503)
 
 
 class OutcomeUnknown(LfsError):
@@ -374,6 +377,7 @@ class ReadInterrupted(LfsError):
 
     problem = "read-interrupted"
     title = "The read was interrupted"
+    retriable = True
     result = "client_error"
 
 

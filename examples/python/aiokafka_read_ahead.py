@@ -3,12 +3,10 @@ from contextlib import aclosing
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from lfsproxy.client import aio
-from lfsproxy.client.aiokafka import resolve_records
+from lfsproxy.client.aio import BlobReader, resolve_records
 
 
 async def main() -> None:
-    reader = aio.BlobReader.from_environment()
     consumer = AIOKafkaConsumer(
         "demo-topic",
         bootstrap_servers="localhost:19092",
@@ -16,9 +14,11 @@ async def main() -> None:
         auto_offset_reset="earliest",
         enable_auto_commit=False,
     )
-    async with consumer, aclosing(resolve_records(consumer, reader, prefetch=4)) as records:
-        async for record, resolved in records:
-            print(record.offset, len(resolved.value))  # the blob's bytes, or the value as it is
+    reader = BlobReader.from_environment()
+    async with reader, consumer, aclosing(resolve_records(reader, consumer)) as records:
+        async for each in records:
+            record = each.record
+            print(record.offset, len(each.value))  # raises here if this blob failed
             await consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
 
 

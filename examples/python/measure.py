@@ -1,19 +1,13 @@
 from kafka import KafkaConsumer
-from prometheus_client import Counter, Histogram
+from prometheus_client import REGISTRY, start_http_server
 
-from lfsproxy.client import BlobReader, Resolution
+from lfsproxy.client import BlobReader, RecordCoordinates
+from lfsproxy.client.prometheus import PrometheusHook
 
-downloads = Counter("downloads", "Blobs that were read, by result", ["result"])
-seconds = Histogram("download_seconds", "How long a blob took, in seconds")
-
-
-def count(done: Resolution) -> None:
-    downloads.labels(done.result).inc()  # ok, closed (or cancelled), blob-missing, ...
-    seconds.observe(done.seconds)
-    print(done.result, done.size, "bytes")
-
-
-reader = BlobReader.from_environment(on_resolve=count)
+start_http_server(9100)
+reader = BlobReader.from_environment(on_resolve=PrometheusHook())
 consumer = KafkaConsumer("demo-topic", bootstrap_servers="localhost:19092", auto_offset_reset="earliest")
 for record in consumer:
-    reader.fetch(record.value)
+    reader.fetch(record.value, record=RecordCoordinates.of(record))
+    labels = {"topic": record.topic, "result": "ok"}
+    print("reads:", REGISTRY.get_sample_value("lfs_client_reads_total", labels))

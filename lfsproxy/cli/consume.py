@@ -96,7 +96,7 @@ def consume(
 def resolve_record(reader: BlobReader, record: Any, output: Path | None, quiet: bool) -> None:
     """Write the blob behind a record, or its ordinary value, to a file in ``output`` or standard output."""
     name = f"{record.topic}-{record.partition}-{record.offset}"
-    source = reader.open(record.value)
+    source = reader.open(record.value).stream
     if source is None:
         return
     envelope = recognise(record.value)

@@ -226,7 +226,6 @@ class Round:
             size = int(json.loads(value)["content_length"])
             digest = hashlib.sha256()
             blob = reader.open(value)
-            assert blob is not None
             with blob, self._screen.moving(f"Reading offset {place[1]}", size) as move:
                 received = 0
                 while chunk := blob.read(_CHUNK):

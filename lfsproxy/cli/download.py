@@ -38,7 +38,7 @@ def download(source: str, output: str | None, force: bool, quiet: bool, **argume
     if envelope is None and not _PLACE.fullmatch(source):
         raise click.ClickException("this is neither an envelope nor TOPIC:PARTITION:OFFSET")
     place = output or (_name(envelope.s3_key) if envelope else source.replace(":", "-"))
-    file = reader_of(arguments).open(value)
+    file = reader_of(arguments).open(value).stream
     if file is None:
         raise click.ClickException(f"the record at {source} has no value")
     total = envelope.content_length if envelope else len(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -42,7 +43,7 @@ def upload(file: str, url: str, api_key: str | None, as_json: bool, quiet: bool,
     try:
         proxy = Uploader(url, api_key or None)
     except ValueError as error:
-        raise click.UsageError(f"--url: {error}") from None
+        raise click.UsageError(f"--{error}") from None
     with proxy, open_payload(file) as payload:
         algorithm, given = options.pop("checksum_algo"), options.pop("checksum")
         checksum = None if given is None else expected_checksum(payload, given, algorithm)
@@ -54,7 +55,7 @@ def upload(file: str, url: str, api_key: str | None, as_json: bool, quiet: bool,
                     headers=headers,
                     checksum=checksum,
                     algorithm=algorithm,
-                    progress=advance,
+                    on_progress=steps(advance),
                     **options,
                 )
         except EOFError:
@@ -67,3 +68,15 @@ def upload(file: str, url: str, api_key: str | None, as_json: bool, quiet: bool,
         click.echo(json.dumps({**attrs.asdict(published, recurse=False), "envelope": envelope}))
     else:
         click.echo(f"{published.topic}:{published.partition}:{published.offset}")
+
+
+def steps(advance: Callable[[int], None]) -> Callable[[int], None]:
+    """Told the bytes so far, tells ``advance`` by how many they have grown."""
+    before = 0
+
+    def so_far(size: int) -> None:
+        nonlocal before
+        advance(size - before)
+        before = size
+
+    return so_far

@@ -1,16 +1,29 @@
-"""The reader for asyncio: its methods return futures. Loads no Twisted."""
+"""The reader for asyncio: its methods return futures. Loads no Twisted.
+
+async with aio.BlobReader.from_environment() as reader:
+    payload = await reader.fetch(record.value)
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
+from typing import Any, Self, TypeVar, Unpack
 
 import txaio.aio
 
+from lfsproxy.client.blob import CHUNK_BYTES
+from lfsproxy.client.chunks import ThreadedStream
+from lfsproxy.client.loops import resolved_ahead
+from lfsproxy.client.options import EnvironmentOptions, ReaderOptions
 from lfsproxy.client.reader import BlobReader as BlockingReader
-from lfsproxy.client.threaded import THREADS, ThreadedReader
+from lfsproxy.client.recognise import DEFAULT_MAX_SIZE
+from lfsproxy.client.records import CONCURRENCY, Ahead, ResolvedRecord
+from lfsproxy.client.results import Progress, RecordCoordinates, Resolved, Value
+from lfsproxy.client.threaded import THREADS, ThreadedBlob, ThreadedReader
 from lfsproxy.errors import ReadInterrupted
+
+R = TypeVar("R")
 
 
 class _Read(asyncio.Future[bytes]):
@@ -63,14 +76,22 @@ class _Asyncio:
         future.add_done_callback(lambda done: cancel() if done.cancelled() else None)
         return future
 
+    def create_opening(self, cancel: Callable[[], None]) -> Opening:
+        future = Opening(loop=self._loop)
+        future.add_done_callback(lambda done: cancel() if done.cancelled() else None)
+        return future
+
     def create_read(self) -> _Read:
         return _Read(loop=self._loop)
 
     def take_back(self, future: _Read) -> bytes:
         return future.take_back()
 
-    def from_thread(self, call: Callable[[], None]) -> None:
+    def from_thread(self, call: Callable[[], object]) -> None:
         self._loop.call_soon_threadsafe(call)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._loop.create_task(coroutine)
 
     def is_done(self, future: asyncio.Future[Any]) -> bool:
         return future.done()
@@ -79,17 +100,125 @@ class _Asyncio:
         return future.done() and not future.cancelled()
 
 
+class AsyncStream(ThreadedStream):
+    """A blob in chunks, as a future for each; ``async for`` and ``async with`` work on it."""
+
+    def read(self, size: int | None = CHUNK_BYTES) -> asyncio.Future[bytes]:
+        """See ``ThreadedStream.read``."""
+        future: asyncio.Future[bytes] = super().read(size)
+        return future
+
+    def close(self) -> asyncio.Future[None]:
+        """A future that is done when the connection is let go of; also before the end. Ends a read."""
+        future: asyncio.Future[None] = super().close()
+        return future
+
+
+class AsyncBlob(ThreadedBlob):
+    """``lfsproxy.client.Blob`` for asyncio: what it says, with ``await blob.read()`` and ``async for``."""
+
+    stream: AsyncStream | None
+
+    def read(self, size: int | None = CHUNK_BYTES) -> asyncio.Future[bytes]:
+        """See ``AsyncStream.read``. Raises ValueError where ``stream`` is None."""
+        future: asyncio.Future[bytes] = super().read(size)
+        return future
+
+
+class Opening(asyncio.Future[AsyncBlob]):
+    """A future of a blob: ``await`` it, or ``async with`` it, which closes the blob in the end."""
+
+    async def __aenter__(self) -> AsyncBlob:
+        return await self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.result().close()
+
+
 class BlobReader(ThreadedReader):
     """``lfsproxy.client.BlobReader`` with futures; takes its arguments. Make it where its loop runs.
 
-    Reads in threads of its own, at most ``threads``, not in the loop's default executor.
+    Reads in threads of its own, at most ``threads``, not in the loop's default executor. ``on_resolve`` is
+    called in these threads, ``on_progress`` in the event loop. An asynchronous context manager.
     """
 
-    def __init__(self, *args: Any, threads: int = THREADS, **kwargs: Any) -> None:
-        super().__init__(_Asyncio(asyncio.get_running_loop()), BlockingReader(*args, **kwargs), threads)
+    _stream_type = AsyncStream
+    _blob_type = AsyncBlob
+
+    def __init__(
+        self, bucket: str | None = None, *, threads: int = THREADS, **options: Unpack[ReaderOptions]
+    ) -> None:
+        super().__init__(_framework(), BlockingReader(bucket, **options), threads)
 
     @classmethod
-    def from_environment(cls, *args: Any, threads: int = THREADS, **kwargs: Any) -> ThreadedReader:
+    def from_environment(
+        cls,
+        environment: Mapping[str, str] | None = None,
+        *,
+        threads: int = THREADS,
+        **arguments: Unpack[EnvironmentOptions],
+    ) -> Self:
         """See ``lfsproxy.client.BlobReader.from_environment``."""
-        reader = BlockingReader.from_environment(*args, **kwargs)
-        return ThreadedReader(_Asyncio(asyncio.get_running_loop()), reader, threads)
+        made = cls.__new__(cls)
+        reader = BlockingReader.from_environment(environment, **arguments)
+        ThreadedReader.__init__(made, _framework(), reader, threads)
+        return made
+
+    def fetch(
+        self,
+        value: Value | None,
+        *,
+        record: RecordCoordinates | None = None,
+        on_progress: Progress | None = None,
+    ) -> asyncio.Future[bytes | None]:
+        """See ``lfsproxy.client.BlobReader.fetch``."""
+        future: asyncio.Future[bytes | None] = super().fetch(value, record=record, on_progress=on_progress)
+        return future
+
+    def resolve(
+        self,
+        value: Value | None,
+        *,
+        record: RecordCoordinates | None = None,
+        on_progress: Progress | None = None,
+    ) -> asyncio.Future[Resolved]:
+        """See ``lfsproxy.client.BlobReader.resolve``."""
+        future: asyncio.Future[Resolved] = super().resolve(value, record=record, on_progress=on_progress)
+        return future
+
+    def open(
+        self,
+        value: Value | None,
+        *,
+        record: RecordCoordinates | None = None,
+        on_progress: Progress | None = None,
+    ) -> Opening:
+        """See ``lfsproxy.client.BlobReader.open``: ``async with reader.open(value) as blob``."""
+        future: Opening = super().open(value, record=record, on_progress=on_progress)
+        return future
+
+
+def resolve_records(
+    reader: BlobReader,
+    records: AsyncIterator[R] | Iterable[R],
+    *,
+    max_bytes: int = DEFAULT_MAX_SIZE,
+    concurrency: int = CONCURRENCY,
+) -> AsyncGenerator[ResolvedRecord[R], None]:
+    """Each record with what ``reader.resolve`` makes of its value, fetched ahead, in order.
+
+    ``records`` is an AIOKafkaConsumer, any asynchronous iterator of records, or those of one poll. At most
+    ``concurrency`` blobs are fetched at a time. Memory: at most ``max_bytes`` of blobs, counted by their
+    envelopes' content_length from a fetch's begin until its record is handed out, or one blob where that is
+    larger. A record that fails is handed out in its place with its ``error``; those after it follow. What the
+    consumer raises is raised after all records before it. Leave it by ``aclosing`` (contextlib): that ends
+    the fetches.
+
+    With automatic commits, records that were read ahead count as read: commit what was handed out yourself
+    (``enable_auto_commit=False``).
+    """
+    return resolved_ahead(reader, records, Ahead(max_bytes, concurrency))
+
+
+def _framework() -> _Asyncio:
+    return _Asyncio(asyncio.get_running_loop())

@@ -22,6 +22,7 @@ class Cancellation:
 
     def __init__(self) -> None:
         self._cancelled = threading.Event()
+        self._closing = False
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
 
@@ -29,9 +30,15 @@ class Cancellation:
     def cancelled(self) -> bool:
         return self._cancelled.is_set()
 
-    def cancel(self) -> None:
+    @property
+    def closing(self) -> bool:
+        """Whether it was cancelled because its reader has closed the blob."""
+        return self._closing
+
+    def cancel(self, closing: bool = False) -> None:
         """Shut the socket of the read, and end its pause between two tries. Does not wait for it."""
         with self._lock:
+            self._closing = closing if not self.cancelled else self._closing
             self._cancelled.set()
             self._shut()
 

@@ -7,13 +7,12 @@ this runs in the event loop, but for the file's own methods.
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, Self
 
+from lfsproxy.client.blob import CHUNK_BYTES
 from lfsproxy.client.cancelling import Cancellation
 from lfsproxy.client.threads import Framework, Threads
 from lfsproxy.errors import ReadInterrupted
-
-CHUNK_BYTES = 1024 * 1024
 
 
 class ThreadedStream:
@@ -73,7 +72,7 @@ class ThreadedStream:
         if self._ended or (self._size >= 0 and missing <= 0):
             end = len(self._held) if self._size < 0 else self._size
             data, self._held = self._held[:end], self._held[end:]
-            self._framework.resolve(self._future, bytes(data))
+            self._framework.resolve(self._future, _uncopied(data))
             return
         self._busy = True
 
@@ -101,10 +100,10 @@ class ThreadedStream:
     def close(self) -> Any:
         """A future that is done when the connection is let go of; also before the end. Ends a read."""
         self._closed = True
-        self._cancellation.cancel()
+        self._cancellation.cancel(closing=True)
         return self._threads.future(self._file.close)
 
-    def __aiter__(self) -> ThreadedStream:
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
@@ -113,8 +112,14 @@ class ThreadedStream:
             raise StopAsyncIteration
         return data
 
-    async def __aenter__(self) -> ThreadedStream:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
         await self.close()
+
+
+def _uncopied(data: memoryview) -> bytes:
+    """The bytes that a view is of all of: a blob that was read at once is not held twice."""
+    whole = data.obj
+    return whole if isinstance(whole, bytes) and len(whole) == len(data) else bytes(data)

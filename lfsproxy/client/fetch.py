@@ -1,125 +1,74 @@
 """One blob's bytes by GET, blocking: retried before the first byte, and taken up again where they stopped.
 
-A dropped connection is followed by a ranged GET from the next byte on, tied to the same object by If-Match.
+A dropped connection is followed by a ranged GET from the next byte on, tied to the same object by its ETag.
 Tries are counted from the last progress, so that a long download may be interrupted often.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-from typing import Protocol
-from urllib.parse import urlsplit
-
-import attrs
 import urllib3
-from botocore.credentials import ReadOnlyCredentials
-from botocore.exceptions import BotoCoreError, ClientError
-from urllib3.exceptions import HTTPError
-from urllib3.response import BaseHTTPResponse
 
 from lfsproxy.client.cancelling import Cancellation
+from lfsproxy.client.results import RecordCoordinates
+from lfsproxy.client.retry import Retry
+from lfsproxy.client.sources import RETRIED_ERRORS, BlobAnswer, BlobRequest, BlobSource, TryAgain
 from lfsproxy.client.strangers import stranger, why_failed
 from lfsproxy.envelope import Envelope
-from lfsproxy.errors import (
-    BlobMissing,
-    BlobTruncated,
-    LfsError,
-    ReadInterrupted,
-    StoreRefused,
-    StoreUnavailable,
-)
-from lfsproxy.s3.signing import S3Location, sign
-from lfsproxy.words import error_text
+from lfsproxy.errors import BlobMissing, BlobTruncated, ReadInterrupted, StoreRefused, StoreUnavailable
 
-TRIES = 5
-FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 5.0
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
-_ERROR_BYTES = 16 * 1024
-
-
-class Credentials(Protocol):
-    """What botocore's credentials are asked for before every request."""
-
-    def get_frozen_credentials(self) -> ReadOnlyCredentials: ...
-
-
-@attrs.frozen
-class Transport:
-    """How blobs are asked for. ``location`` names endpoint and region; its bucket is replaced.
-
-    ``sleep`` replaces the pause between two tries, which a cancellation ends.
-    """
-
-    location: S3Location
-    credentials: Callable[[], Credentials]
-    pool: urllib3.PoolManager
-    sleep: Callable[[float], None] | None = None
-    rng: random.Random = attrs.field(factory=random.Random)
-
-    def get(self, envelope: Envelope, first: int, etag: str | None) -> BaseHTTPResponse:
-        """Send one GET for the bytes from ``first`` on.
-
-        Raises urllib3's HTTPError or OSError, and StoreRefused where no credentials can be had.
-        """
-        location = attrs.evolve(self.location, bucket=envelope.s3_bucket)
-        headers = {"Accept-Encoding": "identity"}
-        if first:
-            headers["Range"] = f"bytes={first}-"
-        if etag:
-            headers["If-Match"] = etag
-        try:
-            frozen = self.credentials().get_frozen_credentials()
-        except (BotoCoreError, ClientError) as error:
-            raise StoreRefused(f"no S3 credentials can be had: {error_text(error)}") from error
-        signed = sign(location, frozen, "GET", envelope.s3_key, headers=headers)
-        url = urlsplit(signed.url)
-        # Straight to the host's pool: the manager would resolve "." and ".." in the path, which was signed.
-        pool = self.pool.connection_from_host(url.hostname, url.port, url.scheme)
-        return pool.urlopen(
-            "GET",
-            url.path,
-            headers=dict(signed.headers),
-            retries=False,
-            redirect=False,
-            preload_content=False,
-            decode_content=False,
-        )
+_STORE_MISSING = ("NoSuchBucket", "unknown-topic")
+"""Codes of a 404 that is not about the blob."""
 
 
 class BlobBytes:
     """The bytes of one blob in their order, not verified. The first GET is sent by ``start``."""
 
-    def __init__(self, transport: Transport, envelope: Envelope, cancellation: Cancellation) -> None:
-        self._transport = transport
+    def __init__(
+        self,
+        source: BlobSource,
+        http: urllib3.PoolManager,
+        retry: Retry,
+        envelope: Envelope,
+        record: RecordCoordinates | None,
+        cancellation: Cancellation,
+    ) -> None:
+        self._source = source
+        self._http = http
+        self._retry = retry
         self._envelope = envelope
+        self._record = record
         self._cancellation = cancellation
-        self._response: BaseHTTPResponse | None = None
+        self._answer: BlobAnswer | None = None
         self._etag: str | None = None
         self._position = 0
         self._failures = 0
+        self._progressed = retry.clock()
+        self.tries = 0
+        """GETs that were sent."""
+        self.length_confirmed = False
+        """Whether the store has said that the blob is as long as its envelope says."""
 
     def start(self) -> None:
         """Send the GET.
 
         Raises BlobMissing, BlobTruncated, StoreRefused, StoreUnavailable, or ReadInterrupted when cancelled.
         """
-        while self._response is None:
+        while self._answer is None:
             self._check_cancelled()
             try:
-                self._response = self._opened()
-            except (HTTPError, OSError, _TryAgain) as error:
+                self._answer = self._opened()
+            except RETRIED_ERRORS as error:
                 self._pause(error)
 
     def read(self, size: int) -> bytes:
         """Up to ``size`` next bytes; none at the end of what the store sends. Raises as ``start`` does."""
         while True:
             self.start()
-            assert self._response is not None
+            assert self._answer is not None
             try:
-                data = self._response.read(size)
-            except (HTTPError, OSError) as error:
+                data = self._answer.read(size)
+            except RETRIED_ERRORS as error:
                 self.close()
                 self._pause(error)
                 continue
@@ -127,40 +76,43 @@ class BlobBytes:
                 self._check_cancelled()  # The end may be that of a socket that was shut.
             else:
                 self._failures = 0
+                self._progressed = self._retry.clock()
                 self._position += len(data)
             return data
 
     def close(self) -> None:
-        """Let go of the connection: it is reused when the response was read to its end."""
-        response, self._response = self._response, None
+        """Let go of the connection."""
+        answer, self._answer = self._answer, None
         self._cancellation.watch(None)  # The connection may be another read's soon.
-        if response is not None:
-            if response.length_remaining:
-                response.close()
-            else:
-                response.release_conn()
+        if answer is not None:
+            answer.close()
 
-    def _opened(self) -> BaseHTTPResponse:
+    def _opened(self) -> BlobAnswer:
+        request = BlobRequest(self._envelope, self._record, self._position, self._etag, self._http)
+        self.tries += 1
         with self._cancellation.asking():
-            response = self._transport.get(self._envelope, self._position, self._etag)
-        if response.status == (206 if self._position else 200):
-            self._check_length(response)
-            self._etag = response.headers.get("ETag")
-            return response
+            answer = self._source.get(request)
+        if answer.status == (206 if self._position else 200):
+            self._check_length(answer)
+            self._etag = answer.headers.get("ETag")
+            return answer
         try:
-            text = response.read(_ERROR_BYTES).decode("utf-8", "replace")
+            code = answer.refusal()
         finally:
-            response.close()
-        raise self._refusal(response.status, text)
+            answer.close()
+        raise self._refusal(answer.status, code)
 
-    def _check_length(self, response: BaseHTTPResponse) -> None:
-        length = response.headers.get("Content-Length", "")
+    def _check_length(self, answer: BlobAnswer) -> None:
+        length = answer.headers.get("Content-Length", "")
         wanted = self._envelope.content_length
-        if length.isdecimal() and int(length) + self._position != wanted:
-            response.close()
+        if not length.isdecimal():
+            return
+        if int(length) + self._position != wanted:
+            answer.close()
             raise BlobTruncated(
                 f"the blob {self.name} has {int(length) + self._position} bytes, its envelope says {wanted}"
             )
+        self.length_confirmed = True
 
     def _check_cancelled(self) -> None:
         if self._cancellation.cancelled:
@@ -171,34 +123,32 @@ class BlobBytes:
         """Bucket and key."""
         return f"{self._envelope.s3_bucket}/{self._envelope.s3_key}"
 
-    def _refusal(self, status: int, text: str) -> Exception:
-        code = text.partition("<Code>")[2].partition("</Code>")[0]
+    def _refusal(self, status: int, code: str) -> Exception:
         said = f"{status} {code}".strip()
-        if status == 404 and code != "NoSuchBucket":
+        if status == 404 and code not in _STORE_MISSING:
             return BlobMissing(f"the blob {self.name} is missing")
         if status in _RETRIED:
-            return _TryAgain(f"the store answers {said}")
+            return TryAgain(f"the store answers {said}")
         if self._position and status in (200, 412, 416):
             return StoreUnavailable(
                 f"the blob {self.name} cannot be read on after {self._position} bytes: {said}"
             )
-        endpoint = self._transport.location.named
         other = "" if code else ", which does not answer as S3 does: is that its address?"
-        return StoreRefused(f"the store refuses to give the blob {self.name}: {said} from {endpoint}{other}")
+        return StoreRefused(
+            f"the store refuses to give the blob {self.name}: {said} from {self._source.name}{other}"
+        )
 
     def _pause(self, error: Exception) -> None:
         """Wait before the next try; raise StoreUnavailable after the last, ReadInterrupted if cancelled."""
         self._check_cancelled()
         self._failures += 1
-        if self._failures >= TRIES:
+        pause = self._retry.pause_after(self._failures)
+        since = self._retry.clock() - self._progressed
+        late = bool(self._retry.retry_time) and since + pause > self._retry.retry_time
+        if self._failures >= self._retry.tries or late:
             who = stranger(error)
             why = f"it is no HTTP server, {who}" if who else why_failed(error, "LFS_S3_CA or AWS_CA_BUNDLE")
-            endpoint = self._transport.location.named
-            raise StoreUnavailable(f"the blob {self.name} cannot be read from {endpoint}: {why}") from error
-        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._failures - 1))
-        sleep = self._transport.sleep or self._cancellation.pause
-        sleep(longest * self._transport.rng.uniform(0.5, 1.0))
-
-
-class _TryAgain(LfsError):
-    """The store has answered with an error that may pass."""
+            raise StoreUnavailable(
+                f"the blob {self.name} cannot be read from {self._source.name}: {why}"
+            ) from error
+        (self._retry.sleep or self._cancellation.pause)(pause)

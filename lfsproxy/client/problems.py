@@ -8,7 +8,14 @@ from typing import Any
 
 from lfsproxy import errors
 from lfsproxy.codes import KafkaCode
-from lfsproxy.errors import BrokerRefused, ChecksumMismatch, LfsError, UnknownTopic, UploadRefused
+from lfsproxy.errors import (
+    BrokerRefused,
+    ChecksumMismatch,
+    LfsError,
+    ProxyUnavailable,
+    UnknownTopic,
+    UploadRefused,
+)
 
 
 def error_of(status: int, body: bytes) -> LfsError:
@@ -28,6 +35,10 @@ def error_of(status: int, body: bytes) -> LfsError:
         digests = [document.get(field) for field in ("algorithm", "expected", "actual")]
         if all(isinstance(digest, str) for digest in digests):
             return ChecksumMismatch(*map(str, digests))
+    if status == 503 and name not in _ERRORS:
+        return ProxyUnavailable(
+            f"the proxy is not there, so nothing was published: 503, {said or _text(status, body)}"
+        )
     if not said:
         return UploadRefused(
             status,

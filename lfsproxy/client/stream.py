@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from lfsproxy.checksums import Buffer, new_checksum
 from lfsproxy.client.fetch import BlobBytes
+from lfsproxy.client.results import Progress
 from lfsproxy.envelope import Envelope
 from lfsproxy.errors import BlobTruncated, ChecksumMismatch, LfsError, ReadInterrupted
 
@@ -25,12 +26,17 @@ class BlobStream(io.RawIOBase):
     """
 
     def __init__(
-        self, envelope: Envelope, source: BlobBytes, ended: Callable[[int, bool, LfsError | None], None]
+        self,
+        envelope: Envelope,
+        source: BlobBytes,
+        ended: Callable[[int, bool, LfsError | None], None],
+        on_progress: Progress | None = None,
     ) -> None:
         super().__init__()
         self.envelope = envelope
         self._source = source
         self._ended: Callable[[int, bool, LfsError | None], None] | None = ended
+        self._on_progress = on_progress
         self._checksum = new_checksum(envelope.checksum_algo)
         self._received = 0
         self.error: LfsError | None = None
@@ -47,8 +53,17 @@ class BlobStream(io.RawIOBase):
         return len(data)
 
     def readall(self) -> bytes:
-        """All bytes that are left."""
-        return b"".join(iter(lambda: self._take(CHUNK_BYTES), b""))
+        """All bytes that are left. Memory: those bytes, once, where the store has confirmed their number."""
+        held = io.BytesIO()
+        left = self.envelope.content_length - self._received
+        if self._source.length_confirmed and left > CHUNK_BYTES:
+            # All of it at once: a buffer that grows is copied. What getvalue returns is this buffer.
+            held.seek(left - 1)
+            held.write(b"\0")
+            held.seek(0)
+        while data := self._take(CHUNK_BYTES):
+            held.write(data)
+        return held.getvalue()
 
     def _take(self, size: int) -> bytes:
         if self.closed:
@@ -72,6 +87,8 @@ class BlobStream(io.RawIOBase):
             self._verify()
         elif not data:
             raise BlobTruncated(f"the blob ends after {self._received} of {length} bytes")
+        if self._on_progress is not None:
+            self._on_progress(self._received)
         return data
 
     def _verify(self) -> None:

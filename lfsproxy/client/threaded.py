@@ -1,56 +1,150 @@
 """One implementation for Twisted and asyncio: the blocking reader in threads, its results as txaio futures.
 
 txaio allows one framework per process and a library does not choose it: ``lfsproxy.client.tx`` and
-``lfsproxy.client.aio`` hand in txaio's module for theirs, and how it calls from threads.
+``lfsproxy.client.aio`` hand in txaio's module for theirs, and how it calls from threads. They also give the
+types: what is Any here is their future.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
+import attrs
+
+from lfsproxy.client.blob import CHUNK_BYTES, NO_BYTES
 from lfsproxy.client.cancelling import Cancellation
 from lfsproxy.client.chunks import ThreadedStream
 from lfsproxy.client.reader import BlobReader
+from lfsproxy.client.results import Progress, RecordCoordinates, Value
 from lfsproxy.client.threads import Framework, Threads
+from lfsproxy.envelope import Envelope
 from lfsproxy.errors import ReadInterrupted
 
 THREADS = 16
 
 
+@attrs.frozen
+class ThreadedBlob:
+    """``lfsproxy.client.Blob`` for an event loop: its stream, and ``read``, give futures.
+
+    ``async for`` over it gives chunks of up to 1 MiB, ``async with`` closes it.
+    """
+
+    stream: Any
+    envelope: Envelope | None = None
+    missing: bool = False
+
+    def read(self, size: int | None = CHUNK_BYTES) -> Any:
+        """See the stream's ``read``. Raises ValueError where ``stream`` is None."""
+        if self.stream is None:
+            raise ValueError(NO_BYTES)
+        return self.stream.read(size)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data: bytes = await self.read()
+        if not data:
+            raise StopAsyncIteration
+        return data
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def close(self) -> None:
+        """Let go of the connection; also before the end. Ends a read."""
+        if self.stream is not None:
+            await self.stream.close()
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+
 class ThreadedReader:
-    """A BlobReader whose methods return futures of the framework. Takes BlobReader's arguments.
+    """A BlobReader whose methods return futures of the framework.
 
     At most ``threads`` calls run at a time; others wait for their turn. Cancelling a future of ``fetch``,
     ``resolve`` or ``open`` ends its call: the socket is shut, and nothing is tried again.
     """
 
+    _stream_type: type[ThreadedStream] = ThreadedStream
+    _blob_type: type[ThreadedBlob] = ThreadedBlob
+
     def __init__(self, framework: Framework, reader: BlobReader, threads: int = THREADS) -> None:
+        if type(threads) is not int or threads < 1:
+            raise ValueError(f"threads is {threads}, a whole number from 1 is needed")
         self._framework = framework
         self._reader = reader
         self._threads = Threads(framework, threads)
 
-    def fetch(self, value: bytes | None) -> Any:
-        """A future of ``BlobReader.fetch``: bytes, or None."""
-        return self._started(lambda cancellation: self._reader.resolve(value, cancellation).value)
+    def fetch(
+        self,
+        value: Value | None,
+        *,
+        record: RecordCoordinates | None = None,
+        on_progress: Progress | None = None,
+    ) -> Any:
+        """A future of ``BlobReader.fetch``: bytes, or None. ``on_progress`` is called in the event loop,
+        which logs what it raises."""
+        told = self._told(on_progress)
+        return self._started(
+            lambda ends: self._reader.resolve(value, record=record, on_progress=told, cancellation=ends).value
+        )
 
-    def resolve(self, value: bytes | None) -> Any:
-        """A future of ``BlobReader.resolve``: Resolved."""
-        return self._started(lambda cancellation: self._reader.resolve(value, cancellation))
+    def resolve(
+        self,
+        value: Value | None,
+        *,
+        record: RecordCoordinates | None = None,
+        on_progress: Progress | None = None,
+    ) -> Any:
+        """A future of ``BlobReader.resolve``: Resolved. Arguments as of ``fetch``."""
+        told = self._told(on_progress)
+        return self._started(
+            lambda ends: self._reader.resolve(value, record=record, on_progress=told, cancellation=ends)
+        )
 
-    def open(self, value: bytes | None) -> Any:
-        """A future of a ThreadedStream, or of None where ``BlobReader.open`` returns None."""
+    def open(
+        self,
+        value: Value | None,
+        *,
+        record: RecordCoordinates | None = None,
+        on_progress: Progress | None = None,
+    ) -> Any:
+        """A future of a blob to read from, as ``BlobReader.open``; also ``async with`` takes it.
 
-        def opened(cancellation: Cancellation) -> ThreadedStream | None:
-            file = self._reader.open(value, cancellation)
-            return (
-                None if file is None else ThreadedStream(self._framework, self._threads, file, cancellation)
+        Arguments as of ``fetch``.
+        """
+        told = self._told(on_progress)
+
+        def opened(ends: Cancellation) -> ThreadedBlob:
+            blob = self._reader.open(value, record=record, on_progress=told, cancellation=ends)
+            stream = (
+                None
+                if blob.stream is None
+                else self._stream_type(self._framework, self._threads, blob.stream, ends)
             )
+            return self._blob_type(stream, blob.envelope, blob.missing)
 
-        return self._started(opened, lambda stream: None if stream is None else stream.close())
+        def unwanted(blob: ThreadedBlob) -> None:
+            if blob.stream is not None:
+                blob.stream.close()
+
+        return self._started(opened, unwanted, self._framework.create_opening)
+
+    def _told(self, on_progress: Progress | None) -> Progress | None:
+        if on_progress is None:
+            return None
+        tell = on_progress
+        return lambda size: self._framework.from_thread(lambda: tell(size))
 
     def _started(
-        self, call: Callable[[Cancellation], Any], unwanted: Callable[[Any], None] = lambda result: None
+        self,
+        call: Callable[[Cancellation], Any],
+        unwanted: Callable[[Any], None] = lambda result: None,
+        create: Callable[[Callable[[], None]], Any] | None = None,
     ) -> Any:
         cancellation = Cancellation()
 
@@ -59,9 +153,15 @@ class ThreadedReader:
                 raise ReadInterrupted("cancelled before it began")
             return call(cancellation)
 
-        return self._threads.future(work, cancellation.cancel, unwanted)
+        return self._threads.future(work, cancellation.cancel, unwanted, create)
 
     def close(self) -> None:
         """Close the connections that are kept for reuse, and end idle threads."""
         self._reader.close()
         self._threads.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        self.close()

@@ -5,7 +5,7 @@ The loop's default threads are not used: blobs that are slow to come would keep 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -18,6 +18,9 @@ class Framework(Protocol):
     def create_future(self, cancel: Callable[[], None]) -> Any:
         """A future that calls ``cancel`` when it is cancelled."""
 
+    def create_opening(self, cancel: Callable[[], None]) -> Any:
+        """Such a future of a blob, which ``async with`` waits for, and closes."""
+
     def create_read(self) -> Any:
         """A future for a stream's read."""
 
@@ -28,8 +31,11 @@ class Framework(Protocol):
 
     def reject(self, future: Any, error: Exception) -> None: ...
 
-    def from_thread(self, call: Callable[[], None]) -> None:
+    def from_thread(self, call: Callable[[], object]) -> None:
         """In a thread: have the event loop call ``call`` soon."""
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> Any:
+        """Run a coroutine that raises nothing; what is returned has ``cancel``."""
 
     def is_done(self, future: Any) -> bool:
         """Whether the future has a result, or was cancelled."""
@@ -78,9 +84,13 @@ class Threads:
         call: Callable[[], Any],
         cancel: Callable[[], None] = lambda: None,
         unwanted: Callable[[Any], None] = lambda result: None,
+        create: Callable[[Callable[[], None]], Any] | None = None,
     ) -> Any:
-        """A future of what ``call`` returns or raises. ``unwanted`` has the result when it was cancelled."""
-        future = self._framework.create_future(cancel)
+        """A future of what ``call`` returns or raises. ``unwanted`` has the result when it was cancelled.
+
+        ``create`` makes the future (None: the framework's ordinary one).
+        """
+        future = (create or self._framework.create_future)(cancel)
 
         def came(result: Any) -> None:
             if self._framework.is_done(future):

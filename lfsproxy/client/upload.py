@@ -10,10 +10,10 @@ import json
 import os
 import stat
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from json import JSONDecodeError
 from typing import Any, BinaryIO, Self, TypeGuard
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import attrs
 import urllib3
@@ -21,13 +21,15 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
-from lfsproxy.checksums import AllChecksums, Checksum, new_checksum, parse_checksum
+from lfsproxy.checksums import AllChecksums, Buffer, Checksum, new_checksum, parse_checksum
 from lfsproxy.client.mark import DEFAULT_ALGORITHM
+from lfsproxy.client.places import checked_api
 from lfsproxy.client.problems import error_of
+from lfsproxy.client.results import Progress
+from lfsproxy.client.retry import check_seconds
 from lfsproxy.client.strangers import stranger, why_failed
 from lfsproxy.envelope import Envelope, parse_envelope
 from lfsproxy.errors import ChecksumMismatch, OutcomeUnknown, ProxyUnavailable
-from lfsproxy.quoting import quoted
 from lfsproxy.words import error_text
 
 CHUNK_BYTES = 256 * 1024
@@ -35,7 +37,7 @@ CONNECT_SECONDS = 5.0
 SILENT_SECONDS = 900.0
 """How long the proxy may take no byte, and may take to answer after the last: stores assemble in silence."""
 
-Body = bytes | BinaryIO | Iterable[bytes]
+Body = Buffer | BinaryIO | Iterable[Buffer]
 
 
 @attrs.frozen
@@ -66,10 +68,9 @@ class Uploader:
         connect_timeout: float = CONNECT_SECONDS,
         silent_timeout: float = SILENT_SECONDS,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(f"{quoted(url)} is no URL such as http://localhost:8080")
-        self.url = url.rstrip("/")
+        self.url = checked_api("url", url)
+        check_seconds("connect_timeout", connect_timeout, zero=False)
+        check_seconds("silent_timeout", silent_timeout, zero=False)
         self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
         self._pool = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=connect_timeout, read=silent_timeout),
@@ -91,14 +92,14 @@ class Uploader:
         timestamp: int | None = None,
         checksum: str | None = None,
         algorithm: str | None = None,
-        progress: Callable[[int], None] | None = None,
+        on_progress: Progress | None = None,
     ) -> Published:
         """Upload bytes, a file (from where it stands) or pieces, and publish the envelope.
 
         Memory: 256 KiB, or one piece. ``checksum`` is hex of ``algorithm`` (sha256 where it is None), which
         is also the envelope's: a body with another one is refused. In any case the envelope's checksum is
-        compared with that of the bytes sent. ``filename`` becomes the header lfs-filename. ``progress`` is
-        called with the size of every piece that was sent.
+        compared with that of the bytes sent. ``filename`` becomes the header lfs-filename. ``on_progress`` is
+        called with the bytes sent so far.
 
         Raises InvalidChecksum before anything is sent; ChecksumMismatch; ProxyUnavailable where nothing was
         published; OutcomeUnknown where the record may have been published; and what the proxy answers
@@ -122,7 +123,7 @@ class Uploader:
         if filename is not None:
             headers = [*headers, ("lfs-filename", filename.encode("utf-8", "surrogateescape"))]
         query += [("header", name.encode("utf-8") + b":" + value) for name, value in headers]
-        sent = _Sent(body, new_checksum(algorithm) if algorithm else AllChecksums(), progress)
+        sent = _Sent(body, new_checksum(algorithm) if algorithm else AllChecksums(), on_progress)
         answer = self._post(f"/v1/topics/{quote(topic, safe='')}/records?{urlencode(query)}", sent)
         return _published(answer, sent.checksum)
 
@@ -180,16 +181,17 @@ class _Sent:
     what reading the body raised.
     """
 
-    def __init__(self, body: Body, checksum: Checksum, progress: Callable[[int], None] | None) -> None:
+    def __init__(self, body: Body, checksum: Checksum, on_progress: Progress | None) -> None:
         self._body = body
         self.checksum = checksum
-        self._progress = progress
+        self._on_progress = on_progress
+        self._sent = 0
         self.length = length_of(body)
         self._left = self.length
         self.begun = self.whole = False
         self.failure: Exception | None = None
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[Buffer]:
         self.begun = True
         pieces = _pieces(self._body)
         while (piece := self._next(pieces)) is not None:
@@ -203,14 +205,17 @@ class _Sent:
             # With a length, the last byte may be enough for the proxy; without one, the end comes after it.
             self.whole = self._left == 0
             yield piece
-            if self._progress is not None:
-                self._progress(len(piece))
+            self._sent += len(piece)
+            if self._on_progress is not None:
+                self._on_progress(self._sent)
         if self._left:
             self.failure = EOFError(f"the body ended {self._left} bytes before its length")
             raise self.failure
+        if not self._sent and self._on_progress is not None:
+            self._on_progress(0)
         self.whole = True
 
-    def _next(self, pieces: Iterator[bytes]) -> bytes | None:
+    def _next(self, pieces: Iterator[Buffer]) -> Buffer | None:
         try:
             return next(pieces, None)
         except Exception as error:
@@ -218,10 +223,10 @@ class _Sent:
             raise
 
 
-def _pieces(body: Body) -> Iterator[bytes]:
-    if isinstance(body, bytes):
-        view = memoryview(body)
-        return (bytes(view[start : start + CHUNK_BYTES]) for start in range(0, len(body), CHUNK_BYTES))
+def _pieces(body: Body) -> Iterator[Buffer]:
+    if isinstance(body, Buffer):
+        view = memoryview(body).cast("B")
+        return (bytes(view[start : start + CHUNK_BYTES]) for start in range(0, len(view), CHUNK_BYTES))
     return iter(lambda: body.read(CHUNK_BYTES), b"") if _is_file(body) else iter(body)
 
 
@@ -231,8 +236,10 @@ def _is_file(body: Body) -> TypeGuard[BinaryIO]:
 
 def length_of(body: Body) -> int | None:
     """Bytes of a body: of a regular file from where it stands; None where nobody knows."""
-    if isinstance(body, bytes):
-        return len(body)
+    if isinstance(body, Buffer):
+        return memoryview(body).nbytes
+    if isinstance(body, str):
+        raise TypeError("a body is bytes, a file or pieces of bytes, and no text: encode it")
     if not _is_file(body):
         return None
     try:

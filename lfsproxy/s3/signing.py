@@ -16,7 +16,7 @@ from botocore.auth import UNSIGNED_PAYLOAD, S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials, ReadOnlyCredentials
 
-from lfsproxy.settings import DEFAULTS
+from lfsproxy.defaults import DEFAULT_REGION
 
 _HOST_LABELS = re.compile(r"[a-z0-9]([a-z0-9.-]{1,61})[a-z0-9]")
 
@@ -30,7 +30,7 @@ class S3Location:
     """
 
     bucket: str
-    region: str = DEFAULTS.s3_region
+    region: str = DEFAULT_REGION
     endpoint: str | None = None
     path_style: bool = False
 

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from lfsproxy.checksums import ALGORITHMS
+from lfsproxy.defaults import DEFAULT_BUCKET, DEFAULT_REGION
 from lfsproxy.errors import SettingError
 from lfsproxy.quoting import quoted_setting
 from lfsproxy.settings import hosts, kinds
@@ -46,8 +47,8 @@ def _setting(default: str, parse: Kind, help: str, secret: bool = False) -> Any:
 class Settings:
     """Every setting with its parsed value; the defaults are those of a process without any variable."""
 
-    s3_bucket: str = _setting("kafscale", kinds.BUCKET, "Bucket that the blobs go to.")
-    s3_region: str = _setting("us-east-1", kinds.REGION, "Region of the bucket.")
+    s3_bucket: str = _setting(DEFAULT_BUCKET, kinds.BUCKET, "Bucket that the blobs go to.")
+    s3_region: str = _setting(DEFAULT_REGION, kinds.REGION, "Region of the bucket.")
     s3_endpoint: str = _setting("", hosts.URL, "URL of an S3-compatible store. Empty: AWS.")
     s3_path_style: bool = _setting("false", kinds.FLAG, "Put the bucket in the path, not in the host name.")
     s3_ca: str = _setting(

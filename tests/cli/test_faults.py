@@ -162,9 +162,9 @@ class UploadTests(FaultsTestCase):
             self.to(web, "an argument is not UTF-8", "--header", b"\xff:\xff", code=2),
             self.to(web, "'x' is not name:value", "--header", "x", code=2),
             self.to(web, "64 hex digits", "--checksum", "zz"),
-            self.to("ftp://x", "'ftp://x' is no URL such as", code=2),
-            self.to("http://[::1", "Invalid IPv6 URL", code=2),
-            self.to("http://localhost:abc", "'localhost:abc' is not a valid host or port"),
+            self.to("ftp://x", "--url is 'ftp://x': what is needed is an http or https URL", code=2),
+            self.to("http://[::1", "--url is 'http://[::1': what is needed is", code=2),
+            self.to("http://localhost:abc", "--url is 'http://localhost:abc': what is needed is", code=2),
             self.to("http://nobody.invalid", "Failed to resolve 'nobody.invalid'"),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -13,8 +14,7 @@ import attrs
 from urllib3 import HTTPResponse
 from urllib3.exceptions import NewConnectionError, ProtocolError
 
-from lfsproxy.client import BlobReader
-from lfsproxy.client.reader import static_credentials
+from lfsproxy.client import BlobReader, static_credentials
 from lfsproxy.envelope import Envelope
 
 
@@ -124,19 +124,22 @@ def refused() -> Exception:
     return NewConnectionError(None, "refused")  # type: ignore[arg-type]  # the connection is only printed
 
 
-def reader(store: FakeStore, **arguments: Any) -> BlobReader:
+def reader(
+    store: FakeStore,
+    sleep: Callable[[float], None] = lambda seconds: None,
+    clock: Callable[[], float] = time.monotonic,
+    **arguments: Any,
+) -> BlobReader:
     """A reader of ``store`` whose pauses end at once."""
-    made = BlobReader(
-        "kafscale",
-        **{
-            "endpoint": "http://localhost:9000",
-            "path_style": True,
-            "credentials": static_credentials("key", "secret"),
-            "sleep": lambda seconds: None,
-            **arguments,
-        },
-    )
-    made._transport = attrs.evolve(made._transport, pool=store)  # type: ignore[arg-type]  # a double
+    given = {
+        "endpoint": "http://localhost:9000",
+        "path_style": True,
+        "credentials": static_credentials("key", "secret"),
+        **arguments,
+    }
+    made = BlobReader("kafscale", **given)
+    made._retry = attrs.evolve(made._retry, sleep=sleep, clock=clock)
+    made._http = store  # type: ignore[assignment]  # a double
     return made
 
 

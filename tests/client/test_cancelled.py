@@ -39,7 +39,7 @@ class Later:
 class AtOnce(tx._Twisted):
     """Whose calls from threads come at once."""
 
-    def from_thread(self, call: Callable[[], None]) -> None:
+    def from_thread(self, call: Callable[[], object]) -> None:
         call()
 
 
@@ -62,7 +62,7 @@ class TwistedTests(SynchronousTestCase):
     def opened(self) -> Any:
         future = self.held.reader.open(self.value)
         self.run_next()
-        return self.successResultOf(future)
+        return self.successResultOf(future).stream
 
     def test_bytes_of_a_cancelled_read_are_the_next_ones(self) -> None:
         stream = self.opened()
@@ -149,9 +149,9 @@ class TwistedTests(SynchronousTestCase):
 
     def test_a_stream_that_nobody_waits_for_is_closed(self) -> None:
         class Late(AtOnce):
-            calls: list[Callable[[], None]] = []
+            calls: list[Callable[[], object]] = []
 
-            def from_thread(self, call: Callable[[], None]) -> None:
+            def from_thread(self, call: Callable[[], object]) -> None:
                 self.calls.append(call)
 
         held = Held(self.store, Late(None))
@@ -160,7 +160,7 @@ class TwistedTests(SynchronousTestCase):
         self.cancel(future)
         Late.calls.pop()()
         held.threads.run()
-        self.assertEqual([one.result for one in held.told], ["closed"])
+        self.assertEqual([one.result for one in held.told], ["cancelled"])
 
     def test_a_fetch_that_is_cancelled_before_its_turn_asks_nothing(self) -> None:
         self.cancel(self.held.reader.fetch(self.value))
@@ -179,7 +179,7 @@ class TwistedTests(SynchronousTestCase):
         future = held.reader.fetch(self.value)
         held.threads.run()
         self.assertEqual(len(store.asked), 1)
-        self.assertEqual([(one.result, one.error) for one in held.told], [("closed", None)])
+        self.assertEqual([(one.result, one.error) for one in held.told], [("cancelled", None)])
 
     def test_closing_ends_a_read_that_is_waited_for(self) -> None:
         self.store.faults = [Dropped(0)] * 3

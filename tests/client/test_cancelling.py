@@ -21,6 +21,7 @@ from tests.certificates import Authority
 from tests.client.doubles import envelope_of
 
 DATA = b"0123456789" * 100
+VALUE = envelope_of(DATA).to_bytes()
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n"
 SECONDS = 30
 """A call that is not ended at once would take longer than a test may wait for it."""
@@ -62,7 +63,7 @@ class CancellingTests(SynchronousTestCase):
     def reader(self, store: Silent, **arguments: Any) -> BlobReader:
         reader = BlobReader(
             "kafscale",
-            store.endpoint,
+            endpoint=store.endpoint,
             path_style=True,
             credentials=static_credentials("key", "secret"),
             **arguments,
@@ -88,12 +89,12 @@ class CancellingTests(SynchronousTestCase):
         told: list[str] = []
         reader = self.reader(store, on_resolve=lambda one: told.append(one.result), **arguments)
         cancellation = Cancellation()
-        outcome = self.outcome(lambda: reader.resolve(envelope_of(DATA).to_bytes(), cancellation))
+        outcome = self.outcome(lambda: reader.resolve(VALUE, cancellation=cancellation))
         store.waits.wait()
         cancellation.cancel()
         self.assertIsInstance(outcome.exception(SECONDS), ReadInterrupted)
         self.assertTrue(store.gone.wait(SECONDS))
-        self.assertEqual(told, ["closed"])
+        self.assertEqual(told, ["cancelled"])
 
     def test_while_it_waits_for_an_answer(self) -> None:
         self.check(b"")
@@ -126,7 +127,7 @@ class CancellingTests(SynchronousTestCase):
         store = Silent(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n")
         self.started(store)
         reader = self.reader(store)
-        outcome = self.outcome(lambda: reader.resolve(envelope_of(DATA).to_bytes(), cancellation))
+        outcome = self.outcome(lambda: reader.resolve(VALUE, cancellation=cancellation))
         pausing.wait()
         cancellation.cancel()
         self.assertIsInstance(outcome.exception(SECONDS), ReadInterrupted)

@@ -9,7 +9,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext, St
 from kafka.serializer import JsonSerializer
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.client import deserializers, kafka_python
+from lfsproxy.client import MISSING, RecordCoordinates, deserializers, kafka_python
 from lfsproxy.errors import BlobMissing
 from tests.client.doubles import FakeStore, envelope_of, reader, stored
 
@@ -37,6 +37,38 @@ class ConfluentTests(SynchronousTestCase):
     def test_an_error_comes_out(self) -> None:
         deserialize = deserializers.LfsDeserializer(reader(FakeStore()))
         self.assertRaises(BlobMissing, deserialize, envelope_of(b"x").to_bytes(), CONTEXT)
+
+
+class MissingTests(SynchronousTestCase):
+    """A skipped blob can be told from a null value."""
+
+    def test_confluent_kafka(self) -> None:
+        lost, told = envelope_of(b"x").to_bytes(), list[Any]()
+        blobs = reader(FakeStore(), on_missing="skip", on_resolve=told.append)
+        self.assertIsNone(deserializers.LfsDeserializer(blobs)(lost, CONTEXT))
+        deserialize = deserializers.LfsDeserializer(blobs, StringDeserializer(), missing=MISSING)
+        self.assertIs(deserialize(lost, CONTEXT), MISSING)
+        self.assertIsNone(deserialize(None, CONTEXT))
+        self.assertEqual(deserialize(b"text", CONTEXT), "text")
+        self.assertEqual([one.record for one in told], [RecordCoordinates("demo")] * 2)
+
+    def test_kafka_python(self) -> None:
+        lost, told = envelope_of(b"x").to_bytes(), list[Any]()
+        blobs = reader(FakeStore(), on_missing="skip", on_resolve=told.append)
+        self.assertIsNone(kafka_python.LfsDeserializer(blobs).deserialize("demo", [], lost))
+        deserializer = kafka_python.LfsDeserializer(blobs, JsonSerializer(), missing=MISSING)
+        self.assertIs(deserializer.deserialize("demo", [], lost), MISSING)
+        self.assertEqual(deserializer.deserialize("demo", [], b"1"), 1)
+        self.assertIsNone(kafka_python.LfsDeserializer(blobs, missing=MISSING).deserialize("demo", [], None))
+        self.assertEqual([one.record for one in told], [RecordCoordinates("demo")] * 2)
+
+    def test_an_envelope_that_is_handed_over_is_not_missing(self) -> None:
+        lost = envelope_of(b"x").to_bytes()
+        blobs = reader(FakeStore(), on_missing="envelope")
+        self.assertEqual(deserializers.LfsDeserializer(blobs, missing=MISSING)(lost, CONTEXT), lost)
+
+    def test_its_name(self) -> None:
+        self.assertEqual(repr(MISSING), "lfsproxy.client.MISSING")
 
 
 class KafkaPythonTests(SynchronousTestCase):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 from urllib3.exceptions import ReadTimeoutError
 
-from lfsproxy.client.fetch import TRIES
+from lfsproxy.client.retry import TRIES
 from lfsproxy.errors import BlobMissing, StoreRefused, StoreUnavailable
 from tests.client.doubles import Dropped, FakeStore, reader, refused, stored
 

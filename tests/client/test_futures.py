@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.python.threadable import isInIOThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from lfsproxy.client import aio, tx
+from lfsproxy.client import Resolution, aio, static_credentials, tx
 from lfsproxy.errors import BlobMissing, ChecksumMismatch
-from tests.client.doubles import FakeStore, reader, stored
+from tests.client.doubles import FakeStore, envelope_of, reader, stored
 
 DATA = b"0123456789" * 250_000
 
@@ -33,7 +36,7 @@ class TwistedTests(TestCase):
 
     async def test_resolve(self) -> None:
         store, value = stored(b"hello")
-        self.assertEqual((await self.made(store).resolve(value)).envelope.content_length, 5)
+        self.assertEqual((await self.made(store).resolve(value)).envelope, envelope_of(b"hello"))
 
     async def test_an_error_fails_the_deferred(self) -> None:
         store, value = stored(DATA)
@@ -47,6 +50,15 @@ class TwistedTests(TestCase):
         self.assertEqual(b"".join(chunks), DATA)
         self.assertEqual(len(chunks), 3)
 
+    async def test_an_opening_is_a_context_manager(self) -> None:
+        store, value = stored(DATA)
+        told: list[Resolution] = []
+        made = tx.BlobReader("kafscale")
+        made._reader = reader(store, on_resolve=told.append)
+        async with made.open(value) as blob:
+            self.assertEqual(await blob.read(10), DATA[:10])
+        self.assertEqual([one.result for one in told], ["closed"])
+
     async def test_a_wrong_blob_does_not_end(self) -> None:
         store, value = stored(DATA)
         store.objects["kafscale", "lfs/k"] = DATA[:-1] + b"x"
@@ -55,8 +67,16 @@ class TwistedTests(TestCase):
         await self.assertFailure(stream.read(1_000_000), ChecksumMismatch)
         await stream.close()
 
-    async def test_a_null_value_opens_nothing(self) -> None:
-        self.assertIsNone(await self.made(FakeStore()).open(None))
+    async def test_a_null_value_has_nothing_to_read(self) -> None:
+        async with self.made(FakeStore()) as blobs, await blobs.open(None) as blob:
+            self.assertEqual((blob.stream, blob.missing), (None, False))
+            self.assertRaises(ValueError, blob.read)
+
+    async def test_progress_is_told_in_the_reactors_thread(self) -> None:
+        store, value = stored(DATA)
+        told: list[tuple[int, bool]] = []
+        await self.made(store).fetch(value, on_progress=lambda size: told.append((size, isInIOThread())))
+        self.assertEqual(told[-1], (len(DATA), True))
 
 
 class AsyncioTests(SynchronousTestCase):
@@ -84,6 +104,56 @@ class AsyncioTests(SynchronousTestCase):
 
         chunks = asyncio.run(main())
         self.assertEqual((b"".join(chunks), len(chunks)), (DATA, 3))
+
+    def test_an_opening_is_a_context_manager(self) -> None:
+        store, value = stored(DATA)
+        told: list[Resolution] = []
+
+        async def main() -> None:
+            made = aio.BlobReader("kafscale")
+            made._reader = reader(store, on_resolve=told.append)
+            async with made.open(value) as blob:
+                self.assertEqual(await blob.read(10), DATA[:10])
+            async with made.open(None) as blob:
+                self.assertIsNone(blob.stream)
+
+        asyncio.run(main())
+        self.assertEqual([one.result for one in told], ["closed"])
+
+    def test_a_blob_that_cannot_be_opened_is_raised_by_the_context_manager(self) -> None:
+        _, value = stored(DATA)
+
+        async def main() -> None:
+            async with self.made(FakeStore()).open(value):
+                self.fail("there is no blob")
+
+        self.assertRaises(BlobMissing, asyncio.run, main())
+
+    def test_32_cancelled_fetches_leave_at_once(self) -> None:
+        """Each waits for a store that answers nothing: twice as many as there are threads."""
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        value = envelope_of(DATA).to_bytes()
+
+        async def main() -> float:
+            place = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            keys = static_credentials("key", "secret")
+            async with aio.BlobReader("kafscale", endpoint=place, path_style=True, credentials=keys) as blobs:
+                fetches = [blobs.fetch(value) for _ in range(32)]
+                asked = [await asyncio.to_thread(listener.accept) for _ in range(blobs._threads._most)]
+                for fetch in fetches:
+                    fetch.cancel()
+                started = time.monotonic()
+                # A thread is free only when the fetch that it had has left.
+                await blobs.resolve(b"ordinary")
+                blobs._threads._pool.shutdown(wait=True)
+                took = time.monotonic() - started
+                for connection, _ in asked:
+                    connection.close()
+                return took
+
+        # The reader would wait for 60 s, and try four times more.
+        self.assertLess(asyncio.run(main()), 10)
 
     def test_an_error_fails_the_future(self) -> None:
         store, value = stored(DATA)

@@ -51,7 +51,7 @@ class InterruptedTests(SynchronousTestCase):
         self.told: list[Resolution] = []
 
     def open(self, store: FakeStore, value: bytes) -> io.BufferedIOBase:
-        blob = reader(store, on_resolve=self.told.append).open(value)
+        blob = reader(store, on_resolve=self.told.append).open(value).stream
         assert blob is not None
         self.addCleanup(blob.close)
         return blob
@@ -101,7 +101,7 @@ class InterruptedTests(SynchronousTestCase):
             raise SystemExit
 
         store, value = stored(DATA)
-        blob = reader(store, on_resolve=leave).open(value)
+        blob = reader(store, on_resolve=leave).open(value).stream
         assert blob is not None
         self.assertRaises(SystemExit, blob.read)
         self.assertRaises(ReadInterrupted, blob.read)
@@ -257,7 +257,7 @@ class EveryPointTests(SynchronousTestCase):
         blobs = reader(store, on_resolve=lambda resolution: None)
         with mock.patch.object(file, "BUFFER_BYTES", 300), self.raising_at(wanted) as counted:
             try:
-                blob = blobs.open(value)
+                blob = blobs.open(value).stream
                 assert blob is not None
                 self.addCleanup(blob.close)
                 while True:

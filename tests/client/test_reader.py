@@ -10,19 +10,29 @@ from unittest import mock
 from botocore.exceptions import ClientError, CredentialRetrievalError, ProfileNotFound
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.client import BlobReader, Resolution, Resolved
-from lfsproxy.client.reader import static_credentials
+from lfsproxy.client import Blob, BlobReader, Resolution, Resolved, static_credentials
+from lfsproxy.client.sources import S3Source
 from lfsproxy.envelope import parse_envelope
 from lfsproxy.errors import BlobMissing, EnvelopeNotAllowed, SettingError, StoreRefused, TooLarge
+from lfsproxy.s3.signing import S3Location
 from tests.client.doubles import FakeStore, envelope_of, reader, stored
+
+
+def location_of(blobs: BlobReader) -> S3Location:
+    assert isinstance(blobs._source, S3Source)
+    return blobs._source.location
 
 
 class ReaderTests(SynchronousTestCase):
     def test_an_ordinary_value_is_a_file_too(self) -> None:
-        file = reader(FakeStore()).open(b"value")
-        assert file is not None
-        self.assertEqual(file.read(), b"value")
-        self.assertIsNone(reader(FakeStore()).open(None))
+        with reader(FakeStore()).open(b"value") as blob:
+            self.assertEqual((blob.read(2), blob.read(), blob.envelope), (b"va", b"lue", None))
+
+    def test_a_null_value_has_nothing_to_read(self) -> None:
+        with reader(FakeStore()).open(None) as blob:
+            self.assertEqual((blob.stream, blob.missing), (None, False))
+            self.assertRaises(ValueError, blob.read)
+            self.assertRaises(ValueError, list, blob)
 
     def test_ordinary_values_ask_the_store_nothing(self) -> None:
         store = FakeStore()
@@ -57,15 +67,14 @@ class ReaderTests(SynchronousTestCase):
         blobs = reader(FakeStore(), on_missing="skip")
         self.assertEqual(blobs.resolve(value), Resolved(None, parse_envelope(value), missing=True))
         self.assertIsNone(blobs.fetch(value))
-        self.assertIsNone(blobs.open(value))
+        self.assertEqual(blobs.open(value), Blob(None, parse_envelope(value), missing=True))
 
     def test_missing_can_give_the_envelope(self) -> None:
         value = envelope_of(b"hello").to_bytes()
         blobs = reader(FakeStore(), on_missing="envelope")
         self.assertEqual(blobs.resolve(value), Resolved(value, parse_envelope(value), missing=True))
-        file = blobs.open(value)
-        assert file is not None
-        self.assertEqual(file.read(), value)
+        blob = blobs.open(value)
+        self.assertEqual((blob.read(), blob.missing), (value, True))
 
     def test_a_bucket_that_does_not_exist_is_not_a_missing_blob(self) -> None:
         store, value = FakeStore(not_there="NoSuchBucket"), envelope_of(b"hello").to_bytes()
@@ -73,10 +82,10 @@ class ReaderTests(SynchronousTestCase):
 
     def test_the_hook_is_told_bytes_seconds_and_result(self) -> None:
         store, value = stored(b"hello")
-        times = iter([10.0, 12.5])
+        times = iter([10.0, 10.0, 10.5, 12.5])
         told: list[Resolution] = []
         reader(store, on_resolve=told.append, clock=lambda: next(times)).fetch(value)
-        self.assertEqual(told, [Resolution(envelope_of(b"hello"), "ok", 5, 2.5, None)])
+        self.assertEqual(told, [Resolution(envelope_of(b"hello"), "ok", 5, 2.5, 1)])
 
     def test_a_hook_that_fails_breaks_no_reading(self) -> None:
         store, value = stored(b"hello")
@@ -88,7 +97,7 @@ class ReaderTests(SynchronousTestCase):
             self.assertEqual(reader(store, on_resolve=hook).fetch(value), b"hello")
 
     def test_timeouts_are_the_callers(self) -> None:
-        pool = BlobReader("b", connect_timeout=1.5, read_timeout=7)._transport.pool
+        pool = BlobReader("b", connect_timeout=1.5, read_timeout=7)._http
         timeout = pool.connection_pool_kw["timeout"]
         self.assertEqual((timeout.connect_timeout, timeout.read_timeout), (1.5, 7))
 
@@ -131,12 +140,12 @@ class EnvironmentTests(SynchronousTestCase):
             },
             credentials=static_credentials("key", "secret"),
         )
-        location = found._transport.location
+        location = location_of(found)
         self.assertEqual(location.url("lfs/k"), "http://localhost:9000/blobs/lfs/k")
         self.assertEqual(location.region, "eu-central-1")
 
     def test_has_the_proxys_defaults(self) -> None:
-        location = BlobReader.from_environment({})._transport.location
+        location = location_of(BlobReader.from_environment({}))
         self.assertEqual(location.url("lfs/k"), "https://kafscale.s3.us-east-1.amazonaws.com/lfs/k")
 
     def test_names_a_variable_that_cannot_be_used(self) -> None:
@@ -146,7 +155,7 @@ class EnvironmentTests(SynchronousTestCase):
     def test_loads_no_event_loop(self) -> None:
         code = (
             "import sys, lfsproxy.client; assert 'twisted' not in sys.modules and 'txaio' not in sys.modules;"
-            "import lfsproxy.client.aio, lfsproxy.client.aiokafka;"
+            "import lfsproxy.client.aio, lfsproxy.client.confluent, lfsproxy.client.prometheus;"
             "import lfsproxy.client.deserializers, lfsproxy.client.kafka_python;"
             "assert not {'twisted', 'klein', 'treq', 'zope.interface'} & set(sys.modules)"
         )

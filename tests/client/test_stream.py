@@ -18,7 +18,7 @@ class StreamTests(SynchronousTestCase):
         self.told: list[Resolution] = []
 
     def open(self, store: FakeStore, value: bytes) -> io.BufferedIOBase:
-        file = reader(store, on_resolve=self.told.append).open(value)
+        file = reader(store, on_resolve=self.told.append).open(value).stream
         assert file is not None
         self.addCleanup(file.close)
         return file

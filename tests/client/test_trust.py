@@ -31,7 +31,7 @@ class TrustTests(TestCase):
     def reader(self, **variables: str) -> BlobReader:
         environment = {"LFS_S3_ENDPOINT": self.url, "LFS_S3_PATH_STYLE": "true", **variables}
         keys = static_credentials("key", "secret")
-        return BlobReader.from_environment(environment, credentials=keys, sleep=lambda _: None)
+        return BlobReader.from_environment(environment, credentials=keys, pause=0)
 
     async def fetch(self, reader: BlobReader) -> Any:
         return await deferToThread(reader.fetch, self.value)

@@ -57,7 +57,7 @@ class VectorTests(SynchronousTestCase):
         blobs = reader(store, on_resolve=told.append, **settings)
         if outcome in ("ordinary", "blob"):
             resolved = blobs.resolve(value)
-            file = blobs.open(value)
+            file = blobs.open(value).stream
             streamed = None if file is None else file.read()
             wanted = value if outcome == "ordinary" else vector["blob"].encode()
             self.assertEqual((resolved.value, streamed), (wanted, wanted), name)

@@ -8,12 +8,15 @@ Every SDK has such a program. The first line configures the reader; a read's val
      "path_style":true,"prefixes":["lfs/"],"max_size":0,"on_missing":"raise"}         {"outcome":"ok"}
     {"op":"read","value":"aGVsbG8="}        the whole value
     {"op":"stream","value":"aGVsbG8="}      in chunks       {"outcome":"blob","length":5,"sha256":"<hex>"}
+    {"op":"poll","values":["aGVsbG8=",null],"concurrency":8,"max_bytes":268435456}      in parallel
+                        {"outcome":"ok","records":[{"outcome":"blob","length":5,"sha256":"<hex>","message":""},...]}
     {"op":"produce","bootstrap":"host:port","topic":"t","file":"/path","algorithm":"md5",
      "content_type":"a/b","expected":true}
     {"op":"upload","url":"http://host:port","topic":"t","file":"/path","algorithm":"md5",
      "content_type":"a/b"}                                  {"outcome":"ok","partition":0,"offset":7}
 
-``outcome`` of a read is blob, ordinary, skipped or the error's name. Credentials come from AWS_ variables.
+``outcome`` of a read is blob, ordinary, skipped or the error's name. A poll's records are in the order of its
+values, each as ``read`` would answer. Credentials come from AWS_ variables.
 """
 
 from __future__ import annotations
@@ -26,9 +29,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lfsproxy.client import BlobReader, Uploader, checksum_of, lfs_headers
-from lfsproxy.client.recognise import recognise
-from lfsproxy.errors import LfsError, UploadRefused
+import attrs
+
+from lfsproxy.client import (
+    BlobReader,
+    LfsError,
+    Resolved,
+    ResolvedRecord,
+    Uploader,
+    checksum_of,
+    lfs_headers,
+    resolve_records,
+)
 
 CHUNK_BYTES = 256 * 1024
 DELIVERY_SECONDS = 120
@@ -46,14 +58,14 @@ class Driver:
             "configure": self._configure,
             "read": self._read,
             "stream": self._stream,
+            "poll": self._poll,
             "produce": produce,
             "upload": upload,
         }
         try:
             return operations[line.pop("op")](**line)
         except LfsError as error:
-            name = error.type if isinstance(error, UploadRefused) else error.problem
-            return {"outcome": name, "length": None, "sha256": None, "message": str(error)}
+            return _failed(error)
 
     def _configure(self, **options: Any) -> dict[str, Any]:
         self._reader = BlobReader(**options)
@@ -61,28 +73,56 @@ class Driver:
 
     def _read(self, value: str | None) -> dict[str, Any]:
         assert self._reader is not None
-        resolved = self._reader.resolve(_bytes(value))
-        outcome = "skipped" if resolved.missing else "ordinary" if resolved.envelope is None else "blob"
-        data = resolved.value or b""
-        return _handed_over(outcome, len(data), hashlib.sha256(data).hexdigest())
+        return _resolved(self._reader.resolve(_bytes(value)))
+
+    def _poll(self, values: list[str | None], concurrency: int, max_bytes: int) -> dict[str, Any]:
+        assert self._reader is not None
+        records = (Record(_bytes(value), offset) for offset, value in enumerate(values))
+        given = resolve_records(self._reader, records, max_bytes=max_bytes, concurrency=concurrency)
+        return {"outcome": "ok", "records": [_answered(each) for each in given]}
 
     def _stream(self, value: str | None) -> dict[str, Any]:
         assert self._reader is not None
         given = _bytes(value)
         digest, length = hashlib.sha256(), 0
-        file = self._reader.open(given)
-        if file is not None:
-            with file:
-                while chunk := file.read(CHUNK_BYTES):
-                    digest.update(chunk)
-                    length += len(chunk)
-        ordinary = recognise(given) is None
-        outcome = "ordinary" if ordinary else "skipped" if file is None else "blob"
+        with self._reader.open(given) as blob:
+            while blob.stream is not None and (chunk := blob.read(CHUNK_BYTES)):
+                digest.update(chunk)
+                length += len(chunk)
+        outcome = "skipped" if blob.missing else "ordinary" if blob.envelope is None else "blob"
         return _handed_over(outcome, length, digest.hexdigest())
+
+
+@attrs.frozen
+class Record:
+    """As a Kafka client would hand it over."""
+
+    value: bytes | None
+    offset: int
+    topic: str = "driver"
+    partition: int = 0
 
 
 def _bytes(value: str | None) -> bytes | None:
     return None if value is None else b64decode(value)
+
+
+def _answered(each: ResolvedRecord[Record]) -> dict[str, Any]:
+    if each.resolved is not None:
+        return _resolved(each.resolved)
+    if isinstance(each.error, LfsError):
+        return _failed(each.error)
+    raise each.error or AssertionError
+
+
+def _resolved(resolved: Resolved) -> dict[str, Any]:
+    outcome = "skipped" if resolved.missing else "ordinary" if resolved.envelope is None else "blob"
+    data = resolved.value or b""
+    return _handed_over(outcome, len(data), hashlib.sha256(data).hexdigest())
+
+
+def _failed(error: LfsError) -> dict[str, Any]:
+    return {"outcome": error.problem, "length": None, "sha256": None, "message": str(error)}
 
 
 def _handed_over(outcome: str, length: int, sha256: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import SkipTest
@@ -144,6 +144,11 @@ class Driver:
     def read(self, op: str, value: bytes | None) -> dict[str, Any]:
         """``read`` or ``stream`` a record's value."""
         return self.ask(op, value=None if value is None else b64encode(value).decode())
+
+    def poll(self, values: Sequence[bytes | None], concurrency: int, max_bytes: int) -> dict[str, Any]:
+        """Read the values of one poll in parallel; the answer to each is in ``records``."""
+        given = [None if value is None else b64encode(value).decode() for value in values]
+        return self.ask("poll", values=given, concurrency=concurrency, max_bytes=max_bytes)
 
     @property
     def peak_memory(self) -> int:

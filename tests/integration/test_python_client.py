@@ -13,7 +13,6 @@ from kafka import KafkaConsumer, KafkaProducer
 from twisted.trial.unittest import TestCase
 
 from lfsproxy.client import BlobReader, Published, Uploader, aio, deserializers, kafka_python
-from lfsproxy.client.aiokafka import resolve_records
 from lfsproxy.client.reader import static_credentials
 from lfsproxy.errors import BlobMissing
 from tests.integration.proxy import shared_proxy
@@ -142,9 +141,9 @@ class ConsumerTests(TestCase):
             await consumer.start()
             found: list[Any] = []
             try:
-                async with aclosing(resolve_records(consumer, reader)) as records:
-                    async for _, resolved in records:
-                        found.append(resolved.value)
+                async with aclosing(aio.resolve_records(reader, consumer)) as records:
+                    async for each in records:
+                        found.append(each.value)
                         if len(found) == len(self.wanted):
                             break
             finally:

@@ -123,7 +123,7 @@ class ReaderTests(TestCase):
 
     async def test_a_store_that_is_away(self) -> None:
         servers, value = await self.put("away", b"hello")
-        reader = self.reader(servers, endpoint="http://127.0.0.1:1", sleep=lambda seconds: None)
+        reader = self.reader(servers, endpoint="http://127.0.0.1:1", pause=0)
         await self.assertFailure(in_thread(reader.fetch, value), StoreUnavailable)
 
     async def test_twisted(self) -> None:
@@ -136,7 +136,9 @@ class ReaderTests(TestCase):
             self.assertEqual(b"".join([chunk async for chunk in stream]), data)
 
     def test_asyncio(self) -> Deferred[None]:
-        async def read(environment: dict[str, str], credentials: Any, value: bytes) -> tuple[bytes, bytes]:
+        async def read(
+            environment: dict[str, str], credentials: Any, value: bytes
+        ) -> tuple[bytes, bytes | None]:
             reader = aio.BlobReader.from_environment(environment, credentials=credentials)
             async with await reader.open(value) as stream:
                 chunks = [chunk async for chunk in stream]

@@ -67,6 +67,20 @@ class SdkTestCase(TestCase):
         here = [sdk for sdk in SDKS if sdk.is_here]
         return [await in_thread(shared_driver, sdk, self.servers, **options) for sdk in here]
 
+    async def stored(self, name: str, data: bytes, **fields: Any) -> bytes:
+        """Put an object, and return an envelope for it; ``fields`` replace the envelope's."""
+        key = f"lfs/sdks/{name}"
+        await in_thread(self.servers.s3_client().put_object, Bucket=self.servers.bucket, Key=key, Body=data)
+        given = {
+            "s3_bucket": self.servers.bucket,
+            "s3_key": key,
+            "content_type": CONTENT_TYPE,
+            "content_length": len(data),
+            "checksum_algo": "sha256",
+            "checksum": hashlib.sha256(data).hexdigest(),
+        }
+        return Envelope(**{**given, **fields}).to_bytes()
+
     async def assert_all_answer(
         self,
         value: bytes | None,
@@ -163,20 +177,6 @@ def published(sdk: Sdk, door: str) -> Callable[[MatrixTests], Coroutine[Any, Any
 class FaultTests(SdkTestCase):
     """What is wrong with a blob has one name in every language."""
 
-    async def stored(self, name: str, data: bytes, **fields: Any) -> bytes:
-        """Put an object, and return an envelope for it; ``fields`` replace the envelope's."""
-        key = f"lfs/sdks/{name}"
-        await in_thread(self.servers.s3_client().put_object, Bucket=self.servers.bucket, Key=key, Body=data)
-        given = {
-            "s3_bucket": self.servers.bucket,
-            "s3_key": key,
-            "content_type": CONTENT_TYPE,
-            "content_length": len(data),
-            "checksum_algo": "sha256",
-            "checksum": hashlib.sha256(data).hexdigest(),
-        }
-        return Envelope(**{**given, **fields}).to_bytes()
-
     async def test_a_corrupted_blob(self) -> None:
         data = payload(PART)
         for algorithm in ALGORITHMS:
@@ -260,7 +260,53 @@ def streams(sdk: Sdk) -> Callable[[MemoryTests], Coroutine[Any, Any, None]]:
     return test
 
 
+class PollTests(SdkTestCase):
+    """A poll's blobs in parallel: in the values' order, one record's failure in its place."""
+
+    async def values(self) -> list[tuple[bytes | None, dict[str, Any]]]:
+        """Values of every kind, and what ``read`` answers to each."""
+        small, large = payload(1000), payload(PART)
+        pairs: list[tuple[bytes | None, dict[str, Any]]] = []
+        for number in range(12):
+            data = large if number % 4 == 0 else small[: 100 + number]
+            value = await self.stored(f"poll-{number}", data)
+            pairs.append((value, blob(data)))
+        value = await self.stored("poll-lost", b"x", s3_key="lfs/sdks/poll-not-there")
+        pairs.insert(2, (value, failure("blob-missing")))
+        value = await self.stored("poll-wrong", small[:-1] + b"\xff", checksum=checksum_of(small, "sha256"))
+        pairs.insert(0, (value, failure("checksum-mismatch")))
+        value = await self.stored("poll-outside", b"x", s3_key="private/k")
+        pairs.append((value, failure("envelope-not-allowed")))
+        pairs.insert(5, (b"hello", {**blob(b"hello"), "outcome": "ordinary"}))
+        pairs.insert(6, (None, {"outcome": "ordinary"}))
+        return pairs
+
+
+def blob(data: bytes) -> dict[str, Any]:
+    """The answer to an envelope of these bytes."""
+    return {"outcome": "blob", "length": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def polls(sdk: Sdk) -> Callable[[PollTests], Coroutine[Any, Any, None]]:
+    async def test(self: PollTests) -> None:
+        sdk.require()
+        driver = await in_thread(new_driver, sdk, self.servers)
+        self.addCleanup(driver.close)
+        pairs = await self.values()
+        # All at once, one at a time, and with room for less than one blob: the answer is the same.
+        for concurrency, most in ((8, 256 * MIB), (1, 256 * MIB), (8, 1000)):
+            given = [value for value, _ in pairs]
+            answer = await in_thread(driver.poll, given, concurrency, most)
+            self.assertEqual(answer["outcome"], "ok", f"{sdk.name}: {answer}")
+            for number, (seen, (_, wanted)) in enumerate(zip(answer["records"], pairs, strict=True)):
+                told = {name: seen.get(name) for name in wanted}
+                self.assertEqual(told, wanted, f"{sdk.name}, record {number}: {seen}")
+
+    return test
+
+
 for _sdk in SDKS:
+    setattr(PollTests, f"test_{_sdk.name}_polls_in_order", polls(_sdk))
     setattr(HereTests, f"test_{_sdk.name}_can_be_built", builds(_sdk))
     setattr(MemoryTests, f"test_{_sdk.name}_streams_in_little_memory", streams(_sdk))
     for _door in DOORS:
