@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -44,7 +44,7 @@ def scraped(command: Sequence[str], project: Project, url: str, wanted: Sequence
     try:
         page, until = "", time.monotonic() + SECONDS
         while time.monotonic() < until:
-            with suppress(URLError):  # it does not listen yet
+            with contextlib.suppress(URLError):  # it does not listen yet
                 page = urlopen(url, timeout=SECONDS).read().decode()
             if set(wanted) <= set(page.splitlines()):
                 return page
