@@ -277,7 +277,12 @@ class StoreTroubleTests(FaultTestCase):
         await self.assert_nothing_left(self.topic)
 
     async def test_an_s3_server_that_says_no_is_an_unknown_server_error(self) -> None:
-        await in_thread(self.servers.s3_client().delete_bucket, Bucket=BUCKET)
+        bucket = self.servers.s3_client()
+        # At its start the proxy finds out by an object of its own what the store can do.
+        await in_thread(
+            wait_for, lambda: bucket.list_objects_v2(Bucket=BUCKET)["KeyCount"], lambda count: count == 0
+        )
+        await in_thread(bucket.delete_bucket, Bucket=BUCKET)
         await self.check_clients(-1, "NoSuchBucket")
         await in_thread(self.s3.stop)
         self.s3.secret_key = "another-secret"
