@@ -8,6 +8,7 @@ import tracemalloc
 from collections.abc import Iterator
 from zlib import crc32
 
+from lfsproxy.budget import Lease
 from lfsproxy.relay.replies import MEMORY_SECONDS, SMALL_ANSWER
 from lfsproxy.wire import addresses
 from lfsproxy.wire.apis import KafkaApi
@@ -150,6 +151,13 @@ class LargeAnswerTests(RelayTestCase):
             each.send(produce(1, batch(lfs(bytes(400 * KIB))))[: 100 * KIB])
         return slow
 
+    def take_all_memory(self) -> list[Lease]:
+        """Leave nothing of the budget."""
+        leases = []
+        while (lease := self.budget.try_acquire(64 * KIB)) is not None:
+            leases.append(lease)
+        return leases
+
     def test_it_has_a_lease_until_the_client_has_taken_it(self) -> None:
         client = self.client()
         client.wire.peer_reads = False
@@ -204,9 +212,7 @@ class LargeAnswerTests(RelayTestCase):
     def test_without_memory_for_too_long_the_connection_is_closed(self) -> None:
         client = self.client()
         self.know_topic()
-        leases = []
-        while (lease := self.budget.try_acquire(64 * KIB)) is not None:
-            leases.append(lease)
+        leases = self.take_all_memory()
         client.send(produce(1, batch(lfs(b"blob"))))
         self.pass_seconds(MEMORY_SECONDS - 1)
         self.assertTrue(client.is_open)
@@ -223,10 +229,12 @@ class LargeAnswerTests(RelayTestCase):
 
     def test_a_stop_does_not_wait_for_its_memory(self) -> None:
         client = self.client()
-        self.fill()
+        leases = self.take_all_memory()
         client.send(produce(1, batch(record(b"plain"))))
         self.assertEqual(self.budget.waiting, 1)
         self.successResultOf(self.stop())
+        for lease in leases:
+            lease.release()
 
     def test_one_that_is_too_large_for_the_budget_closes_the_connection(self) -> None:
         self.cluster.held = True

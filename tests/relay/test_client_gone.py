@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lfsproxy.wire.apis import KafkaApi
 from tests.relay.records import batch, lfs, produce, record, request
 from tests.relay.rig import KIB, MEMORY, RelayTestCase
 
@@ -185,6 +186,19 @@ class MixedAcksTests(RelayTestCase):
         self.assertEqual(self.store.open_uploads, 2)
         self.let_go("seal")
         self.assert_published(b"unanswered")
+        self.assertEqual(self.blobs, [b"unanswered"])
+
+    def test_nothing_behind_a_relayed_request_that_is_given_up_is_forwarded(self) -> None:
+        self.store.hold("seal")
+        client = self.client()
+        client.send(
+            produce(1, batch(lfs(b"unanswered")), acks=0),
+            request(KafkaApi.FETCH, 12, 2),
+            produce(3, batch(lfs(b"behind")), acks=0),
+        )
+        client.hang_up()
+        self.let_go("seal")
+        self.assertEqual([each.correlation_id for each in self.broker.requests], [1])
         self.assertEqual(self.blobs, [b"unanswered"])
 
     def test_one_that_waits_for_memory_is_not_published_once_it_turns_out_to_want_an_answer(self) -> None:
