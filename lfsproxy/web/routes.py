@@ -61,37 +61,36 @@ class Routes(Resource):
         app = Klein()
         # An empty segment is somebody's mistake, not a second way to write a path.
         app.url_map.merge_slashes = False
-        for declared, handler in zip(self.operations, self._handlers, strict=True):
-            handled = self._handled(declared, handler)
-            app.route(declared.rule, methods=[declared.method], endpoint=declared.id)(handled)
-        # Behind them, for any other method: of the rules of a path the first that fits is taken.
+        # A rule for each path, whatever the method: for a method that no rule has, Klein tells no path.
         for path, rule in {declared.path: declared.rule for declared in self.operations}.items():
-            app.route(rule, endpoint=path)(self._unhandled(path))
+            app.route(rule, endpoint=path)(self._at(path))
         app.handle_errors(Exception)(self._failed)
         return app.resource()
 
-    def _handled(self, declared: Operation, handler: Handler) -> Handler:
-        """What is called for a request of a declared operation."""
+    def _at(self, path: str) -> Handler:
+        """What is called for a request of a path."""
+        handlers = {
+            declared.method.encode("ascii"): (declared, handler)
+            for declared, handler in zip(self.operations, self._handlers, strict=True)
+            if declared.path == path
+        }
+        if b"GET" in handlers:
+            handlers.setdefault(b"HEAD", handlers[b"GET"])
 
-        def handled(request: StreamingRequest, **values: str) -> Any:
-            request.is_routed(declared.path, is_upload=declared.body is not None)
-            self._gate.admit(request, declared, values.get("topic"))
-            if declared.method == "OPTIONS":
-                return self._offer(request, declared.path, lambda: handler(request, **values))
-            return handler(request, **values)
-
-        return handled
-
-    def _unhandled(self, path: str) -> Handler:
-        """What is called for a request of a method that no operation of the path has."""
-
-        def unhandled(request: StreamingRequest, **_: str) -> bytes:
+        def handle(request: StreamingRequest, **values: str) -> Any:
+            if request.method in handlers:
+                declared, handler = handlers[request.method]
+                request.is_routed(path, is_upload=declared.body is not None)
+                self._gate.admit(request, declared, values.get("topic"))
+                if declared.method == "OPTIONS":
+                    return self._offer(request, path, lambda: handler(request, **values))
+                return handler(request, **values)
             request.is_routed(path)
             if request.method == b"OPTIONS":
                 return self._offer(request, path)
             raise MethodUnsupported(request.method[:20].decode("ascii"), self.methods_of(path))
 
-        return unhandled
+        return handle
 
     def _offer(self, request: StreamingRequest, path: str, more: Handler = lambda: None) -> bytes:
         """Answer OPTIONS, a page's preflight too. ``more`` sets the header fields of the operation's own."""
