@@ -56,6 +56,7 @@ class JavaPageTests(unittest.TestCase):
             rf"(?m)^{self.topic}-0@0: kafscale/lfs/default/{self.topic}/0/0-.+\.bin \({LENGTH} bytes\)$",
         )
         self.assertIn(f"offset 0: {LENGTH} bytes\n", await self.run_program("ReadBlobs"))
+        self.assertRegex(await self.run_program("ReadByProxy"), rf"(?m)^offset 0: .+ \({LENGTH} bytes\)$")
 
     async def test_a_marked_record_is_offloaded_and_its_blob_saved_on_demand(self) -> None:
         sent = Path(self.place.project, "large-file.bin")
