@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import urllib.request
 from pathlib import Path
@@ -27,6 +28,8 @@ LENGTH = 20_000_000
 """Of the file that the page uploads."""
 POLL_BYTES = 64 * MIB
 """What the page says of one poll."""
+STREAMS_SECONDS = 60
+"""How long the Streams application runs: on a busy machine it takes a while to join its group."""
 
 
 class JavaPageTests(unittest.TestCase):
@@ -53,6 +56,7 @@ class JavaPageTests(unittest.TestCase):
             rf"(?m)^{self.topic}-0@0: kafscale/lfs/default/{self.topic}/0/0-.+\.bin \({LENGTH} bytes\)$",
         )
         self.assertIn(f"offset 0: {LENGTH} bytes\n", await self.run_program("ReadBlobs"))
+        self.assertRegex(await self.run_program("ReadByProxy"), rf"(?m)^offset 0: .+ \({LENGTH} bytes\)$")
 
     async def test_a_marked_record_is_offloaded_and_its_blob_saved_on_demand(self) -> None:
         sent = Path(self.place.project, "large-file.bin")
@@ -74,6 +78,32 @@ class JavaPageTests(unittest.TestCase):
         polls = [int(found) for found in re.findall(r"^(\d+) records in this poll$", shown, re.MULTILINE)]
         self.assertEqual((max(polls), sum(polls)), (POLL_BYTES // size, count), shown)
 
+    async def test_a_blob_that_is_gone_stops_neither_a_parallel_poll_nor_a_consumer_that_seeks(self) -> None:
+        url = f"{self.proxy.http}/v1/topics/{self.topic}/records"
+        published = [await in_thread(_post, url, bytes(size)) for size in (1000, 2000, 3000)]
+        gone = published[1]["envelope"]
+        client = self.servers.s3_client()
+        await in_thread(client.delete_object, Bucket=gone["s3_bucket"], Key=gone["s3_key"])
+        shown = await self.run_program("ConsumePoll")
+        self.assertIn("offset 0: 1000 bytes\noffset 1: blob-missing\noffset 2: 3000 bytes\n", shown)
+        shown = await self.run_program("SkipPoison")
+        found = re.findall(r"^offset (\d): (.+)$", shown, re.MULTILINE)
+        self.assertEqual(
+            found, [("0", "1000 bytes"), ("1", "skipped, blob-missing"), ("2", "3000 bytes")], shown
+        )
+
+    async def test_a_streams_application_has_large_values_on_its_way_and_in_its_topics(self) -> None:
+        text, lines = [await self.servers.new_topic(name) for name in ("text", "lines")]
+        words = b"a few words " * 200_000  # more than a broker takes
+        await in_thread(_post, f"{self.proxy.http}/v1/topics/{text}/records", words)
+        self.instead |= {"text-topic": text, "lines-topic 30": f"{lines} {STREAMS_SECONDS}"}
+        shown = await self.run_program("Pipeline")
+        for topic in (f"pipeline-of-{text}-by-first-letter-repartition", lines):
+            record = f"{self.proxy.http}/v1/topics/{topic}/partitions/0/records/0"
+            self.assertEqual(await in_thread(_get, record), words.replace(b" ", b"\n"), shown)
+            envelope = json.loads(await in_thread(_get, f"{record}/envelope"))
+            self.assertEqual(envelope["content_length"], len(words))
+
     def test_the_folder_s_own_readme_begins_the_same_way(self) -> None:
         readme = ROOT / "sdk/java/README.md"
         self.assertIn(command_of(readme, "git clone"), command_of(JAVA_PAGE, "git clone"))
@@ -84,9 +114,16 @@ class JavaPageTests(unittest.TestCase):
         self.assertIn("".join(dependency.split()), "".join(pom.split()))
 
 
-def _post(url: str, body: bytes) -> None:
+def _get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        data: bytes = answer.read()
+    return data
+
+
+def _post(url: str, body: bytes) -> Any:
     request = urllib.request.Request(
         url, data=body, headers={"Content-Type": "application/octet-stream"}, method="POST"
     )
     with urllib.request.urlopen(request, timeout=60) as answer:
         assert answer.status == 201
+        return json.load(answer)

@@ -67,6 +67,7 @@ final class Http implements AutoCloseable {
   }
 
   /** Sends the request as {@link #get} does. */
+  @SuppressWarnings("FutureReturnValueIgnored") // What completes it is told to the head's future.
   Answer send(HttpRequest request) throws IOException, InterruptedException {
     HttpBody body = newBody();
     CompletableFuture<HttpResponse.ResponseInfo> head = new CompletableFuture<>();

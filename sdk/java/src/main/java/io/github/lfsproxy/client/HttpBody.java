@@ -28,13 +28,14 @@ final class HttpBody extends InputStream implements BodySubscriber<HttpBody> {
   /** Chunks (of some 16 KiB) that may be under way, so that the socket is read meanwhile. */
   private static final int AHEAD = 8;
 
+  private final Object lock = new Object();
   private final Duration patience;
   private final Consumer<HttpBody> onEnd;
   private final LinkedBlockingQueue<Chunk> received = new LinkedBlockingQueue<>();
   private final Deque<ByteBuffer> buffers = new ArrayDeque<>();
   private Flow.Subscription subscription;
   private boolean cancelled;
-  private boolean ended;
+  private volatile boolean ended;
   private IOException failure;
 
   /** Some bytes, or (with none) the end, or a failure. */
@@ -62,7 +63,7 @@ final class HttpBody extends InputStream implements BodySubscriber<HttpBody> {
   @Override
   public void onSubscribe(Flow.Subscription given) {
     boolean wanted;
-    synchronized (received) {
+    synchronized (lock) {
       subscription = given;
       wanted = !cancelled;
     }
@@ -173,7 +174,7 @@ final class HttpBody extends InputStream implements BodySubscriber<HttpBody> {
 
   private void cancel() {
     Flow.Subscription given;
-    synchronized (received) {
+    synchronized (lock) {
       cancelled = true;
       given = subscription;
     }

@@ -49,8 +49,9 @@ public final class LfsUploader {
 
   /** Uploads a file; its name goes along. Throws as the other does. */
   public UploadedRecord upload(String topic, Path file, UploadOptions options) throws IOException {
+    Path name = file.getFileName();
     UploadOptions named =
-        options.hasFilename() ? options : options.filename(file.getFileName().toString());
+        options.hasFilename() || name == null ? options : options.filename(name.toString());
     try (InputStream in = Files.newInputStream(file)) {
       return upload(topic, in, Files.size(file), named);
     }

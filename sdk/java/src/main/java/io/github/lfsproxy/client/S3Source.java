@@ -103,11 +103,14 @@ final class S3Source implements BlobSource {
     }
   }
 
-  private void checkCredentials() {
+  private void checkCredentials() throws IOException {
     if (credentials != null) {
       try {
         credentials.resolveCredentials();
       } catch (SdkClientException error) {
+        if (Thread.currentThread().isInterrupted()) {
+          throw new IOException("interrupted", error); // The reader looks at the flag.
+        }
         throw new StoreRefusedException(
             "no S3 credentials were found: " + error.getMessage(), error);
       }

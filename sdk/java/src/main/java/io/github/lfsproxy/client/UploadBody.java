@@ -13,7 +13,7 @@ import java.util.function.LongConsumer;
 final class UploadBody extends FilterInputStream {
   private volatile long lastProgress = System.nanoTime();
   private final LongConsumer onProgress;
-  private long left;
+  private volatile long left;
   private long handed;
   private volatile boolean ended;
   private volatile boolean cancelled;
@@ -78,14 +78,15 @@ final class UploadBody extends FilterInputStream {
 
   /** With a length the proxy needs no more than the last byte: the end is not waited for. */
   private int known(byte[] target, int offset, int length) throws IOException {
-    if (left == 0) {
+    long rest = left;
+    if (rest == 0) {
       return -1;
     }
-    int count = super.read(target, offset, (int) Math.min(length, left));
+    int count = super.read(target, offset, (int) Math.min(length, rest));
     if (count < 0) {
-      throw new EOFException("the body ended " + left + " bytes before its length");
+      throw new EOFException("the body ended " + rest + " bytes before its length");
     }
-    left -= count;
+    left = rest - count;
     return count;
   }
 }

@@ -23,6 +23,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import software.amazon.awssdk.core.exception.AbortedException;
 
 /** An interrupt ends a read at once in whatever it waits for; the read timeout is 60 s here. */
 @Timeout(30)
@@ -189,6 +190,22 @@ class InterruptTest {
       assertTrue(Thread.interrupted());
     }
     assertTrue(s3.requests.isEmpty());
+  }
+
+  @Test
+  void lookForCredentials() {
+    LfsReaderBuilder builder =
+        builder()
+            .credentials(
+                () -> {
+                  Thread.currentThread().interrupt(); // As AWS's own providers find themselves.
+                  throw AbortedException.create("interrupted");
+                });
+    try (LfsReader reader = builder.build()) {
+      assertThrows(ReadInterruptedException.class, () -> reader.fetch(VALUE));
+      assertTrue(Thread.interrupted());
+    }
+    assertEquals(List.of("cancelled"), results());
   }
 
   @Test

@@ -4,6 +4,8 @@ import io.github.lfsproxy.client.LfsReader;
 import io.github.lfsproxy.client.LfsReaderBuilder;
 import io.github.lfsproxy.client.OnMissing;
 import io.github.lfsproxy.client.Resolution;
+import java.lang.reflect.Method;
+import java.lang.reflect.Modifier;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Map;
@@ -355,12 +357,14 @@ public final class LfsConfig extends AbstractConfig {
     try {
       return named.getDeclaredConstructor().newInstance();
     } catch (NoSuchMethodException | IllegalAccessException error) {
-      try {
-        return named.getMethod("create").invoke(null);
-      } catch (NoSuchMethodException | NullPointerException other) {
-        error.addSuppressed(other);
-        throw error;
+      for (Method method : named.getMethods()) {
+        if (method.getName().equals("create")
+            && method.getParameterCount() == 0
+            && Modifier.isStatic(method.getModifiers())) {
+          return method.invoke(null);
+        }
       }
+      throw error;
     }
   }
 }

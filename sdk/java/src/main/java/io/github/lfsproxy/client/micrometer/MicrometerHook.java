@@ -61,7 +61,7 @@ public final class MicrometerHook implements Consumer<Resolution> {
         .baseUnit("bytes")
         .tag("topic", topic)
         .register(registry)
-        .increment(resolution.size());
+        .increment((double) resolution.size());
     seconds.record(Duration.ofNanos((long) (resolution.seconds() * 1e9)));
   }
 }
