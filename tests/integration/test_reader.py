@@ -87,11 +87,11 @@ class ReaderTests(TestCase):
         reader = self.reader(servers)
 
         def read() -> bytes:
-            file: Any = reader.open(value)
+            file: Any = reader.open(value).stream
             with file:
                 start = file.read(MIB)
                 source = file.raw._source
-                source._response._fp.fp.raw._sock.shutdown(2)
+                source._answer._response._fp.fp.raw._sock.shutdown(2)
                 rest = file.read()
                 assert source._position == len(data)
             return bytes(start + rest)
