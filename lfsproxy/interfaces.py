@@ -1,4 +1,4 @@
-"""The seams: what is asked of the store, of Kafka, of the metrics and of whoever binds ports.
+"""The seams: what may be asked of the store, of Kafka and of the metrics.
 
 Methods marked ``async`` return an awaitable; a plain method that returns ``Deferred | None`` returns None
 where there is nothing to wait for, so that no Deferred is made per chunk of bytes.
@@ -7,17 +7,13 @@ where there is nothing to wait for, so that no Deferred is made per chunk of byt
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import ServerFactory
 from zope.interface import Attribute, Interface
 
 from lfsproxy.checksums import Buffer, Checksum
 from lfsproxy.errors import StoreRefused
-from lfsproxy.settings import Address
 
 Header = tuple[bytes, bytes | None]
 """A record header as it is on the wire: name (need not be UTF-8) and value, which may be null."""
@@ -350,11 +346,8 @@ class IObjectIndex(Interface):
 
 
 class IStore(Interface):
-    """A store: a core, and what it can do besides.
-
-    Whoever makes stores gives one of these. Everybody else asks for the one capability that they need, and
-    does without what is None.
-    """
+    """A store: a core, and what it can do besides. What is None cannot be done. Whoever makes stores gives
+    one of these, everybody else is given the one capability that they need."""
 
     blobs: IBlobStore = Attribute("where blobs are written")
     source: IBlobSource = Attribute("where blobs are read from")
@@ -363,13 +356,6 @@ class IStore(Interface):
 
     async def close() -> None:
         """Give up what is still to be removed, and close connections. Nothing is asked of it after that."""
-
-
-class IListener(Interface):
-    """Where listening ports come from: they are bound here, or were bound by somebody else."""
-
-    def listen(address: Address, factory: ServerFactory[Any], setting: str) -> IListeningPort:
-        """Listen at ``address``. Raises SettingError, a line that names ``setting``, where that cannot be."""
 
 
 class IMetrics(Interface):

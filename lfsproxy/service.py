@@ -25,10 +25,9 @@ from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.downloads import Downloads
 from lfsproxy.errors import SettingError
-from lfsproxy.interfaces import IListener
 from lfsproxy.logs import Logger
 from lfsproxy.metrics import MetricsSite, PrometheusMetrics
-from lfsproxy.net.listening import BoundPorts
+from lfsproxy.net.listening import BoundPorts, IListener
 from lfsproxy.net.tls import ServerTls
 from lfsproxy.quoting import quoted_setting
 from lfsproxy.readiness import KnownTrouble, Readiness

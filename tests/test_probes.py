@@ -18,7 +18,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from lfsproxy.service import LfsProxy
 from tests.certificates import Authority
-from tests.test_service import ProxyTestCase, unused_port
+from tests.service import ProxyTestCase, unused_port
 
 Probe = Callable[[socket.socket], None]
 

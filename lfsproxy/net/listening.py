@@ -14,16 +14,22 @@ from typing import Any
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorSocket, IReactorTCP
 from twisted.internet.protocol import ServerFactory
-from zope.interface import implementer
+from zope.interface import Interface, implementer
 
 from lfsproxy.errors import SettingError
-from lfsproxy.interfaces import IListener
 from lfsproxy.settings import Address
 from lfsproxy.words import error_text
 
 BACKLOG = 1024
 """Connections that the kernel keeps until they are accepted; Linux's own limit is 4096 (somaxconn)."""
 _EVERY_HOST = frozenset({"", "0.0.0.0", "::"})
+
+
+class IListener(Interface):
+    """Where listening ports come from: they are bound here, or were bound by somebody else."""
+
+    def listen(address: Address, factory: ServerFactory[Any], setting: str) -> IListeningPort:
+        """Listen at ``address``. Raises SettingError, a line that names ``setting``, where that cannot be."""
 
 
 @implementer(IListener)

@@ -6,10 +6,11 @@ SettingError with one line that names the variable, the value and what is allowe
 """
 
 from lfsproxy.settings.authorities import s3_authorities
+from lfsproxy.settings.checked import DEFAULTS, Settings
 from lfsproxy.settings.hosts import Address, parse_address
 from lfsproxy.settings.loading import LoadedSettings, check_files, load_settings
 from lfsproxy.settings.names import flag, variable
-from lfsproxy.settings.table import DEFAULTS, SettingInfo, Settings, setting_table
+from lfsproxy.settings.table import SettingInfo, setting_table
 from lfsproxy.settings.unknown import unknown_variables
 
 __all__ = [

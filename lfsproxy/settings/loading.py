@@ -12,8 +12,9 @@ import attrs
 
 from lfsproxy.errors import SettingError
 from lfsproxy.quoting import quoted_setting
+from lfsproxy.settings.checked import Settings
 from lfsproxy.settings.names import flag, variable
-from lfsproxy.settings.table import Settings, setting_table
+from lfsproxy.settings.table import setting_table
 
 
 @attrs.frozen

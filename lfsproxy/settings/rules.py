@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from lfsproxy.errors import SettingError
 from lfsproxy.quoting import quoted_setting
 from lfsproxy.settings.names import variable
-
-if TYPE_CHECKING:
-    from lfsproxy.settings.table import Settings
+from lfsproxy.settings.table import Values
 
 
-def check_rules(settings: Settings) -> None:
+def check_rules(settings: Values) -> None:
     """Raise SettingError, one line, where settings do not fit together."""
     least = 2 * (settings.s3_part_size + settings.max_passthrough_size)
     if settings.upload_memory < least:
@@ -23,7 +19,7 @@ def check_rules(settings: Settings) -> None:
     _check_pairs(settings)
 
 
-def _check_pairs(settings: Settings) -> None:
+def _check_pairs(settings: Values) -> None:
     """Settings that need one another."""
     for name in ("kafka_tls", "kafka_listener_tls", "http_tls"):
         if bool(getattr(settings, f"{name}_cert")) != bool(getattr(settings, f"{name}_key")):
@@ -54,7 +50,7 @@ def _check_pairs(settings: Settings) -> None:
     _check_mechanism(settings, settings.kafka_sasl_mechanism)
 
 
-def _check_mechanism(settings: Settings, mechanism: str) -> None:
+def _check_mechanism(settings: Values, mechanism: str) -> None:
     named = mechanism in {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}
     if named and not settings.kafka_sasl_username:
         raise SettingError(f"LFS_KAFKA_SASL_MECHANISM is '{mechanism}': it needs LFS_KAFKA_SASL_USERNAME")

@@ -14,7 +14,6 @@ from lfsproxy.settings import hosts, kinds
 from lfsproxy.settings.hosts import Address
 from lfsproxy.settings.kinds import Kind, one_of, whole
 from lfsproxy.settings.quantities import MIB, size, time
-from lfsproxy.settings.rules import check_rules
 
 SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM", "GSSAPI")
 MIN_PART = 5 * MIB
@@ -44,8 +43,8 @@ def _setting(default: str, parse: Kind, help: str, secret: bool = False) -> Any:
 
 
 @attrs.frozen(kw_only=True)
-class Settings:
-    """Every setting with its parsed value; the defaults are those of a process without any variable."""
+class Values:
+    """Every setting with its parsed value. What they may be together is checked by Settings."""
 
     s3_bucket: str = _setting(DEFAULT_BUCKET, kinds.BUCKET, "Bucket that the blobs go to.")
     s3_region: str = _setting(DEFAULT_REGION, kinds.REGION, "Region of the bucket.")
@@ -192,9 +191,6 @@ class Settings:
         "text", one_of("text", "json"), "How the log is written: text, or json, one object on each line."
     )
 
-    def __attrs_post_init__(self) -> None:
-        check_rules(self)
-
     @property
     def uses_sasl(self) -> bool:
         """Whether the brokers demand a sign-in."""
@@ -236,10 +232,6 @@ class Settings:
         return self.kafka_addr.port + 1
 
 
-DEFAULTS = Settings()
-"""The settings of a process without any variable: the one place that a default is taken from."""
-
-
 def setting_table() -> dict[str, SettingInfo]:
-    """Name (``s3_bucket``) to what is said of it, in the order of Settings."""
-    return {field.name: field.metadata["setting"] for field in attrs.fields(Settings)}
+    """Name (``s3_bucket``) to what is said of it, in the order of Values."""
+    return {field.name: field.metadata["setting"] for field in attrs.fields(Values)}

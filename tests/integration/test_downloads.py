@@ -356,6 +356,28 @@ class ForgedTests(DownloadTests):
         self.door = await start_door(self, self.servers, LFS_DOWNLOAD_PREFIXES=f"other/, {prefix}")
         self.assertEqual((await self.get(offset)).body, b"secret")
 
+    async def test_the_older_envelope_of_kafscale_by_the_same_rule(self) -> None:
+        key = f"default/{self.topic}/lfs/2026/01/31/obj-1"
+        client = self.servers.s3_client()
+        await in_thread(client.put_object, Bucket=self.servers.bucket, Key=key, Body=b"secret")
+        fields = {
+            "kfs_lfs": 1,
+            "bucket": self.servers.bucket,
+            "key": key,
+            "size": 6,
+            "sha256": hashlib.sha256(b"secret").hexdigest(),
+        }
+        offset = await in_thread(produce, self.servers, self.topic, json.dumps(fields).encode())
+        refused = await self.get(offset)
+        self.assertEqual((refused.status, refused.problem), (403, "envelope-not-allowed"))
+        prefix = f"default/{self.topic}/lfs/"
+        self.door = await start_door(self, self.servers, LFS_DOWNLOAD_PREFIXES=prefix)
+        answer = await self.get(offset)
+        self.assertEqual((answer.status, answer.body), (200, b"secret"))
+        self.assertEqual(answer.headers["etag"], f'"{fields["sha256"]}"')
+        shown = json.loads((await self.ask(self.path(offset) + "/envelope")).body)
+        self.assertEqual((shown["lfs_version"], shown["s3_key"], shown["content_length"]), (1, key, 6))
+
     async def test_envelopes_that_are_not_valid(self) -> None:
         key = f"lfs/default/{self.topic}/0/0-x.bin"
         for changes, problem in (

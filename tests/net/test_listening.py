@@ -16,8 +16,7 @@ from twisted.internet.protocol import Factory, Protocol, ServerFactory
 from twisted.trial.unittest import TestCase
 
 from lfsproxy.errors import SettingError
-from lfsproxy.interfaces import IListener
-from lfsproxy.net.listening import AdoptedPorts, BoundPorts
+from lfsproxy.net.listening import AdoptedPorts, BoundPorts, IListener
 from lfsproxy.settings import Address
 
 reactor = cast(Any, global_reactor)

@@ -11,8 +11,8 @@ from lfsproxy.errors import SettingError
 from lfsproxy.settings import load_settings, setting_table, unknown_variables
 from lfsproxy.settings.page import page
 from lfsproxy.tap import Options
+from tests.service import ProxyTestCase
 from tests.settings.test_table import example
-from tests.test_service import ProxyTestCase
 
 NAME = "made_up_limit"
 VARIABLE = "LFS_MADE_UP_LIMIT"

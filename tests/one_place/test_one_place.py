@@ -51,7 +51,7 @@ class OnePlaceTests(TestCase):
     async def test_a_setting(self) -> None:
         tree = self.copy_with(
             "settings/table.py",
-            "    def __attrs_post_init__(self) -> None:\n",
+            "    @property\n    def uses_sasl(self) -> bool:\n",
             '    made_up_limit: int = _setting("7", size(0), "Bytes of something made up.")\n\n',
         )
         await self.run_with(tree, "tests.one_place.setting", "tests.settings", "tests.test_tap")

@@ -66,6 +66,9 @@ class RetryTests(FakeS3TestCase):
         with self.assertRaisesRegex(StoreUnavailable, "connection refused"):
             await self.s3.blobs.check()
 
+    # A thousand connections take their time where others are at work too.
+    test_it_is_tried_again_for_as_long_as_it_may_be.timeout = 60  # type: ignore[attr-defined]  # for trial
+
     async def test_a_refusal_is_final_and_says_what_s3_said(self) -> None:
         self.fake.fault("put_object", Refuse(403, "AccessDenied"))
         with self.assertRaisesRegex(StoreRefused, "403 AccessDenied: told to say AccessDenied"):
