@@ -9,7 +9,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.docs.blocks import ROOT
 from tests.docs.links import DEEPEST, anchors_of, links_of, problems_of
 
-GLOBS = ("README.md", "docs/**/*.md", "sdk/*/README.md", "examples/**/*.md", "benchmarks/**/*.md")
+GLOBS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "tests/README.md",
+    "docs/**/*.md",
+    "sdk/*/README.md",
+    "examples/**/*.md",
+    "benchmarks/**/*.md",
+)
 
 
 def pages() -> list[str]:
