@@ -35,6 +35,8 @@ class Answering:
 
     def expected(self, start: RequestStart, look: Look, answer: Answer) -> Expected:
         """What is to be done with the answer to a request that is relayed."""
+        if look is Look.NOTHING:
+            return Expected(start.correlation_id, answer)
         passes: Pass | None = None
         take: Take | None = None
         if look is Look.FRONT:

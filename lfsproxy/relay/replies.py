@@ -73,15 +73,16 @@ class Replies:
 
         Raises ConnectionGone, FramingError, or Stalled where there is no memory for one.
         """
+        body = _Body(broker)
         while True:
             event = await broker.next_event()
             if not isinstance(event, ResponseStart):
                 raise FramingError(f"the broker's frame begins with {event!r:.80}")
             expected = self.order.begun(event.correlation_id)
             if expected.take is not None:
-                await self._collect(_Body(broker), event, expected, expected.take)
+                await self._collect(body, event, expected, expected.take)
             else:
-                await self._pass(_Body(broker), event, expected)
+                await self._pass(body, event, expected)
 
     async def _pass(self, body: _Body, start: ResponseStart, expected: Expected) -> None:
         """Pass an answer on as it comes."""
@@ -92,9 +93,7 @@ class Replies:
             await expected.passes(start, body, self._client)
         else:
             self._client.write(start.head)
-            while (piece := await body.next_piece()) is not None:
-                self._client.write(piece)
-                await self._client.drained()
+            await body.relay(self._client)
         if self._stopped:
             raise ConnectionGone
         self.order.came()
@@ -181,7 +180,7 @@ class Replies:
 
 
 class _Body:
-    """The rest of the broker's frame that has begun."""
+    """The rest of the broker's frame that is being read."""
 
     def __init__(self, broker: FrameStream) -> None:
         self._broker = broker
@@ -190,6 +189,12 @@ class _Body:
         """The next bytes, None at the end."""
         event = await self._broker.next_event()
         return event.data if isinstance(event, FrameBytes) else None
+
+    async def relay(self, client: FrameStream) -> None:
+        """Write all that is left, as it comes."""
+        while isinstance(event := await self._broker.next_event(), FrameBytes):
+            client.write(event.data)
+            await client.drained()
 
     async def all(self) -> bytes:
         """All that is left."""

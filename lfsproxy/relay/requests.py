@@ -107,14 +107,14 @@ class Requests:
         gate = self._answering.gate
         found = route(start, None if gate is None else gate.open, self._context.hidden_apis)
         match found.way:
-            case Way.SKIPPED:
-                await self._skip(start)
-            case Way.COLLECTED:
-                await self._relay_collected(start, found.look)
-            case Way.PRODUCED:
-                await self._producing.receive(start, self._line.join(), self._expect)
             case Way.RELAYED:
                 await self._relay(start, found.look)
+            case Way.PRODUCED:
+                await self._producing.receive(start, self._line.join(), self._expect)
+            case Way.COLLECTED:
+                await self._relay_collected(start, found.look)
+            case Way.SKIPPED:
+                await self._skip(start)
 
     def _expect(self, awaits_answer: bool) -> None:
         self.awaits_answer = awaits_answer

@@ -6,7 +6,7 @@ to be looked into in its answer (``Look``).
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from enum import Enum, auto
 from typing import Final
 
@@ -61,10 +61,44 @@ class Route:
     look: Look = Look.NOTHING
 
 
+_SKIPPED: Final = Route(Way.SKIPPED)
+_PRODUCED: Final = Route(Way.PRODUCED, Look.VERDICTS)
+
+
+@attrs.frozen
+class _Offered:
+    """An API that clients are offered: how its requests go, also where clients sign in through the relay."""
+
+    api: versions.Api
+    route: Route
+    signing_in: Route
+
+
+def _offered(api: versions.Api) -> _Offered:
+    way, look = Way.RELAYED, Look.NOTHING
+    match api.how:
+        case versions.How.PRODUCE:
+            return _Offered(api, _PRODUCED, _PRODUCED)
+        case versions.How.VERSIONS:
+            way, look = Way.COLLECTED, Look.VERSIONS
+        case versions.How.ADDRESSES:
+            look = Look.FRONT if api.key is KafkaApi.METADATA else Look.ADDRESSES
+    if api.key is KafkaApi.SASL_HANDSHAKE:
+        way = Way.COLLECTED
+    found = Route(way, look)
+    return _Offered(api, found, Route(way, Look.SIGN_IN) if api.key is KafkaApi.SASL_AUTHENTICATE else found)
+
+
+_OFFERED: Final[Mapping[int, _Offered]] = {
+    key: _offered(api) for key, api in versions.APIS.items() if versions.find(key) is not None
+}
+"""Made once: this is asked for each request, and members of enums take their time in Python 3.11."""
+
+
 def name_of(api_key: int) -> str:
     """An API's name for the metrics, which must not have as many as a client likes."""
-    api = versions.find(api_key)
-    return api.name if api else "unknown"
+    offered = _OFFERED.get(api_key)
+    return offered.api.name if offered else "unknown"
 
 
 def route(start: RequestStart, gate_open: bool | None, hidden: Collection[int] = ()) -> Route:
@@ -74,29 +108,19 @@ def route(start: RequestStart, gate_open: bool | None, hidden: Collection[int] =
     ``hidden`` are APIs that clients are not offered. Raises what the connection is closed for: NotSignedIn,
     or FramingError for what was not offered, and for a body that is too large to be collected.
     """
-    api = versions.find(start.api_key)
-    if api is not None and api.how is versions.How.VERSIONS and start.api_version > api.max_version:
-        return Route(Way.SKIPPED)
-    if api is None or not api.min_version <= start.api_version <= api.max_version:
-        name = api.name if api else f"API {start.api_key}"
-        raise FramingError(f"{name} version {start.api_version} was not offered")
-    if api.key in hidden:
+    offered = _OFFERED.get(start.api_key)
+    if offered is None:
+        raise FramingError(f"API {start.api_key} version {start.api_version} was not offered")
+    api = offered.api
+    if not api.min_version <= start.api_version <= api.max_version:
+        if api.how is versions.How.VERSIONS and start.api_version > api.max_version:
+            return _SKIPPED
+        raise FramingError(f"{api.name} version {start.api_version} was not offered")
+    if start.api_key in hidden:
         raise FramingError(f"{api.name} was not offered: the proxy signs in by itself")
-    if api.how is versions.How.PRODUCE:
-        if gate_open is False:
-            raise NotSignedIn("it produces before the broker has taken its sign-in")
-        return Route(Way.PRODUCED, Look.VERDICTS)
-    if api.how is versions.How.VERSIONS or api.key is KafkaApi.SASL_HANDSHAKE:
-        if start.size > MOST_COLLECTED:
-            raise FramingError(f"a request of {start.size} bytes for {api.name}")
-        return Route(Way.COLLECTED, Look.VERSIONS if api.how is versions.How.VERSIONS else Look.NOTHING)
-    return Route(Way.RELAYED, _look(api, gate_open))
-
-
-def _look(api: versions.Api, gate_open: bool | None) -> Look:
-    """What to look into in the answer of a relayed request."""
-    if api.how is versions.How.ADDRESSES:
-        return Look.FRONT if api.key is KafkaApi.METADATA else Look.ADDRESSES
-    if api.key is KafkaApi.SASL_AUTHENTICATE and gate_open is not None:
-        return Look.SIGN_IN
-    return Look.NOTHING
+    found = offered.route if gate_open is None else offered.signing_in
+    if found is _PRODUCED and gate_open is False:
+        raise NotSignedIn("it produces before the broker has taken its sign-in")
+    if start.size > MOST_COLLECTED and found.way is Way.COLLECTED:
+        raise FramingError(f"a request of {start.size} bytes for {api.name}")
+    return found
