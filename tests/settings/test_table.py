@@ -100,7 +100,8 @@ class TableTests(SynchronousTestCase):
         telling |= {text.rpartition(":")[2] for text in telling if ":" in text}
         spelled = {(module, str(value)) for module, value in constants() if str(value) in telling}
         ours = {(module, text) for module, text in spelled if not module.startswith(("client/", "devstack/"))}
-        self.assertEqual({module for module, _ in ours}, {"settings/table.py"}, ours)
+        # Two of them are the readers' as well.
+        self.assertEqual({module for module, _ in ours}, {"settings/table.py", "defaults.py"}, ours)
 
     def test_names(self) -> None:
         self.assertEqual((variable("s3_bucket"), flag("s3_bucket")), ("LFS_S3_BUCKET", "s3-bucket"))
