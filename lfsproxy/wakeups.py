@@ -121,14 +121,6 @@ class Condition:
             self._wakeups.fire(waiter, result)
 
 
-class Gate(Condition):
-    """A condition as the doors know it."""
-
-    def open(self) -> None:
-        """Let all go on that wait now; not who comes later."""
-        self.wake()
-
-
 class Semaphore(WakeLoop):
     """``places`` that are taken first come, first served; with one place, a lock."""
 

@@ -22,7 +22,7 @@ from lfsproxy.errors import LfsError, TooLarge
 from lfsproxy.interfaces import IPartMemory
 from lfsproxy.relay.produce.batches import Batch
 from lfsproxy.relay.produce.shared import Shared
-from lfsproxy.wakeups import Gate, Semaphore
+from lfsproxy.wakeups import Condition, Semaphore
 from lfsproxy.wire.batch import BatchHeader
 from lfsproxy.wire.chunks import Gathered, Piece
 from lfsproxy.wire.marks import LfsMark
@@ -66,7 +66,7 @@ class Rewriter:
         self._waiting_size = 0
         self._places = 0
         self._finishing: set[Deferred[None]] = set()
-        self._one_finished = Gate(shared.reactor)
+        self._one_finished = Condition(shared.reactor)
         self.error: LfsError | None = None
         self.storing = 0
         """Bytes of the values that were given to ``finish`` and are not stored yet."""
@@ -162,7 +162,7 @@ class Rewriter:
             self._leave_place()
             if not isinstance(result, Failure):
                 self._finishing.discard(finishing)
-            self._one_finished.open()
+            self._one_finished.wake()
             return result
 
         finishing.addBoth(over)
