@@ -114,13 +114,6 @@ def _serves(found: socket.socket, address: Address) -> bool:
     return same and port == address.port and port != 0
 
 
-def listen(
-    reactor: IReactorTCP, address: Address, factory: ServerFactory[Any], setting: str
-) -> IListeningPort:
-    """For who is given no listener: see BoundPorts."""
-    return BoundPorts(reactor).listen(address, factory, setting)
-
-
 def _number(error: CannotListenError) -> int | None:
     return error.socketError.errno if isinstance(error.socketError, OSError) else None
 

@@ -15,6 +15,7 @@ from twisted.trial.unittest import TestCase
 
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
+from lfsproxy.net.listening import BoundPorts
 from lfsproxy.relay.door import RelayService
 from lfsproxy.settings import Address, Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics
@@ -75,7 +76,7 @@ class LoopbackTests(TestCase):
         metrics = MemoryMetrics()
         self.budget = MemoryBudget(reactor, MEMORY, PART, 30.0)
         claims = ClaimCheck(self.store, metrics, reactor)
-        self.relay = RelayService(reactor, settings, claims, self.budget, metrics)
+        self.relay = RelayService(reactor, settings, claims, self.budget, metrics, BoundPorts(reactor))
         self.relay.open()
         self.relay.startService()
         self.addCleanup(lambda: Deferred.fromCoroutine(self.relay.stopService()))
