@@ -129,7 +129,7 @@ class StoredPart:
 
 
 class NotConditional(StoreRefused):
-    """The store does not know If-None-Match, so that it cannot say who was first."""
+    """The store does not know If-None-Match, so that it cannot say which write was first."""
 
 
 class OtherBytes(StoreRefused):

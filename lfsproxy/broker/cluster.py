@@ -170,9 +170,9 @@ async def _fetch(topic: str, partition: int, offset: int, leader: int, question:
 class Cluster:
     """Asks the cluster with the proxy's own identity.
 
-    ``in_thread`` runs a blocking call and returns a Deferred; ``trouble`` is what is known to be wrong by who
-    asks the brokers besides. Every question raises BrokerUnavailable when
-    nobody answers within METADATA_SECONDS, and SignInRefused when the sign-in is.
+    ``in_thread`` runs a blocking call and returns a Deferred; ``trouble`` is what another part that
+    asks the brokers knows to be wrong. Every question raises BrokerUnavailable when no broker answers within
+    METADATA_SECONDS, and SignInRefused when the sign-in is refused.
     """
 
     _log = Logger()

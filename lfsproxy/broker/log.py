@@ -74,7 +74,7 @@ class KafkaLog:
             finally:
                 self._lookups.release()
 
-        # Who stops waiting leaves the lookup to its end: its place is free when its memory is.
+        # A caller that stops waiting leaves the lookup to its end: its place is free when its memory is.
         return await to_its_end(look_up())
 
     async def _read(self, topic: str, partition: int, offset: int, most: int) -> LogRecord:

@@ -36,7 +36,7 @@ class Place:
         while not self.is_first or self._is_cut_off:
             if self._is_cut_off or self not in self._line._places:
                 raise CancelledError()
-            # One for each who waits: to cancel one of them is not the turn of the next.
+            # One for each step that waits: to cancel one of them is not the turn of the next.
             waiting: Deferred[None] = Deferred()
             self._waiting.append(waiting)
             await waiting

@@ -182,7 +182,7 @@ def uncancelled(deferred: Deferred[Any]) -> Deferred[None]:
 
 
 async def shielded(deferred: Deferred[Any]) -> bool:
-    """Wait until a Deferred fires, even where whoever waits is cancelled; whether that happened."""
+    """Wait until a Deferred fires, even where the waiter is cancelled; whether that happened."""
     was_cancelled = False
     while not deferred.called:
         try:

@@ -137,7 +137,7 @@ class S3Upload:
         if self.state is State.ABORTED:
             return
         self.state = State.ABORTED
-        # Whoever waits may be cancelled; what was begun is finished all the same.
+        # The waiter may be cancelled; what was begun is finished all the same.
         await to_its_end(self._abort())
 
     def _must_be(self, state: State) -> None:

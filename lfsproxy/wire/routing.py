@@ -27,8 +27,8 @@ class Way(Enum):
     RELAYED = auto()
     """It goes to the broker as its bytes arrive."""
     COLLECTED = auto()
-    """It goes to the broker too, but its body matters: who asks for versions, by which mechanism somebody
-    signs in."""
+    """It goes to the broker too, but its body matters: which client asks for versions, by which mechanism
+    it signs in."""
     PRODUCED = auto()
     """It is searched for LFS records, and may be rewritten."""
     SKIPPED = auto()

@@ -197,8 +197,8 @@ class SignInGate:
     """Whether a relayed client has signed in, by the broker's own positive last answer.
 
     SCRAM's first answer is positive too and OAUTHBEARER's refusal begins with one: only what ends the
-    exchange counts. Other mechanisms have no positive answer for who has no credentials. A new exchange on
-    the same connection (KIP-368) leaves the gate open unless it fails.
+    exchange counts. Other mechanisms have no positive answer for a client without credentials. A new
+    exchange on the same connection (KIP-368) leaves the gate open unless it fails.
     """
 
     def __init__(self) -> None:
