@@ -7,10 +7,11 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 
+from lfsproxy.gathered import Gathered
 from lfsproxy.relay.produce.offload import Offloader, needs_a_look
 from lfsproxy.relay.produce.rewriting import all_of
 from lfsproxy.relay.produce.work import ProduceWork
-from lfsproxy.wire.chunks import Gathered, Piece
+from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.produce import PartitionEnd, PartitionStart, ProduceEnd, ProduceInfo, RecordsBytes
 
 SMALL_FRAME: Final = 64 * 1024

@@ -19,12 +19,13 @@ from twisted.python.failure import Failure
 from lfsproxy.claimcheck import Claim, Payload
 from lfsproxy.envelope import Envelope
 from lfsproxy.errors import LfsError, TooLarge
+from lfsproxy.gathered import Gathered
 from lfsproxy.interfaces import IPartMemory
 from lfsproxy.relay.produce.batches import Batch
 from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.wakeups import Condition, Semaphore
 from lfsproxy.wire.batch import BatchHeader
-from lfsproxy.wire.chunks import Gathered, Piece
+from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.marks import LfsMark
 from lfsproxy.wire.records import Header, RecordStart
 from lfsproxy.wire.rewrite import BatchWriter
