@@ -20,6 +20,7 @@ from lfsproxy.settings import Address, Settings
 
 MAX_PORT = 65535
 NO_NODE = -1
+"""The node of an answer that names none, as FindCoordinator's errors."""
 
 
 class BrokerDirectory:

@@ -23,8 +23,11 @@ from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestStart, ResponseStart
 
 READ_AHEAD = 256 * 1024
+"""Bytes that may wait to be taken before the socket is paused."""
 READ_SIZE = 256 * 1024
+"""Bytes of one read, at most: fewer turns for as many bytes than with Twisted's 64 KiB."""
 WRITE_SIZE = 256 * 1024
+"""Bytes that are written ahead of the peer, at most."""
 
 Event = RequestStart | ResponseStart | FrameBytes | FrameEnd
 

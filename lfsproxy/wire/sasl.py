@@ -28,7 +28,9 @@ from lfsproxy.words import error_text
 REFUSED_SECONDS: Final = 30.0
 """How long credentials that a broker has refused are not shown to it again."""
 _OWN_VERSION = 1
+"""Of SaslHandshake and SaslAuthenticate, as the proxy itself asks."""
 _FIRST_FLEXIBLE = 2
+"""Of SaslAuthenticate: the first version with compact strings and tagged fields."""
 
 
 @attrs.frozen

@@ -1,4 +1,4 @@
-"""Sign-ins and TLS with a real Kafka: both identities, both doors, every mechanism; and who is kept out."""
+"""Sign-ins and TLS with a real Kafka: both identities and doors, every mechanism; and clients kept out."""
 
 from __future__ import annotations
 
