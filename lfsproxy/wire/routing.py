@@ -67,10 +67,10 @@ def name_of(api_key: int) -> str:
     return api.name if api else "unknown"
 
 
-def route(start: RequestStart, gate_open: bool | None, hidden: Collection[int] = ()) -> Route:
+def route(start: RequestStart, signed_in: bool | None, hidden: Collection[int] = ()) -> Route:
     """Decide about a request.
 
-    ``gate_open``: whether the client has signed in with the broker through the relay, None where it need not.
+    ``signed_in``: whether the client has signed in with the broker through the relay, None where it need not.
     ``hidden`` are APIs that clients are not offered. Raises what the connection is closed for: NotSignedIn,
     or FramingError for what was not offered, and for a body that is too large to be collected.
     """
@@ -83,20 +83,20 @@ def route(start: RequestStart, gate_open: bool | None, hidden: Collection[int] =
     if api.key in hidden:
         raise FramingError(f"{api.name} was not offered: the proxy signs in by itself")
     if api.how is versions.How.PRODUCE:
-        if gate_open is False:
+        if signed_in is False:
             raise NotSignedIn("it produces before the broker has taken its sign-in")
         return Route(Way.PRODUCED, Look.VERDICTS)
     if api.how is versions.How.VERSIONS or api.key is KafkaApi.SASL_HANDSHAKE:
         if start.size > MOST_COLLECTED:
             raise FramingError(f"a request of {start.size} bytes for {api.name}")
         return Route(Way.COLLECTED, Look.VERSIONS if api.how is versions.How.VERSIONS else Look.NOTHING)
-    return Route(Way.RELAYED, _look(api, gate_open))
+    return Route(Way.RELAYED, _look(api, signed_in))
 
 
-def _look(api: versions.Api, gate_open: bool | None) -> Look:
+def _look(api: versions.Api, signed_in: bool | None) -> Look:
     """What to look into in the answer of a relayed request."""
     if api.how is versions.How.ADDRESSES:
         return Look.FRONT if api.key is KafkaApi.METADATA else Look.ADDRESSES
-    if api.key is KafkaApi.SASL_AUTHENTICATE and gate_open is not None:
+    if api.key is KafkaApi.SASL_AUTHENTICATE and signed_in is not None:
         return Look.SIGN_IN
     return Look.NOTHING
