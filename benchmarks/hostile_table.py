@@ -13,7 +13,8 @@ import argparse
 import re
 
 from benchmarks.stack import servers
-from tests.integration.hostile import CASES, PARTITIONS, Scene, observe
+from tests.integration.hostile import PARTITIONS, Scene, observe
+from tests.integration.hostile_cases import CASES
 from tests.integration.ordinary import Ordinary
 
 DECOMPRESSED = 1_000_000_000

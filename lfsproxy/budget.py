@@ -116,7 +116,7 @@ class Lease:
 
 
 _Queue = OrderedDict[Deferred[Lease], int]
-"""Who waits, first come first, and for how many bytes."""
+"""Those that wait, first come first, and for how many bytes."""
 
 
 class MemoryBudget(WakeLoop):
@@ -242,9 +242,9 @@ class MemoryBudget(WakeLoop):
             self.ask()
 
     def _evict_slowest(self) -> None:
-        """Evict holders that are too slow, slowest first, until what they held suffices for all who wait."""
+        """Evict holders that are too slow, slowest first, until what they held suffices for all that wait."""
         if self.is_due:
-            return  # There is memory: who still waits after that is looked at the next time.
+            return  # There is memory: a waiter that is left after that is looked at the next time.
         now = self.clock.seconds()
         slow = [lease for lease in self._leases if lease._is_slow(now)]
         wanted = sum(self._large.values()) + sum(self._small.values())

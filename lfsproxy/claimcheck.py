@@ -59,12 +59,6 @@ class Payload:
     index: int = 0
 
 
-_SMALL = 4096
-"""Bytes below which a piece is copied to others: kept by itself, it would cost more than its bytes."""
-_GATHERED = 64 * 1024
-"""Bytes of such a copy, at most, before the store gets it."""
-
-
 class Claim:
     """One payload on its way to becoming an envelope. Made by ``ClaimCheck.begin``.
 
@@ -75,7 +69,6 @@ class Claim:
         "_checks",
         "_checksum",
         "_expected",
-        "_gathered",
         "_payload",
         "_received",
         "_sender",
@@ -101,7 +94,6 @@ class Claim:
         self._started = checks.clock.seconds()
         self._sender = SENDER.get()
         self._settled = False
-        self._gathered = bytearray()
         self.key = object_key(
             checks.namespace, payload.topic, payload.partition, payload.offset_hint, checks.new_uuid()
         )
@@ -142,18 +134,8 @@ class Claim:
 
     def write(self, data: Buffer) -> Deferred[None] | None:
         """Take bytes of the payload; see IBlobUpload.write. Raises TooLarge beyond LFS_MAX_UPLOAD_SIZE."""
-        is_first = not self._received
         self._received += len(data)
         self._checks.check_size(self._received)
-        if self._gathered or (len(data) < _SMALL and not is_first):
-            # The store keeps pieces by reference: many tiny ones would cost it more than their bytes.
-            self._gathered += data
-            if len(self._gathered) < _GATHERED:
-                return None
-            data, self._gathered = self._gathered, bytearray()
-        return self._write(data)
-
-    def _write(self, data: Buffer) -> Deferred[None] | None:
         if self._upload is None:
             raise RuntimeError("not possible when the blob is stored")
         return self._upload.write(data)
@@ -170,9 +152,6 @@ class Claim:
         upload = self._upload
         if upload is None:
             raise RuntimeError("not possible when the blob is stored")
-        if self._gathered:
-            gathered, self._gathered = self._gathered, bytearray()
-            upload.write(gathered)
         await upload.seal()
         checksum = self._checksum.hexdigest()
         if self._expected is not None and self._expected != checksum:
@@ -238,7 +217,6 @@ class Claim:
         return True
 
     async def _remove(self) -> None:
-        self._gathered = bytearray()
         if self._upload is not None:
             await self._upload.abort()
             return

@@ -42,7 +42,7 @@ class IBlobUpload(Interface):
     """One blob on its way into the store. Call write until done, then seal, then commit; or abort."""
 
     def write(data: Buffer) -> Deferred[None] | None:
-        """Take all of ``data`` (kept by reference until sent: the caller must not change it).
+        """Take all of ``data``, of any size (kept by reference until sent: the caller must not change it).
 
         Returns None when more may come at once, else a Deferred that fires (with None) when it may.
         A failure of the upload is raised here, or fails that Deferred: StoreUnavailable, StoreRefused,
@@ -129,7 +129,7 @@ class StoredPart:
 
 
 class NotConditional(StoreRefused):
-    """The store does not know If-None-Match, so that it cannot say who was first."""
+    """The store does not know If-None-Match, so that it cannot say which write was first."""
 
 
 class OtherBytes(StoreRefused):

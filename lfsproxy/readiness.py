@@ -21,7 +21,7 @@ ANSWER_SECONDS = 10.0
 RETRY_SECONDS = 1.0
 """How soon is asked again while there is a problem, so that a replica is green soon after it is over."""
 FIRST_SECONDS = 5.0
-"""How long who asks is made to wait, right after the start, for what S3 and Kafka say first."""
+"""How long a question waits, right after the start, for what S3 and Kafka say first."""
 NO_ANSWER_YET = "has not answered yet"
 MOST_SAID = 10
 """How many different problems of one outage are logged."""
@@ -29,7 +29,7 @@ MOST_SAID = 10
 
 @attrs.define
 class KnownTrouble:
-    """What is wrong with Kafka, from who has found it, for who only sees silence; empty: nothing."""
+    """What is wrong with Kafka, told by the part that found it to those that see silence; empty: nothing."""
 
     text: str = ""
 

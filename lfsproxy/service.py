@@ -81,7 +81,7 @@ class LfsProxy(Service):
             default_algorithm=settings.checksum_algo,
             max_size=settings.max_upload_size,
         )
-        self.relay = RelayService(reactor, settings, claims, self.budget, metrics, trouble)
+        self.relay = RelayService(reactor, settings, claims, self.budget, metrics, listener, trouble)
         self.readiness = Readiness(
             reactor, {"S3": store.blobs.check, "Kafka": self._check_kafka}, notes=self.relay.notes()
         )

@@ -1,10 +1,10 @@
-"""One line for every upload that ended, of both doors and resumable: who, what, where, how it went.
+"""One line for every upload that ended, of both doors and resumable: its sender, what, where, how it went.
 
     upload result=ok door=kafka client=app-1 peer=10.0.0.7:51234 topic=photos partition=3 offset=42 key=…
 
-Whoever ends an upload calls ``upload_ended``, which counts it and writes the line. Who sent it is told by
-``sent_by`` or ``SENDER.set`` before the coroutine starts that does the work: a coroutine keeps the context
-that it began in.
+The code that ends an upload calls ``upload_ended``, which counts it and writes the line. Its sender is told
+by ``sent_by`` or ``SENDER.set`` before the coroutine starts that does the work: a coroutine keeps the
+context that it began in.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _log = Logger()
 
 @attrs.frozen
 class Sender:
-    """Who sends: the Kafka client's id or the API key's, the peer's address, the HTTP request's id."""
+    """The sender: the Kafka client's id or the API key's, the peer's address, the HTTP request's id."""
 
     client: str = ""
     peer: str = ""
@@ -38,7 +38,7 @@ class Sender:
 
 NOBODY = Sender()
 SENDER: ContextVar[Sender] = ContextVar("lfsproxy_sender", default=NOBODY)
-"""Who sent what is worked on."""
+"""The sender of what is worked on."""
 
 
 @contextmanager

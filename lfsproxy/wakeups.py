@@ -1,11 +1,11 @@
-"""Whoever waits is woken by a loop, in a turn of the reactor of its own: never in the frames of who lets go.
+"""Waiters are woken by a loop, in a turn of the reactor of their own: never in the frames of a release.
 
 Twisted's DeferredSemaphore, DeferredLock and DeferredQueue fire the next waiter inside ``release`` and
 ``put``. A waiter that ends at once lets the next one go a few frames deeper, and so on: some dozens of them
 reach Python's recursion limit, and there a waiter is lost together with what it was just given.
 
 Four ways to wait: Condition (for a change), Semaphore (for a place), Wakeups (for a result of one's own), and
-``to_its_end`` (for work that goes on without whoever asked for it).
+``to_its_end`` (for work that goes on without its caller).
 
 The rules here: first come, first woken. What a waiter gets is taken only at the moment it is woken, so that
 one that was cancelled has got nothing. Letting go only notes that there is something to do.
@@ -32,7 +32,7 @@ T = TypeVar("T")
 class WakeLoop(ABC):
     """Calls ``_wake_next`` until it says that there is nobody left to wake; never while it is being called.
 
-    ``is_due``: from ``ask`` on until then. Who comes meanwhile joins the end of the queue.
+    ``is_due``: from ``ask`` on until then. A waiter that comes meanwhile joins the end of the queue.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -44,7 +44,7 @@ class WakeLoop(ABC):
         """Wake the first one that may be woken; whether there was one."""
 
     def ask(self) -> None:
-        """There may be somebody to wake. May be called at any time, by who was woken too."""
+        """There may be somebody to wake. May be called at any time, also by a waiter that was woken."""
         if not self.is_due:
             self._be_due()
 
@@ -108,7 +108,7 @@ class Condition:
         self._waiting.pop(waiter, None)
 
     def wake(self) -> None:
-        """Let all go on that wait now; not who comes later."""
+        """Let all go on that wait now; later waiters wait for the next one."""
         self._let_go(None)
 
     def fail(self, error: BaseException) -> None:
@@ -119,14 +119,6 @@ class Condition:
         waiting, self._waiting = self._waiting, {}
         for waiter in waiting:
             self._wakeups.fire(waiter, result)
-
-
-class Gate(Condition):
-    """A condition as the doors know it."""
-
-    def open(self) -> None:
-        """Let all go on that wait now; not who comes later."""
-        self.wake()
 
 
 class Semaphore(WakeLoop):
@@ -181,9 +173,9 @@ class Semaphore(WakeLoop):
 
 
 def to_its_end(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
-    """Do ``work`` to its end, also where nobody waits for it any more: who is cancelled only stops waiting.
+    """Do ``work`` to its end, though nobody waits for it any more: a cancelled caller only stops waiting.
 
-    Its result goes to who waits in the frames of the work's own last step; what nobody waits for is dropped.
+    The caller gets the result in the frames of the work's own last step; what nobody waits for is dropped.
     """
     answer: Deferred[T] = Deferred()
 

@@ -1,4 +1,4 @@
-"""Leases of upload memory: who gets them, and in which order."""
+"""Leases of upload memory: which request gets them, and in which order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leases of upload memory: who loses them."""
+"""Leases of upload memory: which holders lose them."""
 
 from __future__ import annotations
 

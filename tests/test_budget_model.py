@@ -20,7 +20,7 @@ from tests.budgets import MIB
 
 
 class BudgetModel(RuleBasedStateMachine):
-    """Leases and who waits for one, kept side by side with the budget: nothing is lost, nobody is passed."""
+    """Leases and the waiters for one, kept beside the budget: nothing is lost, nobody is passed."""
 
     LIMIT = 8 * MIB
     SIZES = st.sampled_from([0, 1, MIB // 2, SMALL, SMALL + 1, 2 * MIB, 5 * MIB, 6 * MIB])

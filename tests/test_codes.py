@@ -7,7 +7,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.codes import SURELY_NOT_APPENDED, KafkaCode
 
-OTHER_NAMES = {"UNKNOWN": "UNKNOWN_SERVER_ERROR", "MESSAGE_SIZE_TOO_LARGE": "MESSAGE_TOO_LARGE"}
+OTHER_NAMES = {
+    "UNKNOWN": "UNKNOWN_SERVER_ERROR",
+    "MESSAGE_SIZE_TOO_LARGE": "MESSAGE_TOO_LARGE",
+    "NOT_LEADER_FOR_PARTITION": "NOT_LEADER_OR_FOLLOWER",
+}
 """Those of kafka-python that differ from Kafka's."""
 
 

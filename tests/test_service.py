@@ -40,6 +40,15 @@ class StartTests(ProxyTestCase):
             self.assertEqual(proxy.http_port, port)
             self.assertEqual((await ask(port, "GET", "/healthz")).status, 200)
 
+    def test_the_kafka_port_may_be_bound_by_somebody_else_too(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as bound:
+            port = bound.getsockname()[1]
+            self.listener = adopted = AdoptedPorts(
+                cast(Any, reactor), [os.dup(bound.fileno())], self.listener
+            )
+            proxy = self.start(self.proxy(LFS_KAFKA_ADDR=f"127.0.0.1:{port}"))
+            self.assertEqual((proxy.relay.bootstrap_port, adopted.left), (port, 0))
+
     async def test_the_start_says_what_is_no_default_and_where_it_came_from(self) -> None:
         with capturedLogs() as events:
             self.start(self.proxy(LFS_NAMESPACE="team"))

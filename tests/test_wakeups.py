@@ -234,7 +234,7 @@ class SemaphoreTests(WakeupsTestCase):
 
 
 class SemaphoreModel(RuleBasedStateMachine):
-    """Against a list of who waits: whatever happens in whichever order, no place is lost or given twice."""
+    """Against a list of waiters: whatever happens in whichever order, no place is lost or given twice."""
 
     PLACES = 3
 

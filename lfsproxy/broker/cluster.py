@@ -38,17 +38,26 @@ from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted
 from lfsproxy.readiness import KnownTrouble
 from lfsproxy.settings import Settings
+from lfsproxy.wire.apis import KafkaApi
 
 T = TypeVar("T")
 
-LEADER_NOT_AVAILABLE = 5
-INIT_PRODUCER_ID = 22
 LATEST = -1
+"""ListOffsets: the offset of the next record."""
 READ_COMMITTED = 1
+"""Fetch's isolation level: no record of a transaction that was aborted, or is still open."""
 LAST_FETCH_BY_NAME = 12
 """From version 13 on, Fetch names topics by their ids."""
-LEADER_MOVED = frozenset({5, 6, 9, 74, 75})
-"""No leader, not the leader, no replica there, and a leader epoch that is not the current one."""
+LEADER_MOVED = frozenset(
+    {
+        KafkaCode.LEADER_NOT_AVAILABLE,
+        KafkaCode.NOT_LEADER_OR_FOLLOWER,
+        KafkaCode.REPLICA_NOT_AVAILABLE,
+        KafkaCode.FENCED_LEADER_EPOCH,
+        KafkaCode.UNKNOWN_LEADER_EPOCH,
+    }
+)
+"""The codes after which another broker may lead the partition: its leader is looked up again."""
 LEADER_TRIES = 3
 """How often a partition's leader is looked up anew for one Fetch, as it may move meanwhile."""
 RETRY_SECONDS = 0.2
@@ -161,9 +170,9 @@ async def _fetch(topic: str, partition: int, offset: int, leader: int, question:
 class Cluster:
     """Asks the cluster with the proxy's own identity.
 
-    ``in_thread`` runs a blocking call and returns a Deferred; ``trouble`` is what is known to be wrong by who
-    asks the brokers besides. Every question raises BrokerUnavailable when
-    nobody answers within METADATA_SECONDS, and SignInRefused when the sign-in is.
+    ``in_thread`` runs a blocking call and returns a Deferred; ``trouble`` is what another part that
+    asks the brokers knows to be wrong. Every question raises BrokerUnavailable when no broker answers within
+    METADATA_SECONDS, and SignInRefused when the sign-in is refused.
     """
 
     _log = Logger()
@@ -201,7 +210,7 @@ class Cluster:
             for _ in range(CREATE_TRIES):
                 response = await question.send(request)
                 found = response.topics[0]
-                if found.error_code == LEADER_NOT_AVAILABLE or (
+                if found.error_code == KafkaCode.LEADER_NOT_AVAILABLE or (
                     found.error_code == KafkaCode.UNKNOWN_TOPIC_OR_PARTITION and create
                 ):
                     await question.pause()
@@ -210,7 +219,7 @@ class Cluster:
             return found
 
         found = await self._ask(ask)
-        if found.error_code in (KafkaCode.UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE):
+        if found.error_code in (KafkaCode.UNKNOWN_TOPIC_OR_PARTITION, KafkaCode.LEADER_NOT_AVAILABLE):
             raise UnknownTopic(f"the topic {name} does not exist")
         if found.error_code == KafkaCode.INVALID_TOPIC:
             raise BadRequest(f"Kafka does not allow the topic name {quoted(name)}")
@@ -282,7 +291,7 @@ class Cluster:
 
         async def ask(question: Question) -> bool:
             versions = question.connections.manager.broker_version_data.api_versions
-            return bool(versions.get(INIT_PRODUCER_ID, (-1, -1))[1] >= 0)
+            return bool(versions.get(KafkaApi.INIT_PRODUCER_ID, (-1, -1))[1] >= 0)
 
         return await self._ask(ask)
 

@@ -42,8 +42,6 @@ LOOKUPS = 2
 """Lookups at once: docs/architecture.md has the memory that each takes."""
 READ_SECONDS = 2 * METADATA_SECONDS
 """How long it may take to read a record, waiting behind others included."""
-OFFSET_OUT_OF_RANGE = 1
-"""Kafka's error code."""
 
 
 @implementer(IRecordLog)
@@ -76,7 +74,7 @@ class KafkaLog:
             finally:
                 self._lookups.release()
 
-        # Who stops waiting leaves the lookup to its end: its place is free when its memory is.
+        # A caller that stops waiting leaves the lookup to its end: its place is free when its memory is.
         return await to_its_end(look_up())
 
     async def _read(self, topic: str, partition: int, offset: int, most: int) -> LogRecord:
@@ -119,7 +117,7 @@ class KafkaLog:
 def _check(answer: Any, place: str, topic: str, offset: int) -> None:
     """Raise what a partition's answer says."""
     code = answer.error_code
-    if code == OFFSET_OUT_OF_RANGE:
+    if code == KafkaCode.OFFSET_OUT_OF_RANGE:
         raise NoSuchRecord(f"{place} is not in the log: it is behind the end, or was deleted")
     if code == KafkaCode.UNKNOWN_TOPIC_OR_PARTITION:
         raise UnknownTopic(f"the topic {topic} does not exist")

@@ -2,8 +2,8 @@
 
 The proxy has it as events of twisted.logger, at debug; a command that only uses Kafka keeps it silent.
 
-What does not succeed is answered, or logged, by who asked for it, in this product's words. Only what
-kafka-python itself did not foresee is nobody else's to tell: that is a warning.
+What does not succeed is answered, or logged, by the code that asked for it, in this product's words. Only
+what kafka-python itself did not foresee is nobody else's to tell: that is a warning.
 """
 
 from __future__ import annotations

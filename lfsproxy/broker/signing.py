@@ -2,7 +2,7 @@
 
 kafka-python takes a password once, for as long as a client lives, and tries a refused one again and again.
 Here each connection gets the password as it is now, and credentials that a broker has refused are left alone
-for a while, which is told at once to whoever asks.
+for a while, which is told at once to every question.
 """
 
 from __future__ import annotations

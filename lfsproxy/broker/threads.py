@@ -27,8 +27,11 @@ class _DaemonThread(Thread):
 
 
 class FromThread(Generic[T]):
-    """An answer that comes in another thread. ``answer`` fires in the reactor's; who was cancelled, or waited
-    too long, hears no more of it. ``give`` and ``fail`` may be called in any thread."""
+    """An answer that comes in another thread.
+
+    ``answer`` fires in the reactor's; a caller that was cancelled, or waited too long, hears no more of it.
+    ``give`` and ``fail`` may be called in any thread.
+    """
 
     def __init__(self, reactor: object) -> None:
         self.answer: Deferred[T] = Deferred()

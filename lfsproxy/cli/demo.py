@@ -26,6 +26,7 @@ from lfsproxy.settings import DEFAULTS
 FAILED = 2
 """Exit status of every failure; each is said in one sentence."""
 INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells count SIGINT."""
 
 
 def _option(name: str, kind: Any, default: Any, text: str) -> Callable[[Any], Any]:

@@ -29,6 +29,7 @@ FILE_NAME = "large-file.bin"
 PLAIN = b'{"hello": "kafka"}'
 _CHUNK = 1 * MIB
 _SECONDS = 60
+"""How long one step may wait for an answer: the servers have just started."""
 
 
 class RoundFailed(DevstackError):

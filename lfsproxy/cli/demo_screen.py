@@ -11,6 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 MIB = 1024 * 1024
 _LINE_SECONDS = 3.0
+"""Between two lines about one transfer, where the output is no terminal."""
 
 Move = Callable[[int], None]
 """Called with how many bytes of all have moved so far."""

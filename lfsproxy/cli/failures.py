@@ -7,7 +7,7 @@
 | 2 | the command line was not understood |
 | 70 | a bug in lfsproxy |
 | 130 | Ctrl-C, as shells count SIGINT |
-| 141 | whoever read standard output has gone, as shells count SIGPIPE |
+| 141 | the reader of standard output has gone, as shells count SIGPIPE |
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def failure(error: BaseException, command: str, stdout_trouble: OSError | None =
         return Failure(f"{_name(place)}{error_text(error)}{_way_out(error.errno)}")
     if isinstance(error, MemoryError):
         return Failure("there is not enough memory: lfsproxy upload streams a file of any size")
-    # A library's exception has a text that may say little: its class tells more to who mends it.
+    # A library's exception has a text that may say little: its class tells more to those who mend it.
     return Failure(
         f"this is a bug in lfsproxy: {error_text(error)} ({type(error).__name__}); "
         "LFS_LOG_LEVEL=debug, or --debug before the command, shows where",

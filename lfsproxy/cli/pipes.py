@@ -17,7 +17,7 @@ def has_lost_its_reader(number: int) -> bool:
 
 
 def check_reader() -> None:
-    """Raise BrokenPipeError when nobody reads standard output: who has nothing to write would not notice."""
+    """Raise BrokenPipeError when nobody reads standard output: with nothing to write, nobody would notice."""
     try:
         lost = sys.stdout is not None and has_lost_its_reader(sys.stdout.fileno())
     except io.UnsupportedOperation:

@@ -15,7 +15,7 @@ MIB = 1024 * 1024
 
 
 class _Console(Console):
-    """Standard error. When whoever read it has gone, the transfer goes on: it is only no longer shown."""
+    """Standard error. When its reader has gone, the transfer goes on: it is only no longer shown."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True

@@ -83,7 +83,7 @@ def _answer(connection: socket.socket) -> bytes:
 
 
 def _other_than_kafka(head: bytes) -> str:
-    """Who begins an answer with these bytes; none where the connection was closed instead."""
+    """Which server begins an answer with these bytes; none where the connection was closed instead."""
     if not head:
         return "closes the connection without an answer: is it a broker's port, and is that for TLS?"
     if head.startswith(_TLS_RECORDS):

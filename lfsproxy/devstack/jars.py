@@ -26,7 +26,9 @@ from lfsproxy.devstack.maven import MAVEN_VARIABLE, repository_url
 
 LOCK_FILE = Path(__file__).with_name("jars.toml")
 DOWNLOADS_AT_ONCE = 6
+"""Jars that are fetched side by side: few enough for a public repository."""
 _TIMEOUT = 60
+"""Seconds that the repository may be silent."""
 
 Progress = Callable[[int, int], None]
 """Called with (bytes arrived, bytes in all) while jars are downloaded, from more than one thread."""

@@ -1,4 +1,4 @@
-"""TCP ports on the loopback interface: a free one, and who has one that is taken."""
+"""TCP ports on the loopback interface: a free one, and which process has one that is taken."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def is_free(port: int, hosts: Sequence[str] = (HOST,)) -> bool:
 
 
 def require_free(port: int, purpose: str, variable: str | None = None) -> None:
-    """Raise DevstackError, naming who has ``port`` and how to move, when it cannot be listened on.
+    """Raise DevstackError where ``port`` cannot be listened on; it names the holder and the way out.
 
     ``variable`` is the environment variable that a user may set to another port.
     """
@@ -76,7 +76,7 @@ def require_free(port: int, purpose: str, variable: str | None = None) -> None:
 
 
 def holder_of(port: int) -> str | None:
-    """Who listens on ``port``, as ``name (process id)``, where this user may know it."""
+    """The process that listens on ``port``, as ``name (process id)``, where this user may know it."""
     for process in psutil.process_iter(["name"]):
         try:
             connections = process.net_connections(kind="tcp")

@@ -30,6 +30,7 @@ JVM_OPTIONS = (
     "-Xlog:all=error:stderr",
 )
 _DUMP_SECONDS = 180
+"""How long a dump may take, on a slow machine too; without it a start only takes longer."""
 
 
 def java_command(name: str, cache: Path | None = None, progress: Progress | None = None) -> list[str]:

@@ -14,7 +14,9 @@ from lfsproxy.devstack.errors import DevstackError
 from lfsproxy.devstack.leash import LEASH
 
 POLL = 0.05
+"""Seconds between two looks at a server that starts or stops."""
 TAIL_LINES = 12
+"""Lines of a server's log that an error shows: about what fits on a screen with the error."""
 
 
 class ServerProcess:

@@ -1,7 +1,7 @@
-"""Where listening ports come from: bound here, or adopted from whoever bound them before.
+"""Where listening ports come from: bound here, or adopted from the process that bound them before.
 
-A port in use, or one that may not be bound, stops whoever asked. An empty host listens on every IPv4 and IPv6
-address: on one dual-stack socket where the machine has IPv6, else on IPv4 alone.
+A port in use, or one that may not be bound, is an error that names the setting. An empty host listens on
+every IPv4 and IPv6 address: on one dual-stack socket where the machine has IPv6, else on IPv4 alone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _EVERY_HOST = frozenset({"", "0.0.0.0", "::"})
 
 
 class IListener(Interface):
-    """Where listening ports come from: they are bound here, or were bound by somebody else."""
+    """Where listening ports come from: they are bound here, or were bound by another process."""
 
     def listen(address: Address, factory: ServerFactory[Any], setting: str) -> IListeningPort:
         """Listen at ``address``. Raises SettingError, a line that names ``setting``, where that cannot be."""
@@ -112,13 +112,6 @@ def _serves(found: socket.socket, address: Address) -> bool:
     host, port = found.getsockname()[:2]
     same = host == address.host or {host, address.host} <= _EVERY_HOST
     return same and port == address.port and port != 0
-
-
-def listen(
-    reactor: IReactorTCP, address: Address, factory: ServerFactory[Any], setting: str
-) -> IListeningPort:
-    """For who is given no listener: see BoundPorts."""
-    return BoundPorts(reactor).listen(address, factory, setting)
 
 
 def _number(error: CannotListenError) -> int | None:

@@ -17,18 +17,22 @@ from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.frames import RequestStart, ResponseStart
 from lfsproxy.wire.primitives import INT32
 from lfsproxy.wire.routing import Look
-from lfsproxy.wire.sasl import SignInGate, decode_authenticate, handshake_mechanism
+from lfsproxy.wire.sasl import SignInWatch, decode_authenticate, handshake_mechanism
 
 MOST_FRONT: Final = 1024 * 1024
 """Bytes up to which the brokers at the front of a Metadata answer have to end: room for ten thousand."""
 
 
 class Answering:
-    """``gate`` tells whether the client has signed in through the relay, None where it need not; ``ranges``
-    which versions the broker itself offers, (lowest, highest) by API key, as soon as the client has asked."""
+    """Which answers of the broker are looked into, and how.
+
+    ``sign_in`` tells whether the client has signed in through the relay, None where it need not.
+    ``ranges`` is which versions the broker itself offers, (lowest, highest) by API key, once the client has
+    asked.
+    """
 
     def __init__(self, context: RelayContext, advertised: Advertised) -> None:
-        self.gate = SignInGate() if context.clients_sign_in else None
+        self.sign_in = SignInWatch() if context.clients_sign_in else None
         self.ranges: Mapping[int, tuple[int, int]] = {}
         self._hidden = context.hidden_apis
         self._advertised = advertised
@@ -43,15 +47,15 @@ class Answering:
             passes = self._front(start)
         elif look is Look.ADDRESSES:
             take = self._addresses(start)
-        elif look is Look.SIGN_IN and self.gate is not None:
-            take = _sign_in(start, self.gate)
+        elif look is Look.SIGN_IN and self.sign_in is not None:
+            take = _sign_in(start, self.sign_in)
         return Expected(start.correlation_id, answer, take, passes)
 
     def expected_of(self, start: RequestStart, look: Look, answer: Answer, body: bytes) -> Expected:
         """The same for a request that was collected. Raises FramingError where its body does not decode."""
         take = self._versions(start, body) if look is Look.VERSIONS else None
-        if start.api_key == KafkaApi.SASL_HANDSHAKE and self.gate is not None:
-            self.gate.handshake(handshake_mechanism(body))
+        if start.api_key == KafkaApi.SASL_HANDSHAKE and self.sign_in is not None:
+            self.sign_in.handshake(handshake_mechanism(body))
         return Expected(start.correlation_id, answer, take)
 
     def _versions(self, start: RequestStart, body: bytes) -> Take:
@@ -115,9 +119,9 @@ async def _named_at_front(start: RequestStart, body: Body) -> bytes:
         wanted = 2 * len(front)
 
 
-def _sign_in(start: RequestStart, gate: SignInGate) -> Take:
+def _sign_in(start: RequestStart, watch: SignInWatch) -> Take:
     async def take(body: bytes) -> bytes:
-        gate.answered(decode_authenticate(body, start.api_version))
+        watch.answered(decode_authenticate(body, start.api_version))
         return INT32.pack(4 + len(body)) + INT32.pack(start.correlation_id) + body
 
     return take

@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from twisted.internet.interfaces import IListeningPort, IReactorTCP
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import ServerFactory
 
 from lfsproxy.errors import SettingError
 from lfsproxy.logs import Logger
-from lfsproxy.net.listening import listen
+from lfsproxy.net.listening import IListener
 from lfsproxy.settings import Address, Settings
 
 MAX_PORT = 65535
 NO_NODE = -1
+"""The node of an answer that names none, as FindCoordinator's errors."""
 
 
 class BrokerDirectory:
@@ -32,9 +33,9 @@ class BrokerDirectory:
     _log = Logger()
 
     def __init__(
-        self, reactor: IReactorTCP, settings: Settings, make_factory: Callable[[int], ServerFactory[Any]]
+        self, listener: IListener, settings: Settings, make_factory: Callable[[int], ServerFactory[Any]]
     ) -> None:
-        self._reactor = reactor
+        self._listener = listener
         self._settings = settings
         self._make_factory = make_factory
         self._addresses: dict[int, Address] = {}
@@ -100,12 +101,12 @@ class BrokerDirectory:
                 return
         address = Address(self._settings.kafka_addr.host, self._settings.broker_port_base + node)
         try:
-            listening = listen(self._reactor, address, self._make_factory(node), "LFS_KAFKA_BROKER_PORT_BASE")
+            port = self._listener.listen(address, self._make_factory(node), "LFS_KAFKA_BROKER_PORT_BASE")
         except SettingError as error:
             self._complain(node, f"broker {node} cannot be reached through the proxy: {error}")
             return
         self._unreachable.pop(node, None)
-        self._ports[node] = listening
+        self._ports[node] = port
         self._log.info(
             "broker {node} ({broker}) is served at {address}",
             node=node,

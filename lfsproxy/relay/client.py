@@ -1,4 +1,4 @@
-"""Who a session serves: the client's connection, the name it gives itself, and why it was closed."""
+"""The client that a session serves: its connection, the name it gives itself, and why it was closed."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.logs import Logger
-from lfsproxy.net.listening import listen
+from lfsproxy.net.listening import IListener
 from lfsproxy.net.peers import CHECK_SECONDS
 from lfsproxy.net.tls import ServerTls
 from lfsproxy.readiness import KnownTrouble
@@ -54,13 +54,14 @@ class RelayService(Service):
         claims: ClaimCheck,
         budget: MemoryBudget,
         metrics: IMetrics,
+        listener: IListener,
         trouble: KnownTrouble | None = None,
     ) -> None:
-        self._reactor = reactor
         self._settings = settings
+        self._listener = listener
         self._port: IListeningPort | None = None
         self._sessions: dict[Session, Deferred[None]] = {}
-        directory = BrokerDirectory(cast(IReactorTCP, reactor), settings, self._node_factory)
+        directory = BrokerDirectory(listener, settings, self._node_factory)
         self._upstream = Upstream(cast(IReactorTCP, reactor), settings)
         clock = cast(IReactorTime, reactor)
         produce = Shared(clock, settings, claims, budget, metrics)
@@ -86,7 +87,7 @@ class RelayService(Service):
         if self._tls is not None:
             self._tls.check()
         factory = self._accepting.factory(self._cluster.bootstrap_targets)
-        self._port = listen(self._reactor, self._settings.kafka_addr, factory, "LFS_KAFKA_ADDR")
+        self._port = self._listener.listen(self._settings.kafka_addr, factory, "LFS_KAFKA_ADDR")
         self._say_identity()
 
     def notes(self) -> list[str]:

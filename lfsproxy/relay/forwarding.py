@@ -76,8 +76,8 @@ class Forwarding:
     async def ask(self, frame: bytes) -> bytes:
         """Ask the broker something of the proxy's own, when it is its turn. Gives the answer's body.
 
-        Whoever is cancelled waits no more: the question is not asked if it was not yet, or nobody takes the
-        answer. Raises ConnectionGone where there is none.
+        A caller that is cancelled waits no more: the question is not asked if it was not yet, or nobody takes
+        the answer. Raises ConnectionGone where there is none.
         """
         reply: Deferred[bytes] = Deferred()
         sending = Deferred.fromCoroutine(self.send(_question(reply), [frame]))

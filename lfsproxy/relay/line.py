@@ -11,7 +11,7 @@ from collections import deque
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from lfsproxy.wakeups import Gate, Wakeups
+from lfsproxy.wakeups import Condition, Wakeups
 
 
 class Place:
@@ -36,7 +36,7 @@ class Place:
         while not self.is_first or self._is_cut_off:
             if self._is_cut_off or self not in self._line._places:
                 raise CancelledError()
-            # One for each who waits: to cancel one of them is not the turn of the next.
+            # One for each step that waits: to cancel one of them is not the turn of the next.
             waiting: Deferred[None] = Deferred()
             self._waiting.append(waiting)
             await waiting
@@ -62,7 +62,7 @@ class Line:
         self._places: deque[Place] = deque()
         self._is_cut_off = False
         self._wakeups = Wakeups(clock)
-        self._shorter = Gate(clock)
+        self._shorter = Condition(clock)
 
     def join(self) -> Place:
         """Take the last place."""
@@ -89,4 +89,4 @@ class Line:
         place._look_again()
         if was_first and self._places:
             self._places[0]._look_again()
-        self._shorter.open()
+        self._shorter.wake()

@@ -2,7 +2,7 @@
 
 An answer that is looked into as a whole is collected: up to SMALL_ANSWER bytes as part of what a connection
 may hold anyway, a larger one under a lease of the process's memory budget, until the client has taken it. To
-wait for that lease is bounded: whoever holds memory may wait for this very connection, and a broker sends
+wait for that lease is bounded: a holder of memory may wait for this very connection, and a broker sends
 nothing more before its answer is read.
 """
 

@@ -104,8 +104,8 @@ class Requests:
         await self._line.shorter_than(MOST_WAITING)
         # A client that does not take its answers gets no more of them.
         await self._stream.drained()
-        gate = self._answering.gate
-        found = route(start, None if gate is None else gate.open, self._context.hidden_apis)
+        sign_in = self._answering.sign_in
+        found = route(start, None if sign_in is None else sign_in.done, self._context.hidden_apis)
         match found.way:
             case Way.RELAYED:
                 await self._relay(start, found.look)

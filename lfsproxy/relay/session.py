@@ -156,8 +156,8 @@ class Session:
         return None
 
     async def _serve(self, broker: BrokerStream) -> None:
-        """The order of these steps decides what becomes of blobs: whoever could still be answered is, before
-        the broker's connection is closed, and nothing is given up as unknown before the last answer came."""
+        """The order of these steps decides what becomes of blobs: every answer that can still come is taken
+        before the broker's connection is closed, and nothing is given up as unknown before the last one."""
         answers = Deferred.fromCoroutine(self._client.guarded(self._read_answers(broker)))
         await self._requests.begin(lambda: self._life.state is State.OPEN)
         self._tell(Event.READING_ENDED)

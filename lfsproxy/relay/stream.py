@@ -18,13 +18,16 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lfsproxy.net.peers import peer_is_gone, plain_host
-from lfsproxy.wakeups import Gate
+from lfsproxy.wakeups import Condition
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestStart, ResponseStart
 
 READ_AHEAD = 256 * 1024
+"""Bytes that may wait to be taken before the socket is paused."""
 READ_SIZE = 256 * 1024
+"""Bytes of one read, at most: fewer turns for as many bytes than with Twisted's 64 KiB."""
 WRITE_SIZE = 256 * 1024
+"""Bytes that are written ahead of the peer, at most."""
 
 Event = RequestStart | ResponseStart | FrameBytes | FrameEnd
 
@@ -61,8 +64,8 @@ class FrameStream(Protocol):
         self._closed = False
         self._more: Deferred[None] | None = None
         self._writable = True
-        self._drained = Gate(clock)
-        self._over = Gate(clock)
+        self._drained = Condition(clock)
+        self._over = Condition(clock)
         self.on_lost: Callable[[], None] = lambda: None
 
     def connectionMade(self) -> None:
@@ -87,9 +90,9 @@ class FrameStream(Protocol):
         self._closed = True
         self._writable = True
         self._wake()
-        self._drained.open()
+        self._drained.wake()
         self.on_lost()
-        self._over.open()
+        self._over.wake()
 
     async def over(self) -> None:
         """Wait until the connection is gone."""
@@ -145,11 +148,11 @@ class FrameStream(Protocol):
 
     def resumeProducing(self) -> None:
         self._writable = True
-        self._drained.open()
+        self._drained.wake()
 
     def stopProducing(self) -> None:
         self._writable = True
-        self._drained.open()
+        self._drained.wake()
 
     def close(self) -> None:
         """Close after what was written is sent."""
@@ -182,7 +185,7 @@ def uncancelled(deferred: Deferred[Any]) -> Deferred[None]:
 
 
 async def shielded(deferred: Deferred[Any]) -> bool:
-    """Wait until a Deferred fires, even where whoever waits is cancelled; whether that happened."""
+    """Wait until a Deferred fires, even where the waiter is cancelled; whether that happened."""
     was_cancelled = False
     while not deferred.called:
         try:

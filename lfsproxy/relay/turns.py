@@ -21,7 +21,7 @@ class Turns:
         self._since = reactor.seconds()
 
     def begin(self) -> None:
-        """A turn begins in which nothing was done yet: whoever works has waited for something else."""
+        """A turn begins in which nothing was done yet: the work has waited for something else."""
         self._since = self._reactor.seconds()
 
     async def step(self) -> None:

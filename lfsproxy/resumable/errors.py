@@ -59,6 +59,6 @@ class UploadMoved(WrongOffset):
 
 
 class OutcomeStaysUnknown(OutcomeUnknown):
-    """Whoever was publishing died, and the log does not show the envelope: it is not published again."""
+    """The publishing process died, and the log does not show the envelope: it is not published again."""
 
     http_status = 409

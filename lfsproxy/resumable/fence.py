@@ -1,10 +1,10 @@
-"""Who may publish an upload, or remove its blob: what the objects beside it say.
+"""Which request may publish an upload, or remove its blob: what the objects beside it say.
 
     intent-00000001   its creator, and nobody else, may publish the upload; or it says that the upload is
                       given up: then nobody may, and its blob may go
     void-{nonce}      by the intent with that nonce nothing was published, and never will be
     result            the upload is published: this is its record
-    unknown           whoever was publishing died, and the log does not show the envelope
+    unknown           the process that was publishing died, and the log does not show the envelope
 
 Only the intent with the highest number holds, and the next one is created only after it is void:
 
@@ -106,5 +106,5 @@ def is_fence(name: str) -> bool:
 
 
 def is_attempt(name: str) -> bool:
-    """Whether the object of that name tells of who tried to publish: that keeps no upload from expiring."""
+    """Whether the object of that name tells of an attempt to publish: that keeps no upload from expiring."""
     return name.startswith((INTENT, VOID))

@@ -4,7 +4,7 @@
                                                     │ by another
                                                     └─▶ wait for ``result``, look into the log
 
-Only who creates the intent may produce, and only for START_SECONDS: see lfsproxy.resumable.fence.
+Only the creator of the intent may produce, and only for START_SECONDS: see lfsproxy.resumable.fence.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ class Publication:
             # It was removed, fence and all, between our look and our intent.
             raise UploadGone(f"the upload {state.id} is gone")
         if self.clock.seconds() - began > START_SECONDS:
-            # Whoever looks for the record may have given up by the time that it is in the log.
+            # Another request may have given up its search for the record by the time that it is in the log.
             raise StoreUnavailable(f"the store was too slow to publish the upload {state.id}: send it again")
 
     async def _result(self, state: UploadState) -> Published:
@@ -246,7 +246,7 @@ class Publication:
         """Say so, for good; count it once. Always raises."""
         info = found.info
         why = (
-            f"whoever was publishing the upload {info.id} died, and {info.topic}, partition "
+            f"the process that was publishing the upload {info.id} died, and {info.topic}, partition "
             f"{info.partition}, does not show its s3_key {info.blob_key}"
         )
         if await state.create_json(UNKNOWN, {"nonce": self.nonce(), "why": why}):

@@ -156,11 +156,11 @@ class UploadSession:
             self._writer.forget()
 
     def _fits_one_put(self) -> bool:
-        return self._writer.rest_size == self.mark.length and self._writer.rest_size <= self._info.part_size
+        return self._writer.rest.size == self.mark.length and self._writer.rest.size <= self._info.part_size
 
     async def _put_whole(self) -> Mark:
         """All bytes are at hand: the blob is one PUT, with its checksum."""
-        info, buffers = self._info, list(self._writer.rest)
+        info, buffers = self._info, self._writer.rest.pieces()
         checksum = new_checksum(info.options.algorithm)
         for buffer in buffers:
             await self._store.digest([checksum], buffer)
@@ -188,18 +188,18 @@ class UploadSession:
         ):
             parts = parts[:-1]
         tail = None
-        if self._writer.rest_size:
+        if self._writer.rest.size:
             if len(parts) == len(self._first_parts) and not self._received:
                 if self.mark.length == self._written.length:
                     return self._written
                 tail = self.mark.tail
             else:
                 tail = f"tail-{self._nonce()}"
-                await self._store.create_object(self._state.key(tail), list(self._writer.rest))
+                await self._store.create_object(self._state.key(tail), self._writer.rest.pieces())
         size = self._info.part_size
         mark = attrs.evolve(
             self.mark,
-            offset=self.offset if final else len(parts) * size + self._writer.rest_size,
+            offset=self.offset if final else len(parts) * size + self._writer.rest.size,
             multipart=self._writer.multipart,
             parts=parts,
             tail=tail,

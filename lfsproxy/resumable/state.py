@@ -3,10 +3,10 @@
     lfs-uploads/{id}/info           what the upload is; written once, first
     lfs-uploads/{id}/mark-00000007  how far it is: parts, length, and which tail goes behind the parts
     lfs-uploads/{id}/tail-{nonce}   bytes behind the last part that do not fill one
-    and what lfsproxy.resumable.fence names: who may publish, and what came of it
+    and what lfsproxy.resumable.fence names: which request may publish, and the outcome
 
 Every object is created (If-None-Match: *) and never changed. The mark with the highest number holds; the
-next one is created by whoever worked from it, and only one of several can, so that what a client was told
+next one is created by a request that worked from it, and only one of several can. So what a client was told
 is stored is never undone by another replica. The parts themselves are those of an S3 multipart upload to
 the blob's own key.
 """
@@ -33,7 +33,7 @@ _MARK = re.compile(r"mark-\d{8}")
 FIND_TRIES = 5
 """How often an upload is looked at anew while other replicas change it."""
 KEPT_MARKS = 16
-"""Old marks that stay: who works from one of them, for however long, finds its next number taken."""
+"""Old marks that stay: a request that works from one, for however long, finds its next number taken."""
 
 
 @attrs.frozen
@@ -113,8 +113,8 @@ class Mark:
 
 @attrs.frozen
 class Found:
-    """An upload as it is in the store. ``idle`` is how many seconds ago it was last written to, leaving
-    aside who tried to publish it."""
+    """An upload as it is in the store. ``idle`` is how many seconds ago it was last written to, without
+    the attempts to publish it."""
 
     info: Info
     mark: Mark
@@ -181,7 +181,7 @@ class UploadState:
         await self.store.delete_object(self.key(name))
 
     async def fence(self, names: Collection[str]) -> Fence:
-        """Who may publish, by the objects of these names. Raises UploadNotFound where they are gone."""
+        """Which request may publish, by the objects of these names. Raises UploadNotFound."""
         number = last_intent(names)
         if not number or RESULT in names:
             # What is published is so whatever the intent says.
@@ -192,7 +192,7 @@ class UploadState:
         return judge(names, intent)
 
     async def must_be_alive(self, found: Found) -> Fence:
-        """Who may publish. Raises UploadGone where nobody may any more."""
+        """Which request may publish. Raises UploadGone where none may any more."""
         fence = await self.fence(found.objects)
         if fence.stand is Stand.GIVEN_UP:
             raise UploadGone(f"the upload {self.id} is gone: {fence.given_up}")

@@ -104,7 +104,7 @@ class ResumableUploads:
         self._busy: set[str] = set()
         self._running: OrderedDict[str, tuple[int, Checksum]] = OrderedDict()
         self.supported: bool | None = None
-        """Whether the store can say who was first; None until it was asked."""
+        """Whether the store can say which write was first; None until it was asked."""
         self._sweeping: Deferred[None] | None = None
         self._sweeps = LoopingCall(self._sweep)
         self._sweeps.clock = claims.clock
@@ -124,7 +124,7 @@ class ResumableUploads:
             self._sweeping.cancel()
 
     async def must_be_supported(self) -> None:
-        """Raises ResumableOff where the store cannot say who was first; asks it once."""
+        """Raises ResumableOff where the store cannot say which write was first; asks it once."""
         if self.supported is None:
             self.supported = await self._probe()
             if not self.supported:

@@ -1,7 +1,7 @@
 """Intents that this process created, or may have created, and by which it published nothing, are made void.
 
 Where the store is in trouble that is tried again in the background, so that another replica need not wait for
-somebody who will never publish. What this process knows it says at once to whoever asks here.
+somebody who will never publish. What this process knows it says at once to requests here.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Voids:
             trying.cancel()
 
     async def _create(self, state: UploadState, nonce: str) -> None:
-        # Whoever else says so says the same, so that it does not matter who was first.
+        # Every replica that says so says the same: it does not matter which one was first.
         await state.create_json(void_name(nonce), {"nonce": nonce})
 
     async def _keep_trying(self, state: UploadState, nonce: str) -> None:

@@ -6,18 +6,12 @@ request's end what does not fill a part is left in ``rest``.
 
 from __future__ import annotations
 
-from collections import deque
-
 from twisted.internet.defer import Deferred, DeferredLock
 
 from lfsproxy.checksums import Buffer
+from lfsproxy.gathered import Gathered
 from lfsproxy.interfaces import IPartMemory, IResumableStore, StoredPart
 from lfsproxy.resumable.state import Info, Mark
-
-_SMALL = 4096
-"""Bytes below which a piece is copied to others: kept by itself, it would cost more than its bytes."""
-_GATHERED = 64 * 1024
-"""Bytes of such a copy, at most: it grows by moving, which costs more the longer it is."""
 
 
 class PartWriter:
@@ -29,8 +23,7 @@ class PartWriter:
     def __init__(self, store: IResumableStore, info: Info, mark: Mark, memory: IPartMemory) -> None:
         self.multipart = mark.multipart
         self.new_parts: list[StoredPart] = []
-        self.rest: deque[Buffer] = deque()
-        self.rest_size = 0
+        self.rest = Gathered()
         self._store = store
         self._info = info
         self._memory = memory
@@ -46,23 +39,17 @@ class PartWriter:
     async def write(self, data: Buffer) -> None:
         """Take ``data``; returns when there is memory for more. Raises what made a part fail."""
         self._raise_error()
-        last = self.rest[-1] if self.rest else None
-        if len(data) < _SMALL and isinstance(last, bytearray) and len(last) < _GATHERED:
-            last += data
-        else:
-            # Many tiny pieces would cost more than their bytes.
-            self.rest.append(bytearray(data) if len(data) < _SMALL else data)
-        self.rest_size += len(data)
-        while self.rest_size >= self._info.part_size:
+        self.rest.add(data)
+        while self.rest.size >= self._info.part_size:
             await self._room()
             self._send(self._info.part_size)
         await self._room()
 
     async def flush(self) -> None:
         """Send what is left as the upload's last part."""
-        if self.rest_size:
+        if self.rest.size:
             await self._room()
-            self._send(self.rest_size)
+            self._send(self.rest.size)
         await self.settle()
         self._raise_error()
 
@@ -75,7 +62,6 @@ class PartWriter:
     def forget(self) -> None:
         """Nothing more is sent: let go of what is left."""
         self.rest.clear()
-        self.rest_size = 0
 
     async def cancel(self) -> None:
         """Give up what is in flight."""
@@ -105,22 +91,9 @@ class PartWriter:
     def _send(self, size: int) -> None:
         self._sent += 1
         self._in_flight += 1
-        task = Deferred.fromCoroutine(self._put(self._sent, self._take(size)))
+        task = Deferred.fromCoroutine(self._put(self._sent, self.rest.take_first(size)))
         self._tasks.add(task)
         task.addBoth(self._over, task)
-
-    def _take(self, size: int) -> list[Buffer]:
-        taken: list[Buffer] = []
-        self.rest_size -= size
-        while size:
-            piece = self.rest.popleft()
-            if len(piece) > size:
-                view = memoryview(piece)
-                self.rest.appendleft(view[size:])
-                piece = view[:size]
-            taken.append(piece)
-            size -= len(piece)
-        return taken
 
     async def _put(self, number: int, buffers: list[Buffer]) -> None:
         info = self._info

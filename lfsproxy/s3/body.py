@@ -22,8 +22,8 @@ class BufferBody:
     The buffers are the caller's: they are read again when the request is. ``progressed`` is called when the
     transport has taken what it was given. Agent's request and its producer refer to each other, so
     ``release`` has to be called when the request is over, or the buffers live until the next collection.
-    ``answered`` is set by who waits for the answer, and called with one that comes before the body's end;
-    ``unacknowledged`` is set by the connection that sends.
+    ``answered`` is set by the code that waits for the answer, and called with one that comes before the
+    body's end; ``unacknowledged`` is set by the connection that sends.
     """
 
     def __init__(self, buffers: Sequence[Buffer], progressed: Callable[[], None]) -> None:

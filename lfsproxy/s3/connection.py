@@ -91,7 +91,7 @@ class S3ClientProtocol(HTTP11ClientProtocol):
         return response
 
     def _may_be_cut(self, response: IResponse) -> IResponse:
-        """Who reads the body gets no transport from Agent that could be aborted."""
+        """The reader of the body gets no transport from Agent that could be aborted."""
         cast(Any, response).cut = self._cut_body
         return response
 

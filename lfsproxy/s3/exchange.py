@@ -69,7 +69,7 @@ class StallWatch:
         self.last = self._clock.seconds()
 
     def over(self, deferred: Deferred[_T]) -> Deferred[_T]:
-        """Watch over ``deferred`` from now on. Errors do not tell who cancelled it, or that anyone did: a
+        """Watch over ``deferred`` from now on. Errors do not tell what cancelled it, or that anything did: a
         name look-up that is cancelled says that there is no such host."""
         watched: Deferred[_T] = Deferred(lambda _: self.cancel())
         self._stop = deferred.cancel

@@ -27,7 +27,7 @@ from lfsproxy.s3.index import list_objects
 from lfsproxy.s3.upload import CHECKSUM, MAX_PARTS, is_same, meta, object_headers
 
 CONFLICT_TRIES = 5
-"""S3 answers 409 to one of two conditional writes at the same moment: asked again, it says who was first."""
+"""S3 answers 409 to one of two conditional writes at the same moment; asked again, it says which won."""
 
 COMPARED = 256 * 1024
 """Bytes that are read back at a time to be compared: more would only be held."""

@@ -29,7 +29,7 @@ MIB = 1024 * 1024
 IDLE_CONNECTIONS_PER_PART = 8
 """Idle connections that are kept for each part that one upload may send at once: some uploads run at once."""
 CHECK_SECONDS = 5.0
-"""How long trouble may last before ``check`` says what it is: sooner than whoever asks gives up."""
+"""How long trouble may last before ``check`` says what it is: sooner than the caller gives up."""
 
 
 @implementer(IBlobStore)

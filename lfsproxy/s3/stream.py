@@ -73,7 +73,7 @@ class BodyStream(Protocol):
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.callback(data)
-            # Whoever read may be at work on it now, and not read yet.
+            # The reader may be at work on it now, and not read yet.
         else:
             self._chunks.append(data)
         if self._reader is None:

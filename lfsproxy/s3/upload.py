@@ -7,7 +7,6 @@ in one that is in flight, so that an upload never holds more than its slots and 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
@@ -21,6 +20,7 @@ from zope.interface import implementer
 from lfsproxy.checksums import Buffer, Checksum
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, is_media_type
 from lfsproxy.errors import LfsError, TooLarge
+from lfsproxy.gathered import Gathered
 from lfsproxy.interfaces import IBlobUpload, IPartMemory, StoredBlob
 from lfsproxy.logs import Logger
 from lfsproxy.s3 import explain
@@ -87,8 +87,7 @@ class S3Upload:
         self._plan = plan
         self._error: BaseException | None = None
         self._received = 0
-        self._gathered: deque[Buffer] = deque()
-        self._gathered_size = 0
+        self._gathered = Gathered()
         self._slots = 1
         self._writers = Condition(reactor)
         self._hashing = Semaphore(reactor, 1)
@@ -105,13 +104,12 @@ class S3Upload:
     @property
     def held_bytes(self) -> int:
         """Bytes in memory, at most: what gathers, and as many whole parts as are being sent."""
-        return self._gathered_size + self._sender.in_flight * self._plan.part_size
+        return self._gathered.size + self._sender.in_flight * self._plan.part_size
 
     def write(self, data: Buffer) -> Deferred[None] | None:
         self._must_be(State.GATHERING)
         if data:
-            self._gathered.append(data)
-            self._gathered_size += len(data)
+            self._gathered.add(data)
             self._received += len(data)
         self._send_full_parts()
         self._must_be(State.GATHERING)
@@ -122,10 +120,10 @@ class S3Upload:
         self.state = State.SEALED
         if self._sender.started:
             self._send_full_parts()
-            while self._gathered or self._sender.in_flight:
+            while self._gathered.size or self._sender.in_flight:
                 await self._sender.idle()
         else:
-            self._single_crc = await self._digest(list(self._gathered))
+            self._single_crc = await self._digest(self._gathered.pieces())
         self._must_be(State.SEALED)
 
     async def commit(self, metadata: Mapping[str, str]) -> StoredBlob:
@@ -137,7 +135,7 @@ class S3Upload:
         if self.state is State.ABORTED:
             return
         self.state = State.ABORTED
-        # Whoever waits may be cancelled; what was begun is finished all the same.
+        # The waiter may be cancelled; what was begun is finished all the same.
         await to_its_end(self._abort())
 
     def _must_be(self, state: State) -> None:
@@ -162,16 +160,16 @@ class S3Upload:
     def _has_room(self) -> bool:
         if self._received == self._length:
             return True
-        full = self._gathered_size >= self._plan.part_size
+        full = self._gathered.size >= self._plan.part_size
         return not (full and self._sender.in_flight >= self._plan.concurrency) and self._has_slot()
 
     def _send_full_parts(self) -> None:
         """Send what is full and surely not the whole blob: a blob of one part is one PUT."""
         size = self._plan.part_size
-        while self._gathered and self._sender.in_flight < self._plan.concurrency:
+        while self._gathered.size and self._sender.in_flight < self._plan.concurrency:
             more = self._length is not None and self._received < self._length
             last = self.state is State.SEALED and self._sender.started
-            full = self._gathered_size > size or (self._gathered_size == size and more)
+            full = self._gathered.size > size or (self._gathered.size == size and more)
             if not (full or last) or not self._has_slot():
                 return
             if self._sender.sent == MAX_PARTS:
@@ -182,21 +180,7 @@ class S3Upload:
                     )
                 )
                 return
-            self._sender.send(self._take(min(size, self._gathered_size)))
-
-    def _take(self, size: int) -> list[Buffer]:
-        """The next ``size`` bytes of what has gathered; a chunk is divided without a copy."""
-        taken: list[Buffer] = []
-        self._gathered_size -= size
-        while size:
-            chunk = self._gathered.popleft()
-            if len(chunk) > size:
-                view = memoryview(chunk)
-                self._gathered.appendleft(view[size:])
-                chunk = view[:size]
-            taken.append(chunk)
-            size -= len(chunk)
-        return taken
+            self._sender.send(self._gathered.take_first(min(size, self._gathered.size)))
 
     def _part_ended(self, error: BaseException | None) -> None:
         if error is not None:
@@ -205,7 +189,7 @@ class S3Upload:
             self._send_full_parts()
         if self.state is State.GATHERING and self._has_room():
             self._writers.wake()
-        gathers = self.state is State.GATHERING or bool(self._gathered)
+        gathers = self.state is State.GATHERING or self._gathered.size > 0
         spare = max(0, self._slots - max(1, self._sender.in_flight + gathers))
         self._slots -= spare
         if spare:
@@ -224,7 +208,6 @@ class S3Upload:
 
     def _forget(self) -> None:
         self._gathered.clear()
-        self._gathered_size = 0
 
     async def _digest(self, buffers: Sequence[Buffer]) -> int | None:
         """Bring the checksum forward, part after part, and compute the part's CRC-32C where it is wanted."""
@@ -255,7 +238,7 @@ class S3Upload:
 
     async def _put(self, headers: Mapping[str, str]) -> tuple[Answer, str | None]:
         crc = self._single_crc
-        body = list(self._gathered)
+        body = self._gathered.pieces()
         try:
             answer = await self._client.put_object(self._key, headers, body, crc)
         finally:

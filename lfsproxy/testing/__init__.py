@@ -90,7 +90,7 @@ class Faults:
 
 @attrs.frozen(eq=False)
 class MemoryMultipart:
-    """An upload of several parts that has not ended. ``abort`` takes it away from whoever uploads."""
+    """An upload of several parts that has not ended. ``abort`` takes it away from its uploader."""
 
     key: str
     begun: float

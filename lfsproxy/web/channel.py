@@ -49,7 +49,7 @@ FIRST_READ_BYTES = 64 * 1024
 
 TOO_LARGE = b"431 Request Header Fields Too Large"
 TLS_HANDSHAKE = b"\x16"
-"""The first byte of whoever speaks TLS; no request begins with it."""
+"""The first byte of a TLS connection; no request begins with it."""
 
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%\[\]:-]*")
 
@@ -80,7 +80,7 @@ class StreamingChannel(HTTPChannel):
 
     @property
     def is_full(self) -> bool:
-        """What was written has not left yet: whoever writes has to wait."""
+        """What was written has not left yet: the writer has to wait."""
         return bool(self._waitingForTransport)
 
     def connectionMade(self) -> None:

@@ -99,4 +99,4 @@ class ResponseFlow:
             room.callback(None)
 
     def stopProducing(self) -> None:
-        """The connection is gone: whoever writes is cancelled with its request."""
+        """The connection is gone: the writer is cancelled with its request."""

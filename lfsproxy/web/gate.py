@@ -67,7 +67,7 @@ class Gate:
     def admit(self, request: StreamingRequest, operation: Operation, topic: str | None) -> None:
         """Raise what keeps the request from being handled. ``topic`` is the path's, as it was sent.
 
-        Who passes all but the last check, which tells of draining, gets the operation's own header fields.
+        A request that passes every check but the last one (draining) gets the operation's own header fields.
         """
         if self._keys is not None and operation.action is not None:
             key = self._key(request, self._keys)

@@ -1,4 +1,4 @@
-"""HTTP over TLS: the site's connections wrapped, and an answer for who speaks plain HTTP to the port."""
+"""HTTP over TLS: the site's connections wrapped, and an answer for plain HTTP that comes to the port."""
 
 # twisted.protocols.tls is not annotated:
 # mypy: disallow-untyped-calls=False

@@ -1,7 +1,7 @@
 """The answer to a request whose work outlives its client.
 
-Bytes that came have to be stored and published, or removed again, whoever still listens. So the work is not
-cancelled with its request: it is told, and carried through.
+Bytes that came have to be stored and published, or removed again, though nobody listens any more. So the
+work is not cancelled with its request: it is told, and carried through.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ class StreamingRequest(server.Request):
 
     @property
     def sender(self) -> Sender:
-        """Who sent it, for the log."""
+        """The sender, for the log."""
         address: Any = self.client
         peer = str(Address(plain_host(address.host), address.port))
         return Sender(f"key {self.key_id}" if self.key_id else "", peer, self.request_id)
@@ -180,7 +180,7 @@ class StreamingRequest(server.Request):
         self.body.fail(error)
 
     def connectionLost(self, reason: Failure) -> None:
-        # First of all nothing can be answered any more; only then whoever reads the body hears of it.
+        # First of all nothing can be answered any more; only then the reader of the body hears of it.
         super().connectionLost(reason)
         if self.dispatched:
             self.body.lost()

@@ -45,7 +45,7 @@ class Connection(Protocol):
 
     @property
     def is_full(self) -> bool:
-        """What was written has not left yet: whoever writes has to wait."""
+        """What was written has not left yet: the writer has to wait."""
 
     def read_size(self, size: int) -> None:
         """Read up to ``size`` bytes at once from the socket."""

@@ -17,13 +17,13 @@ from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
-from lfsproxy import wakeups
 from lfsproxy.errors import Draining, LfsError
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.logs import Logger
 from lfsproxy.readiness import Readiness
 from lfsproxy.settings import Settings
 from lfsproxy.uploadlog import as_line, as_value
+from lfsproxy.wakeups import Condition
 from lfsproxy.web.channel import StreamingChannel
 from lfsproxy.web.cors import Cors
 from lfsproxy.web.request import UNMATCHED, StreamingRequest
@@ -67,7 +67,7 @@ class LfsSite(Site):
         self._working: set[IRequest] = set()
         self.uploads = 0
         """Requests with an upload that runs, whether its client is still there or not."""
-        self._over = wakeups.Gate(reactor)
+        self._over = Condition(reactor)
         self.cut: LfsError | None = None
         """Why connections are cut by the proxy itself, once they are."""
 
@@ -175,4 +175,4 @@ class LfsSite(Site):
 
     def _check_over(self) -> None:
         if self._is_over:
-            self._over.open()
+            self._over.wake()

@@ -30,6 +30,7 @@ _FIRST_FLEXIBLE: Final[Mapping[int, int]] = {
     KafkaApi.DESCRIBE_CLUSTER: 0,
 }
 _CONTROLLERS = 2
+"""DescribeCluster's endpoint type: these are the controllers', which stay as they are."""
 
 Replace = Callable[[int, str, int], tuple[str, int]]
 """From a node's id, host and port to the host and port that the client is told."""

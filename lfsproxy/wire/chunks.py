@@ -1,19 +1,13 @@
-"""Bytes on their way through: those that are not consumed yet, and those that are kept to be sent.
+"""Bytes on their way through that are not consumed yet.
 
 All incremental readers of this package (frames, produce, records) stand on ``Chunks``: small fields are
 copied out, large ones leave as slices of the fed chunks, so that each byte costs the same however long its
-frame is. ``Gathered`` is for bytes that are kept in pieces of any size.
+frame is.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
-
-SMALL: Final = 4096
-"""Bytes of a piece below which a copy costs less than to keep it by itself, with what it is a slice of."""
-JOINED: Final = 64 * 1024
-"""Bytes to which small pieces are joined."""
 
 Piece = bytes | memoryview
 """Bytes on their way through: a fed chunk as it is, or a slice of one."""
@@ -91,38 +85,3 @@ class Chunks:
                 self._head = b""
                 return
             self._head = self._chunks.popleft()
-
-
-class Gathered:
-    """Pieces in their order. Those of less than ``small`` bytes are joined, so that many cost no more than
-    few; larger ones are kept by reference: the caller must not change them."""
-
-    __slots__ = ("_joined", "_pieces", "_small", "size")
-
-    def __init__(self, small: int = SMALL) -> None:
-        self._small = small
-        self._joined = bytearray()
-        self._pieces: list[Piece] = []
-        self.size = 0
-
-    def add(self, data: Piece) -> None:
-        """Add bytes at the end."""
-        self.size += len(data)
-        if len(data) < self._small:
-            self._joined += data
-            if len(self._joined) >= JOINED:
-                self._flush()
-        else:
-            self._flush()
-            self._pieces.append(data)
-
-    def take(self) -> list[Piece]:
-        """All pieces; then nothing is gathered any more."""
-        self._flush()
-        pieces, self._pieces, self.size = self._pieces, [], 0
-        return pieces
-
-    def _flush(self) -> None:
-        if self._joined:
-            self._pieces.append(bytes(self._joined))
-            self._joined.clear()

@@ -21,6 +21,7 @@ from lfsproxy.wire.snappy import FRAGMENT, snappy_fragment
 
 _XERIAL_HEADER = XERIAL_MAGIC + INT32.pack(1) + INT32.pack(1)
 _XERIAL_BLOCK = 32 * 1024
+"""Bytes of one block before it is compressed, as snappy-java's default."""
 
 
 class Compressor(Protocol):

@@ -24,6 +24,7 @@ from lfsproxy.wire.records import (
 )
 
 _LOG_APPEND_TIME: Final = 0x08
+"""The bit of a batch's attributes: its records have the broker's time, the batch's highest."""
 
 
 @attrs.frozen

@@ -26,6 +26,7 @@ from lfsproxy.wire.asking import own_request
 from lfsproxy.wire.primitives import Reader, put_string
 
 VERSION: Final = 5
+"""Of Metadata; see above."""
 
 
 @attrs.frozen

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from crc32c import crc32c
 
 from lfsproxy.errors import TooLarge
+from lfsproxy.gathered import Gathered
 from lfsproxy.wire.batch import BATCH_OVERHEAD, HEADER_SIZE, NONE, BatchHeader
-from lfsproxy.wire.chunks import Gathered, Piece
+from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.compress import RawSnappy, new_compressor
 from lfsproxy.wire.primitives import put_varint
 from lfsproxy.wire.records import Header

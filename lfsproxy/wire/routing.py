@@ -27,8 +27,8 @@ class Way(Enum):
     RELAYED = auto()
     """It goes to the broker as its bytes arrive."""
     COLLECTED = auto()
-    """It goes to the broker too, but its body matters: who asks for versions, by which mechanism somebody
-    signs in."""
+    """It goes to the broker too, but its body matters: which client asks for versions, by which mechanism
+    it signs in."""
     PRODUCED = auto()
     """It is searched for LFS records, and may be rewritten."""
     SKIPPED = auto()
@@ -101,10 +101,10 @@ def name_of(api_key: int) -> str:
     return offered.api.name if offered else "unknown"
 
 
-def route(start: RequestStart, gate_open: bool | None, hidden: Collection[int] = ()) -> Route:
+def route(start: RequestStart, signed_in: bool | None, hidden: Collection[int] = ()) -> Route:
     """Decide about a request.
 
-    ``gate_open``: whether the client has signed in with the broker through the relay, None where it need not.
+    ``signed_in``: whether the client has signed in with the broker through the relay, None where it need not.
     ``hidden`` are APIs that clients are not offered. Raises what the connection is closed for: NotSignedIn,
     or FramingError for what was not offered, and for a body that is too large to be collected.
     """
@@ -118,8 +118,8 @@ def route(start: RequestStart, gate_open: bool | None, hidden: Collection[int] =
         raise FramingError(f"{api.name} version {start.api_version} was not offered")
     if start.api_key in hidden:
         raise FramingError(f"{api.name} was not offered: the proxy signs in by itself")
-    found = offered.route if gate_open is None else offered.signing_in
-    if found is _PRODUCED and gate_open is False:
+    found = offered.route if signed_in is None else offered.signing_in
+    if found is _PRODUCED and signed_in is False:
         raise NotSignedIn("it produces before the broker has taken its sign-in")
     if start.size > MOST_COLLECTED and found.way is Way.COLLECTED:
         raise FramingError(f"a request of {start.size} bytes for {api.name}")

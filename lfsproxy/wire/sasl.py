@@ -28,7 +28,9 @@ from lfsproxy.words import error_text
 REFUSED_SECONDS: Final = 30.0
 """How long credentials that a broker has refused are not shown to it again."""
 _OWN_VERSION = 1
+"""Of SaslHandshake and SaslAuthenticate, as the proxy itself asks."""
 _FIRST_FLEXIBLE = 2
+"""Of SaslAuthenticate: the first version with compact strings and tagged fields."""
 
 
 @attrs.frozen
@@ -193,31 +195,31 @@ class RefusedSignIns:
         self._refusals[broker] = Refusal(credentials, now + REFUSED_SECONDS, why)
 
 
-class SignInGate:
+class SignInWatch:
     """Whether a relayed client has signed in, by the broker's own positive last answer.
 
     SCRAM's first answer is positive too and OAUTHBEARER's refusal begins with one: only what ends the
-    exchange counts. Other mechanisms have no positive answer for who has no credentials. A new exchange on
-    the same connection (KIP-368) leaves the gate open unless it fails.
+    exchange counts. Other mechanisms have no positive answer for a client without credentials. A new
+    exchange on the same connection (KIP-368) changes nothing unless it fails.
     """
 
     def __init__(self) -> None:
-        self.open = False
+        self.done = False
         self._mechanism = ""
         self._within = False
 
     def handshake(self, mechanism: str) -> None:
         """The client begins an exchange. Requests come long before their answers, so one that begins before
-        another has ended could lend its name to the other's answers: then neither opens the gate."""
+        another has ended could lend its name to the other's answers: then neither counts."""
         self._mechanism = "" if self._within else mechanism
         self._within = True
 
     def answered(self, answer: Authenticated) -> None:
         """The broker has answered a step of it."""
         if answer.error_code:
-            self.open = False
+            self.done = False
         elif _is_last(self._mechanism, answer.auth_bytes):
-            self.open = True
+            self.done = True
             self._within = False
 
 

@@ -27,10 +27,12 @@ from lfsproxy.wire.primitives import INT16, INT32, Reader, Tag, put_count, put_s
 
 _FIRST_FLEXIBLE: Final = 3
 _FIRST_FLEXIBLE_PRODUCE: Final = 9
+"""The first versions with compact strings and tagged fields: of ApiVersions, and of Produce."""
 _LIBRDKAFKA: Final = "rdkafka"
 _RANGE = Struct(">hhh")
 _SUPPORTED_FEATURES = 0
 _FINALIZED_FEATURES = 2
+"""Tags of ApiVersions' answer."""
 
 
 class How(Enum):

@@ -1,6 +1,6 @@
 """An ordinary client beside what a test does to the proxy: it must not notice.
 
-Used by ``hostile``.
+Used by ``hostile`` (what a case is) and ``test_hostile``.
 """
 
 from __future__ import annotations

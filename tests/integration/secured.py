@@ -12,7 +12,8 @@
 | MISNAMED | TLS with a certificate for another host |
 | DOUBLE   | every mechanism, over TLS with client certificates |
 
-Who is signed in may do everything where a topic has no ACL. The PLAINTEXT listener is an administrator's.
+A client that is signed in may do everything where a topic has no ACL. The PLAINTEXT listener is an
+administrator's.
 """
 
 from __future__ import annotations

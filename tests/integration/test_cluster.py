@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import time
 from collections.abc import Callable
 from typing import Any, cast
 
 import psutil
-from confluent_kafka import Consumer, Producer
 from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.protocol.admin import DescribeClusterRequest, DescribeClusterResponse
@@ -30,7 +27,6 @@ from tests.integration.clients import java
 from tests.integration.clients.python import kafka_python, librdkafka
 from tests.integration.clients.records import Mode, Record
 from tests.integration.cluster import (
-    SECONDS,
     ClusterStack,
     ask,
     brokers,
@@ -49,11 +45,8 @@ PREFERRED = 0
 STEP = 25
 """Records that each producer sends between one event and the next."""
 JAVA_RECORDS = 1200
-SOON = {"heartbeat.interval.ms": 200}
-"""For classic groups: with the other protocol the broker says how often."""
 OTHER_HOST = "127.0.0.2"
 LAST_PORT = 65535
-
 reactor = cast(Any, twisted_reactor)
 
 
@@ -346,76 +339,3 @@ class ReplicaTests(TestCase):
             self.assertEqual([outcome.error for outcome in outcomes], ["", ""])
         lines = [line for line in proxy.log.splitlines() if "broker 3" in line and "BrokerDirectory" in line]
         self.assertEqual(len(lines), 1, lines)
-
-
-class GroupTests(TestCase):
-    """Consumer groups whose members come and go, by both protocols."""
-
-    timeout = 120
-
-    async def setUp(self) -> None:  # type: ignore[override]
-        self.servers = await cluster()
-        self.proxy = await cluster_proxy()
-        self.topic = await self.servers.new_topic("group", partitions=6)
-
-    async def test_cooperative_sticky(self) -> None:
-        await in_thread(self.rebalance, SOON | {"partition.assignment.strategy": "cooperative-sticky"})
-
-    async def test_the_consumer_protocol(self) -> None:
-        await in_thread(self.rebalance, {"group.protocol": "consumer"})
-
-    def rebalance(self, settings: dict[str, Any]) -> None:
-        """Members join, leave and go on; each record is read by one of them."""
-        producer = Producer({"bootstrap.servers": self.proxy.bootstrap, "broker.address.family": "v4"})
-        sent, read = itertools.count(), list[bytes]()
-        members = []
-
-        def join() -> None:
-            member = Consumer(
-                {
-                    "bootstrap.servers": self.proxy.bootstrap,
-                    "broker.address.family": "v4",
-                    "group.id": self.topic,
-                    "auto.offset.reset": "earliest",
-                    **settings,
-                }
-            )
-            member.subscribe([self.topic])
-            members.append(member)
-
-        def shared_by(*counts: int) -> None:
-            """Read on until the members have so many partitions each."""
-            deadline = time.monotonic() + SECONDS
-            while sorted(len(member.assignment()) for member in members) != list(counts):
-                self.assertLess(time.monotonic(), deadline, [len(member.assignment()) for member in members])
-                self.step(producer, next(sent), members, read)
-
-        join()
-        shared_by(6)
-        join()
-        shared_by(3, 3)
-        join()
-        shared_by(2, 2, 2)
-        members.pop(0).close()
-        shared_by(3, 3)
-        producer.flush()
-        count = next(sent)
-        deadline = time.monotonic() + SECONDS
-        while len(set(read)) < count and time.monotonic() < deadline:
-            self.step(None, 0, members, read)
-        self.assertEqual(sorted(read), sorted(b"%d" % number for number in range(count)))
-        for member in members:
-            member.close()
-
-    def step(
-        self, producer: Producer | None, number: int, members: list[Consumer], read: list[bytes]
-    ) -> None:
-        if producer is not None:
-            producer.produce(self.topic, b"%d" % number, partition=number % 6)
-            producer.poll(0)
-        for member in members:
-            for message in member.consume(100, 0.02):
-                value = message.value()
-                self.assertIsNone(message.error())
-                assert value is not None
-                read.append(value)

@@ -8,7 +8,8 @@ import attrs
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
-from tests.integration.hostile import CASES, PARTITIONS, Case, Observed, Scene, observe
+from tests.integration.hostile import PARTITIONS, Case, Observed, Scene, observe
+from tests.integration.hostile_cases import CASES
 from tests.integration.ordinary import Ordinary
 from tests.integration.proxy import ProxyProcess
 from tests.integration.stack import in_thread, stack

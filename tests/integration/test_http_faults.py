@@ -99,7 +99,7 @@ class FaultTests(TestCase):
         for form, percent in POINTS:
             seen = await self.observe(Fault.PROXY_KILLED, form, percent)
             self.assertEqual((seen.answer, seen.records, seen.unnamed), ("closed", 0, 0), (form, percent))
-            # Nobody is left who could abort it: a lifecycle rule of the bucket does.
+            # No process is left that could abort it: a lifecycle rule of the bucket does.
             self.assertEqual(seen.unfinished, int(percent > 1), (form, percent))
 
     async def test_whatever_happens_behind_the_last_byte(self) -> None:

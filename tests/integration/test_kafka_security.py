@@ -1,35 +1,26 @@
-"""Sign-ins and TLS with a real Kafka: both identities, both doors, every mechanism; and who is kept out."""
+"""Sign-ins and TLS with a real Kafka: both identities and doors, every mechanism; and clients kept out."""
 
 from __future__ import annotations
 
-import json
 import os
 import random
-import re
 import ssl
 import subprocess
-import urllib.error
-import urllib.request
-from time import monotonic as seconds
-from typing import Any, cast
+from typing import cast
 
-from kafka import KafkaProducer
 from kafka.net.sasl.scram import ScramClient
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import deferLater
-from twisted.protocols.portforward import ProxyFactory, ProxyServer
-from twisted.trial.unittest import TestCase
 
+from lfsproxy.codes import KafkaCode
 from lfsproxy.devstack.ports import HOST
-from lfsproxy.wire.sasl import REFUSED_SECONDS
 from tests.integration.clients import java
 from tests.integration.clients.python import kafka_python, librdkafka, read_topic
 from tests.integration.clients.raw import RawClient
-from tests.integration.clients.records import Mode, Outcome, lfs
+from tests.integration.clients.records import Mode, lfs
 from tests.integration.clients.security import CLIENTS, of_kafka_python, of_librdkafka
 from tests.integration.proxy import ProxyProcess
-from tests.integration.secured import MECHANISMS, PASSWORDS, SESSION_SECONDS, SecuredKafka, secured, token
+from tests.integration.secured import MECHANISMS, SecuredKafka, secured, token
+from tests.integration.security import SecurityCase, proxy_closes, upload
 from tests.integration.stack import in_thread
 from tests.integration.test_cli import COMMAND
 from tests.relay.records import batch, produce
@@ -37,82 +28,7 @@ from tests.relay.records import lfs as lfs_record
 from tests.relay.sasl import authenticate, handshake
 
 MIB = 1024 * 1024
-AUTHENTICATION_FAILED = (58).to_bytes(2)
-HANDSHAKE = b"\x00\x11\x00\x01"
-"""SaslHandshake version 1, as a request's header has it."""
-
-_shared: dict[str, ProxyProcess] = {}
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def upload(proxy: ProxyProcess, topic: str, body: bytes) -> tuple[int, dict[str, Any]]:
-    """POST to the HTTP API: status and answer. Blocks."""
-    request = urllib.request.Request(f"{proxy.http}/v1/topics/{topic}/records", body)
-    try:
-        with _opener.open(request, timeout=30) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
-
-
-class SecurityCase(TestCase):
-    timeout = 180
-
-    async def start(self, *settings: dict[str, str], until: str = "") -> list[ProxyProcess]:
-        """A proxy per settings, all started at once, until ready or until /readyz complains of ``until``.
-
-        No password is in the log of any of them at the end of the test.
-        """
-        kafka = await secured()
-        proxies = [ProxyProcess({**kafka.stack.environment, **each}) for each in settings]
-
-        def begin(proxy: ProxyProcess) -> None:
-            complains = (lambda: until in str(proxy.readiness())) if until else None
-            proxy.start(until=complains)
-
-        for proxy in proxies:
-            self.addCleanup(in_thread, proxy.close)
-            self.addCleanup(self.check_log, proxy)
-        await gatherResults([in_thread(begin, proxy) for proxy in proxies], consumeErrors=True)
-        return proxies
-
-    async def share(self, name: str, settings: dict[str, str]) -> ProxyProcess:
-        """A proxy that several tests use, and that ends with the trial run."""
-        kafka = await secured()
-        if name not in _shared:
-            _shared[name] = proxy = ProxyProcess({**kafka.stack.environment, **settings})
-            reactor.addSystemEventTrigger("before", "shutdown", proxy.close)
-            await in_thread(proxy.start)
-        self.addCleanup(self.check_log, _shared[name])
-        return _shared[name]
-
-    def check_log(self, proxy: ProxyProcess) -> None:
-        secrets = [*PASSWORDS.values(), proxy.environment.get("LFS_KAFKA_SASL_PASSWORD", "-" * 99)]
-        for secret in secrets:
-            self.assertNotIn(secret, proxy.log)
-
-    def pause_for(self, seconds: float) -> Deferred[None]:
-        return deferLater(reactor, seconds, lambda: None)
-
-    async def blobs(self, kafka: SecuredKafka, topic: str) -> list[bytes]:
-        """What the store has of a topic."""
-
-        def read() -> list[bytes]:
-            s3, bucket = kafka.stack.s3_client(), kafka.stack.bucket
-            found = s3.list_objects_v2(Bucket=bucket, Prefix=f"lfs/default/{topic}/").get("Contents", [])
-            return [s3.get_object(Bucket=bucket, Key=each["Key"])["Body"].read() for each in found]
-
-        return await in_thread(read)
-
-    async def assert_published(self, kafka: SecuredKafka, topic: str, *values: bytes) -> None:
-        """The topic has an envelope for each value and no other record, and the store the blobs."""
-        records = await in_thread(read_topic, kafka.kafka.bootstrap, topic)
-        envelopes = [json.loads(record.value or b"") for record in records]
-        self.assertEqual(sorted(each["content_length"] for each in envelopes), sorted(map(len, values)))
-        self.assertEqual(sorted(await self.blobs(kafka, topic)), sorted(values))
-
-    def assert_sent(self, outcomes: list[Outcome]) -> None:
-        self.assertEqual([(each.error, each.message) for each in outcomes], [("", "")] * len(outcomes))
+AUTHENTICATION_FAILED = KafkaCode.SASL_AUTHENTICATION_FAILED.to_bytes(2)
 
 
 class RelayedTests(SecurityCase):
@@ -350,57 +266,6 @@ class NoIdentityTests(SecurityCase):
         self.assertIn(b"Authentication failed", answer or b"")
 
 
-class CountingServer(ProxyServer):
-    """Passes bytes on, and counts sign-ins."""
-
-    def dataReceived(self, data: bytes) -> None:
-        self.factory.handshakes += data.count(HANDSHAKE)  # type: ignore[attr-defined]
-        super().dataReceived(data)  # type: ignore[no-untyped-call]
-
-
-class CountingFactory(ProxyFactory):
-    protocol = CountingServer
-    handshakes = 0
-
-
-class RefusedTests(SecurityCase):
-    async def test_wrong_credentials_are_told_once_and_not_tried_again_and_again(self) -> None:
-        kafka = await secured()
-        counting: Any = CountingFactory(HOST, kafka.kafka.listener_ports["SASL"])
-        port: Any = cast(Any, reactor).listenTCP(0, counting, interface=HOST)
-        self.addCleanup(port.stopListening)
-        settings = kafka.environment(
-            "SASL",
-            "SCRAM-SHA-256",
-            LFS_KAFKA_SASL_PASSWORD="wrong-password",
-            LFS_KAFKA_CLIENT_IDENTITY="proxy",
-            LFS_KAFKA_BROKERS=f"{HOST}:{port.getHost().port}",
-        )
-        begun = seconds()
-        (proxy,) = await self.start(settings, until="the broker refuses the proxy's sign-in")
-        self.assertRegex(
-            proxy.readiness()["problems"][0],
-            "^Kafka: .* by SCRAM-SHA-256 as 'proxy': Authentication failed",
-        )
-
-        def knock() -> None:
-            for _ in range(20):
-                self.assertIsNone(RawClient(proxy.kafka_port).receive())
-
-        await in_thread(knock)
-        for _ in range(3):
-            status, answer = await in_thread(upload, proxy, "demo-topic", b"x")
-            self.assertEqual(status, 503)
-            self.assertIn("sign-in by SCRAM-SHA-256 as 'proxy'", answer["detail"])
-        await self.pause_for(2)
-        # One for the relay, one for the publisher, as often as they may try again.
-        self.assertLessEqual(counting.handshakes, 2 * (1 + (seconds() - begun) // REFUSED_SECONDS))
-        # Besides, each upload and each request has its own line, with the reason.
-        log = [line for line in proxy.log.splitlines() if not re.search("upload result=|POST /v1/", line)]
-        lines = [line for line in log if re.search("sign-in|Sasl|authentication", line)]
-        self.assertEqual([bool(re.search("cannot be used|turned away", line)) for line in lines], [True] * 2)
-
-
 class TlsTests(SecurityCase):
     async def test_a_client_certificate_is_the_proxy_s_identity(self) -> None:
         kafka = await secured()
@@ -427,60 +292,3 @@ class TlsTests(SecurityCase):
         )
         starts = [Deferred.fromCoroutine(self.start(each, until=problem)) for each, problem in wrong]
         await gatherResults(starts, consumeErrors=True)
-
-
-class ExpiryTests(SecurityCase):
-    """Sessions that end (KIP-368), in both identities at once."""
-
-    async def test_sessions_are_renewed(self) -> None:
-        kafka = await secured()
-        topic = await kafka.stack.new_topic("expiry")
-        relay, lent = await self.start(
-            kafka.environment("SHORT", "SCRAM-SHA-256"),
-            kafka.environment("SHORT", "PLAIN", LFS_KAFKA_CLIENT_IDENTITY="proxy"),
-        )
-        signed = of_kafka_python(kafka, "SASL_PLAINTEXT", "SCRAM-SHA-512")
-        producer = await in_thread(KafkaProducer, bootstrap_servers=relay.bootstrap, **signed)
-        self.addCleanup(in_thread, producer.close)
-        clients = {name: RawClient(relay.node_port) for name in ("renewed", "expired")}
-        clients["lent"] = RawClient(lent.node_port)
-
-        def sign_in(client: RawClient) -> None:
-            for frame in (handshake(1), authenticate(2, b"\0alice\0" + PASSWORDS["alice"].encode())):
-                self.assertEqual((client.ask(frame) or b"")[:2], b"\0\0")
-
-        def send(name: str) -> bool:
-            return clients[name].ask(produce(9, batch(lfs_record(name.encode())), topic=topic)) is not None
-
-        def publish() -> None:
-            producer.send(topic, b"library", headers=[("LFS_BLOB", b"")]).get(20)
-            self.assertEqual(upload(relay, topic, b"http")[0], 201)
-
-        await in_thread(publish)
-        connections = requests(relay, "ApiVersions")
-        for name in ("expired", "renewed"):
-            await in_thread(sign_in, clients[name])
-        begun = seconds()
-        await self.pause_for(SESSION_SECONDS * 0.5)
-        await in_thread(sign_in, clients["renewed"])
-        await self.pause_for(max(0, begun + SESSION_SECONDS * 1.15 - seconds()))
-        answered = {name: await in_thread(send, name) for name in clients}
-        self.assertEqual(answered, {"renewed": True, "expired": False, "lent": True})
-        await in_thread(publish)
-        self.assertEqual(requests(relay, "ApiVersions"), connections)
-        self.assertGreater(requests(relay, "SaslHandshake"), 3 + connections)
-        self.assertEqual(proxy_closes(lent), 0)
-        records = await in_thread(read_topic, kafka.kafka.bootstrap, topic)
-        self.assertEqual(len(records), 6)
-
-
-def proxy_closes(proxy: ProxyProcess, reason: str = "") -> float:
-    """How many clients' connections the proxy closed because of an error."""
-    samples = proxy.metrics()
-    name = f'lfsproxy_kafka_closed_total{{reason="{reason}'
-    return sum(value for sample, value in samples.items() if sample.startswith(name))
-
-
-def requests(proxy: ProxyProcess, api: str) -> float:
-    """How many requests of an API clients have sent."""
-    return proxy.metrics()[f'lfsproxy_kafka_requests_total{{api="{api}"}}']

@@ -1,4 +1,4 @@
-"""Who produces to a topic that is not there leaves nothing in S3, on brokers that create topics too."""
+"""A producer to a topic that is not there leaves nothing in S3, on brokers that create topics too."""
 
 from __future__ import annotations
 

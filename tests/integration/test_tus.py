@@ -96,7 +96,7 @@ class TusTests(TusTestCase):
         slow = await in_thread(begin_patch, first, path, 0, data[: 2 * MIB], 10 * MIB)
         reply = await in_thread(patch, first, path, 0, data[:1000])
         self.assertEqual((reply.status, json.loads(reply.body)["type"]), (423, "/problems/upload-busy"))
-        # Through another replica it is not known, and who stores first wins.
+        # Through another replica it is not known, and the first one that stores wins.
         reply = await in_thread(patch, second, path, 0, data[: 9 * MIB])
         self.assertEqual(reply.status, 204)
         await in_thread(slow.send, data[2 * MIB : 10 * MIB])

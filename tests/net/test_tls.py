@@ -1,4 +1,4 @@
-"""TLS by PEM files: who trusts whom, files that change while the process runs, files that cannot be used."""
+"""TLS by PEM files: which side trusts which, files that change while it runs, files that cannot be used."""
 
 # mypy: disallow-untyped-calls=False
 

@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
+from lfsproxy.net.listening import BoundPorts
 from lfsproxy.readiness import KnownTrouble
 from lfsproxy.relay.door import RelayService
 from lfsproxy.settings import Address, Settings
@@ -210,7 +211,10 @@ class RelayTestCase(SynchronousTestCase):
         globalLogPublisher.addObserver(observe)
         self.addCleanup(globalLogPublisher.removeObserver, observe)
         self.trouble = KnownTrouble()
-        self.relay = RelayService(self.net, self.settings, claims, self.budget, self.metrics, self.trouble)
+        listener = BoundPorts(cast(Any, self.net))
+        self.relay = RelayService(
+            self.net, self.settings, claims, self.budget, self.metrics, listener, self.trouble
+        )
         self.relay.open()
         self.relay.startService()
         self.clients: list[Client] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lfsproxy.wire.apis import KafkaApi
 from tests.relay.records import batch, lfs, produce, record, request
 from tests.relay.rig import KIB, RelayTestCase
 
@@ -18,7 +19,7 @@ class BrokerGoneTests(RelayTestCase):
         self.cluster.held = True
         client = self.client()
         client.wire.peer_reads = False
-        client.send(request(1, 12, 1), request(1, 12, 2))
+        client.send(request(KafkaApi.FETCH, 12, 1), request(KafkaApi.FETCH, 12, 2))
         self.broker.answer()
         self.broker.hang_up()
         self.net.flow()
@@ -30,7 +31,7 @@ class BrokerGoneTests(RelayTestCase):
     def test_a_client_that_does_not_read_is_cut_after_a_while(self) -> None:
         client = self.client()
         client.wire.peer_reads = False
-        client.send(request(1, 12, 1))
+        client.send(request(KafkaApi.FETCH, 12, 1))
         self.broker.hang_up()
         self.net.flow()
         self.pass_seconds(60)
@@ -47,7 +48,7 @@ class BrokerGoneTests(RelayTestCase):
 
     def test_within_a_request_that_is_relayed(self) -> None:
         client = self.client()
-        client.send(request(11, 9, 1, bytes(300 * KIB))[:-1])
+        client.send(request(KafkaApi.JOIN_GROUP, 9, 1, bytes(300 * KIB))[:-1])
         self.broker.hang_up()
         self.net.flow()
         self.assertFalse(client.is_open)
@@ -55,7 +56,7 @@ class BrokerGoneTests(RelayTestCase):
     def test_within_an_answer_that_is_relayed(self) -> None:
         self.cluster.held = True
         client = self.client()
-        client.send(request(1, 12, 1))
+        client.send(request(KafkaApi.FETCH, 12, 1))
         self.broker.wire.arrive(b"\0\0\0\x64\0\0\0\x01part")
         self.broker.hang_up()
         self.net.flow()

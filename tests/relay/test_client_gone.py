@@ -60,7 +60,7 @@ class ClientGoneTests(RelayTestCase):
         client.send(
             produce(1, batch(lfs(b"first"), producer=7, epoch=0, sequence=0)),
             produce(2, batch(record(b"plain"), producer=7, epoch=0, sequence=1)),
-            request(1, 12, 3),
+            request(KafkaApi.FETCH, 12, 3),
         )
         client.hang_up()
         self.let_go("seal")
@@ -102,7 +102,9 @@ class ClientGoneTests(RelayTestCase):
     def test_while_it_is_paused_it_is_noticed_within_a_second(self) -> None:
         self.store.hold("seal")
         client = self.client()
-        client.send(produce(1, batch(lfs(bytes(LARGE)))), request(11, 9, 2, bytes(3000 * KIB)))
+        client.send(
+            produce(1, batch(lfs(bytes(LARGE)))), request(KafkaApi.JOIN_GROUP, 9, 2, bytes(3000 * KIB))
+        )
         self.assertTrue(client.wire.paused)
         client.hang_up()
         self.assertTrue(client.is_open)
@@ -122,7 +124,7 @@ class ClientGoneTests(RelayTestCase):
 
     def test_within_a_relayed_frame(self) -> None:
         client = self.client()
-        client.send(request(11, 9, 2, bytes(300 * KIB))[:-1])
+        client.send(request(KafkaApi.JOIN_GROUP, 9, 2, bytes(300 * KIB))[:-1])
         client.hang_up()
         self.assert_gone()
 
@@ -165,7 +167,9 @@ class MixedAcksTests(RelayTestCase):
         self.store.hold("seal")
         client = self.client()
         client.send(
-            produce(1, acks=0), produce(2, batch(lfs(b"answered"))), request(11, 9, 3, bytes(3000 * KIB))
+            produce(1, acks=0),
+            produce(2, batch(lfs(b"answered"))),
+            request(KafkaApi.JOIN_GROUP, 9, 3, bytes(3000 * KIB)),
         )
         client.hang_up()
         self.assertTrue(client.is_open)
@@ -257,7 +261,7 @@ class AfterForwardingTests(RelayTestCase):
 
     def test_other_requests_are_not_waited_for(self) -> None:
         client = self.client()
-        client.send(request(1, 12, 1))
+        client.send(request(KafkaApi.FETCH, 12, 1))
         client.hang_up()
         self.assertFalse(self.broker.is_open)
 

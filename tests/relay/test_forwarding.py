@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lfsproxy.relay.forwarding import Forwarding
 from lfsproxy.relay.order import Expected, Order
 from lfsproxy.relay.stream import ConnectionGone, FrameStream
+from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.frames import RequestFrames, RequestStart, ResponseFrames
 from tests.relay.records import request
 from tests.relay.wires import Wire
@@ -127,7 +128,7 @@ class ForwardingTests(SynchronousTestCase):
         return self.begin(steps())
 
     def test_a_request_passes_as_it_arrives(self) -> None:
-        frame = request(1, 12, 1, b"fetch")
+        frame = request(KafkaApi.FETCH, 12, 1, b"fetch")
         relaying = self.relay(frame[:-2])
         self.flow()
         self.assertEqual(bytes(self.broker.got), frame[:-2])
@@ -137,7 +138,7 @@ class ForwardingTests(SynchronousTestCase):
         self.assertEqual(bytes(self.broker.got), frame)
 
     def test_nothing_is_written_behind_one_that_broke_off(self) -> None:
-        frame = request(1, 12, 1, b"fetch")
+        frame = request(KafkaApi.FETCH, 12, 1, b"fetch")
         relaying = self.relay(frame[:-2])
         waiting = self.begin(self.forwarding.send(Expected(2, None), [b"second"]))
         relaying.cancel()

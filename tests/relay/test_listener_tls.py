@@ -1,4 +1,4 @@
-"""TLS of the Kafka port before a session begins: nothing is done for who does not finish the handshake."""
+"""TLS of the Kafka port before a session begins: nothing is done before the handshake is finished."""
 
 from __future__ import annotations
 

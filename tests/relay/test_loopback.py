@@ -15,9 +15,11 @@ from twisted.trial.unittest import TestCase
 
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
+from lfsproxy.net.listening import BoundPorts
 from lfsproxy.relay.door import RelayService
 from lfsproxy.settings import Address, Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics
+from lfsproxy.wire.apis import KafkaApi
 from tests.relay.broker import BrokerEnd, Cluster
 from tests.relay.records import batch, lfs, produce, request
 from tests.relay.rig import KIB, MEMORY, PART, PASSTHROUGH, Client
@@ -75,7 +77,7 @@ class LoopbackTests(TestCase):
         metrics = MemoryMetrics()
         self.budget = MemoryBudget(reactor, MEMORY, PART, 30.0)
         claims = ClaimCheck(self.store, metrics, reactor)
-        self.relay = RelayService(reactor, settings, claims, self.budget, metrics)
+        self.relay = RelayService(reactor, settings, claims, self.budget, metrics, BoundPorts(reactor))
         self.relay.open()
         self.relay.startService()
         self.addCleanup(lambda: Deferred.fromCoroutine(self.relay.stopService()))
@@ -103,8 +105,8 @@ class LoopbackTests(TestCase):
     def test_requests_and_answers_of_every_size(self) -> Deferred[None]:
         async def steps() -> None:
             client = await self.client()
-            large = request(1, 12, 2, b"x" * 3000 * KIB)
-            client.wire.arrive(produce(1, batch(lfs(b"blob"))) + large + request(1, 12, 3))
+            large = request(KafkaApi.FETCH, 12, 2, b"x" * 3000 * KIB)
+            client.wire.arrive(produce(1, batch(lfs(b"blob"))) + large + request(KafkaApi.FETCH, 12, 3))
             await self.until(lambda: len(client.data) > 3000 * KIB and client.order == [1, 2, 3])
             self.assertEqual([blob.data for blob in self.store.blobs.values()], [b"blob"])
             self.assertIn(large, [each.frame for each in self.cluster.requests])
@@ -115,7 +117,10 @@ class LoopbackTests(TestCase):
         async def steps() -> None:
             self.store.hold("seal")
             client = await self.client()
-            client.wire.arrive(produce(1, batch(lfs(bytes(200 * KIB)))) + request(11, 9, 2, bytes(400 * KIB)))
+            client.wire.arrive(
+                produce(1, batch(lfs(bytes(200 * KIB))))
+                + request(KafkaApi.JOIN_GROUP, 9, 2, bytes(400 * KIB))
+            )
             await self.until(lambda: any(each.is_paused for each in self.relay.sessions))
             client.wire.hang_up()
             await self.until(lambda: not self.relay.sessions)
@@ -129,7 +134,7 @@ class LoopbackTests(TestCase):
             client = await self.client()
             cast(Any, client.wire).real.pauseProducing()
             for _ in range(40):
-                client.wire.arrive(request(1, 12, 2, bytes(500 * KIB)))
+                client.wire.arrive(request(KafkaApi.FETCH, 12, 2, bytes(500 * KIB)))
             await self.until(lambda: len(self.cluster.requests) > 3)
             for broker in self.clients_of_brokers():
                 cast(Any, broker.wire).real.pauseProducing()

@@ -66,7 +66,7 @@ class ProxyIdentityTests(SignInTestCase):
     def test_signing_in_is_not_offered_to_clients(self) -> None:
         self.cluster.ranges = (*self.cluster.ranges, (SASL_HANDSHAKE, 0, 1), (SASL_AUTHENTICATE, 0, 2))
         client = self.client()
-        client.send(request(18, 0, 1))
+        client.send(request(KafkaApi.API_VERSIONS, 0, 1))
         offered = ApiVersionsResponse.decode(client.replies[0].body, version=0).api_keys
         self.assertFalse({each.api_key for each in offered} & {SASL_HANDSHAKE, SASL_AUTHENTICATE})
         client.send(handshake(2))

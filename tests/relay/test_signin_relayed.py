@@ -1,4 +1,4 @@
-"""Clients that sign in with the brokers through the relay: who may upload, and from when on."""
+"""Clients that sign in with the brokers through the relay: when they may upload."""
 
 from __future__ import annotations
 

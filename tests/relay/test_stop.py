@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from lfsproxy.wire.apis import KafkaApi
 from tests.relay.records import batch, lfs, produce, record, request
 from tests.relay.rig import KIB, Client, RelayTestCase
 
@@ -18,7 +19,7 @@ class DrainTests(RelayTestCase):
 
     def test_idle_clients_are_closed_at_once(self) -> None:
         clients = [self.client(), self.client()]
-        clients[0].send(request(1, 12, 1))
+        clients[0].send(request(KafkaApi.FETCH, 12, 1))
         self.successResultOf(self.drain())
         self.assertEqual([client.is_open for client in clients], [False, False])
         self.assertEqual(self.metrics.of("kafka_closed"), [])
@@ -40,7 +41,7 @@ class DrainTests(RelayTestCase):
     def test_requests_at_the_broker_are_answered(self) -> None:
         self.cluster.held = True
         client = self.client()
-        client.send(request(1, 12, 1), produce(2, batch(lfs(b"blob"))))
+        client.send(request(KafkaApi.FETCH, 12, 1), produce(2, batch(lfs(b"blob"))))
         drained = self.drain()
         self.answer()
         self.assertNoResult(drained)
@@ -49,7 +50,10 @@ class DrainTests(RelayTestCase):
         self.assertEqual((client.order, client.is_open), ([1, 2], False))
 
     def test_a_request_that_was_begun_is_read_to_its_end(self) -> None:
-        for frame in (produce(1, batch(lfs(bytes(300 * KIB)))), request(11, 9, 1, bytes(300 * KIB))):
+        for frame in (
+            produce(1, batch(lfs(bytes(300 * KIB)))),
+            request(KafkaApi.JOIN_GROUP, 9, 1, bytes(300 * KIB)),
+        ):
             client = self.client()
             client.send(frame[: 100 * KIB])
             drained = self.drain()
@@ -118,7 +122,9 @@ class StopTests(RelayTestCase):
     def test_a_client_that_does_not_read(self) -> None:
         client = self.client()
         client.wire.peer_reads = False
-        client.send(request(1, 12, 1, bytes(500 * KIB)), request(1, 12, 2, bytes(500 * KIB)))
+        client.send(
+            request(KafkaApi.FETCH, 12, 1, bytes(500 * KIB)), request(KafkaApi.FETCH, 12, 2, bytes(500 * KIB))
+        )
         self.assert_stopped(client)
 
     def test_a_client_within_a_request(self) -> None:

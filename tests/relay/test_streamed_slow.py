@@ -1,4 +1,4 @@
-"""Produce requests that take long: who stalls loses its place to others, who uploads long is told of."""
+"""Produce requests that take long: one that stalls loses its place to others, a long upload is logged."""
 
 from __future__ import annotations
 

@@ -165,7 +165,11 @@ class AskedTests(TopicsTestCase):
         self.assertEqual(client.order, [1, 2])
 
     def test_a_broker_without_that_version_is_not_asked(self) -> None:
-        self.cluster.ranges = ((0, 0, 9), (3, 0, 4), (18, 0, 2))
+        self.cluster.ranges = (
+            (KafkaApi.PRODUCE, 0, 9),
+            (KafkaApi.METADATA, 0, 4),
+            (KafkaApi.API_VERSIONS, 0, 2),
+        )
         client = self.client()
         client.send(request(KafkaApi.API_VERSIONS, 0, 1))
         client.send(produce(2, batch(lfs(b"x"))))

@@ -1,1 +1,1 @@
-"""Resumable uploads without a door: who may publish, explored by a model."""
+"""Resumable uploads without a door: which request may publish, explored by a model."""

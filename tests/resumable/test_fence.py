@@ -1,4 +1,4 @@
-"""What the objects beside an upload say about who may publish it."""
+"""What the objects beside an upload say about the request that may publish it."""
 
 from __future__ import annotations
 

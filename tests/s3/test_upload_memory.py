@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import tracemalloc
 import weakref
 
 from twisted.internet import reactor
@@ -54,6 +55,19 @@ class MemoryTests(UploadTestCase):
                 await wait
         self.assertLessEqual(most, chunk)
         await upload.abort()
+
+    async def test_tiny_pieces_cost_little_more_than_their_bytes(self) -> None:
+        upload = self.begin(length=20_000)
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        for _ in range(10_000):
+            # A slice keeps what it is one of: about two hundred bytes for two.
+            upload.write(memoryview(bytes(20))[9:11])
+        held, _ = tracemalloc.get_traced_memory()
+        self.assertLess(held, 200_000)
+        await upload.seal()
+        await upload.commit({})
+        self.assert_stored(20_000)
 
     async def test_memory_for_parallel_parts_is_given_back_while_the_client_is_slow(self) -> None:
         budget = MemoryBudget(self.clock, 100 * PART, PART, 30)

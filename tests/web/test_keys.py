@@ -1,4 +1,4 @@
-"""API keys at the HTTP door: who is let through, what is said to who is not, and the file that changes."""
+"""API keys at the HTTP door: which requests pass, what the others are told, and the file that changes."""
 
 from __future__ import annotations
 

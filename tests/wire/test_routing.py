@@ -21,29 +21,31 @@ def start(api_key: int, version: int, size: int = 100) -> RequestStart:
 
 class RouteTests(SynchronousTestCase):
     def test_requests_and_what_becomes_of_them(self) -> None:
-        no_sign_in, open_gate, closed_gate = None, True, False
+        no_sign_in, done, not_done = None, True, False
         table = [
             (Api.FETCH, 12, 100, no_sign_in, RELAYED),
-            (Api.FETCH, 12, 2000 * MIB, closed_gate, RELAYED),
+            (Api.FETCH, 12, 2000 * MIB, not_done, RELAYED),
             (Api.METADATA, 0, 100, no_sign_in, Route(Way.RELAYED, Look.FRONT)),
-            (Api.METADATA, 13, 70 * MIB, closed_gate, Route(Way.RELAYED, Look.FRONT)),
+            (Api.METADATA, 13, 70 * MIB, not_done, Route(Way.RELAYED, Look.FRONT)),
             (Api.FIND_COORDINATOR, 4, 100, no_sign_in, Route(Way.RELAYED, Look.ADDRESSES)),
             (Api.DESCRIBE_CLUSTER, 1, 100, no_sign_in, Route(Way.RELAYED, Look.ADDRESSES)),
             (Api.API_VERSIONS, 0, 10, no_sign_in, Route(Way.COLLECTED, Look.VERSIONS)),
-            (Api.API_VERSIONS, 4, MOST_COLLECTED, closed_gate, Route(Way.COLLECTED, Look.VERSIONS)),
+            (Api.API_VERSIONS, 4, MOST_COLLECTED, not_done, Route(Way.COLLECTED, Look.VERSIONS)),
             (Api.API_VERSIONS, 5, 100, no_sign_in, Route(Way.SKIPPED)),
-            (Api.API_VERSIONS, 99, 70 * MIB, closed_gate, Route(Way.SKIPPED)),
-            (Api.SASL_HANDSHAKE, 1, 30, closed_gate, Route(Way.COLLECTED)),
+            (Api.API_VERSIONS, 99, 70 * MIB, not_done, Route(Way.SKIPPED)),
+            (Api.SASL_HANDSHAKE, 1, 30, not_done, Route(Way.COLLECTED)),
             (Api.SASL_HANDSHAKE, 1, 30, no_sign_in, Route(Way.COLLECTED)),
-            (Api.SASL_AUTHENTICATE, 2, 100, closed_gate, Route(Way.RELAYED, Look.SIGN_IN)),
-            (Api.SASL_AUTHENTICATE, 2, 100, open_gate, Route(Way.RELAYED, Look.SIGN_IN)),
+            (Api.SASL_AUTHENTICATE, 2, 100, not_done, Route(Way.RELAYED, Look.SIGN_IN)),
+            (Api.SASL_AUTHENTICATE, 2, 100, done, Route(Way.RELAYED, Look.SIGN_IN)),
             (Api.SASL_AUTHENTICATE, 0, 100, no_sign_in, RELAYED),
             (Api.PRODUCE, 0, 100, no_sign_in, Route(Way.PRODUCED, Look.VERDICTS)),
-            (Api.PRODUCE, 12, 2000 * MIB, open_gate, Route(Way.PRODUCED, Look.VERDICTS)),
+            (Api.PRODUCE, 12, 2000 * MIB, done, Route(Way.PRODUCED, Look.VERDICTS)),
         ]
-        for key, version, size, gate_open, expected in table:
-            found = route(start(key, version, size), gate_open)
-            self.assertEqual(found, expected, f"{name_of(key)} {version}, {size} bytes, gate {gate_open}")
+        for key, version, size, signed_in, expected in table:
+            found = route(start(key, version, size), signed_in)
+            self.assertEqual(
+                found, expected, f"{name_of(key)} {version}, {size} bytes, signed in {signed_in}"
+            )
 
     def test_what_a_connection_is_closed_for(self) -> None:
         hides = (Api.SASL_HANDSHAKE, Api.SASL_AUTHENTICATE)
@@ -84,9 +86,9 @@ class RouteTests(SynchronousTestCase):
                 "65537 bytes for SaslHandshake",
             ),
         ]
-        for key, version, size, gate_open, hidden, kind, text in table:
+        for key, version, size, signed_in, hidden, kind, text in table:
             with self.assertRaisesRegex(kind, text):
-                route(start(key, version, size), gate_open, hidden)
+                route(start(key, version, size), signed_in, hidden)
 
     def test_every_version_that_is_offered_has_a_route_and_those_around_it_have_none(self) -> None:
         for api in OFFERED:

@@ -19,7 +19,7 @@ from lfsproxy.wire.sasl import (
     Authenticated,
     RefusedSignIns,
     SaslClient,
-    SignInGate,
+    SignInWatch,
     authenticate_request,
     decode_authenticate,
     decode_handshake,
@@ -154,14 +154,14 @@ class RefusedTests(SynchronousTestCase):
 
 class GateTests(SynchronousTestCase):
     def is_open(self, *steps: str | tuple[int, bytes]) -> bool:
-        """Whether the gate is open after handshakes (a mechanism) and answers (error code, auth bytes)."""
-        gate = SignInGate()
+        """Whether the sign-in is done after handshakes (a mechanism) and answers (error code, auth bytes)."""
+        watch = SignInWatch()
         for step in steps:
             if isinstance(step, str):
-                gate.handshake(step)
+                watch.handshake(step)
             else:
-                gate.answered(Authenticated(step[0], None, step[1], 0))
-        return gate.open
+                watch.answered(Authenticated(step[0], None, step[1], 0))
+        return watch.done
 
     def test_it_is_closed_at_first(self) -> None:
         self.assertFalse(self.is_open())

@@ -98,6 +98,6 @@ class Batch:
     # What became of it
 
     def take_claims(self) -> list[Claim]:
-        """Its claims, for whoever tells them their fate."""
+        """Its claims, for the code that tells them their fate."""
         claims, self.claims = self.claims, []
         return claims

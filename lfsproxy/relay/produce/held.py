@@ -7,11 +7,12 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 
+from lfsproxy.gathered import Gathered
 from lfsproxy.relay.produce.offload import Offloader, needs_a_look
 from lfsproxy.relay.produce.rewriting import all_of
 from lfsproxy.relay.produce.work import ProduceWork
-from lfsproxy.wire.chunks import Gathered, Piece
-from lfsproxy.wire.produce import PartitionEnd, PartitionStart, ProduceEnd, ProduceInfo, RecordsBytes
+from lfsproxy.wire.chunks import Piece
+from lfsproxy.wire.produce import PartitionStart, RecordsBytes
 
 SMALL_FRAME: Final = 64 * 1024
 """Bytes of a body that is held without a lease: every connection may hold as much."""
@@ -43,12 +44,8 @@ class HeldProduce(ProduceWork):
                     self.batches[-1].records.append(data)
                 case PartitionStart():
                     self.begin_batch(part)
-                case PartitionEnd(tags=tags):
-                    self.batches[-1].tags = tags
-                case ProduceInfo():
-                    self.begin_body(part)
-                case ProduceEnd():
-                    self.forwarding.end = part
+                case _:
+                    self.take_around(part)
 
     async def finish(self) -> None:
         for batch in self.batches:

@@ -6,7 +6,7 @@ of an uncompressed batch are parts of the held frame and need no more memory. Th
 made in the second pass: the frame's lease is tried to be enlarged by them all, then their uploads overlap. If
 that is not to be had, one value at a time is made, in memory that the lease can be enlarged by, or else, when
 the request is the first of its connection in line, in the one place of the process for that
-(``Shared.inflating``): whoever has it waits for nobody, so it cannot deadlock. A batch whose zstd window is
+(``Shared.inflating``): its holder waits for nobody, so it cannot deadlock. A batch whose zstd window is
 larger than usual is looked into there from the start.
 """
 

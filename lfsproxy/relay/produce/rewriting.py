@@ -19,12 +19,13 @@ from twisted.python.failure import Failure
 from lfsproxy.claimcheck import Claim, Payload
 from lfsproxy.envelope import Envelope
 from lfsproxy.errors import LfsError, TooLarge
+from lfsproxy.gathered import Gathered
 from lfsproxy.interfaces import IPartMemory
 from lfsproxy.relay.produce.batches import Batch
 from lfsproxy.relay.produce.shared import Shared
-from lfsproxy.wakeups import Gate, Semaphore
+from lfsproxy.wakeups import Condition, Semaphore
 from lfsproxy.wire.batch import BatchHeader
-from lfsproxy.wire.chunks import Gathered, Piece
+from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.marks import LfsMark
 from lfsproxy.wire.records import Header, RecordStart
 from lfsproxy.wire.rewrite import BatchWriter
@@ -66,7 +67,7 @@ class Rewriter:
         self._waiting_size = 0
         self._places = 0
         self._finishing: set[Deferred[None]] = set()
-        self._one_finished = Gate(shared.reactor)
+        self._one_finished = Condition(shared.reactor)
         self.error: LfsError | None = None
         self.storing = 0
         """Bytes of the values that were given to ``finish`` and are not stored yet."""
@@ -162,7 +163,7 @@ class Rewriter:
             self._leave_place()
             if not isinstance(result, Failure):
                 self._finishing.discard(finishing)
-            self._one_finished.open()
+            self._one_finished.wake()
             return result
 
         finishing.addBoth(over)

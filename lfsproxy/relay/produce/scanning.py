@@ -1,4 +1,4 @@
-"""The two places of the process in which batches are searched for LFS records, and who has them next.
+"""The two places of the process in which batches are searched for LFS records, and the order of searches.
 
 A search runs in a thread, which cannot be stopped, and a few bytes may be many records. So each begins as a
 short one: it may use SHORT_SECONDS of processor time, and if it needs more, it is dropped and begun anew when
@@ -156,11 +156,11 @@ class Scans(WakeLoop):
                 self._put(share, kind)
             self.ask()
 
-    # Who is next
+    # Which search is next
 
     async def _wait(self, share: Share, is_long: bool) -> _Place:
         if not self.is_due and not share.running:
-            # Where a place is free nobody waits who could have it.
+            # Where a place is free, no search waits that could have it.
             for place in self._places:
                 if not place.taken and (place.takes_long or not is_long):
                     place.taken = share.running = True
@@ -212,7 +212,7 @@ class Scans(WakeLoop):
         return False
 
     def _next(self, is_long: bool) -> Deferred[None] | None:
-        """The search that is next, of the connection that has used the least; of several who came first."""
+        """The next search: of the connection that has used the least, or the first of several."""
         heap = self._long if is_long else self._short
         while heap:
             entry = heapq.heappop(heap)

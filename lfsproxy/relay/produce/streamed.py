@@ -15,14 +15,7 @@ from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.relay.produce.streamed_batch import StreamedBatch
 from lfsproxy.relay.produce.work import ProduceWork
 from lfsproxy.wire.chunks import Piece
-from lfsproxy.wire.produce import (
-    PartitionEnd,
-    PartitionStart,
-    ProduceEnd,
-    ProduceEvent,
-    ProduceInfo,
-    RecordsBytes,
-)
+from lfsproxy.wire.produce import PartitionStart, ProduceEvent, RecordsBytes
 
 
 class StreamedProduce(ProduceWork):
@@ -60,12 +53,8 @@ class StreamedProduce(ProduceWork):
                     self._current = StreamedBatch(
                         self.shared, self.connection, batch, part.size, lease, offloader.uploads
                     )
-            case PartitionEnd(tags=tags):
-                self.batches[-1].tags = tags
-            case ProduceInfo():
-                self.begin_body(part)
-            case ProduceEnd():
-                self.forwarding.end = part
+            case _:
+                self.take_around(part)
 
     async def finish(self) -> None:
         await self._submit_current(is_last=True)

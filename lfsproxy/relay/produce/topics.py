@@ -1,10 +1,10 @@
 """Whether a connection may upload for a topic: asked of its own broker before the first blob goes to S3.
 
 A broker answers a batch for a topic that it does not have with UNKNOWN_TOPIC_OR_PARTITION, after which the
-blob has to stay (``codes.SURELY_NOT_APPENDED``): who sends such a batch again and again would fill the
-bucket. So the broker's Metadata is asked first, once by connection and topic, on the connection on which the
-batch is to go, as the same identity. What it refuses is refused with its code, which is that of the Produce
-answer; where it says nothing, or not in time, the batch goes its way.
+blob has to stay (``codes.SURELY_NOT_APPENDED``): a client that sends such a batch again and again would fill
+the bucket. So the broker's Metadata is asked first, once by connection and topic, on the connection on which
+the batch is to go, as the same identity. What it refuses is refused with its code, which is that of the
+Produce answer; where it says nothing, or not in time, the batch goes its way.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Topics:
             raise UnknownTopic(f"topic {topic} has {state.partitions} partitions, there is no {partition}")
 
     async def _state(self, topic: str) -> TopicState | None:
-        """What the broker says; who asks meanwhile gets the same answer."""
+        """What the broker says; a question asked meanwhile gets the same answer."""
         asked = self._asked.get(topic)
         if asked is None:
             asked = self._ask(topic)

@@ -16,7 +16,14 @@ from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.relay.produce.slowness import Slowness
 from lfsproxy.relay.stream import ConnectionGone
 from lfsproxy.wire.frames import RequestStart
-from lfsproxy.wire.produce import PartitionStart, ProduceInfo, ProduceReader
+from lfsproxy.wire.produce import (
+    PartitionEnd,
+    PartitionStart,
+    ProduceEnd,
+    ProduceEvent,
+    ProduceInfo,
+    ProduceReader,
+)
 
 
 class ProduceWork(ABC):
@@ -101,6 +108,16 @@ class ProduceWork(ABC):
                 first.error = error
         self.batches.append(batch)
         return batch
+
+    def take_around(self, part: ProduceEvent) -> None:
+        """Take what stands around the records of the partitions."""
+        match part:
+            case PartitionEnd(tags=tags):
+                self.batches[-1].tags = tags
+            case ProduceInfo():
+                self.begin_body(part)
+            case ProduceEnd():
+                self.forwarding.end = part
 
     async def take_lease(self, size: int) -> Lease:
         """Wait for the one lease of this request."""

@@ -1,0 +1,149 @@
+"""The Helm chart's values and the proxy's settings: each gets through, and ports and memory follow."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from lfsproxy.settings import setting_table, variable
+from lfsproxy.settings.quantities import read_size
+from tests.deploy.chart import CHART, ROOT, ChartError, one, render
+from tests.deploy.rendered import NAME, ChartTestCase, container, pod, settings_of
+
+
+class SettingsTests(ChartTestCase):
+    def test_the_schema_is_current(self) -> None:
+        path = ROOT / "deploy" / "helm" / "schema.py"
+        spec = importlib.util.spec_from_file_location("schema", path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        self.assertEqual((CHART / "values.schema.json").read_text(), module.text(), "run make helm-schema")
+
+    def test_each_setting_reaches_the_process_by_its_own_name(self) -> None:
+        secrets = {variable(name) for name, info in setting_table().items() if info.secret}
+        given = {variable(name): info.default or "x" for name, info in setting_table().items()}
+        documents = render(values={"settings": given})
+        self.assertEqual(settings_of(documents), {k: v for k, v in given.items() if k not in secrets})
+        self.assertEqual(
+            one(documents, "Secret")["stringData"], {k: v for k, v in given.items() if k in secrets}
+        )
+
+    def test_a_setting_that_is_none_is_refused_by_name(self) -> None:
+        error = self.assertRaises(ChartError, render, values={"settings.LFS_S3_BUKET": "x"})
+        self.assertIn("LFS_S3_BUKET", str(error))
+
+    def test_a_value_that_is_none_is_refused_by_name(self) -> None:
+        error = self.assertRaises(ChartError, render, values={"kafka.brokerIDs": [1]})
+        self.assertIn("brokerIDs", str(error))
+
+    def test_numbers_and_booleans_are_written_as_the_proxy_reads_them(self) -> None:
+        documents = render(
+            values={
+                "settings.LFS_UPLOAD_MEMORY": 134217728,
+                "settings.LFS_S3_RETRY_TIMEOUT": 2.5,
+                "settings.LFS_S3_PATH_STYLE": True,
+            }
+        )
+        found = settings_of(documents)
+        self.assertEqual(
+            (found["LFS_UPLOAD_MEMORY"], found["LFS_S3_RETRY_TIMEOUT"], found["LFS_S3_PATH_STYLE"]),
+            ("134217728", "2.5", "true"),
+        )
+
+    def test_each_file_of_a_setting_can_come_from_a_secret(self) -> None:
+        full = ROOT / "tests" / "deploy" / "values" / "full.yaml"
+        documents = render(
+            full,
+            values={"http.tls.clientCaKey": "ca.crt", "fullnameOverride": NAME},
+        )
+        found = settings_of(documents)
+        mounts = {each["mountPath"] for each in container(documents)["volumeMounts"]}
+        for name, info in setting_table().items():
+            if info.parse.is_file:
+                path = found[variable(name)]
+                self.assertIn(path.rpartition("/")[0], mounts, variable(name))
+        volumes = {each["name"]: each for each in pod(documents)["volumes"]}
+        self.assertEqual(volumes["kafka-tls"]["secret"], {"secretName": "brokers", "defaultMode": 0o440})
+
+    def test_a_file_that_two_places_give_is_refused(self) -> None:
+        error = self.assertRaises(
+            ChartError,
+            render,
+            values={"settings.LFS_HTTP_TLS_CERT": "/x", "http.tls.existingSecret": "http"},
+        )
+        self.assertIn("settings.LFS_HTTP_TLS_CERT and the Secret http", str(error))
+
+    def test_a_change_of_settings_starts_the_pods_anew(self) -> None:
+        def checksum(**values: Any) -> str:
+            found = one(render(values=values), "Deployment")["spec"]["template"]["metadata"]["annotations"]
+            return str(found["checksum/settings"])
+
+        plain = checksum()
+        self.assertEqual(plain, checksum(replicaCount=5))
+        self.assertNotEqual(plain, checksum(settings={"LFS_S3_BUCKET": "other"}))
+        self.assertNotEqual(plain, checksum(settings={"LFS_KAFKA_SASL_PASSWORD": "x"}))
+
+
+class KafkaTests(ChartTestCase):
+    def ports(self, **values: Any) -> tuple[dict[str, int], dict[str, int], dict[str, str]]:
+        """Ports of the Service, ports of the container, and from which of one to which of the other."""
+        documents = render(values=values)
+        service = one(documents, "Service", f"{NAME}-kafka")["spec"]["ports"]
+        inside = {each["name"]: each["containerPort"] for each in container(documents)["ports"]}
+        outside = {each["name"]: each["port"] for each in service}
+        return outside, inside, {each["name"]: each["targetPort"] for each in service}
+
+    def test_each_broker_has_the_port_at_which_the_proxy_serves_it(self) -> None:
+        outside, inside, targets = self.ports(**{"kafka.brokerIds": [0, 7]})
+        self.assertEqual(outside, {"tcp-bootstrap": 19092, "tcp-broker-0": 19093, "tcp-broker-7": 19100})
+        self.assertEqual([inside[targets[name]] for name in outside], [19092, 19093, 19100])
+
+    def test_ports_follow_the_settings(self) -> None:
+        outside, inside, targets = self.ports(
+            **{
+                "kafka.brokerIds": [1001],
+                "settings": {"LFS_KAFKA_ADDR": "[::]:9092", "LFS_KAFKA_BROKER_PORT_BASE": 20000},
+            }
+        )
+        self.assertEqual(outside, {"tcp-bootstrap": 9092, "tcp-broker-1001": 21001})
+        self.assertEqual([inside[targets[name]] for name in outside], [9092, 21001])
+
+    def test_the_service_has_the_ports_that_clients_are_told(self) -> None:
+        outside, inside, targets = self.ports(
+            **{"kafka.brokerIds": [1], "settings.LFS_KAFKA_ADVERTISED_PORT_BASE": "9100"}
+        )
+        self.assertEqual(outside, {"tcp-bootstrap": 19092, "tcp-broker-1": 9101})
+        self.assertEqual(inside[targets["tcp-broker-1"]], 19094)
+
+    def test_clients_are_told_the_service_or_what_the_setting_says(self) -> None:
+        told = settings_of(render(values={"clusterDomain": "example.internal"}))["LFS_KAFKA_ADVERTISED_HOST"]
+        self.assertEqual(told, f"{NAME}-kafka.data.svc.example.internal")
+        own = settings_of(render(values={"settings.LFS_KAFKA_ADVERTISED_HOST": "k"}))
+        self.assertEqual(own["LFS_KAFKA_ADVERTISED_HOST"], "k")
+
+    def test_a_load_balancer(self) -> None:
+        spec = one(render(CHART.parent / "examples" / "msk.yaml"), "Service", f"{NAME}-kafka")["spec"]
+        self.assertEqual(
+            (spec["type"], spec["loadBalancerClass"], spec["externalTrafficPolicy"]),
+            ("LoadBalancer", "service.k8s.aws/nlb", "Local"),
+        )
+
+
+class MemoryTests(ChartTestCase):
+    def limit(self, **values: Any) -> int:
+        found = container(render(values=values))["resources"]["limits"]["memory"]
+        return int(found.removesuffix("Mi"))
+
+    def test_sizes_are_read_as_the_proxy_reads_them(self) -> None:
+        plain = self.limit(**{"settings.LFS_UPLOAD_MEMORY": 0})
+        for text in ("134217728", "128MiB", "128m", "0.5 GiB", "1GB", "2g", "70000 kB"):
+            size = read_size(text)
+            assert size is not None
+            self.assertEqual(
+                self.limit(**{"settings.LFS_UPLOAD_MEMORY": text}), plain + -(-size // 2**20), text
+            )
+
+    def test_resources_of_the_users_own_win(self) -> None:
+        own = {"limits": {"memory": "2Gi"}}
+        self.assertEqual(container(render(values={"resources": own}))["resources"], own)
