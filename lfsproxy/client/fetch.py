@@ -64,6 +64,7 @@ class BlobBytes:
     def read(self, size: int) -> bytes:
         """Up to ``size`` next bytes; none at the end of what the store sends. Raises as ``start`` does."""
         while True:
+            self._check_cancelled()  # Of a source with sockets of its own, nothing else ends the read.
             self.start()
             assert self._answer is not None
             try:

@@ -10,9 +10,9 @@ import json
 import os
 import stat
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from json import JSONDecodeError
-from typing import Any, BinaryIO, Self, TypeGuard
+from typing import Any, BinaryIO, Self, TypeGuard, TypeVar
 from urllib.parse import quote, urlencode
 
 import attrs
@@ -38,6 +38,8 @@ SILENT_SECONDS = 900.0
 """How long the proxy may take no byte, and may take to answer after the last: stores assemble in silence."""
 
 Body = Buffer | BinaryIO | Iterable[Buffer]
+
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -141,7 +143,7 @@ class Uploader:
                 redirect=False,
                 chunked=sent.length is None,
             )
-        except (HTTPError, OSError) as error:
+        except (HTTPError, OSError, _CallersError) as error:
             if sent.failure is not None:
                 raise sent.failure from None
             if who := stranger(error):
@@ -174,11 +176,15 @@ class Uploader:
         self.close()
 
 
+class _CallersError(Exception):
+    """In place of what the caller's code raises: urllib3 takes an OSError for one of the connection."""
+
+
 class _Sent:
     """A body on its way: its pieces, and what is known of them. ``length`` is in bytes, None: not known.
 
     ``begun`` is set when the proxy was reached, ``whole`` before the last byte is handed over; ``failure`` is
-    what reading the body raised.
+    what reading the body raised, or telling of its progress.
     """
 
     def __init__(self, body: Body, checksum: Checksum, on_progress: Progress | None) -> None:
@@ -194,7 +200,7 @@ class _Sent:
     def __iter__(self) -> Iterator[Buffer]:
         self.begun = True
         pieces = _pieces(self._body)
-        while (piece := self._next(pieces)) is not None:
+        while (piece := self._called(lambda: next(pieces, None))) is not None:
             if self._left is not None:
                 # A file that grows meanwhile is sent as long as it was.
                 piece = piece[: self._left]
@@ -206,21 +212,26 @@ class _Sent:
             self.whole = self._left == 0
             yield piece
             self._sent += len(piece)
-            if self._on_progress is not None:
-                self._on_progress(self._sent)
+            self._tell()
         if self._left:
             self.failure = EOFError(f"the body ended {self._left} bytes before its length")
             raise self.failure
-        if not self._sent and self._on_progress is not None:
-            self._on_progress(0)
+        if not self._sent:
+            self._tell()
         self.whole = True
 
-    def _next(self, pieces: Iterator[Buffer]) -> Buffer | None:
+    def _tell(self) -> None:
+        tell = self._on_progress
+        if tell is not None:
+            self._called(lambda: tell(self._sent))
+
+    def _called(self, call: Callable[[], T]) -> T:
+        """What the caller's own code returns; what it raises becomes ``failure``."""
         try:
-            return next(pieces, None)
+            return call()
         except Exception as error:
             self.failure = error
-            raise
+            raise _CallersError from error
 
 
 def _pieces(body: Body) -> Iterator[Buffer]:

@@ -137,3 +137,30 @@ func TestHookThatPanicsIsLogged(t *testing.T) {
 		t.Errorf("logged %s", log.String())
 	}
 }
+
+// deaf gives a blob from memory, and looks at no context.
+type deaf struct{ blob string }
+
+func (s deaf) Get(context.Context, GetRequest) (GetResponse, error) {
+	return GetResponse{io.NopCloser(strings.NewReader(s.blob)), int64(len(s.blob)), ""}, nil
+}
+
+// TestContextEndsAReadOfAnySource, also where the source goes on.
+func TestContextEndsAReadOfAnySource(t *testing.T) {
+	client := clientOf(t, Config{Bucket: bucket, Source: deaf{blob}})
+	ctx, cancel := context.WithCancel(t.Context())
+	stream, _, err := resolve(client, ctx, envelopeOf(key, blob))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close() //nolint:errcheck // is nil always
+	if _, err := stream.Read(make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	for range 2 {
+		if rest, err := io.ReadAll(stream); len(rest) > 0 || !errors.Is(err, context.Canceled) {
+			t.Errorf("%d bytes, %v", len(rest), err)
+		}
+	}
+}

@@ -55,6 +55,9 @@ func (d *download) start() error {
 // Read gives the next bytes; io.EOF at the end of what the store sends. Other errors are as start's.
 func (d *download) Read(into []byte) (int, error) {
 	for {
+		if d.ctx.Err() != nil { // a source of the caller's own may not look at it
+			return 0, d.ended()
+		}
 		if err := d.start(); err != nil {
 			return 0, err
 		}

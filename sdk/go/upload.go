@@ -77,7 +77,7 @@ type Record struct {
 // The error is a [ProblemError] where the proxy refuses; an [Error] of ErrProxyUnavailable where it could not be
 // reached or was lost before it had the whole body: nothing was published; an [Error] of ErrOutcomeUnknown where
 // it was lost after that. An error of body is wrapped, as is the context's: then nothing was published unless
-// the error is ErrOutcomeUnknown, too.
+// the error is ErrOutcomeUnknown, too. What body or OnProgress panics with, Upload panics with.
 func (u *Uploader) Upload(ctx context.Context, topic string, body io.Reader, options UploadOptions) (Record, error) {
 	sent := newUploadBody(ctx, body, options)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, u.address(topic, options), sent.reader())
@@ -94,10 +94,13 @@ func (u *Uploader) Upload(ctx context.Context, topic string, body io.Reader, opt
 	}
 	response, err := u.settings.client.Do(request.WithContext(sent.traced()))
 	sent.letGo()
+	if err == nil {
+		defer response.Body.Close() //nolint:errcheck // all that is wanted from it was read
+	}
+	sent.repanic()
 	if err != nil {
 		return Record{}, sent.lost(topic, err)
 	}
-	defer response.Body.Close() //nolint:errcheck // all that is wanted from it was read
 	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if response.StatusCode != http.StatusCreated {
 		return Record{}, problemOf(response, answer)

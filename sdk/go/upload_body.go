@@ -30,6 +30,7 @@ type uploadBody struct {
 	size    int64 // that was read
 	ended   bool
 	failure error // of the caller's body
+	panics  any   // what the caller's body or progress function panicked with
 }
 
 // uploadBytes is the most that is read at a time: what net/http's own buffer for a body has.
@@ -118,8 +119,11 @@ func (u *uploadBody) Read(into []byte) (int, error) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		n, err := u.body.Read(u.buffer[:len(into)])
-		done <- result{n, err}
+		var got result
+		if err := u.guarded(func() { got.n, got.err = u.body.Read(u.buffer[:len(into)]) }); err != nil {
+			got = result{0, err}
+		}
+		done <- got
 	}()
 	select {
 	case got := <-done:
@@ -148,9 +152,38 @@ func (u *uploadBody) count(n int, err error) error {
 	}
 	u.mu.Unlock()
 	if n > 0 {
-		u.progress(size)
+		if panicked := u.guarded(func() { u.progress(size) }); panicked != nil {
+			return panicked
+		}
 	}
 	return err
+}
+
+var errPanicked = errors.New("lfs: the caller's code has panicked")
+
+// guarded calls what is the caller's. A panic would end the process here, as nobody can recover it in a goroutine of
+// the HTTP client: it is an error, and Upload panics in place of it.
+func (u *uploadBody) guarded(call func()) (err error) {
+	defer func() {
+		if with := recover(); with != nil {
+			u.mu.Lock()
+			u.panics = with
+			u.mu.Unlock()
+			err = errPanicked
+		}
+	}()
+	call()
+	return nil
+}
+
+// repanic panics as the caller's code has, in the caller's goroutine.
+func (u *uploadBody) repanic() {
+	u.mu.Lock()
+	with := u.panics
+	u.mu.Unlock()
+	if with != nil {
+		panic(with)
+	}
 }
 
 // read is how many bytes were read.

@@ -326,6 +326,39 @@ func TestUploadTellsItsProgress(t *testing.T) {
 	}
 }
 
+// TestPanicInAnUploadIsTheCallers: it comes out of Upload, where it can be recovered, and not out of a goroutine
+// of the HTTP client.
+func TestPanicInAnUploadIsTheCallers(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body) //nolint:errcheck // it breaks off
+		published(w)
+	}))
+	defer proxy.Close()
+	enough := func(int64) { panic("enough") }
+	for name, upload := range map[string]func() (Record, error){
+		"of the progress": func() (Record, error) {
+			return newUploader(t, proxy.URL).Upload(t.Context(), "t", strings.NewReader(blob), UploadOptions{OnProgress: enough})
+		},
+		"of the body": func() (Record, error) {
+			return newUploader(t, proxy.URL).Upload(t.Context(), "t", panicking{}, UploadOptions{})
+		},
+	} {
+		func() {
+			defer func() {
+				if with := recover(); with != "enough" {
+					t.Errorf("%s: it panics with %v", name, with)
+				}
+			}()
+			_, err := upload()
+			t.Errorf("%s: it returns %v", name, err)
+		}()
+	}
+}
+
+type panicking struct{}
+
+func (panicking) Read([]byte) (int, error) { panic("enough") }
+
 // TestFileThatGrowsIsSentAsLongAsItWas, and whole: nothing beyond Length is read.
 func TestFileThatGrowsIsSentAsLongAsItWas(t *testing.T) {
 	var received []byte

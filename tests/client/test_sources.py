@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -23,12 +23,14 @@ from lfsproxy.client import (
     RecordCoordinates,
     Resolution,
 )
+from lfsproxy.client.cancelling import Cancellation
 from lfsproxy.client.sources import BlobAnswer, BlobRequest, BlobSource, TryAgain
 from lfsproxy.envelope import Envelope
 from lfsproxy.errors import (
     BlobMissing,
     ChecksumMismatch,
     EnvelopeNotAllowed,
+    ReadInterrupted,
     StoreRefused,
     StoreUnavailable,
 )
@@ -264,26 +266,52 @@ class ProxyTests(Contract, SourceTestCase):
         self.assertIn(f"403 not-authorised from the proxy at {self.server.url}/lfs", str(error))
 
 
+@attrs.define
+class Answer:
+    """Bytes from memory, whose ``read`` calls ``reading`` first."""
+
+    data: bytes
+    reading: Callable[[], None] = lambda: None
+    status: int = 200
+    headers: dict[str, str] = attrs.field(factory=dict)
+    closed: bool = False
+
+    def read(self, size: int, /) -> bytes:
+        self.reading()
+        data, self.data = self.data[:size], self.data[size:]
+        return data
+
+    def refusal(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        self.closed = True
+
+
 class OwnTests(SynchronousTestCase):
     """The protocol is open: a source of the caller's own, here of files."""
 
+    def test_a_cancelled_read_ends_at_the_next_bytes(self) -> None:
+        # Of such a source there is no socket that a cancellation could shut.
+        class Source:
+            name = "memory"
+            by_record = False
+
+            def get(self, request: BlobRequest) -> BlobAnswer:
+                return answer
+
+        told: list[Resolution] = []
+        cancellation = Cancellation()
+        answer = Answer(DATA, cancellation.cancel)
+        blobs = BlobReader("kafscale", source=Source(), on_resolve=told.append)
+        with blobs.open(VALUE, cancellation=cancellation) as blob:
+            blob.read(1)
+            self.assertRaises(ReadInterrupted, blob.read)
+        self.assertTrue(answer.closed)
+        self.assertEqual([one.result for one in told], ["cancelled"])
+        self.assertGreater(len(answer.data), 0)
+
     def test_a_source_of_the_callers_own(self) -> None:
-        @attrs.define
-        class Answer:
-            data: bytes
-            status: int = 200
-            headers: dict[str, str] = attrs.field(factory=dict)
-
-            def read(self, size: int, /) -> bytes:
-                data, self.data = self.data[:size], self.data[size:]
-                return data
-
-            def refusal(self) -> str:
-                return ""
-
-            def close(self) -> None:
-                """Nothing to close."""
-
         class Files:
             name = "my files"
             by_record = False

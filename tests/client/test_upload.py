@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -151,6 +152,22 @@ class UploaderTests(SynchronousTestCase):
 
         self.assertRaises(OSError, self.upload, pieces(OSError("of the body")))
         self.assertRaises(RuntimeError, self.upload, pieces(RuntimeError("of the body")))
+
+    def test_what_the_callers_code_raises_is_not_taken_for_the_connections(self) -> None:
+        def pieces(error: Exception) -> Iterator[bytes]:
+            yield DATA
+            raise error
+
+        def progress(size: int) -> None:
+            raise kind("of the caller")
+
+        # urllib3 passes over a BrokenPipeError, and would wait for the proxy's answer.
+        with Uploader(self.proxy.url, silent_timeout=20) as proxy:
+            for kind in (BrokenPipeError, ConnectionResetError, TimeoutError, ValueError):
+                started = monotonic()
+                self.assertRaises(kind, proxy.upload, "demo", pieces(kind("of the caller")))
+                self.assertRaises(kind, proxy.upload, "demo", DATA, on_progress=progress)
+                self.assertLess(monotonic() - started, 20)
 
     def test_a_url_that_is_none(self) -> None:
         self.assertRaises(ValueError, Uploader, "localhost:8080")

@@ -63,8 +63,8 @@ export interface Task<Message, V extends Uint8Array> {
   resolve(signal: AbortSignal): Promise<Resolved<V>>;
 }
 
-/** Why the rest of a batch is not read: whoever iterated has stopped. Is told apart from the caller's own signal. */
-export const LEFT = new Error("the iteration of the batch has ended");
+/** Why the rest of a batch is not read: whoever iterated has stopped. */
+const LEFT = new Error("the iteration of the batch has ended");
 
 /** Throws SettingError at once for an option that cannot be used. */
 export function inOrder<Message, V extends Uint8Array>(

@@ -20,6 +20,7 @@ import {
 } from "./errors.js";
 import type { BlobSource, RecordCoordinates } from "./sources.js";
 
+/** Milliseconds of a pause that was doubled; a first pause may be longer. */
 const LONGEST_PAUSE = 5000;
 const RETRIED = new Set([408, 429, 500, 502, 503, 504]);
 
@@ -253,8 +254,8 @@ export class BlobBytes {
       throw error;
     }
     this.#failures += 1;
-    const { tries, retryTime } = this.#patience;
-    const longest = Math.min(LONGEST_PAUSE, this.#patience.pause * 2 ** (this.#failures - 1));
+    const { tries, retryTime, pause: first } = this.#patience;
+    const longest = Math.min(Math.max(LONGEST_PAUSE, first), first * 2 ** (this.#failures - 1));
     const pause = longest * (0.5 + Math.random() / 2);
     const waited = performance.now() + pause - this.#waitingSince;
     if (this.#failures >= tries || (retryTime > 0 && waited > retryTime)) {

@@ -15,8 +15,8 @@ export type OnMissing = "raise" | "skip" | "envelope";
 export interface Resolution {
   readonly envelope: Envelope;
   /**
-   * `ok`; `closed`: by its reader before the end; `cancelled`: by the signal; `timeout`: by the signal of an
-   * `AbortSignal.timeout`; else the code of what went wrong: `blob-missing`, ...
+   * `ok`; `closed`: by its reader before the end; `cancelled`: by the signal, or by leaving the loop of a batch;
+   * `timeout`: by the signal of an `AbortSignal.timeout`; else the code of what went wrong: `blob-missing`, ...
    */
   readonly result: "ok" | "closed" | "cancelled" | "timeout" | LfsErrorCode | (string & {});
   /** Bytes received. */
@@ -75,7 +75,7 @@ export function checked(options: LfsReaderOptions): Settings {
   }
   checkNumber("maxSize", maxSize ?? 0, 0);
   checkNumber("tries", tries, 1);
-  checkNumber("pause", pause, 0);
+  checkNumber("pause", pause, 0, LONGEST_TIMER);
   checkNumber("retryTime", retryTime, 0);
   checkNumber("readTimeout", readTimeout, 1, LONGEST_TIMER);
   checkEndpoint("endpoint", options.endpoint);

@@ -7,7 +7,7 @@
 
 import { allocateBytes, bytesOver } from "#platform";
 import { checkPlace, checkSize } from "./allowed.js";
-import { type BatchOptions, type BatchRecord, inOrder, LEFT, type Task } from "./batch.js";
+import { type BatchOptions, type BatchRecord, inOrder, type Task } from "./batch.js";
 import { BlobBytes } from "./bytes.js";
 import { type Envelope, parseEnvelope } from "./envelope.js";
 import { BlobMissingError, LfsError, SettingError, TooLargeError } from "./errors.js";
@@ -200,9 +200,6 @@ function resultOf(end: End): Resolution["result"] {
     case "failed":
       return end.error.code;
     case "aborted":
-      if (end.reason === LEFT) {
-        return "closed";
-      }
       return end.reason instanceof Error && end.reason.name === "TimeoutError" ? "timeout" : "cancelled";
   }
 }

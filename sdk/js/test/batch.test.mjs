@@ -167,7 +167,13 @@ test("leaving the loop ends the fetches", async () => {
     await turns();
     assert.deepEqual(numbers(asked), [0, 1, 2, 3, 4]);
     assert.deepEqual(numbers(ended).sort(), [0, 1, 2, 3, 4]);
-    assert.deepEqual(told.map(({ result }) => result).sort(), ["closed", "closed", "closed", "closed", "ok"]);
+    assert.deepEqual(told.map(({ result }) => result).sort(), [
+      "cancelled",
+      "cancelled",
+      "cancelled",
+      "cancelled",
+      "ok",
+    ]);
   }
 });
 

@@ -308,6 +308,7 @@ test("options that cannot be used are refused at once", () => {
     { bucket: "b", maxSize: -1 },
     { bucket: "b", tries: 0 },
     { bucket: "b", pause: -1 },
+    { bucket: "b", pause: 2 ** 31 },
     { bucket: "b", retryTime: -1 },
     { bucket: "b", retryTime: Number.NaN },
     { bucket: "b", maxSize: Number.NaN },

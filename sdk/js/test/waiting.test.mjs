@@ -113,15 +113,16 @@ function broken(clock, size) {
 test("no try begins later than retryTime after the start, the pause before it counted", async (context) => {
   const clock = { now: 1000 };
   context.mock.method(performance, "now", () => clock.now);
-  const tries = async (pause, retryTime) => {
+  const tries = async (pause, retryTime, most = 1000) => {
     const { gets, source } = broken(clock, 0);
-    const reader = new LfsReader({ bucket: "kafscale", source, tries: 1000, pause, retryTime });
+    const reader = new LfsReader({ bucket: "kafscale", source, tries: most, pause, retryTime });
     await assert.rejects(reader.resolve(envelopeOf(BODY)), { code: "store-unavailable", message: /dropped/ });
     return gets.length;
   };
   assert.equal(await tries(0, 200), 4);
   assert.equal(await tries(0, 59), 1);
   assert.equal(await tries(1000, 400), 1);
+  assert.equal(await tries(20_000, 9000, 2), 1); // a first pause that is longer than the longest is kept
 });
 
 test("retryTime is counted from the last progress, and not while the caller takes its time", async (context) => {

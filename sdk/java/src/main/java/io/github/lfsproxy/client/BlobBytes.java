@@ -88,6 +88,7 @@ final class BlobBytes implements AutoCloseable {
    */
   int read(byte[] buffer, int offset, int length) {
     while (true) {
+      checkInterrupt(null); // A source of the caller's own may not notice it.
       start();
       try {
         int count = answer.body().read(buffer, offset, length);

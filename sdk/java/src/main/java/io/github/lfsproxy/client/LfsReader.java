@@ -193,6 +193,10 @@ public final class LfsReader implements AutoCloseable {
     } catch (LfsException error) {
       ended.ended(0, false, error);
       throw error;
+    } catch (RuntimeException | Error error) {
+      String told = String.format("the GET of the blob %s was broken off: %s", bytes.name(), error);
+      ended.ended(0, false, new ReadInterruptedException(told, error, false));
+      throw error;
     }
     return new BlobStream(envelope, bytes, options.onProgress(), ended);
   }

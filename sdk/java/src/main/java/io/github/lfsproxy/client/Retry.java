@@ -5,7 +5,7 @@ import java.util.concurrent.ThreadLocalRandom;
 
 /** How often and how long a blob is asked for. */
 final class Retry {
-  /** Of one pause. */
+  /** Of one pause, unless the first one is longer. */
   private static final Duration LONGEST_PAUSE = Duration.ofSeconds(5);
 
   private final int tries;
@@ -30,8 +30,9 @@ final class Retry {
     if (failures >= tries) {
       return null;
     }
-    long doubled = pause.toMillis() << Math.min(failures - 1, 20);
-    long longest = Math.min(LONGEST_PAUSE.toMillis(), doubled);
+    long first = pause.toMillis();
+    double doubled = first * Math.pow(2, failures - 1);
+    long longest = (long) Math.min(Math.max(LONGEST_PAUSE.toMillis(), first), doubled);
     Duration chosen =
         Duration.ofMillis(ThreadLocalRandom.current().nextLong(longest / 2, longest + 1));
     boolean late = !time.isZero() && sinceProgress.plus(chosen).compareTo(time) > 0;

@@ -146,6 +146,23 @@ class ReadOptionsTest {
   }
 
   @Test
+  void pauseThatIsLongerThanTheLongestIsKept() {
+    byte[] value = stored(Blob.of("hello"));
+    List<Duration> pauses = new ArrayList<>();
+    for (int failure = 0; failure < 2; failure++) {
+      s3.script.add(FakeS3.error(503, "SlowDown"));
+    }
+    LfsReaderBuilder builder =
+        builder().sleeper(pauses::add).tries(3).pause(Duration.ofSeconds(20));
+    try (LfsReader reader = builder.build()) {
+      assertEquals(5, reader.fetch(value).length);
+    }
+    for (Duration pause : pauses) {
+      assertTrue(pause.toMillis() >= 10_000 && pause.toMillis() <= 20_000, pause + " is paused");
+    }
+  }
+
+  @Test
   void progressIsToldUpToTheWholeLength() throws IOException {
     byte[] value = stored(Blob.large(MIB));
     try (LfsReader reader = builder().build()) {

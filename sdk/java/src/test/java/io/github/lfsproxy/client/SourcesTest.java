@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -272,5 +273,46 @@ class SourcesTest {
       assertTrue(error.getMessage().contains("403 AccessDenied"), error.getMessage());
     }
     assertFalse(client.closed);
+  }
+
+  /** A source in memory, whose reads notice no interrupt. */
+  private static BlobSource inMemory(byte[] bytes, Runnable reading) {
+    InputStream body =
+        new ByteArrayInputStream(bytes) {
+          @Override
+          public synchronized int read(byte[] target, int offset, int length) {
+            reading.run();
+            return super.read(target, offset, length);
+          }
+        };
+    return request -> BlobAnswer.bytes(200, bytes.length, null, body);
+  }
+
+  @Test
+  void interruptEndsTheReadOfASourceThatDoesNotNoticeIt() throws IOException {
+    List<Resolution> told = new ArrayList<>();
+    BlobSource source = inMemory(bytes(), () -> Thread.currentThread().interrupt());
+    try (LfsReader reader =
+        LfsReader.builder().bucket(TestReader.BUCKET).source(source).onResolve(told::add).build()) {
+      assertThrows(ReadInterruptedException.class, () -> reader.fetch(VALUE));
+      assertTrue(Thread.interrupted());
+    }
+    assertEquals("cancelled", told.get(0).result());
+  }
+
+  @Test
+  void whatASourceThrowsIsToldToTheHook() {
+    List<Resolution> told = new ArrayList<>();
+    BlobSource source =
+        request -> {
+          throw new IllegalStateException("no URL today");
+        };
+    try (LfsReader reader =
+        LfsReader.builder().bucket(TestReader.BUCKET).source(source).onResolve(told::add).build()) {
+      assertThrows(IllegalStateException.class, () -> reader.fetch(VALUE));
+    }
+    assertEquals(1, told.size());
+    assertEquals("read-interrupted", told.get(0).result());
+    assertEquals(1, told.get(0).tries());
   }
 }
