@@ -116,7 +116,7 @@ async def _named_at_front(start: RequestStart, body: Body) -> bytes:
             if piece is None or len(front) > MOST_FRONT:
                 raise
         # Twice as much each time, so that all attempts cost no more than the last one.
-        wanted = 2 * len(front)
+        wanted = min(2 * len(front), MOST_FRONT + 1)
 
 
 def _sign_in(start: RequestStart, watch: SignInWatch) -> Take:

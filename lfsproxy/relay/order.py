@@ -10,13 +10,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 
 from lfsproxy.errors import FramingError
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import ResponseStart
+
+MOST_UNANSWERED: Final = 1024
+"""Requests of a client without an answer, beyond which no more are read. Each takes some hundred bytes, and a
+broker that is busy with the first one may answer none of them for minutes."""
+MOST_HELD: Final = 256 * 1024
+"""Bytes of answers at hand that wait for earlier ones, beyond which no more requests are read either: the
+proxy's own answers may be many times as long as what was asked."""
 
 
 class Body(Protocol):
@@ -78,6 +85,12 @@ class Order:
     def __init__(self) -> None:
         self._answers: deque[Answer] = deque()
         self._expected: deque[Expected] = deque()
+        self._held = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more requests are to be read before some answers have left."""
+        return len(self._answers) >= MOST_UNANSWERED or self._held >= MOST_HELD
 
     @property
     def all_left(self) -> bool:
@@ -104,11 +117,17 @@ class Order:
         """A request is about to be written to the broker."""
         self._expected.append(expected)
 
+    def complete(self, answer: Answer, data: bytes) -> None:
+        """An answer is at hand, b"" where there is to be none."""
+        answer.data = data
+        self._held += len(data)
+
     def leaving(self) -> list[bytes]:
         """The answers that may leave now, which is what they then have done."""
         left = []
         while self._answers and (data := self._answers[0].data) is not None:
             self._answers.popleft()
+            self._held -= len(data)
             if data:
                 left.append(data)
         return left

@@ -17,6 +17,7 @@ from lfsproxy.budget import Lease, MemoryBudget
 from lfsproxy.errors import FramingError, Stalled
 from lfsproxy.relay.order import Answer, Expected, Order, Take
 from lfsproxy.relay.stream import WRITE_SIZE, ConnectionGone, FrameStream
+from lfsproxy.wakeups import Gate
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, ResponseStart
 
@@ -53,12 +54,22 @@ class Replies:
         self._changed = changed
         self._evicted = evicted
         self._waiting: Deferred[Lease] | None = None
+        self._some_left = Gate(budget.clock)
         self._stopped = False
 
     def complete(self, answer: Answer, data: bytes) -> None:
         """An answer is at hand, b"" where there is to be none; it leaves when it is first in order."""
-        answer.data = data
+        self.order.complete(answer, data)
         self._flush()
+
+    async def room(self) -> None:
+        """Wait until there is room for one more request's answer, or the client is gone."""
+        while self.order.is_full and not self._client.closed:
+            await self._some_left.wait()
+
+    def client_lost(self) -> None:
+        """The client is gone."""
+        self._some_left.open()
 
     def stop(self) -> None:
         """No more answers come, and none is passed on any further."""
@@ -176,6 +187,7 @@ class Replies:
     def _flush(self) -> None:
         for data in self.order.leaving():
             self._client.write(data)
+        self._some_left.open()
         self._changed()
 
 

@@ -84,6 +84,7 @@ class Requests:
         """End the reading, unless what is read goes on without its client."""
         if self.awaits_answer:
             self.stop()
+        self._replies.client_lost()
 
     async def _read(self, goes_on: Callable[[], bool]) -> None:
         turns = Turns(self._context.reactor, REQUESTS_AT_ONCE)
@@ -104,6 +105,7 @@ class Requests:
         await self._line.shorter_than(MOST_WAITING)
         # A client that does not take its answers gets no more of them.
         await self._stream.drained()
+        await self._replies.room()
         sign_in = self._answering.sign_in
         found = route(start, None if sign_in is None else sign_in.done, self._context.hidden_apis)
         match found.way:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import FramingError
-from lfsproxy.relay.order import Answer, Expected, Order
+from lfsproxy.relay.order import MOST_HELD, MOST_UNANSWERED, Answer, Expected, Order
 
 
 class OrderTests(SynchronousTestCase):
@@ -28,17 +28,35 @@ class OrderTests(SynchronousTestCase):
         ]
         for answer, data, left in table:
             self.assertFalse(self.order.all_left)
-            answer.data = data
+            self.order.complete(answer, data)
             self.assertEqual(self.order.leaving(), left)
         self.assertTrue(self.order.all_left)
 
     def test_nothing_leaves_in_the_middle_of_one_that_leaves_in_pieces(self) -> None:
         first, second = self.order.new(), self.order.new()
         self.order.begin_to_leave(first)
-        second.data = b"second"
+        self.order.complete(second, b"second")
         self.assertEqual(self.order.leaving(), [])
         self.order.left(first)
         self.assertEqual(self.order.leaving(), [b"second"])
+
+    def test_there_is_room_for_so_many(self) -> None:
+        for _ in range(MOST_UNANSWERED):
+            self.assertFalse(self.order.is_full)
+            last = self.order.new()
+        self.assertTrue(self.order.is_full)
+        self.order.complete(last, b"last")
+        self.assertTrue(self.order.is_full)
+
+    def test_and_for_so_many_bytes_behind_one_that_is_awaited(self) -> None:
+        first, second, third = (self.order.new() for _ in range(3))
+        self.order.complete(second, bytes(MOST_HELD - 1))
+        self.assertFalse(self.order.is_full)
+        self.order.complete(third, b"x")
+        self.assertTrue(self.order.is_full)
+        self.order.complete(first, b"first")
+        self.assertEqual(len(self.order.leaving()), 3)
+        self.assertFalse(self.order.is_full)
 
     def test_one_that_is_not_next_cannot_begin_to_leave(self) -> None:
         _, second = self.order.new(), self.order.new()
