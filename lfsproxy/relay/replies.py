@@ -17,7 +17,7 @@ from lfsproxy.budget import Lease, MemoryBudget
 from lfsproxy.errors import FramingError, Stalled
 from lfsproxy.relay.order import Answer, Expected, Order, Take
 from lfsproxy.relay.stream import WRITE_SIZE, ConnectionGone, FrameStream
-from lfsproxy.wakeups import Gate
+from lfsproxy.wakeups import Condition
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, ResponseStart
 
@@ -54,7 +54,7 @@ class Replies:
         self._changed = changed
         self._evicted = evicted
         self._waiting: Deferred[Lease] | None = None
-        self._some_left = Gate(budget.clock)
+        self._some_left = Condition(budget.clock)
         self._stopped = False
 
     def complete(self, answer: Answer, data: bytes) -> None:
@@ -69,7 +69,7 @@ class Replies:
 
     def client_lost(self) -> None:
         """The client is gone."""
-        self._some_left.open()
+        self._some_left.wake()
 
     def stop(self) -> None:
         """No more answers come, and none is passed on any further."""
@@ -187,7 +187,7 @@ class Replies:
     def _flush(self) -> None:
         for data in self.order.leaving():
             self._client.write(data)
-        self._some_left.open()
+        self._some_left.wake()
         self._changed()
 
 
