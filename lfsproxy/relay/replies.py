@@ -27,6 +27,9 @@ partitions, a FindCoordinator answer about as many groups."""
 MOST_COLLECTED: Final = 2 * 1024 * 1024
 """Bytes of an answer that can be collected at all: sixty thousand partitions. While one is decoded, which is
 done in one turn of the reactor, its Python objects take some fifteen times that."""
+MOST_VERDICTS: Final = 15 * 1024 * 1024
+"""Bytes of a Produce answer that can be collected. It has no more partitions than its request: what makes it
+longer are records that the broker refuses, each with a sentence, which take some twice their bytes."""
 COPIES: Final = 2
 """Times that an answer is held while it is looked into: as the broker sent it, and as the client gets it."""
 MEMORY_SECONDS: Final = 10.0
@@ -131,7 +134,7 @@ class Replies:
 
     async def _memory(self, size: int, expected: Expected) -> Lease | None:
         """A lease for an answer of ``size`` bytes; None for one of the proxy's own where none is free."""
-        most = min(MOST_COLLECTED, self._budget.largest // COPIES)
+        most = min(MOST_VERDICTS if expected.decides else MOST_COLLECTED, self._budget.largest // COPIES)
         if expected.answer is None:
             return self._budget.try_acquire(COPIES * size) if size <= most else None
         if size > most:

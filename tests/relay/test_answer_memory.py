@@ -10,16 +10,21 @@ from zlib import crc32
 
 from lfsproxy.budget import Lease
 from lfsproxy.relay.answering import MOST_FRONT
-from lfsproxy.relay.replies import MEMORY_SECONDS, SMALL_ANSWER
+from lfsproxy.relay.replies import MEMORY_SECONDS, MOST_COLLECTED, MOST_VERDICTS, SMALL_ANSWER
 from lfsproxy.wire import addresses
+from lfsproxy.wire.answers import PartitionAnswer, ProduceResponse
 from lfsproxy.wire.apis import KafkaApi
 from tests.relay.broker import metadata
-from tests.relay.records import batch, lfs, produce, record, request
+from tests.relay.records import TOPIC, batch, lfs, produce, record, request
 from tests.relay.rig import KIB, MEMORY, Client, RelayTestCase
 
 MIB = 1024 * KIB
 CONNECTIONS = 50
 ANSWER = 30 * MIB
+REFUSED = (
+    "Timestamp 1732834567890123 of message with offset 14999 is out of range. The timestamp should be within "
+    "[-9223372036854775808, 1732838167890]"
+)
 
 
 class Tally(Client):
@@ -268,3 +273,32 @@ class LargeAnswerTests(RelayTestCase):
         client = self.client()
         client.send(produce(1, batch(lfs(b"blob"))))
         self.assertEqual((client.order, client.code(1)), ([1], 0))
+
+
+class RecordErrorsTests(RelayTestCase):
+    """A broker names each record of a batch that it refuses, in an answer longer than the batch."""
+
+    overrides = {"upload_memory": 16 * MIB}
+    NAMED = tuple((index, REFUSED) for index in range(15_000))
+
+    def prepare(self) -> None:
+        self.cluster.fields = {"record_errors": self.NAMED}
+
+    def test_it_reaches_the_client(self) -> None:
+        client = self.client()
+        client.send(produce(1, batch(record(b"plain"))), produce(2, batch(lfs(b"blob"))))
+        self.assertGreater(len(client.data), 2 * MOST_COLLECTED)
+        for each in client.order:
+            (verdict,) = client.verdicts(each)
+            self.assertEqual(tuple(verdict.record_errors), self.NAMED)
+        self.assertEqual((client.order, client.is_open, self.budget.used), ([1, 2], True, 0))
+
+    def test_decoding_it_takes_no_more_than_another_answer(self) -> None:
+        answer = ProduceResponse([PartitionAnswer(TOPIC, 0, 32, record_errors=self.NAMED)]).encode(9, 1)[8:]
+        gc.collect()
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        before = tracemalloc.get_traced_memory()[0]
+        ProduceResponse.decode(9, answer)
+        times = (tracemalloc.get_traced_memory()[1] - before) / len(answer)
+        self.assertLess(times * MOST_VERDICTS, 15 * MOST_COLLECTED)
