@@ -115,6 +115,14 @@ class PrometheusMetrics:
         self._orphans = self._counter(
             "lfsproxy_orphans_total", "Blobs that stay in the store without a known envelope.", "reason"
         )
+        self._ready = self._gauge(
+            "lfsproxy_ready", "1 if the dependency answered lately, else 0.", "dependency"
+        )
+        self._expiry = self._gauge(
+            "lfsproxy_certificate_expiry_timestamp_seconds",
+            "When the certificate of a setting's file expires.",
+            "setting",
+        )
         self._publish_seconds = self._histogram(
             "lfsproxy_publish_seconds", "From sending the HTTP door's envelope to the broker's answer."
         )
@@ -128,6 +136,9 @@ class PrometheusMetrics:
 
     def _counter(self, name: str, help: str, *labels: str) -> Counter:
         return Counter(name, help, labels, registry=self.registry)
+
+    def _gauge(self, name: str, help: str, *labels: str) -> Gauge:
+        return Gauge(name, help, labels, registry=self.registry)
 
     def _histogram(self, name: str, help: str, *labels: str) -> Histogram:
         return Histogram(name, help, labels, registry=self.registry, buckets=BUCKETS)
@@ -179,6 +190,14 @@ class PrometheusMetrics:
             gauge
         )
         Gauge("lfsproxy_upload_memory_limit_bytes", "LFS_UPLOAD_MEMORY.", registry=self.registry).set(limit)
+
+    def ready(self, dependency: str, is_ready: Callable[[], bool]) -> None:
+        """Show whether a dependency, such as s3, is usable; ``is_ready`` is asked at each scrape."""
+        self._ready.labels(dependency).set_function(is_ready)
+
+    def certificate(self, setting: str, expiry: Callable[[], float]) -> None:
+        """Show when the certificate that a setting names expires, in seconds since the epoch."""
+        self._expiry.labels(setting).set_function(expiry)
 
 
 class MetricsPage(Resource):

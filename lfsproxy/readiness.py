@@ -101,6 +101,15 @@ class Readiness:
         if NO_ANSWER_YET not in self._problems.values():
             self._all_answered.wake()
 
+    @property
+    def dependencies(self) -> list[str]:
+        """What is asked, by name."""
+        return list(self._problems)
+
+    def answers(self, name: str) -> bool:
+        """Whether a dependency has answered lately."""
+        return self._problems[name] is None
+
     def problems(self) -> list[str]:
         """Why the process is not ready; empty when it is."""
         found = ["the proxy is shutting down"] if self.draining or self._leaving else []

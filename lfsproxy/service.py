@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -28,12 +29,12 @@ from lfsproxy.errors import SettingError
 from lfsproxy.logs import Logger
 from lfsproxy.metrics import MetricsSite, PrometheusMetrics
 from lfsproxy.net.listening import BoundPorts, IListener
-from lfsproxy.net.tls import ServerTls
+from lfsproxy.net.tls import ServerTls, certificate_expiry
 from lfsproxy.quoting import quoted_setting
 from lfsproxy.readiness import KnownTrouble, Readiness
 from lfsproxy.relay import RelayService
 from lfsproxy.resumable.uploads import ResumableUploads
-from lfsproxy.settings import Address, LoadedSettings, check_files, setting_table, unknown_variables
+from lfsproxy.settings import Address, LoadedSettings, check_files, setting_table, unknown_variables, variable
 from lfsproxy.web.door import make_site
 from lfsproxy.web.https import over_tls
 
@@ -85,6 +86,11 @@ class LfsProxy(Service):
         self.readiness = Readiness(
             reactor, {"S3": store.blobs.check, "Kafka": self._check_kafka}, notes=self.relay.notes()
         )
+        for name in self.readiness.dependencies:
+            metrics.ready(name.lower(), partial(self.readiness.answers, name))
+        for name in setting_table():
+            if name.endswith("_tls_cert") and (path := getattr(settings, name)):
+                metrics.certificate(variable(name), partial(certificate_expiry, path))
         self.uploads = (
             ResumableUploads(store.resumable, claims, publisher, self.budget, settings.tus_expiry)
             if store.resumable is not None

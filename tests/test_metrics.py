@@ -30,6 +30,12 @@ class MetricsTests(SynchronousTestCase):
     def test_provides_the_interface(self) -> None:
         verifyObject(IMetrics, self.metrics)
 
+    def test_readiness_is_asked_at_each_scrape(self) -> None:
+        answers = [True, False]
+        self.metrics.ready("s3", lambda: answers.pop(0))
+        self.assertEqual(self.value("lfsproxy_ready", dependency="s3"), 1)
+        self.assertEqual(self.value("lfsproxy_ready", dependency="s3"), 0)
+
     def test_published_upload_counts_bytes_and_time(self) -> None:
         self.metrics.upload("kafka", "photos", "ok", 1000, 0.2)
         self.metrics.upload("kafka", "photos", "ok", 500, 0.3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet import reactor
@@ -12,8 +13,10 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from lfsproxy.errors import SettingError, StoreUnavailable
 from lfsproxy.net.listening import AdoptedPorts
+from lfsproxy.net.tls import certificate_expiry
 from lfsproxy.service import make_service
 from lfsproxy.settings import load_settings
+from tests.certificates import Authority
 from tests.service import ANY_PORT, RECORDS, ProxyTestCase, ask, unused_port
 
 
@@ -122,6 +125,19 @@ class StartTests(ProxyTestCase):
         self.assertIn(b"Kafka: ", answer.body)
         self.assertEqual((await ask(proxy.http_port, "GET", "/healthz")).status, 200)
         self.assertTrue([event for event in events if "S3 is asleep" in (formatEvent(event) or "")])
+        ready = proxy.metrics.registry.get_sample_value
+        self.assertEqual(ready("lfsproxy_ready", {"dependency": "s3"}), 0)
+        self.assertEqual(ready("lfsproxy_ready", {"dependency": "kafka"}), 0)
+
+    def test_when_certificates_expire_is_measured(self) -> None:
+        issued = Authority(Path(self.mktemp())).issue("localhost")
+        proxy = self.proxy(LFS_HTTP_TLS_CERT=str(issued.certificate), LFS_HTTP_TLS_KEY=str(issued.key))
+        value = proxy.metrics.registry.get_sample_value
+        name = "lfsproxy_certificate_expiry_timestamp_seconds"
+        self.assertEqual(
+            value(name, {"setting": "LFS_HTTP_TLS_CERT"}), certificate_expiry(str(issued.certificate))
+        )
+        self.assertIsNone(value(name, {"setting": "LFS_KAFKA_TLS_CERT"}))
 
     async def test_upload_memory_in_use_is_measured(self) -> None:
         self.store.hold("commit")

@@ -6,6 +6,7 @@ What becomes of files that turn bad is in lfsproxy.net.reread.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import nan
 from typing import Any, cast
 
 from OpenSSL import SSL, crypto
@@ -52,6 +53,15 @@ def _certificates(path: str) -> list[Certificate]:
     if not blocks:
         raise ValueError(f"no certificate in {path}")
     return [Certificate.loadPEM(_BEGIN + block) for block in blocks]
+
+
+def certificate_expiry(path: str) -> float:
+    """When the first certificate of a PEM file expires, in seconds since the epoch; NaN if there is none."""
+    try:
+        first = cast(Any, _certificates(path)[0]).original
+        return float(first.to_cryptography().not_valid_after_utc.timestamp())
+    except (OSError, ValueError, SSL.Error, crypto.Error):
+        return nan
 
 
 def _key(path: str) -> crypto.PKey:

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from lfsproxy.errors import SettingError
-from lfsproxy.net.tls import ClientTls, ServerTls, tls_trouble
+from lfsproxy.net.tls import ClientTls, ServerTls, certificate_expiry, tls_trouble
 from tests.certificates import Authority, Issued
 
 PREFIX = "LFS_KAFKA_TLS"
@@ -48,6 +50,20 @@ class End(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.trouble = tls_trouble(reason)
+
+
+class ExpiryTests(SynchronousTestCase):
+    def test_it_is_that_of_the_first_certificate(self) -> None:
+        issued = Authority(Path(self.mktemp())).issue("localhost")
+        left = certificate_expiry(str(issued.certificate)) - time.time()
+        self.assertTrue(86000 < left <= 86400, left)
+
+    def test_a_file_without_one_has_none(self) -> None:
+        file = Path(self.mktemp())
+        self.assertTrue(math.isnan(certificate_expiry(str(file))))
+        for text in ("", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"):
+            file.write_text(text)
+            self.assertTrue(math.isnan(certificate_expiry(str(file))))
 
 
 class TlsTestCase(SynchronousTestCase):
