@@ -65,7 +65,7 @@ class KafkaServer(Server):
         self.release = release
         self._protocols = dict(listeners or {})
         self.listener_ports = {name: free_port() for name in self._protocols}
-        self._controller_port: int = joins._controller_port if joins else free_port()
+        self.controller_port: int = joins.controller_port if joins else free_port()
         self._controller_id: int = joins._controller_id if joins else node_id
         self._joins = joins
         self._new_cluster_id = new_cluster_id()
@@ -106,11 +106,11 @@ class KafkaServer(Server):
         listening = {"PLAINTEXT": self.port, **self.listener_ports}
         protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", **self._protocols}
         addresses = [f"{name}://{HOST}:{port}" for name, port in listening.items()]
-        controller = [] if self._joins else [f"CONTROLLER://{HOST}:{self._controller_port}"]
+        controller = [] if self._joins else [f"CONTROLLER://{HOST}:{self.controller_port}"]
         return {
             "process.roles": "broker" if self._joins else "broker,controller",
             "node.id": str(self.node_id),
-            "controller.quorum.voters": f"{self._controller_id}@{HOST}:{self._controller_port}",
+            "controller.quorum.voters": f"{self._controller_id}@{HOST}:{self.controller_port}",
             "listeners": ",".join([*addresses, *controller]),
             "advertised.listeners": ",".join(addresses),
             "listener.security.protocol.map": ",".join(f"{k}:{v}" for k, v in protocols.items()),

@@ -272,7 +272,7 @@ def _kafka_mistakes(servers: SecuredKafka, web: int) -> list[Mistake]:
         brokers("the Kafka address is a web server", f"{HOST}:{web}"),
         brokers("Kafka certificate of a private authority", servers.address("SASLTLS"), "SASL_SSL", **plain),
         brokers("Kafka certificate for another name", servers.address("MISNAMED"), "SSL", **ca),
-        brokers("only a Kafka controller is named", f"{HOST}:{kafka._controller_port}"),
+        brokers("only a Kafka controller is named", f"{HOST}:{kafka.controller_port}"),
     ]
 
 

@@ -136,7 +136,7 @@ class RelayedTests(SecurityCase):
         context = ssl.create_default_context(cafile=str(kafka.authority.file))
 
         def attempt() -> bytes:
-            raw = RawClient(proxy.kafka_port)._socket
+            raw = RawClient(proxy.kafka_port).socket
             with context.wrap_socket(raw, server_hostname=HOST) as secure:
                 # With TLS 1.3 the client hears of it when it reads.
                 return secure.recv(1)

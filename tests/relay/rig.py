@@ -71,10 +71,10 @@ class Net(MemoryReactorClock):
     ) -> Any:
         connector = super().connectTCP(host, port, factory, timeout, bindAddress)
         if self.answers_connects:
-            self.callLater(0, self._connect, host, port, factory, connector)
+            self.callLater(0, self.connect_late, host, port, factory, connector)
         return connector
 
-    def _connect(self, host: str, port: int, factory: Any, connector: Any) -> None:
+    def connect_late(self, host: str, port: int, factory: Any, connector: Any) -> None:
         if not self.cluster.reachable or port in self.cluster.down:
             factory.clientConnectionFailed(connector, Failure(ConnectionRefusedError()))
             return

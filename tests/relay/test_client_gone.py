@@ -45,7 +45,7 @@ class ClientGoneTests(RelayTestCase):
         self.store.hold("seal")
         client = self.client()
         client.send(produce(1, batch(lfs(b"first"))), produce(2, batch(lfs(b"second"))))
-        self.store._held["seal"][1].callback(None)
+        self.store.let_go_one("seal", 1)
         self.net.flow()
         self.assertEqual(self.blobs, [b"second"])
         client.hang_up()

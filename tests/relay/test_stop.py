@@ -96,7 +96,7 @@ class DrainTests(RelayTestCase):
         client = self.client()
         drained = self.drain()
         host, port, factory, *_ = self.net.tcpClients[-1]
-        self.net._connect(host, port, factory, self.net.connectors[-1])
+        self.net.connect_late(host, port, factory, self.net.connectors[-1])
         self.net.flow()
         self.successResultOf(drained)
         self.assertFalse(client.is_open)

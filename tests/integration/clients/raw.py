@@ -14,12 +14,12 @@ class RawClient:
     """One connection. All methods block."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection((HOST, port), timeout=SECONDS)
+        self.socket = socket.create_connection((HOST, port), timeout=SECONDS)
 
     def ask(self, frame: bytes) -> bytes | None:
         """Send a request; what follows the correlation id of its answer, None where the other side closes."""
         try:
-            self._socket.sendall(frame)
+            self.socket.sendall(frame)
         except ConnectionError:
             return None
         return self.receive()
@@ -33,7 +33,7 @@ class RawClient:
         data = b""
         while len(data) < size:
             try:
-                received = self._socket.recv(size - len(data))
+                received = self.socket.recv(size - len(data))
             except ConnectionError:
                 return None
             if not received:
@@ -43,4 +43,4 @@ class RawClient:
 
     def close(self) -> None:
         """Hang up."""
-        self._socket.close()
+        self.socket.close()
