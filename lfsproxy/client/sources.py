@@ -192,7 +192,8 @@ class _HTTPAnswer:
         self.headers: Mapping[str, str] = response.headers
 
     def read(self, size: int, /) -> bytes:
-        return self._response.read(size)
+        # What has come: a read that waits for all of it would lose it where the connection is reset.
+        return self._response.read1(size)
 
     def refusal(self) -> str:
         text = self._response.read(_ERROR_BYTES).decode("utf-8", "replace")

@@ -18,6 +18,10 @@ from lfsproxy.client import BlobReader, static_credentials
 from lfsproxy.envelope import Envelope
 
 
+AT_ONCE = 64 * 1024
+"""Bytes that have come at most, as of a socket."""
+
+
 class DroppedBody(io.BytesIO):
     """A body after which the connection is lost."""
 
@@ -26,6 +30,9 @@ class DroppedBody(io.BytesIO):
         if not data:
             raise ProtocolError("connection broken")
         return data
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        return self.read(min(size or 0, AT_ONCE))
 
 
 class RaisingBody(io.BytesIO):
@@ -44,6 +51,9 @@ class RaisingBody(io.BytesIO):
             self.raised = True
             raise self.fault.error
         return super().read(min(size, before))
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        return self.read(min(size or 0, AT_ONCE))
 
 
 @attrs.define

@@ -128,10 +128,12 @@ class InterruptedTests(SynchronousTestCase):
 
         class Reading(RaisingBody):
             def read(self, size: int | None = -1, /) -> bytes:
-                if self.tell() and not raised:
+                began = self.tell() > 0
+                data = super().read(size)
+                if began and not raised:
                     raised.append(HandlerRaised())
                     raised.append(test.assertRaises(LfsError, blob.read, 1))
-                return super().read(size)
+                return data
 
         test = self
         with mock.patch("tests.client.doubles.RaisingBody", Reading):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import create_server
 from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
@@ -231,6 +232,32 @@ class PresignedTests(Contract, SourceTestCase):
         blobs = self.reader(PresignedSource(presign), on_resolve=told.append)
         self.assertRaises(LookupError, blobs.fetch, VALUE)
         self.assertEqual([one.result for one in told], ["read-interrupted"])
+
+
+class ResetTests(SynchronousTestCase):
+    def test_bytes_before_a_reset_are_progress(self) -> None:
+        # Each connection gives less than is asked for at once, and each gives something.
+        piece = len(DATA) // 8
+        listener = create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+
+        def serve() -> None:
+            for first in range(0, len(DATA), piece):
+                connection, _ = listener.accept()
+                connection.recv(65536)
+                status = "206 Partial Content" if first else "200 OK"
+                head = f"HTTP/1.1 {status}\r\nTransfer-Encoding: chunked\r\n\r\n{piece:x}\r\n"
+                connection.sendall(head.encode() + DATA[first : first + piece] + b"\r\n")
+                if first + piece == len(DATA):
+                    connection.sendall(b"0\r\n\r\n")
+                connection.close()
+
+        thread = Thread(target=serve, daemon=True)
+        thread.start()
+        self.addCleanup(thread.join, 30)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/k"
+        with BlobReader("kafscale", source=PresignedSource(lambda *_: url), tries=2, pause=0) as blobs:
+            self.assertEqual(blobs.fetch(VALUE), DATA)
 
 
 class ProxyTests(Contract, SourceTestCase):
