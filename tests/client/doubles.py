@@ -17,7 +17,6 @@ from urllib3.exceptions import NewConnectionError, ProtocolError
 from lfsproxy.client import BlobReader, static_credentials
 from lfsproxy.envelope import Envelope
 
-
 AT_ONCE = 64 * 1024
 """Bytes that have come at most, as of a socket."""
 
