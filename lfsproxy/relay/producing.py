@@ -15,6 +15,7 @@ from lfsproxy.relay.keepalive import KeepAlive
 from lfsproxy.relay.line import Place
 from lfsproxy.relay.order import Answer, Expected
 from lfsproxy.relay.produce.connection import Settle
+from lfsproxy.relay.produce.entries import Entries
 from lfsproxy.relay.produce.held import HeldProduce
 from lfsproxy.relay.produce.hints import OffsetHints
 from lfsproxy.relay.produce.holes import Holes
@@ -47,10 +48,15 @@ class Producing:
     hints: OffsetHints = attrs.field(init=False)
     topics: Topics = attrs.field(init=False)
     share: Share = attrs.field(init=False, factory=Share)
+    entries: Entries = attrs.field(init=False)
 
     @hints.default
     def _ask_for_offsets(self) -> OffsetHints:
         return OffsetHints(self.questions.offset)
+
+    @entries.default
+    def _count_entries(self) -> Entries:
+        return Entries(self.context.produce.budget)
 
     @topics.default
     def _ask_for_topics(self) -> Topics:
@@ -62,6 +68,7 @@ class Producing:
         Raises what ends the session.
         """
         shared = self.context.produce
+        await self.entries.room()
         SENDER.set(Sender(self.client.id or "", self.client.stream.peer))
         size = start.size + 4 - len(start.head)
         kind = HeldProduce if size <= shared.hold_limit else StreamedProduce
@@ -95,6 +102,7 @@ class ProduceConnection:
         self.hints = common.hints
         self.topics = common.topics
         self.share = common.share
+        self.entries = common.entries
         self.client_hung_up = common.client.stream.peer_hung_up
         self.turn = place.turn
         self.give_up = place.give_up

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 
 from lfsproxy.errors import LfsError
 from lfsproxy.relay.produce.connection import Settle
+from lfsproxy.relay.produce.entries import Entries
 from lfsproxy.relay.produce.hints import OffsetHints
 from lfsproxy.relay.produce.holes import Holes
 from lfsproxy.relay.produce.scanning import Share
@@ -24,7 +25,8 @@ class FakeConnection:
     client_name = "a-client"
     peer = "10.0.0.9:40000"
 
-    def __init__(self) -> None:
+    def __init__(self, entries: Entries) -> None:
+        self.entries = entries
         self.holes = Holes()
         self.hints = OffsetHints(lambda *_: None)
         self.topics = Topics(lambda _: None)

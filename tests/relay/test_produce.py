@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
+from lfsproxy.relay.produce.entries import Entries
 from lfsproxy.relay.produce.held import HeldProduce
 from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.relay.produce.streamed import StreamedProduce
@@ -43,7 +44,7 @@ class ProduceTestCase(SynchronousTestCase):
         self.budget = MemoryBudget(self.clock, 2048 * KIB, 256 * KIB, 30.0)
         claims = ClaimCheck(self.store, self.metrics, cast(Any, self.clock))
         self.shared = Shared(self.clock, self.settings, claims, self.budget, self.metrics)
-        self.connection = FakeConnection()
+        self.connection = FakeConnection(Entries(self.budget))
         self.addCleanup(self.check_nothing_is_left)
 
     def check_nothing_is_left(self) -> None:

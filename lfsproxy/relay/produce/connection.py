@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from lfsproxy.errors import LfsError
+from lfsproxy.relay.produce.entries import Entries
 from lfsproxy.relay.produce.hints import OffsetHints
 from lfsproxy.relay.produce.holes import Holes
 from lfsproxy.relay.produce.scanning import Share
@@ -25,8 +26,8 @@ answers of the broker belong to it."""
 class Connection(Protocol):
     """One Produce request's view of its client, of the line of requests, and of the broker.
 
-    ``client_name`` is the client's id, for the log; ``peer`` is its address. ``holes``, ``hints``, ``topics``
-    and ``share`` belong to the connection: all its requests have the same ones.
+    ``client_name`` is the client's id, for the log; ``peer`` is its address. ``holes``, ``hints``,
+    ``topics``, ``share`` and ``entries`` belong to the connection: all its requests have the same ones.
     """
 
     @property
@@ -46,6 +47,9 @@ class Connection(Protocol):
 
     @property
     def share(self) -> Share: ...
+
+    @property
+    def entries(self) -> Entries: ...
 
     # The client
 

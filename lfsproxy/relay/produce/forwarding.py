@@ -7,7 +7,7 @@ answered, *settle* the fate of each batch. The client is answered when all are s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lfsproxy.errors import SequenceHole
 from lfsproxy.logs import Logger
@@ -33,13 +33,20 @@ from lfsproxy.wire.produce import (
 class Forwarding:
     """Forwards one request. ``end`` is what stands behind its records, where that was read.
 
+    ``over`` is called when nothing of it is waited for any more, where it was not given up before.
+
     ``awaits_answer``: its client has to be there until it is forwarded. Not so with acks=0.
     """
 
     _log = Logger()
 
     def __init__(
-        self, shared: Shared, connection: Connection, start: RequestStart, slowness: Slowness
+        self,
+        shared: Shared,
+        connection: Connection,
+        start: RequestStart,
+        slowness: Slowness,
+        over: Callable[[], None],
     ) -> None:
         self.awaits_answer = True
         self.end = ProduceEnd()
@@ -50,6 +57,7 @@ class Forwarding:
         self._info = ProduceInfo(None, 1, 0)
         self._received_at = 0.0
         self._slowness = slowness
+        self._over = over
         self._verdicts = Verdicts(start.api_version, start.correlation_id)
 
     def begin(self, info: ProduceInfo) -> None:
@@ -91,7 +99,10 @@ class Forwarding:
             answer = self._answer()
             if answer is not None:
                 self._connection.answer(answer)
-        elif len(kept) < len(batches):
+            return
+        if is_last:
+            self._over()
+        if len(kept) < len(batches):
             self._connection.close(next(batch.error for batch in batches if batch.error is not None))
 
     def _decide(self, batches: Sequence[Batch]) -> None:
@@ -127,6 +138,7 @@ class Forwarding:
         def lost(why: str = "the broker's answer did not come") -> None:
             for batch in kept:
                 self.fates.unknown(batch, why)
+            self._over()
 
         await self._connection.forward(pieces, begun, settle, lost)
         if not self.awaits_answer:
@@ -166,4 +178,5 @@ class Forwarding:
         if not self._verdicts.is_due:
             return None
         self._slowness.tell("took")
+        self._over()
         return self._verdicts.take_answer(self._connection.advertise)

@@ -41,8 +41,9 @@ class ProduceWork(ABC):
         self.lease: Lease | None = None
         self.batches: list[Batch] = []
         self._first_of: dict[tuple[str, int], Batch] = {}
+        self._entries = connection.entries.of_request()
         self._slowness = Slowness(shared.reactor, connection, self.size)
-        self.forwarding = Forwarding(shared, connection, start, self._slowness)
+        self.forwarding = Forwarding(shared, connection, start, self._slowness, self._entries.release)
 
     @abstractmethod
     async def read_body(self) -> None:
@@ -95,8 +96,9 @@ class ProduceWork(ABC):
         """The next partition's records begin.
 
         Of several entries for one partition Kafka appends the last and acknowledges them all by it. Here all
-        are refused that were not sent yet.
+        are refused that were not sent yet. Raises TooLarge where there is no memory for one more.
         """
+        self._entries.add()
         batch = Batch(start)
         first = self._first_of.setdefault((batch.topic, batch.partition), batch)
         if first is not batch:
@@ -140,6 +142,7 @@ class ProduceWork(ABC):
         for batch in self.batches:
             if not batch.sent:
                 self.forwarding.fates.abandoned(batch, error)
+        self._entries.release()
 
     def _let_go(self) -> None:
         self.connection.leave()
