@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import subprocess
+import sys
 from typing import Any
 
-from lfsproxy.settings import setting_table, variable
+from lfsproxy.settings import Settings, setting_table, variable
 from lfsproxy.settings.quantities import read_size
 from tests.deploy.chart import CHART, ROOT, ChartError, one, render
 from tests.deploy.rendered import NAME, ChartTestCase, container, pod, settings_of
+
+SIZING = ROOT / "examples" / "operate" / "sizing.py"
+PAGE = ROOT / "docs" / "operate" / "sizing.md"
 
 
 class SettingsTests(ChartTestCase):
@@ -131,17 +137,46 @@ class KafkaTests(ChartTestCase):
 
 
 class MemoryTests(ChartTestCase):
-    def limit(self, **values: Any) -> int:
-        found = container(render(values=values))["resources"]["limits"]["memory"]
+    def memory(self, kind: str, **values: Any) -> int:
+        found = container(render(values=values))["resources"][kind]["memory"]
         return int(found.removesuffix("Mi"))
 
+    def most(self, **values: int) -> int:
+        """What the program on the page says, in MiB."""
+        given = [f"{name}={value}" for name, value in values.items()]
+        done = subprocess.run([sys.executable, SIZING, *given], capture_output=True, text=True, check=True)
+        return int(done.stdout.removesuffix(" MiB\n"))
+
+    def test_the_limit_is_the_formula_of_the_page(self) -> None:
+        self.assertEqual(self.memory("limits"), self.most())
+        large = {"upload_memory": 2**30, "s3_part_size": 16 * 2**20, "max_passthrough_size": 4 * 2**20 + 1}
+        limit = self.memory(
+            "limits",
+            **{f"settings.{variable(name)}": value for name, value in large.items()},
+            **{"memory.kafkaConnections": 7, "memory.httpUploads": 3},
+        )
+        self.assertEqual(limit, self.most(**large, kafka_connections=7, http_uploads=3))
+
+    def test_the_page_s_commands_run_as_pasted(self) -> None:
+        [block] = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+        command = block.replace("python ", f"{sys.executable} ")
+        done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
+        few = self.most(kafka_connections=20, upload_memory=2**28)
+        self.assertEqual(done.stdout, f"{self.most()} MiB\n{few} MiB\n")
+
+    def test_the_formula_has_the_defaults_of_the_settings(self) -> None:
+        ours = {"upload_memory", "s3_part_size", "max_passthrough_size"}
+        self.assertEqual(self.most(), self.most(**{name: getattr(Settings(), name) for name in ours}))
+
+    def test_the_request_is_what_a_pod_usually_needs(self) -> None:
+        self.assertEqual(self.memory("requests", **{"settings.LFS_UPLOAD_MEMORY": "256MiB"}), 96 + 256)
+
     def test_sizes_are_read_as_the_proxy_reads_them(self) -> None:
-        plain = self.limit(**{"settings.LFS_UPLOAD_MEMORY": 0})
         for text in ("134217728", "128MiB", "128m", "0.5 GiB", "1GB", "2g", "70000 kB"):
             size = read_size(text)
             assert size is not None
             self.assertEqual(
-                self.limit(**{"settings.LFS_UPLOAD_MEMORY": text}), plain + -(-size // 2**20), text
+                self.memory("requests", **{"settings.LFS_UPLOAD_MEMORY": text}), 96 - (-size // 2**20), text
             )
 
     def test_resources_of_the_users_own_win(self) -> None:

@@ -19,7 +19,7 @@ PROGRAMS = {
 """Languages of which a page of docs/sdk/ shows nothing but examples."""
 RUNNERS = ("tests/integration/test_examples_*.py",)
 RUN_HERE = ("go", "js", "python")
-SHOWN = (*RUN_HERE, "java", "connect")
+SHOWN = (*RUN_HERE, "java", "connect", "operate")
 SETUP = "setup.sh"
 """How a project is set up; tests/integration/examples.py runs its parts."""
 

@@ -129,25 +129,37 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 
-{{/*
-The most memory that a pod needs, in bytes: the formula of docs/operate/sizing.md.
-  base + LFS_UPLOAD_MEMORY + inflating + looking up + connections x buffers
-*/}}
-{{- define "lfsproxy.memoryBytes" -}}
-{{- $mib := 1048576 -}}
-{{- $upload := include "lfsproxy.setting" (list . "LFS_UPLOAD_MEMORY" "128MiB") | include "lfsproxy.bytes" | int64 -}}
-{{- $part := include "lfsproxy.setting" (list . "LFS_S3_PART_SIZE" "8MiB") | include "lfsproxy.bytes" | int64 -}}
-{{- $passthrough := include "lfsproxy.setting" (list . "LFS_MAX_PASSTHROUGH_SIZE" "16MiB") | include "lfsproxy.bytes" | int64 -}}
-{{- $base := mul 96 $mib -}}
-{{- $inflating := add $part (mul 2 $passthrough) -}}
-{{- $lookups := mul 6 (add $passthrough $mib) -}}
-{{- $kafka := mul (int64 .Values.memory.kafkaConnections) 1536 1024 -}}
-{{- $http := mul (int64 .Values.memory.httpUploads) 256 1024 -}}
-{{- add $base $upload $inflating $lookups $kafka $http -}}
+{{/* A size among the settings, in bytes: (list $ "LFS_UPLOAD_MEMORY" "128MiB"). */}}
+{{- define "lfsproxy.size" -}}
+{{- include "lfsproxy.setting" . | include "lfsproxy.bytes" -}}
 {{- end -}}
 
-{{- define "lfsproxy.memoryMi" -}}
-{{- printf "%dMi" (div (add (include "lfsproxy.memoryBytes" . | int64) 1048575) 1048576) -}}
+{{/* What a pod usually needs, in bytes. */}}
+{{- define "lfsproxy.usualBytes" -}}
+{{- add (mul 96 1048576) (include "lfsproxy.size" (list . "LFS_UPLOAD_MEMORY" "128MiB") | int64) -}}
+{{- end -}}
+
+{{/* The most memory that a pod needs, in bytes: the formula of docs/operate/sizing.md. */}}
+{{- define "lfsproxy.mostBytes" -}}
+{{- $mib := 1048576 -}}
+{{- $upload := include "lfsproxy.size" (list . "LFS_UPLOAD_MEMORY" "128MiB") | int64 -}}
+{{- $part := include "lfsproxy.size" (list . "LFS_S3_PART_SIZE" "8MiB") | int64 -}}
+{{- $passthrough := include "lfsproxy.size" (list . "LFS_MAX_PASSTHROUGH_SIZE" "16MiB") | int64 -}}
+{{- $held := add $part $passthrough -}}
+{{- $history := max (mul 8 $mib) $passthrough -}}
+{{- $inflating := add $held $passthrough (mul 128 $mib) -}}
+{{- $searched := mul 2 $history -}}
+{{- $streamed := mul (div $upload $held) $history -}}
+{{- $lookups := mul 6 (add $passthrough $mib) -}}
+{{- $decoding := mul 60 $mib -}}
+{{- $kafka := mul (int64 .Values.memory.kafkaConnections) 6 $mib -}}
+{{- $http := div (mul (int64 .Values.memory.httpUploads) $mib) 4 -}}
+{{- add (mul 96 $mib) $upload $inflating $searched $streamed $lookups $decoding $kafka $http -}}
+{{- end -}}
+
+{{/* Bytes as Kubernetes writes them, rounded up. */}}
+{{- define "lfsproxy.mi" -}}
+{{- printf "%dMi" (div (add (int64 .) 1048575) 1048576) -}}
 {{- end -}}
 
 {{- define "lfsproxy.resources" -}}
@@ -156,9 +168,9 @@ The most memory that a pod needs, in bytes: the formula of docs/operate/sizing.m
 {{- else -}}
 requests:
   cpu: {{ .Values.cpu.request | quote }}
-  memory: {{ include "lfsproxy.memoryMi" . }}
+  memory: {{ include "lfsproxy.usualBytes" . | include "lfsproxy.mi" }}
 limits:
-  memory: {{ include "lfsproxy.memoryMi" . }}
+  memory: {{ include "lfsproxy.mostBytes" . | include "lfsproxy.mi" }}
 {{- end -}}
 {{- end -}}
 
