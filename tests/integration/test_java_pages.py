@@ -98,11 +98,15 @@ class JavaPageTests(unittest.TestCase):
         await in_thread(_post, f"{self.proxy.http}/v1/topics/{text}/records", words)
         self.instead |= {"text-topic": text, "lines-topic 30": f"{lines} {STREAMS_SECONDS}"}
         shown = await self.run_program("Pipeline")
-        for topic in (f"pipeline-of-{text}-by-first-letter-repartition", lines):
-            record = f"{self.proxy.http}/v1/topics/{topic}/partitions/0/records/0"
-            self.assertEqual(await in_thread(_get, record), words.replace(b" ", b"\n"), shown)
-            envelope = json.loads(await in_thread(_get, f"{record}/envelope"))
-            self.assertEqual(envelope["content_length"], len(words))
+        record = f"{self.proxy.http}/v1/topics/{lines}/partitions/0/records/0"
+        self.assertEqual(await in_thread(_get, record), words.replace(b" ", b"\n"), shown)
+        envelope = json.loads(await in_thread(_get, f"{record}/envelope"))
+        self.assertEqual(envelope["content_length"], len(words))
+        # Streams deletes what it has read there (repartition.purge.interval.ms). The blobs stay.
+        on_its_way = f"lfs/default/pipeline-of-{text}-by-first-letter-repartition/"
+        client, bucket = self.servers.s3_client(), self.servers.bucket
+        listed = await in_thread(client.list_objects_v2, Bucket=bucket, Prefix=on_its_way)
+        self.assertEqual([each["Size"] for each in listed.get("Contents", [])], [len(words)], shown)
 
     def test_the_folder_s_own_readme_begins_the_same_way(self) -> None:
         readme = ROOT / "sdk/java/README.md"
