@@ -77,6 +77,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- include "lfsproxy.port" (list . "LFS_METRICS_ADDR" ":9095") -}}
 {{- end -}}
 
+{{/* The Service of the Kafka door within the cluster. */}}
+{{- define "lfsproxy.kafkaHost" -}}
+{{- printf "%s-kafka.%s.svc.%s" (include "lfsproxy.fullname" .) .Release.Namespace .Values.clusterDomain -}}
+{{- end -}}
+
+{{/* What Kafka clients are told for every broker. */}}
+{{- define "lfsproxy.advertisedHost" -}}
+{{- include "lfsproxy.setting" (list . "LFS_KAFKA_ADVERTISED_HOST" (include "lfsproxy.kafkaHost" .)) -}}
+{{- end -}}
+
 {{/* Broker N listens at this port + N. */}}
 {{- define "lfsproxy.brokerPortBase" -}}
 {{- include "lfsproxy.setting" (list . "LFS_KAFKA_BROKER_PORT_BASE" (add1 (int (include "lfsproxy.kafkaPort" .)) | toString)) -}}
