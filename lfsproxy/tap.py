@@ -87,7 +87,8 @@ class Process(MultiService):
         self._proxy = proxy
         self._notifications = notifications
         self._stopping = False
-        for service in (proxy, notifications):
+        # Services stop in reverse: the proxy's state is known when its stop is told.
+        for service in (notifications, proxy):
             if service is not None:
                 self.addService(service)  # type: ignore[no-untyped-call]  # of Twisted
 
@@ -165,10 +166,10 @@ def makeService(options: Options) -> IService:
 
 def _activated_ports(reactor: Any, settings: Settings) -> ActivatedPorts | None:
     """Where ports come from if systemd has bound any; None: they are all bound by the proxy itself."""
-    from lfsproxy.net.activation import ActivatedPorts, take_descriptors
+    from lfsproxy.net.activation import ActivatedPorts, environment_at_exec, take_descriptors
     from lfsproxy.net.listening import BoundPorts
 
-    descriptors = take_descriptors(os.environ)
+    descriptors = take_descriptors(os.environ, environment_at_exec())
     if not descriptors:
         return None
     first_broker = Address(settings.kafka_addr.host, settings.broker_port_base)

@@ -7,7 +7,8 @@ Source: sd_listen_fds(3).
 from __future__ import annotations
 
 import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
@@ -24,12 +25,27 @@ FIRST = 3
 """The first descriptor; the others follow it."""
 
 
-def take_descriptors(environment: MutableMapping[str, str]) -> list[int]:
-    """The descriptors that systemd gave to this process, and to nobody that is started later."""
-    # Not by twisted.python.systemd, which takes none where their names are not given too.
-    process, count = environment.pop("LISTEN_PID", ""), environment.pop("LISTEN_FDS", "")
-    environment.pop("LISTEN_FDNAMES", None)
-    if process != str(os.getpid()) or not count.isdecimal():
+def environment_at_exec() -> dict[str, str]:
+    """The environment that the process began with; empty where the system does not keep it."""
+    try:
+        entries = Path("/proc/self/environ").read_bytes().split(b"\0")
+    except OSError:
+        return {}
+    pairs = (os.fsdecode(entry).partition("=") for entry in entries)
+    return {name: value for name, _, value in pairs}
+
+
+def take_descriptors(environment: MutableMapping[str, str], began_with: Mapping[str, str]) -> list[int]:
+    """The descriptors that systemd gave to this process, and to nobody that is started later.
+
+    The import of twisted.internet.endpoints takes LISTEN_PID and LISTEN_FDS out of the environment, so they
+    are looked for in that which the process ``began_with`` too.
+    """
+    given = {**began_with, **environment}
+    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        environment.pop(name, None)
+    count = given.get("LISTEN_FDS", "")
+    if given.get("LISTEN_PID") != str(os.getpid()) or not count.isdecimal():
         return []
     return list(range(FIRST, FIRST + int(count)))
 

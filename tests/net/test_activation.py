@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from typing import Any, cast
 
 from twisted.internet import reactor as global_reactor
@@ -22,25 +24,47 @@ ME = str(os.getpid())
 
 
 class TakeDescriptorsTests(SynchronousTestCase):
+    def take(self, **environment: str) -> list[int]:
+        self.environment = {"PATH": "/bin", **environment}
+        return take_descriptors(self.environment, {})
+
     def test_descriptors_begin_at_three(self) -> None:
-        given = {"LISTEN_PID": ME, "LISTEN_FDS": "2", "LISTEN_FDNAMES": "lfsproxy:lfsproxy"}
-        self.assertEqual(take_descriptors(given), [3, 4])
+        taken = self.take(LISTEN_PID=ME, LISTEN_FDS="2", LISTEN_FDNAMES="lfsproxy:lfsproxy")
+        self.assertEqual(taken, [3, 4])
 
     def test_names_may_be_missing(self) -> None:
-        self.assertEqual(take_descriptors({"LISTEN_PID": ME, "LISTEN_FDS": "2"}), [3, 4])
+        self.assertEqual(self.take(LISTEN_PID=ME, LISTEN_FDS="2"), [3, 4])
 
     def test_those_of_another_process_are_not_taken(self) -> None:
-        self.assertEqual(take_descriptors({"LISTEN_PID": "1", "LISTEN_FDS": "2"}), [])
+        self.assertEqual(self.take(LISTEN_PID="1", LISTEN_FDS="2"), [])
 
     def test_no_count_is_none(self) -> None:
-        for given in ({}, {"LISTEN_FDS": "1"}, {"LISTEN_PID": ME}, {"LISTEN_PID": ME, "LISTEN_FDS": "-1"}):
-            self.assertEqual(take_descriptors(dict(given)), [])
+        self.assertEqual(self.take(), [])
+        self.assertEqual(self.take(LISTEN_FDS="1"), [])
+        self.assertEqual(self.take(LISTEN_PID=ME), [])
+        self.assertEqual(self.take(LISTEN_PID=ME, LISTEN_FDS="-1"), [])
 
     def test_processes_that_are_started_later_inherit_nothing(self) -> None:
         for process in (ME, "1"):
-            given = {"PATH": "/bin", "LISTEN_PID": process, "LISTEN_FDS": "1", "LISTEN_FDNAMES": "x"}
-            take_descriptors(given)
-            self.assertEqual(given, {"PATH": "/bin"})
+            self.take(LISTEN_PID=process, LISTEN_FDS="1", LISTEN_FDNAMES="x")
+            self.assertEqual(self.environment, {"PATH": "/bin"})
+
+    def test_descriptors_are_found_after_twisted_took_them_from_the_environment(self) -> None:
+        began_with = {"LISTEN_PID": ME, "LISTEN_FDS": "1", "LISTEN_FDNAMES": "x"}
+        environment = {"LISTEN_FDNAMES": "x"}
+        self.assertEqual(take_descriptors(environment, began_with), [3])
+        self.assertEqual(environment, {})
+
+    def test_the_environment_at_exec_is_that_of_the_command(self) -> None:
+        program = (
+            "import os; from lfsproxy.net.activation import environment_at_exec as at_exec; "
+            "del os.environ['GIVEN']; print(at_exec()['GIVEN'])"
+        )
+        given = {**os.environ, "GIVEN": "a=b"}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=given, capture_output=True, text=True, check=True
+        )
+        self.assertEqual(done.stdout, "a=b\n")
 
 
 class ActivatedPortsTests(TestCase):
