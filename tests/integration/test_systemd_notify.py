@@ -42,7 +42,8 @@ class Service:
         self.http, metrics, kafka, node = ports
         settings = {
             **servers.environment,
-            "LFS_S3_ENDPOINT": f"http://{HOST}:{s3_port}",
+            # A name, so that it is looked up under the filter too.
+            "LFS_S3_ENDPOINT": f"http://localhost:{s3_port}",
             "LFS_HTTP_ADDR": f"{HOST}:{self.http}",
             "LFS_METRICS_ADDR": f"{HOST}:{metrics}",
             "LFS_KAFKA_ADDR": f"{HOST}:{kafka}",
