@@ -110,6 +110,8 @@ def _listening_socket(number: int) -> socket.socket:
         found.detach()
         raise SettingError(f"file descriptor {number} cannot be adopted: it is no listening TCP socket")
     found.setblocking(False)
+    # An inherited descriptor is one that every child would inherit in its turn.
+    found.set_inheritable(False)
     return found
 
 
