@@ -155,6 +155,10 @@ class LfsProxy(Service):
         settings, steps = self.settings, 2 + len(self._backends.closers)
         return settings.drain_delay + settings.drain_timeout + steps * CLEAN_UP_SECONDS
 
+    def ready(self) -> bool:
+        """Whether /readyz is green."""
+        return not self.readiness.problems()
+
     def status(self) -> str:
         """How the proxy is, on one line."""
         if self._stopping:

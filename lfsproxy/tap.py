@@ -154,7 +154,7 @@ def makeService(options: Options) -> IService:
         notifications = Notifications(
             cast(Any, reactor),
             supervisor,
-            lambda: not proxy.readiness.problems(),
+            proxy.ready,
             proxy.status,
             proxy.stop_seconds,
         )

@@ -133,6 +133,7 @@ class StartTests(ProxyTestCase):
         self.store.fail_next("check", StoreUnavailable("S3 is asleep"))
         proxy = self.start(self.proxy())
         await self.until(lambda: "Kafka: has not answered yet" not in proxy.readiness.problems())
+        self.assertFalse(proxy.ready())
         self.assertRegex(proxy.status(), "^not ready: S3: S3 is asleep; Kafka: .+$")
 
     def test_when_certificates_expire_is_measured(self) -> None:
