@@ -121,6 +121,7 @@ class LfsProxy(Service):
         self._metrics_factory = self._secured(metrics_site) if settings.metrics_tls else metrics_site
         self._http: IListeningPort | None = None
         self._metrics: IListeningPort | None = None
+        self._stopping = False
         self._drained: Deferred[str] | None = None
         self._delaying: Deferred[None] | None = None
 
@@ -147,6 +148,24 @@ class LfsProxy(Service):
     def metrics_port(self) -> int:
         """Where the metrics are served, once they are."""
         return _number(self._metrics)
+
+    @property
+    def stop_seconds(self) -> float:
+        """The most that a stop takes, with the end of the process."""
+        settings, steps = self.settings, 2 + len(self._backends.closers)
+        return settings.drain_delay + settings.drain_timeout + steps * CLEAN_UP_SECONDS
+
+    def ready(self) -> bool:
+        """Whether /readyz is green."""
+        return not self.readiness.problems()
+
+    def status(self) -> str:
+        """How the proxy is, on one line."""
+        if self._stopping:
+            clients = len(self.relay.sessions)
+            return f"stopping: HTTP requests in flight: {self.site.in_flight}, Kafka clients: {clients}"
+        problems = self.readiness.problems()
+        return f"not ready: {'; '.join(problems)}" if problems else "ready"
 
     def privilegedStartService(self) -> None:
         settings = self.settings
@@ -192,6 +211,7 @@ class LfsProxy(Service):
     async def stopService(self) -> None:
         """Drain, then close everything. A second signal meanwhile ends the draining: see ``hurry``."""
         super().stopService()  # type: ignore[no-untyped-call]  # of Twisted
+        self._stopping = True
         self._drained = drained = Deferred[str]()
         await self._delay()
         self.readiness.drain()
@@ -273,8 +293,12 @@ def _number(port: IListeningPort | None) -> int:
     return int(cast(Any, port.getHost()).port)
 
 
-def make_service(reactor: Any, loaded: LoadedSettings, environment: Mapping[str, str]) -> LfsProxy:
+def make_service(
+    reactor: Any, loaded: LoadedSettings, environment: Mapping[str, str], listener: IListener | None = None
+) -> LfsProxy:
     """The proxy that the settings describe. Nothing is bound or asked before it starts.
+
+    ``listener`` is where ports come from; without one they are bound.
 
     ``environment`` is looked at for AWS_CA_BUNDLE, for variables that are no settings and for HTTP proxies.
     Raises SettingError.
@@ -285,7 +309,7 @@ def make_service(reactor: Any, loaded: LoadedSettings, environment: Mapping[str,
     metrics = PrometheusMetrics(version("lfsproxy"))
     trouble = KnownTrouble()
     backends = make_backends(reactor, loaded.settings, environment, metrics, trouble)
-    return LfsProxy(reactor, loaded, backends, metrics, BoundPorts(reactor), trouble)
+    return LfsProxy(reactor, loaded, backends, metrics, listener or BoundPorts(reactor), trouble)
 
 
 def _warn_of_unknown(environment: Mapping[str, str]) -> None:

@@ -9,15 +9,27 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from twisted.application.service import IService, MultiService
+from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver
 from twisted.python import usage
 
 from lfsproxy.errors import SettingError
 from lfsproxy.logs import Logger
-from lfsproxy.settings import LoadedSettings, SettingInfo, flag, load_settings, setting_table, variable
+from lfsproxy.settings import (
+    Address,
+    LoadedSettings,
+    SettingInfo,
+    Settings,
+    flag,
+    load_settings,
+    setting_table,
+    variable,
+)
 
 if TYPE_CHECKING:
+    from lfsproxy.net.activation import ActivatedPorts
     from lfsproxy.service import LfsProxy
+    from lfsproxy.systemd import Notifications
 
 
 def _parameter(name: str, info: SettingInfo) -> list[str | None]:
@@ -62,13 +74,23 @@ class Process(MultiService):
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, proxy: LfsProxy, observer: ILogObserver | None = None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        proxy: LfsProxy,
+        observer: ILogObserver | None = None,
+        notifications: Notifications | None = None,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # of Twisted
         self._observer = observer
         self._reactor = reactor
         self._proxy = proxy
+        self._notifications = notifications
         self._stopping = False
-        self.addService(proxy)  # type: ignore[no-untyped-call]  # of Twisted
+        # Services stop in reverse: the proxy's state is known when its stop is told.
+        for service in (notifications, proxy):
+            if service is not None:
+                self.addService(service)  # type: ignore[no-untyped-call]  # of Twisted
 
     def setServiceParent(self, parent: Any) -> None:
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]  # of Twisted
@@ -87,6 +109,12 @@ class Process(MultiService):
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         self._reactor.callWhenRunning(self._handle_signals)
+
+    def stopService(self) -> Deferred[Any]:
+        stopped: Deferred[Any] = super().stopService()  # type: ignore[no-untyped-call]  # of Twisted
+        if (notifications := self._notifications) is not None:
+            stopped.addBoth(lambda _: notifications.close())
+        return stopped
 
     def _handle_signals(self) -> None:
         """Twisted's own handlers end the process by the signal again, so that no stop has exit code 0."""
@@ -112,9 +140,37 @@ def makeService(options: Options) -> IService:
 
     from lfsproxy.logfile import log_observer
     from lfsproxy.service import make_service
+    from lfsproxy.systemd import Notifications, Supervisor
 
+    settings = options.loaded.settings
+    supervisor = Supervisor.take_from(os.environ)
     try:
-        proxy = make_service(reactor, options.loaded, options.environment)
+        ports = _activated_ports(reactor, settings)
+        proxy = make_service(reactor, options.loaded, options.environment, ports)
     except SettingError as error:
         raise SystemExit(f"lfsproxy: {error}") from None
-    return Process(reactor, proxy, log_observer(options.loaded.settings, options.parent or {}))
+    notifications = None
+    if supervisor is not None:
+        notifications = Notifications(
+            cast(Any, reactor),
+            supervisor,
+            proxy.ready,
+            proxy.status,
+            proxy.stop_seconds,
+        )
+    process = Process(reactor, proxy, log_observer(settings, options.parent or {}), notifications)
+    if ports is not None:
+        process.addService(ports)  # type: ignore[no-untyped-call]  # of Twisted
+    return process
+
+
+def _activated_ports(reactor: Any, settings: Settings) -> ActivatedPorts | None:
+    """Where ports come from if systemd has bound any; None: they are all bound by the proxy itself."""
+    from lfsproxy.net.activation import ActivatedPorts, environment_at_exec, take_descriptors
+    from lfsproxy.net.listening import BoundPorts
+
+    descriptors = take_descriptors(os.environ, environment_at_exec())
+    if not descriptors:
+        return None
+    first_broker = Address(settings.kafka_addr.host, settings.broker_port_base)
+    return ActivatedPorts(reactor, descriptors, BoundPorts(reactor), first_broker)

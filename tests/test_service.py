@@ -14,7 +14,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from lfsproxy.errors import SettingError, StoreUnavailable
 from lfsproxy.net.listening import AdoptedPorts
 from lfsproxy.net.tls import certificate_expiry
-from lfsproxy.service import make_service
+from lfsproxy.service import CLEAN_UP_SECONDS, make_service
 from lfsproxy.settings import load_settings
 from tests.certificates import Authority
 from tests.service import ANY_PORT, RECORDS, ProxyTestCase, ask, unused_port
@@ -129,6 +129,13 @@ class StartTests(ProxyTestCase):
         self.assertEqual(ready("lfsproxy_ready", {"dependency": "s3"}), 0)
         self.assertEqual(ready("lfsproxy_ready", {"dependency": "kafka"}), 0)
 
+    async def test_the_status_is_one_line_that_says_what_is_awaited(self) -> None:
+        self.store.fail_next("check", StoreUnavailable("S3 is asleep"))
+        proxy = self.start(self.proxy())
+        await self.until(lambda: "Kafka: has not answered yet" not in proxy.readiness.problems())
+        self.assertFalse(proxy.ready())
+        self.assertRegex(proxy.status(), "^not ready: S3: S3 is asleep; Kafka: .+$")
+
     def test_when_certificates_expire_is_measured(self) -> None:
         issued = Authority(Path(self.mktemp())).issue("localhost")
         proxy = self.proxy(LFS_HTTP_TLS_CERT=str(issued.certificate), LFS_HTTP_TLS_KEY=str(issued.key))
@@ -154,6 +161,11 @@ class StartTests(ProxyTestCase):
 
 
 class StopTests(ProxyTestCase):
+    def test_the_most_that_a_stop_takes_follows_the_settings(self) -> None:
+        proxy = self.proxy(LFS_DRAIN_DELAY="100", LFS_DRAIN_TIMEOUT="1000")
+        self.assertGreaterEqual(proxy.stop_seconds, 1100 + 2 * CLEAN_UP_SECONDS)
+        self.assertLess(proxy.stop_seconds, 1160)
+
     async def test_an_upload_in_flight_finishes(self) -> None:
         self.store.hold("commit")
         proxy = self.start(self.proxy())
@@ -164,6 +176,7 @@ class StopTests(ProxyTestCase):
         await self.assertFailure(ask(port, "GET", "/healthz"), ConnectionError)
         self.assertTrue(proxy.readiness.draining)
         self.assertFalse(stopping.called)
+        self.assertEqual(proxy.status(), "stopping: HTTP requests in flight: 1, Kafka clients: 0")
         self.store.let_go("commit")
         self.assertEqual((await upload).status, 201)
         await stopping

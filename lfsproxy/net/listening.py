@@ -79,8 +79,13 @@ class AdoptedPorts:
         """How many sockets nobody has taken."""
         return len(self._sockets)
 
+    @property
+    def addresses(self) -> list[Address]:
+        """Where the sockets are bound that nobody has taken."""
+        return [_bound_to(each) for each in self._sockets]
+
     def listen(self, address: Address, factory: ServerFactory[Any], setting: str) -> IListeningPort:
-        found = next((each for each in self._sockets if _serves(each, address)), None)
+        found = next((each for each in self._sockets if serves(_bound_to(each), address)), None)
         if found is None:
             return self._otherwise.listen(address, factory, setting)
         self._sockets.remove(found)
@@ -105,13 +110,19 @@ def _listening_socket(number: int) -> socket.socket:
         found.detach()
         raise SettingError(f"file descriptor {number} cannot be adopted: it is no listening TCP socket")
     found.setblocking(False)
+    # An inherited descriptor is one that every child would inherit in its turn.
+    found.set_inheritable(False)
     return found
 
 
-def _serves(found: socket.socket, address: Address) -> bool:
-    host, port = found.getsockname()[:2]
-    same = host == address.host or {host, address.host} <= _EVERY_HOST
-    return same and port == address.port and port != 0
+def _bound_to(found: socket.socket) -> Address:
+    return Address(*found.getsockname()[:2])
+
+
+def serves(bound: Address, wanted: Address) -> bool:
+    """Whether who is to listen at ``wanted`` may do so by a socket that is bound to ``bound``."""
+    same = bound.host == wanted.host or {bound.host, wanted.host} <= _EVERY_HOST
+    return same and bound.port == wanted.port and wanted.port != 0
 
 
 def _number(error: CannotListenError) -> int | None:

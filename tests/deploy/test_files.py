@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,7 +13,10 @@ from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lfsproxy.net.listening import BACKLOG
 from lfsproxy.settings import Settings, setting_table, variable
+from lfsproxy.systemd import EXTEND_SECONDS
+from tests.docs.shell import blocks_run_by
 
 ROOT = Path(__file__).parents[2]
 SYSTEMD = ROOT / "deploy" / "systemd"
@@ -44,8 +49,28 @@ class SystemdTests(SynchronousTestCase):
         self.assertEqual([line for line in lines if line and not line.startswith("#")], [])
 
     def test_a_stop_has_more_time_than_draining_takes(self) -> None:
-        [seconds] = re.findall(r"^TimeoutStopSec=(\d+)$", self.unit(), re.M)
-        self.assertGreaterEqual(int(seconds), Settings().drain_delay + Settings().drain_timeout + 30)
+        draining = Settings().drain_delay + Settings().drain_timeout
+        self.assertGreaterEqual(self.seconds("TimeoutStopSec"), draining + 30)
+
+    def test_whoever_waits_for_a_job_waits_longer_than_a_start_or_a_stop_takes(self) -> None:
+        waits = self.seconds("JobRunningTimeoutSec")
+        self.assertGreater(waits, self.seconds("TimeoutStopSec"))
+        self.assertGreater(waits, self.seconds("TimeoutStartSec"))
+
+    def test_a_start_that_waits_asks_for_more_time_before_the_first_is_over(self) -> None:
+        self.assertGreater(self.seconds("TimeoutStartSec"), 3 * EXTEND_SECONDS)
+
+    def test_the_sockets_are_the_addresses_of_the_settings(self) -> None:
+        settings = Settings()
+        ports = list(map(int, re.findall("^ListenStream=(.*)$", self.socket(), re.M)))
+        listened = [settings.http_addr, settings.metrics_addr, settings.kafka_addr]
+        self.assertEqual(ports[:3], [address.port for address in listened])
+        self.assertEqual({address.host for address in listened}, {""})
+        first = settings.broker_port_base
+        self.assertEqual(ports[3:], list(range(first, first + 4)))
+
+    def test_as_many_connections_wait_at_systemds_sockets_as_at_our_own(self) -> None:
+        self.assertIn(f"\nBacklog={BACKLOG}\n", self.socket())
 
     def test_each_setting_that_names_a_file_has_its_credential(self) -> None:
         pairs = re.findall(r"^#LoadCredential=(.*):(.*)\n#Environment=(.*)=(.*)$", self.unit(), re.M)
@@ -72,21 +97,46 @@ class SystemdTests(SynchronousTestCase):
         self.assertEqual(len(said), 2)
         self.assertEqual(said[0], said[1])
 
-    def test_systemd_accepts_the_unit(self) -> None:
-        if shutil.which("systemd-analyze") is None:
-            raise SkipTest("systemd-analyze is not on this machine: the systemd unit was not verified")
+    def test_systemd_accepts_the_unit_and_the_socket(self) -> None:
         # The command has to exist for systemd to be content; besides, every credential is taken in.
         whole = re.sub("^#(LoadCredential|Environment)=", r"\1=", self.unit(), flags=re.M)
         text, changed = re.subn("^ExecStart=[^ ]+", f"ExecStart={sys.executable}", whole, flags=re.M)
         self.assertEqual(changed, 1)
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
-        unit = folder / "lfsproxy.service"
+        unit, sockets = folder / "lfsproxy.service", folder / "lfsproxy.socket"
         unit.write_text(text)
-        done = subprocess.run(
-            ["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False
-        )
+        sockets.write_text(self.socket())
+        command = shlex.join(["systemd-analyze", "verify", str(unit), str(sockets)])
+        done = analyze("the systemd unit was not verified", command)
         self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
+
+    def test_the_exposure_is_what_the_how_to_says(self) -> None:
+        [block] = blocks_run_by(__name__, "docs/how-to/systemd.md")
+        done = analyze("the exposure of the systemd unit was not measured", block.code)
+        [measured] = re.findall(r"Overall exposure level for lfsproxy.service: ([0-9.]+)", done.stdout)
+        self.assertLess(float(measured), 2)
+        [(said, version)] = re.findall(r"\*\*([0-9.]+)\*\* of 10 with systemd (\d+)", HOW_TO.read_text())
+        # Each version of systemd weighs by a table of its own.
+        if analyze("", "systemd-analyze --version").stdout.split()[1] == version:
+            self.assertEqual(measured, said)
+
+    def seconds(self, name: str) -> int:
+        [(number, unit)] = re.findall(rf"^{name}=(\d+)(min|)$", self.unit(), re.M)
+        return int(number) * (60 if unit else 1)
 
     def unit(self) -> str:
         return (SYSTEMD / "lfsproxy.service").read_text()
+
+    def socket(self) -> str:
+        return (SYSTEMD / "lfsproxy.socket").read_text()
+
+
+def analyze(otherwise: str, command: str) -> subprocess.CompletedProcess[str]:
+    """What a command of systemd-analyze says; ``otherwise`` is what a machine without it was not told."""
+    if shutil.which("systemd-analyze") is None:
+        raise SkipTest(f"systemd-analyze is not on this machine: {otherwise}")
+    environment = {**os.environ, "SYSTEMD_PAGER": ""}
+    return subprocess.run(
+        command, shell=True, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )

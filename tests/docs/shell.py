@@ -89,9 +89,12 @@ BLOCKS: Mapping[str, Mapping[str, Run | NotRun]] = {
     "docs/how-to/systemd.md": {
         "python3 -m venv": _MACHINE,
         "lfsproxy.env /etc": _MACHINE,
-        "systemctl enable": _MACHINE,
+        "lfsproxy.service /etc": _MACHINE,
         "keys add": _MACHINE,
         "groupadd": _MACHINE,
+        "lfsproxy.socket /etc": _MACHINE,
+        "stop lfsproxy.socket": _MACHINE,
+        "systemd-analyze security": Run("tests.deploy.test_files"),
     },
 }
 

@@ -1,7 +1,7 @@
 """A unit's service without systemd: its command as another user, with what systemd would have given it.
 
-Emulated are DynamicUser, LoadCredential, SupplementaryGroups, EnvironmentFile, Environment and UMask; no
-sandboxing. Needs root, ``unshare`` and ``setpriv``.
+Emulated are DynamicUser, LoadCredential, SupplementaryGroups, EnvironmentFile, Environment and UMask; for
+sandboxing see sandbox.py. Needs root, ``unshare`` and ``setpriv``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 UID = 61184
@@ -86,9 +86,11 @@ class Unit:
             found.update(re.findall(r"^(\w+)=(.*)$", Path(each).read_text(), re.MULTILINE))
         return found
 
-    def command(self, groups: Sequence[int] = ()) -> list[str]:
-        """ExecStart as the dynamic user, with the twistd of this Python."""
+    def command(
+        self, groups: Sequence[int] = (), through: Callable[[list[str]], list[str]] = list
+    ) -> list[str]:
+        """ExecStart as the dynamic user, with this Python's twistd; ``through`` restricts it."""
         (start,) = self._all("ExecStart")
         twistd, *arguments = start.split()
         assert twistd == "/opt/lfsproxy/bin/twistd", twistd
-        return as_user([str(Path(sys.prefix, "bin", "twistd")), *arguments], groups)
+        return as_user(through([str(Path(sys.prefix, "bin", "twistd")), *arguments]), groups)

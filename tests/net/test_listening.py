@@ -163,6 +163,12 @@ class AdoptedPortsTests(ListenTestCase):
         self.assertEqual(adopted.left, 0)
         socket.create_server(("127.0.0.1", port)).close()
 
+    def test_a_socket_that_was_inherited_is_handed_to_no_child(self) -> None:
+        number = os.dup(self.bound().fileno())
+        os.set_inheritable(number, True)
+        self.addCleanup(AdoptedPorts(reactor, [number], BoundPorts(reactor)).close)
+        self.assertFalse(os.get_inheritable(number))
+
     def test_sockets_that_nobody_took_are_closed(self) -> None:
         bound = self.bound()
         adopted = self.adopt(bound)
