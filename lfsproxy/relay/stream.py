@@ -48,6 +48,10 @@ class Frames(Shape):
 
     def next_event(self) -> Event | None: ...
 
+    def whole_body(self) -> bytes | None: ...
+
+    def skip_body(self) -> None: ...
+
 
 class ConnectionGone(Exception):
     """The peer's connection is closed; no more events come."""
@@ -157,6 +161,11 @@ class FrameStream(Protocol):
         if self._gathered:
             pieces, self._gathered, self._gathered_size = self._gathered, [], 0
             write_through(self.transport, pieces)
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether the peer takes more, as far as is known."""
+        return self._writable
 
     async def drained(self) -> None:
         """Wait until the peer takes more. Returns at once after a close: the reader learns of that."""
