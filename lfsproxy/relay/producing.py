@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import attrs
 
@@ -25,6 +26,7 @@ from lfsproxy.relay.produce.topics import Topics
 from lfsproxy.relay.produce.work import ProduceWork
 from lfsproxy.relay.questions import Questions
 from lfsproxy.relay.replies import Replies
+from lfsproxy.relay.stream import LARGE_READ_SIZE, READ_SIZE
 from lfsproxy.relay.works import Works
 from lfsproxy.uploadlog import SENDER, Sender
 from lfsproxy.wire.answers import NodeEndpoint, ProduceResponse
@@ -32,6 +34,9 @@ from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, RequestStart
 from lfsproxy.wire.plain import plain_answer_size
 from lfsproxy.wire.primitives import INT32
+
+LARGE_REQUEST: Final = 8 * 1024 * 1024
+"""Bytes of a request that is received in large reads, once it has its lease."""
 
 
 @attrs.frozen(eq=False)
@@ -122,6 +127,7 @@ class Producing:
         work = kind(shared, connection, start)
         self.keep_alive.begin()
         await work.receive()
+        self.client.stream.read_size(READ_SIZE)
         self.works.spawn(self._bring_to_end(work), is_for_client=work.awaits_answer)
 
     async def _bring_to_end(self, work: ProduceWork) -> None:
@@ -159,10 +165,16 @@ class ProduceConnection:
         self._answer = answer
         self._expects = expects
         self._has_answer = True
+        self._is_large = start.size >= LARGE_REQUEST
+        self._is_begun = False
 
     async def next_piece(self) -> Piece | None:
         """The next bytes of the request's body, None at its end."""
-        event = await self._common.client.stream.next_event()
+        stream = self._common.client.stream
+        if self._is_large and not self._is_begun:
+            self._is_begun = True
+            stream.read_size(LARGE_READ_SIZE)
+        event = await stream.next_event()
         return event.data if isinstance(event, FrameBytes) else None
 
     @property
