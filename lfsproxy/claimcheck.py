@@ -15,7 +15,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from lfsproxy.checksums import AllChecksums, Buffer, Checksum, new_checksum, parse_checksum
+from lfsproxy.checksums import Buffer, Checksum, new_checksum, parse_checksum
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, Envelope, object_key
 from lfsproxy.errors import (
     BadRequest,
@@ -44,7 +44,8 @@ class Payload:
     client's checksum in hex; ``algorithm`` is that checksum's and the envelope's, None is the default.
     ``index`` is the record's in its batch.
     ``described_late``: content type, algorithm and expected checksum are not known yet, the door tells them
-    by ``Claim.describe``; until then the payload may turn out not to be one (``Claim.discard``).
+    by ``Claim.describe``; until then the payload may turn out not to be one (``Claim.discard``). The default
+    algorithm is computed as the bytes come; where another is told, the blob is read back for it.
     """
 
     path: str
@@ -75,6 +76,7 @@ class Claim:
         "_settled",
         "_started",
         "_upload",
+        "is_finished",
         "key",
     )
     _log = Logger()
@@ -82,11 +84,7 @@ class Claim:
     def __init__(self, checks: ClaimCheck, payload: Payload, memory: IPartMemory) -> None:
         self._checks = checks
         self._payload = payload
-        self._checksum: Checksum
-        if payload.described_late:
-            self._checksum = AllChecksums()
-        else:
-            self._checksum = new_checksum(self._algorithm)
+        self._checksum = new_checksum(self._algorithm)
         self._expected = self._parse_expected()
         if payload.length is not None:
             checks.check_size(payload.length)
@@ -94,6 +92,8 @@ class Claim:
         self._started = checks.clock.seconds()
         self._sender = SENDER.get()
         self._settled = False
+        self.is_finished = False
+        """Whether its blob is whole and verified in the store, so that nothing but the key is held for it."""
         self.key = object_key(
             checks.namespace, payload.topic, payload.partition, payload.offset_hint, checks.new_uuid()
         )
@@ -122,8 +122,7 @@ class Claim:
         self._payload = attrs.evolve(
             self._payload, content_type=content_type, algorithm=algorithm, expected=expected
         )
-        if isinstance(self._checksum, AllChecksums):
-            self._checksum.choose(self._algorithm)
+        new_checksum(self._algorithm)
         self._expected = self._parse_expected()
 
     async def discard(self) -> None:
@@ -153,24 +152,29 @@ class Claim:
         if upload is None:
             raise RuntimeError("not possible when the blob is stored")
         await upload.seal()
-        checksum = self._checksum.hexdigest()
-        if self._expected is not None and self._expected != checksum:
-            raise ChecksumMismatch(self._algorithm, self._expected, checksum)
-        blob = await upload.commit({"lfs-checksum": checksum, "lfs-checksum-algo": self._algorithm})
+        computed = self._checksum
+        if computed.name == self._algorithm:
+            self._compare(computed)
+        blob = await upload.commit({"lfs-checksum": computed.hexdigest(), "lfs-checksum-algo": computed.name})
         self._upload = None
+        if computed.name != self._algorithm:
+            computed = new_checksum(self._algorithm)
+            await self._checks.store.read_back(blob.key, blob.length, computed)
+            self._compare(computed)
+        self.is_finished = True
         return Envelope(
             s3_bucket=blob.bucket,
             s3_key=blob.key,
             content_type=payload.content_type,
             content_length=blob.length,
-            checksum_algo=self._algorithm,
-            checksum=checksum,
+            checksum_algo=computed.name,
+            checksum=computed.hexdigest(),
         )
 
-    @property
-    def is_stored(self) -> bool:
-        """Whether its blob is in the store, so that nothing but the key is held for it."""
-        return self._upload is None
+    def _compare(self, computed: Checksum) -> None:
+        actual = computed.hexdigest()
+        if self._expected is not None and self._expected != actual:
+            raise ChecksumMismatch(computed.name, self._expected, actual)
 
     async def abort(self, error: LfsError) -> None:
         """Nothing was published, surely, or will be: leave nothing in the store. Never raises."""

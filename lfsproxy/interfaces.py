@@ -93,6 +93,13 @@ class IBlobStore(Interface):
         Raises TooLarge, naming the setting, when ``length`` needs more parts than S3 allows.
         """
 
+    async def read_back(key: str, length: int, checksum: Checksum) -> None:
+        """Update ``checksum``, off the reactor thread, with every byte of a blob that was committed.
+
+        Holds no more than a few pieces of it. Raises StoreUnavailable, also where the blob cannot be found
+        or has not ``length`` bytes, or StoreRefused.
+        """
+
     async def delete(key: str) -> None:
         """Delete an object. Raises StoreUnavailable or StoreRefused."""
 

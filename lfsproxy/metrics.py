@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from functools import cache
 from typing import Any, cast
 
 import twisted
@@ -97,12 +98,14 @@ class PrometheusMetrics:
         self._kafka_requests = self._counter(
             "lfsproxy_kafka_requests_total", "Requests of Kafka clients that were answered.", "api"
         )
+        self._requests_of = cache(self._kafka_requests.labels)
         self._kafka_connections = Gauge(
             "lfsproxy_kafka_connections", "Open connections of Kafka clients.", registry=self.registry
         )
         self._kafka_seconds = self._histogram(
             "lfsproxy_kafka_request_seconds", "Time that the proxy adds to a Kafka request.", "api"
         )
+        self._seconds_of = cache(self._kafka_seconds.labels)
         self._kafka_closed = self._counter(
             "lfsproxy_kafka_closed_total", "Connections of Kafka clients that the proxy closed.", "reason"
         )
@@ -169,9 +172,9 @@ class PrometheusMetrics:
 
     def kafka_request(self, api: str, seconds: float | None) -> None:
         api = self._api(api)
-        self._kafka_requests.labels(api).inc()
+        self._requests_of(api).inc()
         if seconds is not None:
-            self._kafka_seconds.labels(api).observe(seconds)
+            self._seconds_of(api).observe(seconds)
 
     def kafka_closed(self, reason: str) -> None:
         self._kafka_closed.labels(reason).inc()

@@ -11,7 +11,7 @@ from twisted.trial.unittest import TestCase
 
 from lfsproxy.budget import HeldMemory
 from lfsproxy.checksums import Buffer, new_checksum
-from lfsproxy.errors import StoreRefused
+from lfsproxy.errors import StoreRefused, StoreUnavailable
 from lfsproxy.interfaces import IBlobStore, IBlobUpload, StoredBlob
 
 METADATA = {"lfs-topic": "demo-topic", "lfs-partition": "0"}
@@ -95,6 +95,21 @@ class StoreContract(TestCase):
         await upload.seal()
         await upload.commit({})
         self.assertTrue(await self.read(self.key) == b"".join(chunks))
+
+    async def test_a_blob_is_read_back_through_a_checksum(self) -> None:
+        for size in (0, 10, 2 * self.store.part_size + 10):
+            data = os.urandom(size)
+            key = f"{self.key}-{size}"
+            await self.put(data, key)
+            checksum = new_checksum("md5")
+            await self.store.read_back(key, size, checksum)
+            self.assertEqual(hashlib.md5(data).hexdigest(), checksum.hexdigest())
+
+    async def test_a_blob_that_is_not_there_whole_cannot_be_read_back(self) -> None:
+        await self.put(b"data")
+        for key, size in ((self.key, 5), (self.key, 3), (self.key + "-other", 4)):
+            with self.assertRaises(StoreUnavailable):
+                await self.store.read_back(key, size, new_checksum("md5"))
 
     async def test_nothing_is_visible_before_commit(self) -> None:
         for size in (10, self.store.part_size + 10):

@@ -202,6 +202,44 @@ class LateDescriptionTests(ClaimTestCase):
         claim.describe("image/png", "crc32", "00000000")
         self.fails_now(claim.finish(), ChecksumMismatch)
 
+    def test_only_the_default_algorithm_is_computed_as_the_bytes_come(self) -> None:
+        claim = self.late()
+        claim.describe("image/png", "md5", hashlib.md5(DATA).hexdigest())
+        self.store.hold("read_back")
+        finishing = Deferred.fromCoroutine(claim.finish())
+        self.assertNoResult(finishing)
+        self.assertIn(KEY, self.store.blobs)
+        self.store.let_go("read_back")
+        self.assertEqual("md5", self.successResultOf(finishing).checksum_algo)
+
+    def test_nothing_is_read_back_for_the_default_algorithm(self) -> None:
+        self.store.fail_next("read_back", StoreUnavailable("down"))
+        for algorithm in (None, "sha256"):
+            claim = self.late()
+            claim.describe("image/png", algorithm, SHA256)
+            self.run_now(claim.finish())
+            self.store.blobs.clear()
+
+    def test_a_blob_that_was_read_back_in_vain_is_removed(self) -> None:
+        for checksum, error in (("00000000", ChecksumMismatch), (None, StoreUnavailable)):
+            if error is StoreUnavailable:
+                self.store.fail_next("read_back", StoreUnavailable("down"))
+            claim = self.late()
+            claim.describe("image/png", "crc32", checksum)
+            failure = self.fails_now(claim.finish(), error)
+            self.run_now(claim.abort(failure))
+            self.assert_nothing_left()
+
+    def test_a_claim_that_is_cancelled_while_its_blob_is_read_back_leaves_nothing(self) -> None:
+        claim = self.late()
+        claim.describe("image/png", "crc32", None)
+        self.store.hold("read_back")
+        finishing = Deferred.fromCoroutine(claim.finish())
+        finishing.cancel()
+        self.failureResultOf(finishing, CancelledError)
+        self.run_now(claim.abort(ClientGone("gone")))
+        self.assert_nothing_left()
+
     def test_a_checksum_told_late_that_cannot_be_is_refused(self) -> None:
         with self.assertRaises(InvalidChecksum):
             self.late().describe("image/png", "sha3", None)

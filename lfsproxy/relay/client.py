@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError
 from lfsproxy.errors import FramingError, LfsError
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.logs import Logger
+from lfsproxy.quoting import shown
 from lfsproxy.relay.stream import ConnectionGone, FrameStream
 
 
@@ -21,9 +22,16 @@ class KafkaClient:
     def __init__(self, stream: FrameStream, metrics: IMetrics) -> None:
         self.stream = stream
         self.id: str | None = None
+        self._called: str | None = None
         self.is_told = False
         """Whether the log says why its connection is closed."""
         self._metrics = metrics
+
+    def is_called(self, name: str | None) -> None:
+        """What a request says: mostly what the one before said."""
+        if name != self._called:
+            self._called = name
+            self.id = shown(name)
 
     @property
     def name(self) -> str:

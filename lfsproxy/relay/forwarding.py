@@ -57,6 +57,19 @@ class Forwarding:
         sending.addBoth(lambda _: self._writing.release())
         await shielded(sending)
 
+    @property
+    def takes_at_once(self) -> bool:
+        """Whether a small request can be written now: nothing else is, and the broker takes more."""
+        broker, writing = self._broker, self._writing
+        is_free = writing.free > 0 and not writing.waiting
+        return is_free and broker is not None and not broker.closed and broker.is_drained
+
+    def send_at_once(self, expected: Expected, pieces: Sequence[Piece]) -> None:
+        """Write a whole small request, where ``takes_at_once``."""
+        broker = self._to_write(expected)
+        for piece in pieces:
+            broker.write(piece)
+
     async def relay(self, expected: Expected, start: RequestStart, client: FrameStream) -> None:
         """Write a request as its bytes arrive. Raises what ends the client's stream too."""
         await self._writing.acquire()

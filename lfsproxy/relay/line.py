@@ -64,6 +64,10 @@ class Line:
         self._wakeups = Wakeups(clock)
         self._shorter = Condition(clock)
 
+    def __bool__(self) -> bool:
+        """Whether anybody stands in it."""
+        return bool(self._places)
+
     def join(self) -> Place:
         """Take the last place."""
         place = Place(self, self._is_cut_off)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import attrs
 
@@ -13,10 +14,10 @@ from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.forwarding import Forwarding
 from lfsproxy.relay.keepalive import KeepAlive
 from lfsproxy.relay.line import Place
-from lfsproxy.relay.order import Answer, Expected
+from lfsproxy.relay.order import Answer, Expected, Take
 from lfsproxy.relay.produce.connection import Settle
 from lfsproxy.relay.produce.entries import Entries
-from lfsproxy.relay.produce.held import HeldProduce
+from lfsproxy.relay.produce.held import SMALL_FRAME, HeldProduce
 from lfsproxy.relay.produce.hints import OffsetHints
 from lfsproxy.relay.produce.holes import Holes
 from lfsproxy.relay.produce.scanning import Share
@@ -25,11 +26,17 @@ from lfsproxy.relay.produce.topics import Topics
 from lfsproxy.relay.produce.work import ProduceWork
 from lfsproxy.relay.questions import Questions
 from lfsproxy.relay.replies import Replies
+from lfsproxy.relay.stream import LARGE_READ_SIZE, READ_SIZE
 from lfsproxy.relay.works import Works
 from lfsproxy.uploadlog import SENDER, Sender
-from lfsproxy.wire.answers import NodeEndpoint
+from lfsproxy.wire.answers import NodeEndpoint, ProduceResponse
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, RequestStart
+from lfsproxy.wire.plain import plain_answer_size
+from lfsproxy.wire.primitives import INT32
+
+LARGE_REQUEST: Final = 8 * 1024 * 1024
+"""Bytes of a request that is received in large reads, once it has its lease."""
 
 
 @attrs.frozen(eq=False)
@@ -62,6 +69,50 @@ class Producing:
     def _ask_for_topics(self) -> Topics:
         return Topics(self.questions.topic)
 
+    def pass_plain(self, start: RequestStart) -> bool:
+        """Send on a small request that is here whole and has nothing to look into, where nobody is before it.
+
+        That is most of them, and nothing waits. False where it has to be received the usual way.
+        """
+        if start.size > SMALL_FRAME or self.holes or self.hints or not self.forwarding.takes_at_once:
+            return False
+        frames = self.client.stream.frames
+        body = frames.whole_body()
+        shared = self.context.produce
+        size = body and plain_answer_size(start.api_version, body, shared.settings.offload_threshold)
+        if not body or not size:
+            return False
+        frames.skip_body()
+        expected = Expected(
+            start.correlation_id, self.replies.order.new(), self._plainly(start, size), decides=True
+        )
+        self.forwarding.send_at_once(expected, [start.head, body])
+        shared.metrics.kafka_request("Produce", 0.0)
+        return True
+
+    def _plainly(self, start: RequestStart, size: int) -> Take:
+        """Passes an answer on as it is, unless brokers may be named in it."""
+
+        async def take(body: bytes) -> bytes:
+            if len(body) != size:
+                verdict = ProduceResponse.decode(start.api_version, body)
+                moved = self.advertise(verdict.node_endpoints)
+                return attrs.evolve(verdict, node_endpoints=moved).encode(
+                    start.api_version, start.correlation_id
+                )
+            return INT32.pack(4 + len(body)) + INT32.pack(start.correlation_id) + body
+
+        return take
+
+    def advertise(self, endpoints: Sequence[NodeEndpoint]) -> Sequence[NodeEndpoint]:
+        """Brokers that an answer names, at the addresses at which the client reaches them."""
+        self.advertised.follow({end.node_id: (end.host, end.port) for end in endpoints})
+        moved = []
+        for end in endpoints:
+            host, port = self.advertised.replace(end.node_id, end.host, end.port)
+            moved.append(attrs.evolve(end, host=host, port=port))
+        return moved
+
     async def receive(self, start: RequestStart, place: Place, expects: Callable[[bool], None]) -> None:
         """Read a request that has begun, and let it go its way. ``expects`` is told whether it has an answer.
 
@@ -76,6 +127,7 @@ class Producing:
         work = kind(shared, connection, start)
         self.keep_alive.begin()
         await work.receive()
+        self.client.stream.read_size(READ_SIZE)
         self.works.spawn(self._bring_to_end(work), is_for_client=work.awaits_answer)
 
     async def _bring_to_end(self, work: ProduceWork) -> None:
@@ -106,16 +158,23 @@ class ProduceConnection:
         self.client_hung_up = common.client.stream.peer_hung_up
         self.turn = place.turn
         self.give_up = place.give_up
+        self.advertise = common.advertise
         self.leave = place.leave
         self._common = common
         self._correlation_id = start.correlation_id
         self._answer = answer
         self._expects = expects
         self._has_answer = True
+        self._is_large = start.size >= LARGE_REQUEST
+        self._is_begun = False
 
     async def next_piece(self) -> Piece | None:
         """The next bytes of the request's body, None at its end."""
-        event = await self._common.client.stream.next_event()
+        stream = self._common.client.stream
+        if self._is_large and not self._is_begun:
+            self._is_begun = True
+            stream.read_size(LARGE_READ_SIZE)
+        event = await stream.next_event()
         return event.data if isinstance(event, FrameBytes) else None
 
     @property
@@ -150,13 +209,3 @@ class ProduceConnection:
         if self._has_answer:
             expected = Expected(self._correlation_id, self._answer, take, lost=lost, decides=True)
         await self._common.forwarding.send(expected, pieces, begun)
-
-    def advertise(self, endpoints: Sequence[NodeEndpoint]) -> Sequence[NodeEndpoint]:
-        """Brokers that an answer names, at the addresses at which the client reaches them."""
-        advertised = self._common.advertised
-        advertised.follow({end.node_id: (end.host, end.port) for end in endpoints})
-        moved = []
-        for end in endpoints:
-            host, port = advertised.replace(end.node_id, end.host, end.port)
-            moved.append(attrs.evolve(end, host=host, port=port))
-        return moved

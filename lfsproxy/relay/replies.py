@@ -213,6 +213,10 @@ class _Body:
 
     async def all(self) -> bytes:
         """All that is left."""
+        whole = self._broker.frames.whole_body()
+        if whole is not None:
+            self._broker.frames.skip_body()
+            return whole
         pieces = []
         while (piece := await self.next_piece()) is not None:
             pieces.append(piece)

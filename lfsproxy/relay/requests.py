@@ -8,7 +8,6 @@ from typing import Final
 from twisted.internet.defer import Deferred
 
 from lfsproxy.errors import FramingError
-from lfsproxy.quoting import shown
 from lfsproxy.relay.answering import Answering
 from lfsproxy.relay.client import KafkaClient
 from lfsproxy.relay.context import RelayContext
@@ -95,7 +94,7 @@ class Requests:
             self.any_began = True
             if not isinstance(event, RequestStart):
                 raise FramingError(f"a frame begins with {event!r:.80}")
-            self._client.id = shown(event.client_id)
+            self._client.is_called(event.client_id)
             await self._take(event)
             await turns.step()
 
@@ -111,6 +110,8 @@ class Requests:
         match found.way:
             case Way.RELAYED:
                 await self._relay(start, found.look)
+            case Way.PRODUCED if not self._line and self._producing.pass_plain(start):
+                self.awaits_answer = True
             case Way.PRODUCED:
                 await self._producing.receive(start, self._line.join(), self._expect)
             case Way.COLLECTED:

@@ -146,6 +146,7 @@ class Session:
         else:
             self._context.outage.is_new("")
             self._broker = broker
+            broker.join(self._client.stream)
             self._forwarding.begin(broker)
             self._sign_in_again.begin(
                 lambda ask: self._context.upstream.identity.sign_in(ask, broker.address), seconds

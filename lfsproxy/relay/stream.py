@@ -3,6 +3,9 @@
 Both of a session's connections are one of these. Reading is by ``await next_event()``; while nobody asks, at
 most ``READ_AHEAD`` bytes and one read are held, then the socket is paused, so that the peer waits. Writing is
 by ``write`` and ``await drained()``: the latter waits while the peer does not take what was written.
+
+What is written while bytes of the peer are being taken in leaves when they were: so many small answers to
+many small requests are one packet. Anything else leaves at once.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lfsproxy.net.peers import peer_is_gone, plain_host
+from lfsproxy.net.writing import write_through
 from lfsproxy.wakeups import Condition
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestStart, ResponseStart
@@ -26,8 +30,12 @@ READ_AHEAD = 256 * 1024
 """Bytes that may wait to be taken before the socket is paused."""
 READ_SIZE = 256 * 1024
 """Bytes of one read, at most: fewer turns for as many bytes than with Twisted's 64 KiB."""
+LARGE_READ_SIZE = 1024 * 1024
+"""The same while a large request is received: it takes a tenth of the CPU less, and memory that few take."""
 WRITE_SIZE = 256 * 1024
 """Bytes that are written ahead of the peer, at most."""
+GATHER_SIZE = 32 * 1024
+"""Bytes that may wait to leave together."""
 
 Event = RequestStart | ResponseStart | FrameBytes | FrameEnd
 
@@ -41,6 +49,10 @@ class Frames(Shape):
     def feed(self, data: bytes) -> None: ...
 
     def next_event(self) -> Event | None: ...
+
+    def whole_body(self) -> bytes | None: ...
+
+    def skip_body(self) -> None: ...
 
 
 class ConnectionGone(Exception):
@@ -66,6 +78,10 @@ class FrameStream(Protocol):
         self._writable = True
         self._drained = Condition(clock)
         self._over = Condition(clock)
+        self._gathers = False
+        self._gathered: list[Piece] = []
+        self._gathered_size = 0
+        self._joined: FrameStream | None = None
         self.on_lost: Callable[[], None] = lambda: None
 
     def connectionMade(self) -> None:
@@ -79,9 +95,24 @@ class FrameStream(Protocol):
         transport.setTcpKeepAlive(True)
         transport.registerProducer(self, True)
 
+    def read_size(self, size: int) -> None:
+        """Read up to ``size`` bytes at once from the socket. Over TLS a read has its own size."""
+        if not self._closed:
+            cast(Any, self.transport).bufferSize = size
+
+    def join(self, other: FrameStream) -> None:
+        """What is taken in here is mostly written there, and the other way round."""
+        self._joined, other._joined = other, self
+
     def dataReceived(self, data: bytes) -> None:
         self.frames.feed(data)
+        streams = (self,) if self._joined is None else (self, self._joined)
+        for stream in streams:
+            stream._gathers = True
         self._wake()
+        for stream in streams:
+            stream._gathers = False
+            stream._send_gathered()
         if self.frames.buffered > READ_AHEAD and not self.reading_paused and not self._closed:
             self.reading_paused = True
             cast(Any, self.transport).pauseProducing()
@@ -89,6 +120,7 @@ class FrameStream(Protocol):
     def connectionLost(self, reason: Failure | None = None) -> None:
         self._closed = True
         self._writable = True
+        self._gathered.clear()
         self._wake()
         self._drained.wake()
         self.on_lost()
@@ -125,8 +157,22 @@ class FrameStream(Protocol):
 
     def write(self, data: bytes | memoryview) -> None:
         """Hand bytes to the socket, not more than WRITE_SIZE between two calls of ``drained``."""
-        if not self._closed:
-            cast(Any, self.transport).write(bytes(data))
+        if self._closed:
+            return
+        self._gathered.append(data)
+        self._gathered_size += len(data)
+        if not self._gathers or self._gathered_size >= GATHER_SIZE:
+            self._send_gathered()
+
+    def _send_gathered(self) -> None:
+        if self._gathered:
+            pieces, self._gathered, self._gathered_size = self._gathered, [], 0
+            write_through(self.transport, pieces)
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether the peer takes more, as far as is known."""
+        return self._writable
 
     async def drained(self) -> None:
         """Wait until the peer takes more. Returns at once after a close: the reader learns of that."""
@@ -157,6 +203,7 @@ class FrameStream(Protocol):
     def close(self) -> None:
         """Close after what was written is sent."""
         if self.connected_to_peer and not self._closed:
+            self._send_gathered()
             transport = cast(Any, self.transport)
             transport.unregisterProducer()
             transport.loseConnection()

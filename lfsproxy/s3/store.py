@@ -12,8 +12,8 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from lfsproxy.checksums import Checksum
-from lfsproxy.errors import StoreUnavailable, TooLarge
-from lfsproxy.interfaces import IBlobStore, IMetrics, IPartMemory, IStore
+from lfsproxy.errors import BlobMissing, BlobTruncated, StoreUnavailable, TooLarge
+from lfsproxy.interfaces import IBlobSource, IBlobStore, IMetrics, IPartMemory, IStore
 from lfsproxy.net.tls import ClientTls
 from lfsproxy.s3.cleanup import FIRST_DELAY, Cleanup, Leftover
 from lfsproxy.s3.client import S3Client
@@ -40,6 +40,7 @@ class S3Blobs:
     _client: S3Client
     _cleanup: Cleanup
     _reactor: ReactorBase
+    _source: IBlobSource
     part_size: int
     concurrency: int
     retry_timeout: float
@@ -81,6 +82,17 @@ class S3Blobs:
                 f"({self.upload_memory} bytes)"
             )
         return UploadPlan(part, max(1, min(self.concurrency, self.upload_memory // 2 // part)))
+
+    async def read_back(self, key: str, length: int, checksum: Checksum) -> None:
+        try:
+            download = await self._source.open(key, length, 0, length)
+            try:
+                while data := await download.read():
+                    await self._source.digest([checksum], data)
+            finally:
+                download.close()
+        except (BlobMissing, BlobTruncated) as error:
+            raise StoreUnavailable(f"the store does not give back what it has just stored: {error}") from None
 
     async def delete(self, key: str) -> None:
         """Delete an object; where that fails or is cancelled, it is tried again in the background."""
@@ -146,16 +158,17 @@ class S3Store:
             self.checksums,
         )
         self._cleanup = Cleanup(self.client, clock, self.random, self.metrics)
+        self.source = S3BlobSource(self.client, self.credentials, self.reactor, clock, self.retry_timeout)
         self.blobs = blobs = S3Blobs(
             self.client,
             self._cleanup,
             self.reactor,
+            self.source,
             self.part_size,
             self.concurrency,
             self.retry_timeout,
             self.upload_memory,
         )
-        self.source = S3BlobSource(self.client, self.credentials, self.reactor, clock, self.retry_timeout)
         self.resumable = S3ResumableStore(
             self.client,
             self._cleanup,

@@ -100,7 +100,7 @@ class MemoryMultipart:
 @implementer(IBlobStore)
 class MemoryBlobStore(Faults):
     """A store in a dictionary. Calls that can be failed or held: begin (failed only), write, seal, commit,
-    delete, check.
+    read_back, delete, check.
 
     ``blobs`` are the visible ones; ``open_uploads`` counts uploads that were begun and neither committed nor
     aborted: a test that ends with one has leaked it. ``multipart`` are those of them that have outgrown one
@@ -138,6 +138,13 @@ class MemoryBlobStore(Faults):
     ) -> IBlobUpload:
         self._raise_next("begin")
         return _MemoryUpload(self, key, content_type, metadata, checksum)
+
+    async def read_back(self, key: str, length: int, checksum: Checksum) -> None:
+        await self._pass("read_back")
+        blob = self.blobs.get(key)
+        if blob is None or len(blob.data) != length:
+            raise StoreUnavailable(f"{key} has not {length} bytes")
+        checksum.update(blob.data)
 
     async def delete(self, key: str) -> None:
         await self._pass("delete")

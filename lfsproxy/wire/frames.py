@@ -96,6 +96,17 @@ class _Body:
         """Take bytes as they came from the connection. They are kept by reference."""
         self._chunks.feed(data)
 
+    def whole_body(self) -> bytes | None:
+        """A frame's body that has not begun, where one chunk has all of it; it is not consumed."""
+        data = self._chunks.look(self._left)
+        return bytes(data) if len(data) == self._left else None
+
+    def skip_body(self) -> None:
+        """Consume what ``whole_body`` gave: the next event is the next frame's."""
+        self._chunks.skip(self._left)
+        self._left = 0
+        self._within = False
+
     def _body_event(self) -> FrameBytes | FrameEnd | None:
         if self._left:
             data = self._chunks.take_some(self._left)

@@ -6,6 +6,8 @@ import hashlib
 import zlib
 
 from lfsproxy.errors import StoreUnavailable
+from lfsproxy.relay.producing import LARGE_REQUEST
+from lfsproxy.relay.stream import LARGE_READ_SIZE, READ_SIZE
 from lfsproxy.wire.produce import PartitionRecords, TopicRecords
 from tests.relay.records import batch, lfs, produce, produce_topics, record
 from tests.relay.rig import KIB, PART, PASSTHROUGH, RelayTestCase
@@ -307,3 +309,21 @@ class ManyRecordsTests(RelayTestCase):
         self.let_go("seal")
         self.assertEqual(client.code(1), 56)
         self.assert_nothing_published()
+
+
+class ReadSizeTests(RelayTestCase):
+    def test_a_large_request_is_received_in_large_reads_once_it_has_its_lease(self) -> None:
+        most = self.budget.largest
+        leases = [self.budget.acquire(size) for size in (most, self.budget.limit - most)]
+        self.know_topic()
+        client = self.client()
+        frame = produce(1, batch(lfs(noise(LARGE_REQUEST + KIB))))
+        client.send(frame[: len(frame) // 2])
+        self.assertEqual(client.wire.bufferSize, READ_SIZE)
+        for lease in leases:
+            self.successResultOf(lease).release()
+        self.net.flow()
+        self.assertEqual(client.wire.bufferSize, LARGE_READ_SIZE)
+        client.send(frame[len(frame) // 2 :])
+        self.assertEqual(client.wire.bufferSize, READ_SIZE)
+        self.assertEqual(client.code(1), 0)

@@ -58,6 +58,16 @@ class ClientFaultTests(StreamedFaultTestCase):
             self.assertIn(hashlib.sha256(value).hexdigest(), verdict.error_message or "")
         self.assertEqual(self.metrics.of("checksum_mismatch"), [("kafka",)] * 3)
 
+    def test_a_wrong_checksum_of_another_algorithm_is_found_when_the_blob_is_read_back(self) -> None:
+        for algorithm, mark in ((b"md5", b"0" * 32), (b"crc32", b"0" * 8)):
+            wrong = lfs(HUGE, (b"LFS_BLOB_ALG", algorithm), mark=mark)
+            self.assert_refused(batch(lfs(MEDIUM), wrong, lfs(HUGE)), 87, f"record 1: .*{mark.decode()}")
+        self.assertEqual(self.metrics.of("checksum_mismatch"), [("kafka",)] * 2)
+
+    def test_a_store_that_does_not_give_the_blob_back(self) -> None:
+        self.store.fail_next("read_back", StoreUnavailable("down"))
+        self.assert_refused(batch(lfs(HUGE, (b"LFS_BLOB_ALG", b"md5")), lfs(HUGE)), 56, "record 0: .*down")
+
     def test_an_unknown_algorithm_or_a_checksum_that_is_none(self) -> None:
         for value in (MEDIUM, HUGE):
             for marked in (

@@ -46,7 +46,7 @@ class Fates:
         batch.settle_hint(self._hints, -1)
         stored = []
         for claim in batch.take_claims():
-            if claim.is_stored:
+            if claim.is_finished:
                 stored.append(claim)
                 continue
             self._shared.clean_up(claim.abort(error))
@@ -64,5 +64,5 @@ async def _remove(claims: Sequence[Claim], error: LfsError) -> None:
 
 def _of_others(error: LfsError) -> LfsError:
     """What other records of the batch fail by. A mismatch is counted once, for the record at fault, which was
-    not stored."""
+    not finished."""
     return UndecodableRecords(str(error)) if isinstance(error, ChecksumMismatch) else error

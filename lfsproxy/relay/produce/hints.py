@@ -35,6 +35,10 @@ class OffsetHints:
         self._ask = ask
         self._known: dict[tuple[str, int], _Known] = {}
 
+    def __bool__(self) -> bool:
+        """Whether anything is known, so that records which only pass have to be counted."""
+        return bool(self._known)
+
     def knows(self, topic: str, partition: int) -> bool:
         """Whether a hint is there; else the broker may be asked."""
         return (topic, partition) in self._known

@@ -1,0 +1,58 @@
+"""Writes that a socket takes at once, without waiting for the reactor's next turn.
+
+Twisted's ``transport.write`` gathers what is written and sends it in the next turn, after it has asked the
+kernel whether the socket takes it: that is two calls of epoll_ctl and one more of epoll_wait. A socket whose
+peer keeps up takes it at once. What it does not take goes the usual way, with its back-pressure, and so does
+everything over TLS.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.tcp import Connection
+
+MOST_PIECES = os.sysconf("SC_IOV_MAX")
+"""Pieces that one system call takes."""
+
+Piece = bytes | memoryview
+
+
+def write_through(transport: Any, pieces: Sequence[Piece]) -> None:
+    """Write ``pieces`` in order, after what was written before."""
+    sent = _sent_at_once(transport, pieces) if _takes_at_once(transport) else 0
+    size = sum(map(len, pieces))
+    if sent < size:
+        transport.write(_rest(pieces, sent))
+
+
+def _takes_at_once(transport: Any) -> bool:
+    """Whether it is a socket's own transport, open, and without anything that has to leave before."""
+    return (
+        isinstance(transport, Connection)
+        and bool(transport.connected)
+        and not transport._writeDisconnected
+        and not transport.dataBuffer
+        and not transport._tempDataLen
+    )
+
+
+def _sent_at_once(transport: Any, pieces: Sequence[Piece]) -> int:
+    try:
+        return int(transport.getHandle().sendmsg(pieces[:MOST_PIECES]))
+    except OSError:
+        return 0  # It is full, or broken: the reactor finds out which, and tells.
+
+
+def _rest(pieces: Sequence[Piece], sent: int) -> bytes:
+    """What is behind the first ``sent`` bytes."""
+    if not sent:
+        return b"".join(pieces)
+    rest = []
+    for piece in pieces:
+        if sent < len(piece):
+            rest.append(memoryview(piece)[sent:])
+        sent = max(0, sent - len(piece))
+    return b"".join(rest)

@@ -1,0 +1,145 @@
+"""The quick look at a small Produce request that is held whole: most have nothing that concerns the proxy.
+
+What is looked for stands in the same places as in ``lfsproxy.wire.produce``, whose layout this is, and in the
+header of each batch (``lfsproxy.wire.batch``). One walk over the bytes makes no object for any of it, and
+decides nothing: whatever is not plain goes the usual way, broken requests among it.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from struct import error as StructError
+from typing import Final
+
+from lfsproxy.wire.batch import CRC_START, HEADER_SIZE, MAGIC_OFFSET, MARK, NONE
+from lfsproxy.wire.produce import FIRST_FLEXIBLE, MAX_VERSION
+
+FIRST_WITH_BATCHES: Final = 3
+"""Of the versions that are walked: from here on there is a transactional id, and batches are of format 2."""
+_INT16 = Struct(">h")
+_INT32 = Struct(">i")
+_ACKS_TIMEOUT: Final = 6
+_PARTITION: Final = 4
+"""Bytes of these fields."""
+_ANSWER_ENTRY: Final = 33
+"""Bytes of a partition's plain answer from version 9 on."""
+_LONGEST_STRING: Final = 2**15
+"""What the length of a compact string can be, which is one more than its bytes."""
+
+
+def plain_answer_size(version: int, body: bytes, threshold: int) -> int | None:
+    """None where the request has to be looked into, else the size of a plain answer to it.
+
+    Plain is a request for an answer whose batches are all of format 2, not compressed, smaller than
+    ``threshold`` bytes (0 is no threshold) and without LFS_BLOB, each of another partition, without a topic
+    that has none, and without any tagged field. A plain answer has neither tagged fields nor messages: no
+    broker is named in it. ``body`` is what follows RequestStart.head; the size is in bytes, from behind the
+    correlation id on.
+    """
+    if MARK in body or not FIRST_WITH_BATCHES <= version <= MAX_VERSION:
+        return None
+    try:
+        walk = _flexible if version >= FIRST_FLEXIBLE else _fixed
+        return walk(version, body, threshold)
+    except (IndexError, StructError):
+        return None  # It ends early: the usual way says where.
+
+
+def _flexible(version: int, body: bytes, threshold: int) -> int | None:
+    if body[0]:
+        return None
+    length, position = _uvarint(body, 1)
+    position += max(length - 1, 0)
+    if length > _LONGEST_STRING or not _INT16.unpack_from(body, position)[0]:
+        return None
+    start = position + _ACKS_TIMEOUT
+    topics, position = _uvarint(body, start)
+    if topics < 2:
+        return None
+    size = 1 + (position - start) + 5
+    seen = set()
+    for _ in range(topics - 1):
+        start = position
+        length, position = _uvarint(body, position)
+        position += length - 1
+        topic = body[start:position]
+        start = position
+        partitions, position = _uvarint(body, position)
+        if not 1 <= length <= _LONGEST_STRING or partitions < 2:
+            return None
+        size += len(topic) + (position - start) + _ANSWER_ENTRY * (partitions - 1) + 1
+        for _ in range(partitions - 1):
+            place = (topic, body[position : position + _PARTITION])
+            length, position = _uvarint(body, position + _PARTITION)
+            length -= 1
+            if place in seen or not _is_plain(body, position, length, threshold):
+                return None
+            seen.add(place)
+            position += length
+            if body[position]:
+                return None
+            position += 1
+        if body[position]:
+            return None
+        position += 1
+    return size if position == len(body) - 1 and not body[position] else None
+
+
+def _fixed(version: int, body: bytes, threshold: int) -> int | None:
+    length = _INT16.unpack_from(body)[0]
+    position = 2 + max(length, 0)
+    if length < -1 or not _INT16.unpack_from(body, position)[0]:
+        return None
+    position += _ACKS_TIMEOUT
+    topics = _INT32.unpack_from(body, position)[0]
+    position += 4
+    if topics < 1:
+        return None
+    each = 22 + (8 if version >= 5 else 0) + (6 if version >= 8 else 0)
+    size = 8
+    seen = set()
+    for _ in range(topics):
+        start = position
+        length = _INT16.unpack_from(body, position)[0]
+        position += 2 + length
+        topic = body[start:position]
+        partitions = _INT32.unpack_from(body, position)[0]
+        if length < 0 or partitions < 1:
+            return None
+        position += 4
+        size += len(topic) + 4 + each * partitions
+        for _ in range(partitions):
+            place = (topic, body[position : position + _PARTITION])
+            length = _INT32.unpack_from(body, position + _PARTITION)[0]
+            position += _PARTITION + 4
+            if place in seen or not _is_plain(body, position, length, threshold):
+                return None
+            seen.add(place)
+            position += length
+    return size if position == len(body) else None
+
+
+def _is_plain(body: bytes, position: int, length: int, threshold: int) -> bool:
+    """Whether the batch of ``length`` bytes at ``position`` may pass unread."""
+    return (
+        length >= HEADER_SIZE
+        and not (threshold and length >= threshold)
+        and body[position + MAGIC_OFFSET] == 2
+        and body[position + CRC_START + 1] & 7 == NONE
+    )
+
+
+def _uvarint(body: bytes, position: int) -> tuple[int, int]:
+    """An unsigned varint, and where it ends."""
+    byte = body[position]
+    position += 1
+    if byte < 0x80:
+        return byte, position
+    value = byte & 0x7F
+    for shift in range(7, 35, 7):
+        byte = body[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise IndexError("an unsigned varint of more than five bytes")

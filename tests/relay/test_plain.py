@@ -1,0 +1,74 @@
+"""Small requests that have nothing for the proxy are passed on at once, and keep every rule."""
+
+from __future__ import annotations
+
+from lfsproxy.relay.requests import MOST_WAITING
+from lfsproxy.relay.stream import READ_AHEAD, WRITE_SIZE
+from tests.relay.records import batch, lfs, produce, record
+from tests.relay.rig import KIB, RelayTestCase
+
+
+class PlainTests(RelayTestCase):
+    def test_those_that_came_together_leave_together(self) -> None:
+        client = self.client()
+        client.send(produce(1, batch(record(b"first"))))
+        written: list[int] = []
+        wire = self.broker.wire
+        write = wire.write
+
+        def note(data: bytes) -> None:
+            written.append(len(data))
+            write(data)
+
+        self.patch(wire, "write", note)
+        frames = [produce(number, batch(record(b"small"))) for number in range(2, 22)]
+        client.send(b"".join(frames))
+        self.assertEqual(client.order, list(range(1, 22)))
+        self.assertEqual(written, [sum(map(len, frames))])
+        self.assertEqual([each.frame for each in self.broker.requests[-20:]], frames)
+
+    def test_nothing_runs_beside_the_reading_for_them(self) -> None:
+        self.cluster.held = True
+        client = self.client()
+        client.send(produce(1, batch(record(b"plain"))))
+        (session,) = self.relay.sessions
+        self.assertFalse(session.producing.works.any_left)
+        self.assertTrue(session.producing.replies.order.decides_more)
+        self.answer()
+        self.assertEqual(client.code(1), 0)
+
+    def test_a_broker_that_takes_nothing_is_given_no_more(self) -> None:
+        client = self.client()
+        client.send(produce(1, batch(record(b"first"))))
+        wire = self.broker.wire
+        wire.peer_reads = False
+        for number in range(2, 102):
+            client.send(produce(number, batch(record(bytes(60 * KIB)))))
+        self.assertLess(wire.most_unread, 2 * WRITE_SIZE)
+        taken = READ_AHEAD + 2 * WRITE_SIZE + MOST_WAITING * 60 * KIB
+        self.assertGreater(client.wire.unread, 100 * 60 * KIB - taken)
+        wire.peer_reads = True
+        self.net.flow()
+        self.assertEqual(client.order, list(range(1, 102)))
+
+    def test_one_behind_an_upload_waits_for_its_turn(self) -> None:
+        self.know_topic()
+        self.store.hold("commit")
+        client = self.client()
+        client.send(produce(1, batch(lfs(b"a blob"))), produce(2, batch(record(b"plain"))))
+        self.assert_nothing_sent()
+        self.let_go("commit")
+        self.assertEqual(client.order, [1, 2])
+        self.assertEqual([len(each.records) for each in self.cluster.records()], [1, 1])
+        self.assertEqual(self.cluster.records()[1].records[0].value, b"plain")
+
+    def test_they_move_the_offsets_in_the_keys_of_later_blobs(self) -> None:
+        client = self.client()
+        client.send(produce(1, batch(lfs(b"at 0"))))
+        client.send(produce(2, batch(record(b"at 1"), record(b"at 2"))))
+        client.send(produce(3, batch(lfs(b"at 3"))))
+        keys = [each.s3_key for found in self.cluster.records() for each in found.envelopes]
+        self.assertEqual(["0", "3"], [key.rpartition("/")[2].partition("-")[0] for key in keys])
+
+    def assert_nothing_sent(self) -> None:
+        self.assertEqual([request.batches() for request in self.cluster.produced], [])

@@ -1,0 +1,174 @@
+"""The quick look agrees with the reader that takes a request apart, whatever the bytes are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from lfsproxy.errors import FramingError
+from lfsproxy.wire.answers import PartitionAnswer, ProduceResponse
+from lfsproxy.wire.batch import HEADER_SIZE, MARK, is_clear
+from lfsproxy.wire.plain import plain_answer_size
+from lfsproxy.wire.primitives import Tag
+from lfsproxy.wire.produce import (
+    PartitionEnd,
+    PartitionRecords,
+    PartitionStart,
+    ProduceEnd,
+    ProduceInfo,
+    ProduceReader,
+    ProduceRequest,
+    RecordsBytes,
+    TopicRecords,
+    encode_produce,
+)
+from tests.wire.helpers import batch_of
+
+VERSIONS = range(3, 13)
+PLAIN = batch_of(b"seven..", 1)
+
+
+def body_of(version: int, topics: Sequence[TopicRecords], **fields: object) -> bytes:
+    """A request from behind its client id on."""
+    known = {"client_id": None, "transactional_id": None, "acks": -1, "timeout_ms": 30000, **fields}
+    request = ProduceRequest(version, 7, topics=topics, **known)  # type: ignore[arg-type]
+    return b"".join(map(bytes, encode_produce(request)))[14:]
+
+
+def one(version: int, records: bytes | None = PLAIN, tags: Sequence[Tag] = (), **fields: object) -> bytes:
+    """A request for one partition."""
+    pieces = None if records is None else [records]
+    topic = TopicRecords("demo-topic", [PartitionRecords(0, pieces, tags)])
+    return body_of(version, [topic], **fields)
+
+
+def slowly(version: int, body: bytes, threshold: int) -> int | None:
+    """What ``plain_answer_size`` gives, by the reader and the writer that everything else is done with."""
+    reader = ProduceReader(version, len(body))
+    reader.feed(body)
+    answers = []
+    records = b""
+    if MARK in body:
+        return None
+    try:
+        while (event := reader.next_event()) is not None:
+            match event:
+                case ProduceInfo(acks=acks, header_tags=tags) if acks == 0 or tags:
+                    return None
+                case PartitionStart(topic=topic, partition=partition):
+                    records = b""
+                    answers.append(PartitionAnswer(topic, partition))
+                case RecordsBytes(data=data):
+                    records += data
+                case PartitionEnd(tags=tags):
+                    is_batch = len(records) >= HEADER_SIZE and records[16] == 2
+                    if tags or not is_batch or not is_clear(records, threshold):
+                        return None
+                case ProduceEnd(tags=tags, topic_tags=topic_tags) if tags or topic_tags:
+                    return None
+    except FramingError:
+        return None
+    if len({(each.topic, each.partition) for each in answers}) < len(answers):
+        return None
+    return len(ProduceResponse(answers).encode(version, 7)) - 8
+
+
+RECORDS = st.one_of(
+    st.none(),
+    st.binary(max_size=80),
+    st.builds(
+        batch_of,
+        st.binary(max_size=40) | st.just(b"a LFS_BLOB b"),
+        st.integers(0, 3),
+        codec=st.sampled_from([0, 0, 0, 1, 4]),
+        magic=st.sampled_from([2, 2, 2, 0, 1]),
+    ),
+    st.just(PLAIN),
+)
+TAGS = st.one_of(st.just(()), st.just(()), st.just(((3, b"tag"),)))
+PARTITIONS = st.builds(
+    PartitionRecords, st.integers(0, 3), RECORDS.map(lambda each: None if each is None else [each]), TAGS
+)
+TOPICS = st.builds(TopicRecords, st.text(max_size=200), st.lists(PARTITIONS, max_size=4), TAGS)
+
+
+class AgreementTests(SynchronousTestCase):
+    @given(
+        st.sampled_from(VERSIONS),
+        st.lists(TOPICS, max_size=3),
+        st.sampled_from([-1, 0, 1]),
+        st.none() | st.text(max_size=20),
+        TAGS,
+        TAGS,
+        st.sampled_from([0, 70, 1000]),
+    )
+    def test_with_the_reader_of_requests(
+        self,
+        version: int,
+        topics: list[TopicRecords],
+        acks: int,
+        transactional_id: str | None,
+        header_tags: Sequence[Tag],
+        tags: Sequence[Tag],
+        threshold: int,
+    ) -> None:
+        # Of two topics that follow each other encode_produce makes two, also of one name.
+        body = body_of(
+            version,
+            topics,
+            acks=acks,
+            transactional_id=transactional_id,
+            header_tags=header_tags if version >= 9 else (),
+            tags=tags if version >= 9 else (),
+        )
+        found = plain_answer_size(version, body, threshold)
+        expected = slowly(version, body, threshold)
+        if not topics or not all(topic.partitions for topic in topics):
+            self.assertIsNone(found)
+        elif len({topic.topic for topic in topics}) == len(topics):
+            self.assertEqual(found, expected)
+        else:
+            self.assertEqual(found is None, expected is None)
+
+    @given(st.sampled_from(VERSIONS), st.data())
+    def test_with_the_reader_of_broken_requests(self, version: int, data: st.DataObject) -> None:
+        body = bytearray(one(version) if data.draw(st.booleans()) else one(version, transactional_id="tx"))
+        for _ in range(data.draw(st.integers(1, 3))):
+            body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+        body = body[: data.draw(st.integers(0, len(body)) | st.just(len(body)))]
+        body += data.draw(st.binary(max_size=3))
+        found = plain_answer_size(version, bytes(body), 0)
+        if found is not None:
+            self.assertEqual(found, slowly(version, bytes(body), 0), bytes(body).hex())
+
+
+class PlainTests(SynchronousTestCase):
+    def test_requests_of_real_clients_are_mostly_plain(self) -> None:
+        for version in VERSIONS:
+            body = one(version)
+            self.assertEqual(plain_answer_size(version, body, 0), slowly(version, body, 0))
+            self.assertIsNotNone(plain_answer_size(version, body, 0))
+
+    def test_what_is_not_plain_goes_the_usual_way(self) -> None:
+        for version in VERSIONS:
+            for body in (
+                one(version, None),
+                one(version, b""),
+                one(version, batch_of(b"LFS_BLOB", 1)),
+                one(version, batch_of(b"packed.", 1, codec=2)),
+                one(version, batch_of(b"older..", 1, magic=1)),
+                one(version, acks=0),
+                one(version)[:-1],
+                one(version) + b"\0",
+                body_of(version, [TopicRecords("t", [PartitionRecords(0, [PLAIN])] * 2)]),
+            ):
+                self.assertIsNone(plain_answer_size(version, body, 0))
+            self.assertIsNone(plain_answer_size(version, one(version), len(PLAIN)))
+            self.assertIsNotNone(plain_answer_size(version, one(version), len(PLAIN) + 1))
+
+    def test_older_and_newer_versions_do_too(self) -> None:
+        for version in (0, 2, 13, 20, -1):
+            self.assertIsNone(plain_answer_size(version, one(9), 0))
