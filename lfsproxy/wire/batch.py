@@ -15,12 +15,13 @@ their magic at the same place, and no headers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from struct import Struct
 from typing import Final
 
 import attrs
 from crc32c import crc32c
+from stringzilla import find
 
 from lfsproxy.errors import UndecodableRecords
 from lfsproxy.wire.chunks import Piece
@@ -42,8 +43,8 @@ USUAL_RECORDS: Final = 2**20 // LEAST_RECORD
 """As many of the smallest records as make 1 MiB: a count that is believed whatever the batch's size."""
 RECORDS_PER_BYTE: Final = 8
 """Of the smallest records, the most that one byte of compressed data can stand for, with room to spare."""
-_SLICE = 256 * 1024
-"""Bytes of a view that are copied at once to be searched."""
+_OVERLAP = len(MARK) - 1
+"""Bytes of the mark that may stand before an edge between two pieces, and again behind it."""
 _HEADER = Struct(">qiibIhiqqqhii")
 _SIGNED = Struct(">hiqqqhii")
 
@@ -173,21 +174,12 @@ def crc_of(pieces: Iterable[Piece]) -> int:
 def has_mark(pieces: Iterable[Piece]) -> bool:
     """Whether the bytes LFS_BLOB are anywhere in ``pieces``, also across their edges."""
     tail = b""
-    for data in _slices(pieces):
-        if MARK in data or (tail and MARK in tail + data[: len(MARK) - 1]):
-            return True
-        tail = (tail + data)[1 - len(MARK) :] if len(data) < len(MARK) else data[1 - len(MARK) :]
-    return False
-
-
-def _slices(pieces: Iterable[Piece]) -> Iterator[bytes]:
-    """``pieces`` as bytes, which alone can be searched; views are copied a little at a time."""
     for piece in pieces:
-        if isinstance(piece, bytes):
-            yield piece
-        else:
-            for start in range(0, len(piece), _SLICE):
-                yield bytes(piece[start : start + _SLICE])
+        edge = tail + piece[:_OVERLAP]
+        if find(piece, MARK) >= 0 or MARK in edge:
+            return True
+        tail = bytes(piece[-_OVERLAP:]) if len(piece) >= _OVERLAP else edge[-_OVERLAP:]
+    return False
 
 
 def is_clear(records: Piece | Sequence[Piece], threshold: int = 0) -> bool:

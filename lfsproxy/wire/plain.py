@@ -11,6 +11,8 @@ from struct import Struct
 from struct import error as StructError
 from typing import Final
 
+from stringzilla import find
+
 from lfsproxy.wire.batch import CRC_START, HEADER_SIZE, MAGIC_OFFSET, MARK, NONE
 from lfsproxy.wire.produce import FIRST_FLEXIBLE, MAX_VERSION
 
@@ -36,7 +38,7 @@ def plain_answer_size(version: int, body: bytes, threshold: int) -> int | None:
     broker is named in it. ``body`` is what follows RequestStart.head; the size is in bytes, from behind the
     correlation id on.
     """
-    if MARK in body or not FIRST_WITH_BATCHES <= version <= MAX_VERSION:
+    if find(body, MARK) >= 0 or not FIRST_WITH_BATCHES <= version <= MAX_VERSION:
         return None
     try:
         walk = _flexible if version >= FIRST_FLEXIBLE else _fixed
