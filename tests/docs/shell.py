@@ -49,6 +49,8 @@ _MACHINE = NotRun("it changes the machine as root; tests/integration/test_system
 _ACLS = Run("tests.integration.test_rights_kafka", "kafka-acls.sh")
 
 
+
+
 def _connect(part: str) -> Run:
     return Run("tests.integration.test_java_connect", f'"{part}"')
 
@@ -93,6 +95,11 @@ BLOCKS: Mapping[str, Mapping[str, Run | NotRun]] = {
         "User:alice": _ACLS,
         "User:bob": _ACLS,
         "mc admin": NotRun("it needs MinIO's client; test_rights_s3.py sends the same requests"),
+    },
+    "docs/operate/upgrade.md": {
+        "curl -fsS localhost:8080/readyz": Run("tests.integration.test_operate"),
+        "helm upgrade": NotRun("it needs a Kubernetes cluster; tests/deploy renders the chart"),
+        "systemctl restart": _MACHINE,
     },
     "docs/operate/helm.md": {
         "helm install": NotRun("it needs a Kubernetes cluster; tests/deploy renders the values with Helm"),
