@@ -46,9 +46,8 @@ _DOCKER = NotRun("it needs Docker; tests/deploy/test_container.py runs the steps
 _MACHINE = NotRun("it changes the machine as root; tests/integration/test_systemd.py runs the unit's command")
 
 
+_OPERATE = Run("tests.integration.test_operate")
 _ACLS = Run("tests.integration.test_rights_kafka", "kafka-acls.sh")
-
-
 
 
 def _connect(part: str) -> Run:
@@ -96,8 +95,17 @@ BLOCKS: Mapping[str, Mapping[str, Run | NotRun]] = {
         "User:bob": _ACLS,
         "mc admin": NotRun("it needs MinIO's client; test_rights_s3.py sends the same requests"),
     },
+    "docs/operate/install.md": {
+        "--require-hashes": NotRun("it installs; tests/deploy/test_container.py takes the same steps"),
+        "useradd": NotRun("it changes the machine as root"),
+        "curl -fsS localhost:8080/readyz": _OPERATE,
+    },
+    "docs/operate/retention.md": {
+        "aws s3api": NotRun("it needs AWS's command; test_retention.py gives the same rules to a store"),
+        "kafka-configs": _OPERATE,
+    },
     "docs/operate/upgrade.md": {
-        "curl -fsS localhost:8080/readyz": Run("tests.integration.test_operate"),
+        "curl -fsS localhost:8080/readyz": _OPERATE,
         "helm upgrade": NotRun("it needs a Kubernetes cluster; tests/deploy renders the chart"),
         "systemctl restart": _MACHINE,
     },
