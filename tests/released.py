@@ -26,7 +26,9 @@ Names = Mapping[str, list[str]]
 def current() -> Names:
     """The names of this tree."""
     page = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
-    metrics = [f"{name}{{{labels.replace('`', '').replace(' ', '')}}}" for name, labels in _METRIC.findall(page)]
+    metrics = [
+        f"{name}{{{labels.replace('`', '').replace(' ', '')}}}" for name, labels in _METRIC.findall(page)
+    ]
     return {
         "settings": sorted(variable(name) for name in setting_table()),
         "metrics": sorted(metrics),

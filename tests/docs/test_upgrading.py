@@ -1,4 +1,4 @@
-"""What a release had and a later one has not is on docs/upgrading.md, so that nobody finds out by an outage."""
+"""What a release had and a later one has not is on docs/upgrading.md: nobody finds out by an outage."""
 
 from __future__ import annotations
 

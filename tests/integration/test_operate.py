@@ -25,7 +25,9 @@ class CommandTests(TestCase):
         """The output of each block of a page that this module runs."""
         blocks = [block.code for block in blocks_run_by(__name__, page)]
         self.assertEqual([code.split()[0] for code in blocks], list(begins))
-        return [await in_thread(paste, code, self.proxy, self.servers, Path(self.mktemp())) for code in blocks]
+        return [
+            await in_thread(paste, code, self.proxy, self.servers, Path(self.mktemp())) for code in blocks
+        ]
 
     async def test_install(self) -> None:
         (said,) = await self.run_blocks("docs/operate/install.md", "curl")
