@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
 project = "LFS Proxy"
 copyright = "the LFS Proxy authors"
 author = "the LFS Proxy authors"
@@ -15,3 +21,23 @@ html_css_files = ["site.css"]
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
+
+PICTURE = re.compile(r"^!\[([^\]]*)\]\(([\w./-]+)-light\.svg\)$", re.MULTILINE)
+"""A picture that is drawn twice, by itself on a line: GitHub shows the light one, the site the one that fits."""
+
+
+def show_both(app: Sphinx, page: str, source: list[str]) -> None:
+    """Make the picture's line two directives, of which the theme shows one."""
+
+    def directives(found: re.Match[str]) -> str:
+        kinds = ("light", "dark")
+        return "\n\n".join(
+            f"```{{image}} {found[2]}-{kind}.svg\n:alt: {found[1]}\n:class: picture only-{kind}\n```" for kind in kinds
+        )
+
+    source[0] = PICTURE.sub(directives, source[0])
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect("source-read", show_both)

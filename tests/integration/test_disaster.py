@@ -104,9 +104,9 @@ class BucketTests(TestCase):
         client = servers.s3_client()
         await in_thread(client.create_bucket, Bucket="new-bucket")
         (key,) = await in_thread(keys_below, servers, topic)
-        source = {"Bucket": servers.bucket, "Key": key}
+        source = f"{servers.bucket}/{key}"
         await in_thread(client.copy_object, Bucket="new-bucket", Key=key, CopySource=source)
-        await in_thread(client.delete_object, **source)
+        await in_thread(client.delete_object, Bucket=servers.bucket, Key=key)
         moved = await own_proxy(self, Stack(servers.kafka, servers.s3, "new-bucket"))
         path = f"/v1/topics/{topic}/partitions/0/records/0"
         self.assertEqual(await in_thread(answer, moved, path), "403 `envelope-not-allowed`")

@@ -41,7 +41,7 @@ class RuleTests(TestCase):
 
     async def test_every_rule_is_one_of_the_s3_api(self) -> None:
         client = s3_client((await stack()).s3)
-        shape = client.meta.service_model.operation_model("PutBucketLifecycleConfiguration").input_shape
+        shape: Any = client.meta.service_model.operation_model("PutBucketLifecycleConfiguration").input_shape
         for name in ("s3-lifecycle.json", "s3-lifecycle-versions.json"):
             given = {"Bucket": BUCKET, "LifecycleConfiguration": {"Rules": rules_of(name)}}
             self.assertEqual(ParamValidator().validate(given, shape).generate_report(), "")
