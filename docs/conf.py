@@ -23,16 +23,17 @@ myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 
 PICTURE = re.compile(r"^!\[([^\]]*)\]\(([\w./-]+)-light\.svg\)$", re.MULTILINE)
-"""A picture that is drawn twice, by itself on a line: GitHub shows the light one, the site the one that fits."""
+"""A picture that is drawn twice, alone on its line: GitHub shows the light one, the site the one that fits."""
 
 
 def show_both(app: Sphinx, page: str, source: list[str]) -> None:
     """Make the picture's line two directives, of which the theme shows one."""
 
     def directives(found: re.Match[str]) -> str:
-        kinds = ("light", "dark")
+        alt, name = found.groups()
         return "\n\n".join(
-            f"```{{image}} {found[2]}-{kind}.svg\n:alt: {found[1]}\n:class: picture only-{kind}\n```" for kind in kinds
+            f"```{{image}} {name}-{kind}.svg\n:alt: {alt}\n:class: picture only-{kind}\n```"
+            for kind in ("light", "dark")
         )
 
     source[0] = PICTURE.sub(directives, source[0])

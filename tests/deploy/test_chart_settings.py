@@ -168,7 +168,9 @@ class MemoryTests(ChartTestCase):
 
     def test_what_the_program_cannot_read_is_said(self) -> None:
         for given in ("kafka_conections=1", "upload_memory=much", "upload_memory"):
-            done = subprocess.run([sys.executable, SIZING, given], capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                [sys.executable, SIZING, given], capture_output=True, text=True, check=False
+            )
             self.assertEqual((done.returncode, done.stdout), (1, ""))
             self.assertIn(f"{given}: not understood", done.stderr)
 

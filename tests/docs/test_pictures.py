@@ -40,5 +40,7 @@ class DiagramTests(SynchronousTestCase):
             self.assertGreaterEqual(min(sizes), SMALLEST, name)
 
     def test_each_is_on_a_page(self) -> None:
-        pages = "".join(path.read_text() for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
+        pages = "".join(
+            path.read_text() for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts
+        )
         self.assertEqual([name for name in NAMES if f"images/{name}-light.svg" not in pages], [])
