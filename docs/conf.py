@@ -23,7 +23,7 @@ myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 
 PICTURE = re.compile(r"^!\[([^\]]*)\]\(([\w./-]+)-light\.svg\)$", re.MULTILINE)
-"""A picture that is drawn twice, alone on its line: GitHub shows the light one, the site the one that fits."""
+"""A picture drawn twice, alone on its line. GitHub shows the light one, the site the one that fits."""
 
 
 def show_both(app: Sphinx, page: str, source: list[str]) -> None:

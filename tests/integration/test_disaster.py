@@ -134,6 +134,22 @@ class TopicTests(TestCase):
             self.assertEqual(await in_thread(fetch, proxy, place), (200, b"blob %d" % number))
 
 
+class LeavingTests(TestCase):
+    """docs/operate/migrate.md."""
+
+    timeout = 120
+
+    async def test_a_topic_is_copied_with_values_in_place_of_envelopes(self) -> None:
+        servers, proxy = await stack(), await shared_proxy()
+        source, target = await servers.new_topic("leaving"), await servers.new_topic("whole")
+        query = "?key=k&header=a:b&timestamp=1700000000000"
+        self.assertEqual((await in_thread(upload, proxy, source, b"hello", query))[0], 201)
+        await in_thread(run, servers, "whole_records.py", source, target)
+        (record,) = await in_thread(read_records, servers, target)
+        self.assertEqual((record.key, record.value, record.timestamp), (b"k", b"hello", 1_700_000_000_000))
+        self.assertEqual(list(record.headers), [("a", b"b")])
+
+
 def delete_records(servers: Stack, topic: str) -> None:
     """All records of a topic are lost; offsets go on. Blocks."""
     admin = KafkaAdminClient(bootstrap_servers=servers.kafka.bootstrap)
