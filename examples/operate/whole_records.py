@@ -1,4 +1,4 @@
-"""Copies a topic into another one, with the values in place of their envelopes: python whole_records.py FROM TO"""
+"""Copies a topic, with the values in place of their envelopes: python whole_records.py FROM TO"""
 
 import os
 import sys

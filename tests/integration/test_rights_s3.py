@@ -82,9 +82,9 @@ class Round:
         return listed["KeyCount"], len(unfinished(self.servers.s3))
 
 
-async def new_user(name: str) -> tuple[S3Server, dict[str, Any]]:
-    """A user of MinIO with the policy of that name: the server, and the policy."""
-    server, policy = await shared_minio(), read_policy(EXAMPLES / f"s3-{name}-policy.json")
+async def new_user(name: str, file: str) -> tuple[S3Server, dict[str, Any]]:
+    """A user of MinIO with the policy of a file: the server, and the policy."""
+    server, policy = await shared_minio(), read_policy(EXAMPLES / file)
     await in_thread(set_policy, server, name, policy)
     await in_thread(create_user, server, name, SECRET, name)
     return server, policy
@@ -94,7 +94,7 @@ class ProxyPolicyTests(TestCase):
     timeout = 180
 
     async def setUp(self) -> None:  # type: ignore[override]
-        self.server, self.policy = await new_user("proxy")
+        self.server, self.policy = await new_user("proxy", "s3-proxy-policy.json")
         self.servers = Stack((await stack()).kafka, self.server, BUCKET)
         own = {"AWS_ACCESS_KEY_ID": "proxy", "AWS_SECRET_ACCESS_KEY": SECRET}
         settings = {**self.servers.environment, **own, "LFS_S3_PART_SIZE": str(5 * MIB)}
@@ -129,7 +129,7 @@ class ReaderPolicyTests(TestCase):
     timeout = 60
 
     async def test_a_reader_reads_blobs_and_no_more(self) -> None:
-        server, _ = await new_user("reader")
+        server, _ = await new_user("reader", "s3-reader-policy.json")
         for key in ("lfs/default/rights/0/0-a.bin", "other/0-a.bin"):
             await in_thread(s3_client(server).put_object, Bucket=BUCKET, Key=key, Body=b"hello")
         reader = BlobReader.from_environment(
