@@ -1,6 +1,6 @@
 """What a release needs, checked before one is made: ``make release-check``.
 
-    python -m tests.release [version] [python] [containers] [changelog] [javascript] [java] [go]
+    python -m tests.release [version] [names] [python] [containers] [changelog] [javascript] [java] [go]
 
 Nothing is published. What is built lies in build/release. A step whose tools are not here is named as
 skipped. The last line says how many steps passed, failed and were skipped; the status is 1 when one failed.
@@ -23,6 +23,7 @@ from unittest import SkipTest
 from xml.etree import ElementTree
 
 from tests.deploy.chart import CHART, ROOT, helm
+from tests.released import current, missing, released
 
 OUT = ROOT / "build" / "release"
 PYTHONS = ("3.11", "3.12", "3.13")
@@ -81,6 +82,13 @@ def check_version() -> str:
     if wrong:
         raise Failed(f"setup.cfg has {wanted}, but {'; '.join(wrong)}")
     return wanted
+
+
+def check_names() -> str:
+    """What this release promises by name is written down, so that no later one can drop it unsaid."""
+    if unsaid := missing(current(), released()):
+        raise Failed(f"tests/released.json lacks {', '.join(unsaid)}: python -m tests.released")
+    return f"{sum(map(len, released().values()))} names"
 
 
 def check_python() -> str:
@@ -210,6 +218,7 @@ def expect(package: str, names: Sequence[str], wanted: Sequence[str]) -> str:
 
 STEPS: dict[str, Callable[[], str]] = {
     "version": check_version,
+    "names": check_names,
     "python": check_python,
     "containers": check_containers,
     "changelog": check_changelog,

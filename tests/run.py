@@ -23,7 +23,10 @@ CHECKS = {
     "types": [["-m", "mypy"]],
     # Its console script, as it has no module to run.
     "imports": [["-c", "from importlinter.cli import lint_imports_command as main; main()"]],
-    "docs": [["-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html"]],
+    "docs": [
+        ["-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html"],
+        ["-m", "tests.docs.site"],
+    ],
 }
 SUITES = {
     "unit": [],

@@ -1,40 +1,67 @@
-"""How much memory one process of LFS Proxy needs at most, in MiB: python sizing.py [NAME=VALUE ...]"""
+"""How much memory LFS Proxy needs at most: python sizing.py [NAME=VALUE ...]
 
+Names are those of the settings, in lower case and without LFS_, and the three that no setting has. Sizes may
+have units: upload_memory=256MiB.
+"""
+
+import re
 import sys
 
 MIB = 1024 * 1024
+UNITS = {"": 1, "k": 1024, "m": MIB, "g": 1024 * MIB}
 
-settings = {
+inputs = {
     "upload_memory": 128 * MIB,
     "s3_part_size": 8 * MIB,
     "max_passthrough_size": 16 * MIB,
-    "kafka_connections": 100,
-    "http_uploads": 100,
+    "kafka_connections": 100,  # of one process, at once
+    "http_uploads": 100,  # of one process, at once
+    "processes": 1,  # on the machine
 }
 
 
-def most_memory(
+def terms(
     upload_memory: int,
     s3_part_size: int,
     max_passthrough_size: int,
     kafka_connections: int,
     http_uploads: int,
-) -> int:
-    """Bytes. The names are those of the settings; the last two are how many there are at once."""
+) -> dict[str, int]:
+    """What one process needs at most, in bytes, by what for."""
     held = s3_part_size + max_passthrough_size
     history = max(8 * MIB, max_passthrough_size)
-    base = 96 * MIB
-    inflating = held + max_passthrough_size + 128 * MIB
-    searched = 2 * history
-    streamed = upload_memory // held * history
-    looking_up = 2 * 3 * (max_passthrough_size + MIB)
-    decoding = 60 * MIB
-    buffers = kafka_connections * 6 * MIB + http_uploads * MIB // 4
-    return base + upload_memory + inflating + searched + streamed + looking_up + decoding + buffers
+    return {
+        "the interpreter and its libraries": 96 * MIB,
+        "uploads (upload_memory)": upload_memory,
+        "one large compressed batch": held + max_passthrough_size + 128 * MIB,
+        "batches that are searched": 2 * history,
+        "batches that are streamed": upload_memory // held * history,
+        "looking up records": 2 * 3 * (max_passthrough_size + MIB),
+        "decoding a broker's answer": 60 * MIB,
+        "Kafka connections, 6 MiB each": kafka_connections * 6 * MIB,
+        "HTTP uploads, 256 KiB each": http_uploads * MIB // 4,
+    }
+
+
+def read(given: list[str]) -> dict[str, int]:
+    """The inputs with what was given. Ends the program where that cannot be read."""
+    found = dict(inputs)
+    for each in given:
+        name, _, text = each.partition("=")
+        value = re.fullmatch(r"(\d+) *([kmg]?)(?:ib)?", text.lower())
+        if name not in inputs or not value:
+            sys.exit(f"{each}: not understood. NAME=VALUE, where NAME is one of {', '.join(inputs)}")
+        found[name] = int(value[1]) * UNITS[value[2]]
+    return found
 
 
 if __name__ == "__main__":
-    for given in sys.argv[1:]:
-        name, _, value = given.partition("=")
-        settings[name] = int(value)
-    print(-(-most_memory(**settings) // MIB), "MiB")
+    values = read(sys.argv[1:])
+    processes = values.pop("processes")
+    parts = terms(**values)
+    for what, size in parts.items():
+        print(f"{-(-size // MIB):7} MiB  {what}")
+    most = -(-sum(parts.values()) // MIB)
+    print(f"{most:7} MiB  one process at most")
+    if processes != 1:
+        print(f"{most * processes:7} MiB  {processes} processes at most")

@@ -46,6 +46,10 @@ _DOCKER = NotRun("it needs Docker; tests/deploy/test_container.py runs the steps
 _MACHINE = NotRun("it changes the machine as root; tests/integration/test_systemd.py runs the unit's command")
 
 
+_OPERATE = Run("tests.integration.test_operate")
+_ACLS = Run("tests.integration.test_rights_kafka", "kafka-acls.sh")
+
+
 def _connect(part: str) -> Run:
     return Run("tests.integration.test_java_connect", f'"{part}"')
 
@@ -83,6 +87,28 @@ BLOCKS: Mapping[str, Mapping[str, Run | NotRun]] = {
         "docker compose": _DOCKER,
     },
     "docs/operate/sizing.md": {"sizing.py": Run("tests.deploy.test_chart_settings", "sizing.py")},
+    "docs/operate/rights.md": {
+        "lfsproxy --operation Write --topic": _ACLS,
+        "lfsproxy --operation Read": _ACLS,
+        "--operation Create": _ACLS,
+        "User:alice": _ACLS,
+        "User:bob": _ACLS,
+        "mc admin": NotRun("it needs MinIO's client; test_rights_s3.py sends the same requests"),
+    },
+    "docs/operate/install.md": {
+        "--require-hashes": NotRun("it installs; tests/deploy/test_container.py takes the same steps"),
+        "useradd": NotRun("it changes the machine as root"),
+        "curl -fsS localhost:8080/readyz": _OPERATE,
+    },
+    "docs/operate/retention.md": {
+        "aws s3api": NotRun("it needs AWS's command; test_retention.py gives the same rules to a store"),
+        "kafka-configs": _OPERATE,
+    },
+    "docs/operate/upgrade.md": {
+        "curl -fsS localhost:8080/readyz": _OPERATE,
+        "helm upgrade": NotRun("it needs a Kubernetes cluster; tests/deploy renders the chart"),
+        "systemctl restart": _MACHINE,
+    },
     "docs/operate/helm.md": {
         "helm install": NotRun("it needs a Kubernetes cluster; tests/deploy renders the values with Helm"),
     },

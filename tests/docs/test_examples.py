@@ -17,9 +17,9 @@ PROGRAMS = {
     *("javascript", "js", "mjs", "jsx", "typescript", "ts", "tsx"),
 }
 """Languages of which a page of docs/sdk/ shows nothing but examples."""
-RUNNERS = ("tests/integration/test_examples_*.py",)
-RUN_HERE = ("go", "js", "python")
-SHOWN = (*RUN_HERE, "java", "connect", "operate")
+RUNNERS = ("tests/integration/test_*.py", "tests/deploy/test_*.py")
+RUN_HERE = ("go", "js", "operate", "python")
+SHOWN = (*RUN_HERE, "java", "connect")
 SETUP = "setup.sh"
 """How a project is set up; tests/integration/examples.py runs its parts."""
 

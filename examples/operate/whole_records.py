@@ -1,0 +1,26 @@
+"""Copies a topic, with the values in place of their envelopes: python whole_records.py FROM TO"""
+
+import os
+import sys
+
+from kafka import KafkaConsumer, KafkaProducer
+
+from lfsproxy.client import BlobReader
+
+source, target = sys.argv[1:]
+brokers = os.environ["LFS_KAFKA_BROKERS"]
+reader = BlobReader.from_environment()
+producer = KafkaProducer(bootstrap_servers=brokers, max_request_size=100_000_000, acks="all")
+consumer = KafkaConsumer(
+    source, bootstrap_servers=brokers, auto_offset_reset="earliest", consumer_timeout_ms=5000
+)
+for record in consumer:
+    producer.send(
+        target,
+        reader.fetch(record.value),
+        key=record.key,
+        partition=record.partition,
+        headers=list(record.headers),
+        timestamp_ms=record.timestamp,
+    )
+producer.flush()
