@@ -44,7 +44,9 @@ def healthcheck(seconds: float) -> None:
     settings = load_settings(os.environ, {}).settings
     if not settings.http_addr.port:
         raise click.ClickException(f"{variable('http_addr')} has port 0: nobody knows which port that became")
-    address = Address(_LOOPBACK.get(settings.http_addr.host, settings.http_addr.host), settings.http_addr.port)
+    address = Address(
+        _LOOPBACK.get(settings.http_addr.host, settings.http_addr.host), settings.http_addr.port
+    )
     try:
         said = _ask(settings, address, seconds)
     except TimeoutError:

@@ -53,9 +53,7 @@ class AliveTests(ProxyTestCase):
 
     async def test_over_tls_whatever_names_the_certificate_has(self) -> None:
         served = Authority(Path(self.mktemp())).issue("proxy.example")
-        result = await self.alive(
-            LFS_HTTP_TLS_CERT=str(served.certificate), LFS_HTTP_TLS_KEY=str(served.key)
-        )
+        result = await self.alive(LFS_HTTP_TLS_CERT=str(served.certificate), LFS_HTTP_TLS_KEY=str(served.key))
         self.assertEqual(result.exit_code, 0, result.output)
         self.assertRegex(result.output, r"^\S+:\d+ is alive\n$")
 
@@ -111,7 +109,7 @@ class NotAliveTests(SynchronousTestCase):
         return found
 
     def test_a_process_that_hangs(self) -> None:
-        address = "127.0.0.1:%d" % self.listener().getsockname()[1]
+        address = f"127.0.0.1:{self.listener().getsockname()[1]}"
         served = Authority(Path(self.mktemp())).issue("proxy.example")
         tls = {"LFS_HTTP_TLS_CERT": str(served.certificate), "LFS_HTTP_TLS_KEY": str(served.key)}
         for settings in ({}, tls):
@@ -131,7 +129,7 @@ class NotAliveTests(SynchronousTestCase):
             listener = self.listener()
             thread = threading.Thread(target=self.say, args=(listener, b"SSH-2.0-x\r\n"))
             thread.start()
-            address = "127.0.0.1:%d" % listener.getsockname()[1]
+            address = f"127.0.0.1:{listener.getsockname()[1]}"
             result = check(LFS_HTTP_ADDR=address, **settings)
             thread.join(10)
             self.assertEqual(result.exit_code, 1, result.output)

@@ -87,7 +87,9 @@ class ComposeTests(SynchronousTestCase):
             for other, waited in service.get("depends_on", {}).items():
                 self.assertIn(other, services(), name)
                 self.assertTrue(waited["condition"] != "service_healthy" or other in checked, name)
-                self.assertTrue(set(services()[other].get("profiles", [])) <= set(service.get("profiles", [])))
+                self.assertTrue(
+                    set(services()[other].get("profiles", [])) <= set(service.get("profiles", []))
+                )
 
     def test_every_image_has_a_version(self) -> None:
         images = [service["image"] for service in services().values() if "image" in service]
