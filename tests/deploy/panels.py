@@ -28,11 +28,13 @@ class Query:
     def as_sent(self, step: float, scrape: float, **chosen: str) -> str:
         """The expression as Grafana sends it, for points ``step`` seconds apart and scrapes ``scrape``.
 
-        ``chosen`` are values of variables, which are regular expressions.
+        ``chosen`` are values of the dashboard's variables.
         """
         # "$__rate_interval" of Grafana's documentation on the Prometheus data source.
         values = {"__rate_interval": f"{max(step + scrape, 4 * scrape) * 1000:.0f}ms"}
-        values |= {name: chosen.get(name, ALL) for name in ("namespace", "job", "instance")}
+        # A chosen value is escaped for the regular expression, and that for the string around it.
+        literal = {name: re.escape(value).replace("\\", "\\\\") for name, value in chosen.items()}
+        values |= {name: literal.get(name, ALL) for name in ("namespace", "job", "instance")}
         return re.sub(r"\$(\w+)", lambda found: values[found[1]], self.expr)
 
     def name(self, labels: dict[str, str]) -> str:
