@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
+import psutil
 from confluent_kafka import Consumer, Producer
 
 from lfsproxy.devstack import KafkaServer, S3Server
@@ -139,7 +140,7 @@ def _client(stage: Scene, **settings: str | int | bool) -> dict[str, str | int |
 
 def _produce(stage: Scene, over: threading.Event) -> None:
     """Plain records, and after each five of them one to be offloaded. The proxy counts what fails."""
-    producer = Producer(_client(stage, **{"linger.ms": 0, "message.timeout.ms": 10_000}))
+    producer = Producer(_client(stage, **{"linger.ms": 0, "message.timeout.ms": 5_000}))
     number = 0
     while not over.wait(0.02):
         number += 1
@@ -175,7 +176,7 @@ def _upload(stage: Scene, size: int) -> str | None:
 
 def _ask(stage: Scene, method: str, path: str, body: bytes = b"") -> str | None:
     """Do one request; its answer's Location."""
-    connection = http.client.HTTPSConnection(HOST, stage.proxy.http_port, timeout=10, context=stage.tls)
+    connection = http.client.HTTPSConnection(HOST, stage.proxy.http_port, timeout=5, context=stage.tls)
     try:
         connection.request(method, path, body)
         answer = connection.getresponse()
@@ -203,10 +204,20 @@ def _crash_the_broker(stage: Scene) -> None:
             client.send(request)
             client.verdicts()
         stage.kafka.pause()
+        # On a busy machine its threads go on for a while.
+        wait_until(lambda: psutil.Process(stage.kafka.pid).status() == psutil.STATUS_STOPPED)
+        stored = _stored(stage)
         for client in clients:
             client.send(request)
-        time.sleep(2)
+        wait_until(lambda: _stored(stage) >= stored + ORPHANS)
+        # From the blob to the broker it is not far.
+        time.sleep(1)
         stage.kafka.kill()
         for client in clients:
             client.answer()
     stage.kafka.start()
+
+
+def _stored(stage: Scene) -> float:
+    """How many blobs S3 has taken whole."""
+    return stage.proxy.metrics()['lfsproxy_s3_operation_seconds_count{operation="put_object",result="ok"}']
