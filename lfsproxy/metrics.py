@@ -33,6 +33,8 @@ MAX_TOPICS = 200
 MAX_APIS = 100
 """Label values of one metric, at most: clients choose the names, and each is a time series."""
 OTHER = "other"
+PATHS = ("kafka", "http", "tus")
+ORPHAN_REASONS = ("unknown_outcome", "abort_failed", "delete_failed")
 _TLS_HANDSHAKE = b"\x16"
 BUCKETS = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
@@ -118,6 +120,11 @@ class PrometheusMetrics:
         self._orphans = self._counter(
             "lfsproxy_orphans_total", "Blobs that stay in the store without a known envelope.", "reason"
         )
+        # Prometheus sees no growth in a series that begins with its first event, and no alert would fire.
+        for path in PATHS:
+            self._mismatches.labels(path)
+        for reason in ORPHAN_REASONS:
+            self._orphans.labels(reason)
         self._ready = self._gauge(
             "lfsproxy_ready", "1 if the dependency answered lately, else 0.", "dependency"
         )

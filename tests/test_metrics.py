@@ -108,6 +108,12 @@ class MetricsTests(SynchronousTestCase):
         ):
             self.assertEqual(self.value(name, **labels), 1, name)
 
+    def test_what_alerts_look_for_is_0_before_it_first_happens(self) -> None:
+        for path in ("kafka", "http", "tus"):
+            self.assertEqual(self.value("lfsproxy_checksum_mismatches_total", path=path), 0)
+        for reason in ("unknown_outcome", "abort_failed", "delete_failed"):
+            self.assertEqual(self.value("lfsproxy_orphans_total", reason=reason), 0)
+
     def test_memory_is_read_when_asked(self) -> None:
         used = [7]
         self.metrics.memory(lambda: used[0], 100)

@@ -25,6 +25,7 @@ COMMANDS = {
     "consume": "lfsproxy.cli.consume:consume",
     "download": "lfsproxy.cli.download:download",
     "keys": "lfsproxy.cli.keys:keys",
+    "healthcheck": "lfsproxy.cli.healthcheck:healthcheck",
     "demo": "lfsproxy.cli.demo:demo",
 }
 """Name to where the command is; in the order of ``--help``."""

@@ -84,7 +84,8 @@ BLOCKS: Mapping[str, Mapping[str, Run | NotRun]] = {
         "--build-arg": _DOCKER,
         "docker buildx": _DOCKER,
         "make sbom": NotRun("it installs tools of a release; make release-check runs it"),
-        "docker compose": _DOCKER,
+        "docker compose up": _DOCKER,
+        "--profile monitoring": _DOCKER,
     },
     "docs/operate/sizing.md": {"sizing.py": Run("tests.deploy.test_chart_settings", "sizing.py")},
     "docs/operate/rights.md": {

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.deploy.panels import panels
 from tests.docs.blocks import ROOT
 
 IMAGES = ROOT / "docs" / "images"
@@ -32,7 +33,8 @@ class DiagramTests(SynchronousTestCase):
             self.assertTrue(root.findtext(f"{SVG}title"), name)
 
     def test_the_letters_can_be_read(self) -> None:
-        for name in NAMES:
+        # The dashboard is looked at in its full size.
+        for name in sorted({*NAMES} - {"dashboard"}):
             text = (IMAGES / f"{name}-light.svg").read_text()
             width = int(re.findall(r'viewBox="0 0 (\d+) ', text)[0])
             sizes = [int(size) for size in re.findall(r"font-size: (\d+)px", text)]
@@ -44,3 +46,9 @@ class DiagramTests(SynchronousTestCase):
             path.read_text() for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts
         )
         self.assertEqual([name for name in NAMES if f"images/{name}-light.svg" not in pages], [])
+
+    def test_the_picture_of_the_dashboard_has_its_panels(self) -> None:
+        for kind in ("light", "dark"):
+            picture = (IMAGES / f"dashboard-{kind}.svg").read_text()
+            shown = re.findall(r'<text class="(?:row|name)"[^>]*>([^<]*)</text>', picture)
+            self.assertEqual(shown, [panel.title for panel in panels()], "run python -m benchmarks.dashboard")
