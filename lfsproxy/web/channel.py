@@ -7,8 +7,9 @@ Twisted's channel collects a body before anybody sees the request. This one disp
 
 Over TLS a ``handshake`` with a deadline of its own comes before ``idle``. In ``idle`` the keep-alive
 timeout runs (to the end of LFS_HTTP_MAX_CONNECTION_AGE at most), in ``headers`` one absolute deadline
-(however slowly the bytes drip), in the body the body's own limit on silence. A connection that has to close with unread bytes on it lingers: what comes is dropped
-for a moment, since closing at once would reset the connection and the client might never see the response.
+(however slowly the bytes drip), in the body the body's own limit on silence. A connection that has to
+close with unread bytes on it lingers: what comes is dropped for a moment, since closing at once would reset
+the connection and the client might never see the response.
 """
 
 # twisted.web is not annotated:

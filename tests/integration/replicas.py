@@ -1,10 +1,4 @@
-"""Two replicas of the proxy behind HAProxy, with the configuration that the docs show, and clients of all doors.
-
-    python -m tests.integration.replicas [RESTARTS]
-
-restarts the replicas so many times (10 unless told), one after the other, while clients go on, and prints a
-table of what they saw.
-"""
+"""Two replicas of the proxy behind HAProxy, by the docs' configuration, and clients of its doors."""
 
 from __future__ import annotations
 
@@ -13,12 +7,10 @@ import http.client
 import re
 import shutil
 import socket
-import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import SkipTest
@@ -30,7 +22,6 @@ from lfsproxy.devstack.process import ServerProcess
 from tests.docs.blocks import ROOT
 from tests.integration.clients import java
 from tests.integration.clients.python import read_topic
-from tests.integration.http_door import keys_below
 from tests.integration.kafka_door import wait_for
 from tests.integration.proxy import ProxyProcess
 from tests.integration.stack import Stack
@@ -44,8 +35,9 @@ PORTS = 4
 """The bootstrap, brokers 0 and 1, and the HTTP API."""
 DRAIN_DELAY = 3
 """Longer than HAProxy needs to notice (two checks, a second apart)."""
-PIECES = 15
-"""In which a slow upload comes, a fifth of a second apart."""
+PIECES = 25
+"""In which a slow upload comes, a fifth of a second apart: longer than DRAIN_DELAY."""
+JAVA_RATE = 60
 
 
 class Replica(ProxyProcess):
@@ -147,7 +139,12 @@ class Seen:
 
 
 class Site:
-    """HAProxy, two replicas, and their clients. ``settings`` are those of the replicas."""
+    """HAProxy, two replicas, and their clients. ``settings`` are those of the replicas.
+
+    ``names`` are what HAProxy calls them.
+    """
+
+    names = tuple(f"lfs-{number}" for number in range(1, len(HOSTS) + 1))
 
     def __init__(self, servers: Stack, **settings: str) -> None:
         first = free_ports(PORTS, (HOST, *HOSTS))
@@ -163,8 +160,6 @@ class Site:
             replica.start()
         self.balancer.start()
         self.balancer.wait_for(*self.names[:count])
-
-    names = [f"lfs-{number}" for number in range(1, len(HOSTS) + 1)]
 
     def restart(self, index: int) -> None:
         """As an operator does: stop it, start it, and wait until it is in use again."""
@@ -239,15 +234,17 @@ class Site:
 
     # Kafka's own clients for Java
 
-    def produce_by_java(self, topic: str, count: int) -> str:
-        """Records that are offloaded for their size, 60 a second, by an idempotent producer. What it says."""
-        return java.tool(
+    def produce_by_java(self, topic: str, count: int) -> list[str]:
+        """Records of 12 kB, JAVA_RATE a second, by an idempotent producer. The exceptions that it shows."""
+        said = java.tool(
             self.bootstrap,
             "kafka-producer-perf-test",
             *("--topic", topic, "--num-records", str(count), "--record-size", "12000"),
-            *("--throughput", "60", "--producer-props", "acks=all", "enable.idempotence=true"),
-            timeout=count / 60 + PATIENCE,
+            *("--throughput", str(JAVA_RATE), "--producer-props", "acks=all", "enable.idempotence=true"),
+            timeout=count / JAVA_RATE + PATIENCE,
+            with_errors=True,
         )
+        return re.findall(r"^[a-z][\w.]*\.\w+Exception\b.*$", said, re.MULTILINE)
 
     def consume_by_java(self, topic: str, count: int) -> int:
         """How many records a consumer of a group reads until it has ``count``, or none come for long."""
@@ -256,7 +253,7 @@ class Site:
             "kafka-console-consumer",
             *("--topic", topic, "--group", f"{topic}-java", "--from-beginning"),
             *("--max-messages", str(count), "--timeout-ms", "30000"),
-            timeout=count / 60 + PATIENCE,
+            timeout=count / JAVA_RATE + PATIENCE,
         )
         return len(output.splitlines())
 

@@ -1,10 +1,8 @@
-"""Two replicas behind HAProxy: one is added, both are restarted, one is killed, and no client has an error."""
+"""Two replicas behind HAProxy: one is added, both are restarted, one is killed; no client has an error."""
 
 from __future__ import annotations
 
-from twisted.internet import reactor as twisted_reactor
 from twisted.internet.defer import gatherResults
-from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from tests.integration.clients.python import read_topic
@@ -54,21 +52,18 @@ class ReplicaTests(TestCase):
         posters = [site.poster(http_topic, seen, slow) for slow in (False, True)]
         for poster in posters:
             self.addCleanup(poster.stop)
-        java = [
-            in_thread(site.produce_by_java, java_topic, JAVA_RECORDS),
-            in_thread(site.consume_by_java, java_topic, JAVA_RECORDS),
-        ]
+        sending = in_thread(site.produce_by_java, java_topic, JAVA_RECORDS)
+        reading = in_thread(site.consume_by_java, java_topic, JAVA_RECORDS)
         for index in range(len(site.replicas)):
             await in_thread(site.restart, index)
             await traffic.goes_on(STEP)
         await gatherResults([poster.stop() for poster in posters])
         self.assertEqual([error for poster in posters for error in poster.errors], [])
-        self.assertEqual((seen.unknown, await in_thread(not_once, self.servers, http_topic, seen.posted)), (0, {}))
+        self.assertEqual(
+            (seen.unknown, await in_thread(not_once, self.servers, http_topic, seen.posted)), (0, {})
+        )
         self.assertTrue(all(len(poster.keys) > 3 for poster in posters), seen)
-        said, read = await gatherResults(java)
-        self.assertNotIn("rror", str(said))
-        self.assertIn(f"{JAVA_RECORDS} records sent", str(said))
-        self.assertEqual(read, JAVA_RECORDS)
+        self.assertEqual((await sending, await reading), ([], JAVA_RECORDS))
         log = await in_thread(read_topic, self.servers.kafka.bootstrap, java_topic)
         self.assertEqual(len(log), JAVA_RECORDS)
         for replica in site.replicas:

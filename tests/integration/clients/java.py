@@ -150,8 +150,15 @@ def _tools(bootstrap: str) -> Path:
         return _tools_written[bootstrap]
 
 
-def tool(bootstrap: str, name: str, *arguments: str, stdin: bytes = b"", timeout: float = 60) -> str:
-    """Run one of Kafka's commands (``kafka-topics`` ...); its standard output.
+def tool(
+    bootstrap: str,
+    name: str,
+    *arguments: str,
+    stdin: bytes = b"",
+    timeout: float = 60,
+    with_errors: bool = False,
+) -> str:
+    """Run one of Kafka's commands (``kafka-topics`` ...); its standard output, and standard error if wanted.
 
     Raises RuntimeError with all that it said where it failed.
     """
@@ -164,8 +171,7 @@ def tool(bootstrap: str, name: str, *arguments: str, stdin: bytes = b"", timeout
         env=os.environ,
     )
     output = done.stdout.decode(errors="replace")
+    errors = done.stderr.decode(errors="replace")
     if done.returncode != 0:
-        raise RuntimeError(
-            f"{name}: status {done.returncode}\n{output}\n{done.stderr.decode(errors='replace')}"
-        )
-    return output
+        raise RuntimeError(f"{name}: status {done.returncode}\n{output}\n{errors}")
+    return output + errors if with_errors else output
