@@ -83,6 +83,12 @@ BLOCKS: Mapping[str, Mapping[str, Run | NotRun]] = {
         "docker compose": _DOCKER,
     },
     "docs/operate/sizing.md": {"sizing.py": Run("tests.deploy.test_chart_settings", "sizing.py")},
+    "docs/operate/replicas.md": {
+        "systemctl restart": _MACHINE,
+        "tests.integration.rolling": NotRun(
+            "it takes minutes; tests/integration/test_replicas.py is its short form"
+        ),
+    },
     "docs/operate/helm.md": {
         "helm install": NotRun("it needs a Kubernetes cluster; tests/deploy renders the values with Helm"),
     },

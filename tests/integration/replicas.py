@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import http.client
+import itertools
 import re
 import shutil
 import socket
@@ -16,6 +17,7 @@ from typing import Any
 from unittest import SkipTest
 
 import attrs
+from confluent_kafka import KafkaException, Producer
 
 from lfsproxy.devstack.ports import HOST, free_ports
 from lfsproxy.devstack.process import ServerProcess
@@ -25,7 +27,7 @@ from tests.integration.clients.python import read_topic
 from tests.integration.kafka_door import wait_for
 from tests.integration.proxy import ProxyProcess
 from tests.integration.stack import Stack
-from tests.integration.traffic import PATIENCE, Client
+from tests.integration.traffic import PATIENCE, Client, payload
 
 CONFIGURATION = ROOT / "examples" / "operate" / "haproxy.cfg"
 HOSTS = ("127.0.0.2", "127.0.0.3")
@@ -37,7 +39,10 @@ DRAIN_DELAY = 3
 """Longer than HAProxy needs to notice (two checks, a second apart)."""
 PIECES = 25
 """In which a slow upload comes, a fifth of a second apart: longer than DRAIN_DELAY."""
-JAVA_RATE = 60
+JAVA_RATE = 20
+"""Records a second of the Java producer."""
+TRANSACTION = 10
+"""Records of one transaction."""
 
 
 class Replica(ProxyProcess):
@@ -232,6 +237,36 @@ class Site:
             client.errors.append(f"{key!r}: {answer.status} {text!r}")
         return True
 
+    def transactions(self, topic: str) -> Client:
+        """One transaction of librdkafka after the other; a failed commit is an error."""
+
+        def run(client: Client) -> None:
+            producer = Producer(
+                {
+                    "bootstrap.servers": self.bootstrap,
+                    "broker.address.family": "v4",
+                    "transactional.id": topic,
+                    "log_level": 0,
+                }
+            )
+            producer.init_transactions(PATIENCE)
+            for begin in itertools.count(0, TRANSACTION):
+                if not client.pause():
+                    break
+                keys = [b"transaction-%d" % number for number in range(begin, begin + TRANSACTION)]
+                try:
+                    producer.begin_transaction()
+                    for key in keys:
+                        producer.produce(topic, payload(key), key, headers=[("LFS_BLOB", b"")])
+                        producer.poll(0.02)
+                    producer.commit_transaction(PATIENCE)
+                except KafkaException as error:
+                    client.errors.append(f"{keys[0]!r}: {error}")
+                    break
+                client.keys += keys
+
+        return Client("transactions", run)
+
     # Kafka's own clients for Java
 
     def produce_by_java(self, topic: str, count: int) -> list[str]:
@@ -241,7 +276,7 @@ class Site:
             "kafka-producer-perf-test",
             *("--topic", topic, "--num-records", str(count), "--record-size", "12000"),
             *("--throughput", str(JAVA_RATE), "--producer-props", "acks=all", "enable.idempotence=true"),
-            timeout=count / JAVA_RATE + PATIENCE,
+            timeout=2 * count / JAVA_RATE + PATIENCE,
             with_errors=True,
         )
         return re.findall(r"^[a-z][\w.]*\.\w+Exception\b.*$", said, re.MULTILINE)
@@ -253,12 +288,18 @@ class Site:
             "kafka-console-consumer",
             *("--topic", topic, "--group", f"{topic}-java", "--from-beginning"),
             *("--max-messages", str(count), "--timeout-ms", "30000"),
-            timeout=count / JAVA_RATE + PATIENCE,
+            timeout=2 * count / JAVA_RATE + PATIENCE,
         )
         return len(output.splitlines())
 
 
+def counted(servers: Stack, topic: str) -> Counter[bytes | None]:
+    """How often each key is in the topic. Blocks."""
+    found = read_topic(servers.kafka.bootstrap, topic, isolation="read_committed")
+    return Counter(record.key for record in found)
+
+
 def not_once(servers: Stack, topic: str, keys: list[bytes]) -> dict[bytes, int]:
     """The keys that are not in the topic exactly once, and how often they are. Blocks."""
-    counts = Counter(record.key for record in read_topic(servers.kafka.bootstrap, topic))
+    counts = counted(servers, topic)
     return {key: counts[key] for key in keys if counts[key] != 1}

@@ -8,7 +8,6 @@ RESTARTS is 10 unless told. ``test_replicas`` does two, and more besides.
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,14 +15,14 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import react
 
 from tests.integration.clients.python import read_topic
-from tests.integration.replicas import Seen, Site
+from tests.integration.replicas import JAVA_RATE, Seen, Site, counted
 from tests.integration.stack import Stack, in_thread, stack
 from tests.integration.traffic import Traffic
 
 STEP = 25
 """Records that each producer sends between two restarts."""
-JAVA_EACH = 480
-"""Records of the Java producer for each restart: 60 a second, for about as long as one takes."""
+JAVA_EACH = 10 * JAVA_RATE
+"""Records of the Java producer for each restart: for about as long as one takes."""
 AGE = "10"
 """LFS_KAFKA_MAX_CONNECTION_AGE and LFS_HTTP_MAX_CONNECTION_AGE."""
 
@@ -32,7 +31,7 @@ Row = tuple[str, int, int, int, int]
 
 def in_topic(servers: Stack, topic: str, name: str, keys: Iterable[bytes], errors: int) -> Row:
     """What became of one producer's acknowledged records."""
-    counts = Counter(record.key for record in read_topic(servers.kafka.bootstrap, topic))
+    counts = counted(servers, topic)
     acknowledged = set(keys)
     lost = sum(not counts[key] for key in acknowledged)
     twice = sum(counts[key] > 1 for key in acknowledged)
@@ -42,13 +41,15 @@ def in_topic(servers: Stack, topic: str, name: str, keys: Iterable[bytes], error
 async def roll(restarts: int) -> list[Row]:
     """Have it all happen; the rows of the table."""
     servers = await stack()
-    topic, java_topic, http_topic = [await servers.new_topic(name) for name in ("kafka", "java", "http")]
+    topics = [await servers.new_topic(name) for name in ("kafka", "java", "http", "transactions")]
+    topic, java_topic, http_topic, transactions_topic = topics
     site = Site(servers, LFS_KAFKA_MAX_CONNECTION_AGE=AGE, LFS_HTTP_MAX_CONNECTION_AGE=AGE)
     try:
         await in_thread(site.start)
         traffic = Traffic(site.bootstrap, topic)
         seen = Seen()
         posters = [site.poster(http_topic, seen, slow) for slow in (False, True)]
+        transactions = site.transactions(transactions_topic)
         count = JAVA_EACH * restarts
         sending = in_thread(site.produce_by_java, java_topic, count)
         reading = in_thread(site.consume_by_java, java_topic, count)
@@ -56,7 +57,7 @@ async def roll(restarts: int) -> list[Row]:
             await in_thread(site.restart, number % len(site.replicas))
             await traffic.goes_on(STEP)
             print(f"{number + 1} of {restarts}", file=sys.stderr, flush=True)
-        await gatherResults([poster.stop() for poster in posters])
+        await gatherResults([client.stop() for client in (*posters, transactions)])
         exceptions, read = await sending, await reading
         await traffic.end()
     finally:
@@ -68,10 +69,11 @@ async def roll(restarts: int) -> list[Row]:
     found = len(await in_thread(read_topic, servers.kafka.bootstrap, java_topic))
     lost, twice = max(count - found, 0), max(found - count, 0)
     rows.append(("Java producer, idempotent", count, len(exceptions), lost, twice))
-    rows += [
-        await in_thread(in_topic, servers, http_topic, f"HTTP, {each.name}", each.keys, len(each.errors))
-        for each in posters
-    ]
+    for name, of, client in (
+        ("librdkafka, transactional", transactions_topic, transactions),
+        *((f"HTTP, {poster.name}", http_topic, poster) for poster in posters),
+    ):
+        rows.append(await in_thread(in_topic, servers, of, name, client.keys, len(client.errors)))
     acknowledged = traffic.acknowledged
     for group in traffic.groups:
         keys = {key for member in group for key in member.keys}

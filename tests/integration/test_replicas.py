@@ -15,7 +15,7 @@ STEP = 15
 """Records that each producer sends between one event and the next."""
 AGE = 2
 """LFS_KAFKA_MAX_CONNECTION_AGE in seconds."""
-JAVA_RECORDS = 900
+JAVA_RECORDS = 300
 
 
 class ReplicaTests(TestCase):
@@ -29,8 +29,8 @@ class ReplicaTests(TestCase):
         self.addCleanup(in_thread, self.site.close)
 
     async def test_one_is_added_both_are_restarted_one_is_killed(self) -> None:
-        topics = [await self.servers.new_topic(name) for name in ("rolling", "rolling-java", "rolling-http")]
-        traffic_topic, java_topic, http_topic = topics
+        topics = [await self.servers.new_topic(name) for name in ("rolling", "java", "http", "transactions")]
+        traffic_topic, java_topic, http_topic, transactions_topic = topics
         site, (first, second) = self.site, self.site.replicas
         await in_thread(site.start, 1)
         traffic = Traffic(site.bootstrap, traffic_topic)
@@ -50,18 +50,21 @@ class ReplicaTests(TestCase):
         # Restarted, one after the other.
         seen = Seen()
         posters = [site.poster(http_topic, seen, slow) for slow in (False, True)]
-        for poster in posters:
-            self.addCleanup(poster.stop)
+        transactions = site.transactions(transactions_topic)
+        for client in (*posters, transactions):
+            self.addCleanup(client.stop)
         sending = in_thread(site.produce_by_java, java_topic, JAVA_RECORDS)
         reading = in_thread(site.consume_by_java, java_topic, JAVA_RECORDS)
         for index in range(len(site.replicas)):
             await in_thread(site.restart, index)
             await traffic.goes_on(STEP)
-        await gatherResults([poster.stop() for poster in posters])
-        self.assertEqual([error for poster in posters for error in poster.errors], [])
+        await gatherResults([client.stop() for client in (*posters, transactions)])
+        self.assertEqual([error for client in (*posters, transactions) for error in client.errors], [])
         self.assertEqual(
             (seen.unknown, await in_thread(not_once, self.servers, http_topic, seen.posted)), (0, {})
         )
+        self.assertEqual(await in_thread(not_once, self.servers, transactions_topic, transactions.keys), {})
+        self.assertGreater(len(transactions.keys), 50)
         self.assertTrue(all(len(poster.keys) > 3 for poster in posters), seen)
         self.assertEqual((await sending, await reading), ([], JAVA_RECORDS))
         log = await in_thread(read_topic, self.servers.kafka.bootstrap, java_topic)
