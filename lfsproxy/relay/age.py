@@ -9,6 +9,7 @@ that had arrived is answered. The end of the connection then follows the last an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final
 
@@ -38,15 +39,15 @@ class Age:
         self._hold_at = old_at + PATIENCE_SECONDS
         self._received = -1
 
-    def look(self, now: float, received: int, is_idle: bool) -> Step:
-        """``received``: bytes that ever came; ``is_idle``: nothing is asked that is not answered.
+    def look(self, now: float, received: int, is_idle: Callable[[], bool]) -> Step:
+        """``received``: bytes that ever came; ``is_idle``: whether all that was asked is answered.
 
         A connection is silent when it is idle, and nothing came since the last look.
         """
         before, self._received = self._received, received
         if now < self._old_at:
             return Step.STAY
-        if is_idle and received == before:
+        if received == before and is_idle():
             return Step.CLOSE
         if now < self._hold_at:
             return Step.STAY

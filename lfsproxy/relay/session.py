@@ -130,8 +130,11 @@ class Session:
         if not self._may_close or self._holding is not None:
             return
         stream = self._client.stream
-        is_idle = self._is_idle and not stream.has_unread
-        match self._age.look(self._context.reactor.seconds(), stream.received, is_idle):
+        match self._age.look(
+            self._context.reactor.seconds(),
+            stream.received,
+            lambda: self._is_idle and not stream.has_unread,
+        ):
             case Step.CLOSE:
                 self._close_for_age()
             case Step.HOLD if self._requests.awaits_answer:

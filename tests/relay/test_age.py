@@ -23,12 +23,21 @@ def fetch(number: int, body: bytes = b"") -> bytes:
 class AgeTests(SynchronousTestCase):
     def test_silence_is_nothing_new_since_the_last_look(self) -> None:
         age = Age(AGE)
-        looks = [age.look(now, received, True) for now, received in ((99, 1), (100, 2), (101, 3), (102, 3))]
+        looks = [
+            age.look(now, received, lambda: True) for now, received in ((99, 1), (100, 2), (101, 3), (102, 3))
+        ]
         self.assertEqual(looks, [Step.STAY, Step.STAY, Step.STAY, Step.CLOSE])
+
+    def test_a_young_one_is_not_looked_into(self) -> None:
+        asked: list[int] = []
+        age = Age(AGE)
+        for now in (98, 99):
+            age.look(now, 0, lambda: bool(asked.append(1)))  # type: ignore[func-returns-value]
+        self.assertEqual(asked, [])
 
     def test_one_that_is_never_silent_is_held_now_and_then(self) -> None:
         age = Age(AGE)
-        held = [now for now in range(160) if age.look(now, now, False) is Step.HOLD]
+        held = [now for now in range(160) if age.look(now, now, lambda: False) is Step.HOLD]
         again = int(HOLD_SECONDS + PATIENCE_SECONDS)
         first = AGE + int(PATIENCE_SECONDS)
         self.assertEqual(held, [first, first + again, first + 2 * again])
