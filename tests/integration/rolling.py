@@ -17,7 +17,7 @@ from twisted.internet.task import react
 from tests.integration.clients.python import read_topic
 from tests.integration.replicas import JAVA_RATE, Seen, Site, counted
 from tests.integration.stack import Stack, in_thread, stack
-from tests.integration.traffic import Traffic
+from tests.integration.traffic import Client, Traffic
 
 STEP = 25
 """Records that each producer sends between two restarts."""
@@ -44,12 +44,14 @@ async def roll(restarts: int) -> list[Row]:
     topics = [await servers.new_topic(name) for name in ("kafka", "java", "http", "transactions")]
     topic, java_topic, http_topic, transactions_topic = topics
     site = Site(servers, LFS_KAFKA_MAX_CONNECTION_AGE=AGE, LFS_HTTP_MAX_CONNECTION_AGE=AGE)
+    clients: list[Client] = []
     try:
         await in_thread(site.start)
         traffic = Traffic(site.bootstrap, topic)
         seen = Seen()
         posters = [site.poster(http_topic, seen, slow) for slow in (False, True)]
         transactions = site.transactions(transactions_topic)
+        clients = [*traffic.clients, *posters, transactions]
         count = JAVA_EACH * restarts
         sending = in_thread(site.produce_by_java, java_topic, count)
         reading = in_thread(site.consume_by_java, java_topic, count)
@@ -61,6 +63,8 @@ async def roll(restarts: int) -> list[Row]:
         exceptions, read = await sending, await reading
         await traffic.end()
     finally:
+        # Whatever happened: their threads would go on for ever.
+        await gatherResults([client.stop() for client in clients], consumeErrors=True)
         await in_thread(site.close)
     rows = [
         await in_thread(in_topic, servers, topic, f"{each.name}, idempotent", each.keys, len(each.errors))
