@@ -74,9 +74,15 @@ class Replica(ProxyProcess):
 
 
 class HaProxy:
-    """HAProxy by the docs' configuration, at addresses and ports of the tests' own. Everything blocks."""
+    """HAProxy by the docs' configuration, at addresses and ports of the tests' own. Everything blocks.
+
+    Raises SkipTest where it is not installed.
+    """
 
     def __init__(self, first: int) -> None:
+        self._path = shutil.which("haproxy")
+        if self._path is None:
+            raise SkipTest("replicas behind HAProxy were NOT TESTED: there is no haproxy on PATH")
         self._folder = tempfile.TemporaryDirectory(prefix="lfsproxy-haproxy-")
         self._process = ServerProcess("haproxy", Path(self._folder.name, "haproxy.log"))
         self._configuration = Path(self._folder.name, "haproxy.cfg")
@@ -86,11 +92,9 @@ class HaProxy:
         self._statistics.write_text(f"global\n    stats socket {self._socket} mode 600\n")
 
     def start(self) -> None:
-        """Start it. Raises SkipTest where it is not installed."""
-        path = shutil.which("haproxy")
-        if path is None:
-            raise SkipTest("replicas behind HAProxy were NOT TESTED: there is no haproxy on PATH")
-        command = [path, "-db", "-f", str(self._configuration), "-f", str(self._statistics)]
+        """Start it."""
+        assert self._path is not None
+        command = [self._path, "-db", "-f", str(self._configuration), "-f", str(self._statistics)]
         self._process.start(command, ready=lambda: bool(self.up), timeout=10)
 
     @property

@@ -23,6 +23,7 @@ class ReplicaTests(TestCase):
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.servers = await stack()
+        # Skipped where there is no HAProxy.
         self.site = Site(
             self.servers, LFS_KAFKA_MAX_CONNECTION_AGE=str(AGE), LFS_HTTP_MAX_CONNECTION_AGE=str(AGE)
         )
