@@ -213,7 +213,7 @@ class StreamingRequest(server.Request):
             self._site.answering(self._answer_head())
             self.setHeader(b"Server", b"lfsproxy")
             self._ends = self._rest_is_too_much()
-            if self._ends or self._site.draining:
+            if self._ends or self._site.draining or self.channel.is_old:
                 self.channel.persistent = False
             if not self.channel.persistent:
                 self.setHeader(b"Connection", b"close")

@@ -44,6 +44,10 @@ class Connection(Protocol):
         """No request is being received or answered."""
 
     @property
+    def is_old(self) -> bool:
+        """It is kept for no further request."""
+
+    @property
     def is_full(self) -> bool:
         """What was written has not left yet: the writer has to wait."""
 
@@ -89,6 +93,9 @@ class Site(Protocol):
     @property
     def draining(self) -> bool:
         """No connection is kept for another request."""
+
+    def old_at(self) -> float:
+        """When a connection that is made now is old, by the reactor's clock."""
 
     def connected(self, connection: Connection) -> None:
         """A client has connected."""

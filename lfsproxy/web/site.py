@@ -8,6 +8,7 @@ The answers are none of the site's business: it is given a resource (by lfsproxy
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -20,6 +21,7 @@ from twisted.web.server import Site
 from lfsproxy.errors import Draining, LfsError
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.logs import Logger
+from lfsproxy.net.ages import old_at
 from lfsproxy.readiness import Readiness
 from lfsproxy.settings import Settings
 from lfsproxy.uploadlog import as_line, as_value
@@ -36,7 +38,10 @@ METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OP
 
 
 class LfsSite(Site):
-    """The HTTP door as a factory of connections. Made by ``lfsproxy.web.door.make_site``."""
+    """The HTTP door as a factory of connections. Made by ``lfsproxy.web.door.make_site``.
+
+    ``random`` gives numbers from 0 to 1.
+    """
 
     protocol = StreamingChannel  # type: ignore[assignment]
     requestFactory = StreamingRequest
@@ -55,10 +60,13 @@ class LfsSite(Site):
         readiness: Readiness,
         metrics: IMetrics,
         settings: Settings,
+        random: Callable[[], float],
     ) -> None:
         super().__init__(resource, reactor=reactor)
         self.stall_timeout = settings.stall_timeout
         self.base_path = settings.http_base_path
+        self._max_age = settings.http_max_connection_age
+        self._random = random
         self._cors = cors
         self._readiness = readiness
         self._metrics = metrics
@@ -117,6 +125,10 @@ class LfsSite(Site):
             return result
 
         running.addBoth(done)
+
+    def old_at(self) -> float:
+        """When a connection that is made now is old, by the reactor's clock."""
+        return old_at(self.reactor.seconds(), self._max_age, self._random)
 
     def connected(self, connection: Connection) -> None:
         self._connections.add(connection)

@@ -110,6 +110,12 @@ BLOCKS: Mapping[str, Mapping[str, Run | NotRun]] = {
         "helm upgrade": NotRun("it needs a Kubernetes cluster; tests/deploy renders the chart"),
         "systemctl restart": _MACHINE,
     },
+    "docs/operate/replicas.md": {
+        "systemctl restart": _MACHINE,
+        "tests.integration.rolling": NotRun(
+            "it takes minutes; tests/integration/test_replicas.py is its short form"
+        ),
+    },
     "docs/operate/helm.md": {
         "helm install": NotRun("it needs a Kubernetes cluster; tests/deploy renders the values with Helm"),
     },

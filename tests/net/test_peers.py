@@ -10,7 +10,7 @@ from twisted.internet.testing import StringTransport
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.net.peers import peer_is_gone
+from lfsproxy.net.peers import has_unread, peer_is_gone
 
 
 class Transport:
@@ -44,6 +44,15 @@ class PeerTests(SynchronousTestCase):
         self.client.send(b"unread")
         self.client.close()
         self.assertTrue(peer_is_gone(self.transport))
+
+    def test_bytes_that_nobody_has_read(self) -> None:
+        self.assertFalse(has_unread(self.transport))
+        self.client.send(b"unread")
+        self.assertTrue(has_unread(self.transport))
+        self.assertEqual(self.transport.handle.recv(100), b"unread")
+        self.assertFalse(has_unread(self.transport))
+        self.client.close()
+        self.assertFalse(has_unread(self.transport))
 
     def test_a_peer_that_reset(self) -> None:
         self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

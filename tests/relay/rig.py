@@ -115,12 +115,21 @@ class Client:
         self.net = net
         self.data = bytearray()
         self.is_open = True
+        self.has_ended = False
+        self.hangs_up_at_the_end = True
 
     def connected(self, wire: Wire) -> None:
         self.wire = wire
+        wire.on_ended = self.ended
 
     def received(self, data: bytes) -> None:
         self.data += data
+
+    def ended(self) -> None:
+        """The relay has ended its side."""
+        self.has_ended = True
+        if self.hangs_up_at_the_end:
+            self.wire.hang_up()
 
     def lost(self) -> None:
         self.is_open = False
@@ -213,7 +222,14 @@ class RelayTestCase(SynchronousTestCase):
         self.trouble = KnownTrouble()
         listener = BoundPorts(cast(Any, self.net))
         self.relay = RelayService(
-            self.net, self.settings, claims, self.budget, self.metrics, listener, self.trouble
+            self.net,
+            self.settings,
+            claims,
+            self.budget,
+            self.metrics,
+            listener,
+            self.trouble,
+            random=lambda: 0.5,
         )
         self.relay.open()
         self.relay.startService()

@@ -158,6 +158,7 @@ class Door:
             self.readiness,
             downloads,
             uploads,
+            random=lambda: 0.5,
         )
 
     @property
