@@ -54,4 +54,4 @@ def make_site(
         TusApi(uploads, gate),
     ):
         routes.add(api)
-    return LfsSite(routes, reactor, cors, readiness, metrics, settings)
+    return LfsSite(routes, reactor, cors, readiness, metrics, settings, claims.tracer)

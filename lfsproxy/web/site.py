@@ -22,6 +22,7 @@ from lfsproxy.interfaces import IMetrics
 from lfsproxy.logs import Logger
 from lfsproxy.readiness import Readiness
 from lfsproxy.settings import Settings
+from lfsproxy.tracing import NO_TRACER, Tracer
 from lfsproxy.uploadlog import as_line, as_value
 from lfsproxy.wakeups import Condition
 from lfsproxy.web.channel import StreamingChannel
@@ -55,8 +56,10 @@ class LfsSite(Site):
         readiness: Readiness,
         metrics: IMetrics,
         settings: Settings,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         super().__init__(resource, reactor=reactor)
+        self.tracer = tracer
         self.stall_timeout = settings.stall_timeout
         self.base_path = settings.http_base_path
         self._cors = cors
@@ -146,7 +149,7 @@ class LfsSite(Site):
             more=as_line({"request_id": sender.request_id, "reason": head.problem}),
             fields={
                 "event": "request",
-                "client": sender.client,
+                "key_id": sender.key_id,
                 "peer": sender.peer,
                 "method": method,
                 "path": path,

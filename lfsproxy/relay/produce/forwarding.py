@@ -123,6 +123,7 @@ class Forwarding:
                     topic=batch.topic,
                     partition=batch.partition,
                     why=batch.why,
+                    peer=self._connection.peer,
                 )
                 self.fates.abandoned(batch, batch.error)
 
