@@ -9,6 +9,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from twisted.application.service import IService, MultiService
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver
 from twisted.python import usage
 
@@ -17,6 +19,7 @@ from lfsproxy.logs import Logger
 from lfsproxy.settings import LoadedSettings, SettingInfo, flag, load_settings, setting_table, variable
 
 if TYPE_CHECKING:
+    from lfsproxy.logfile import Log
     from lfsproxy.service import LfsProxy
 
 
@@ -57,14 +60,22 @@ class Options(usage.Options):
             raise SystemExit(f"lfsproxy: {error}") from None
 
 
+FLUSH_SECONDS = 10.0
+"""Between two looks at which lines of the log were left out, as they repeat."""
+
+
 class Process(MultiService):
     """The proxy as the one service of a process: it ends cleanly on signals, with one line on a bad start."""
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, proxy: LfsProxy, observer: ILogObserver | None = None) -> None:
+    def __init__(self, reactor: Any, proxy: LfsProxy, log: Log | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # of Twisted
-        self._observer = observer
+        self._observer = log
+        self._flushes: LoopingCall | None = None
+        if log is not None:
+            self._flushes = LoopingCall(log.repeats.flush)
+            self._flushes.clock = reactor
         self._reactor = reactor
         self._proxy = proxy
         self._stopping = False
@@ -87,6 +98,16 @@ class Process(MultiService):
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         self._reactor.callWhenRunning(self._handle_signals)
+        if self._flushes is not None:
+            self._flushes.start(FLUSH_SECONDS, now=False)
+
+    async def stopService(self) -> None:
+        """Stop everything; last of all the log tells what it has left out."""
+        await maybeDeferred(super().stopService)
+        if self._flushes is not None and self._flushes.running:
+            self._flushes.stop()
+        if self._observer is not None:
+            self._observer.repeats.flush(all=True)
 
     def _handle_signals(self) -> None:
         """Twisted's own handlers end the process by the signal again, so that no stop has exit code 0."""

@@ -138,6 +138,10 @@ class LfsSite(Site):
         method = head.method.decode("ascii") if head.method in METHODS else "other"
         self._metrics.http_request(head.route, method, head.status)
         sender, path = head.sender, head.path[:300].decode("latin-1")
+        # Whoever only makes errors is not to fill the log (lfsproxy.repeats).
+        limits: dict[str, Any] = {}
+        if head.status >= 400:
+            limits = {"peer": head.host, "kind": (head.route, method, head.status)}
         self._log.emit(
             LogLevel.debug if head.route in POLLED else LogLevel.info,
             "{client}{key} {method} {path} {status} {more}",
@@ -157,6 +161,7 @@ class LfsSite(Site):
                 "request_id": sender.request_id,
                 "reason": head.problem,
             },
+            **limits,
         )
 
     def request_ended(self, request: IRequest) -> None:
