@@ -78,7 +78,7 @@ def json_line(event: LogEvent) -> str:
         "logger": event.get("log_namespace") or "-",
         "message": formatEvent(event),
         **({"peer": str(event["peer"])} if event.get("peer") else {}),
-        **event.get("fields", {}),
+        **{name: value for name, value in event.get("fields", {}).items() if value not in (None, "")},
     }
     failure = event.get("log_failure")
     if failure is not None:

@@ -3,10 +3,10 @@
     … and 11150 more like it from 10.0.0.1 in 60 s, the last: the connection of Kafka client app-1 …
 
 Two rules. An event with a ``peer`` is about a client: it is counted by its kind and by the peer's host. Its
-kind is the text without its values, and ``kind`` where the event has one. Any other event counts by its whole
-text, so that a line about the proxy's state is left out only if it says again what was just said. An event
-that has ``fields`` and no ``peer`` is never left out: a line about an upload, a download, or a request that
-was served.
+kind is the text without its values, and ``kind`` where the event has one, in which only words count: of an
+error's text neither numbers nor what it quotes. Any other event counts by its whole text, so that a line
+about the proxy's state is left out only if it says again what was just said. An event that has ``fields``
+and no ``peer`` is never left out: a line about an upload, a download, or a request that was served.
 
 Memory is bounded: of the pairs of kind and host that are counted, the one that was met longest ago is
 dropped, and what it has left out goes to those of all hosts together. Called by any thread.
@@ -14,6 +14,7 @@ dropped, and what it has left out goes to those of all hosts together. Called by
 
 from __future__ import annotations
 
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -29,13 +30,16 @@ from lfsproxy.net.peers import host_of
 FEW = 10
 """Lines of one kind and host that are written within WINDOW_SECONDS."""
 MANY = 100
-"""Lines of one kind, of all hosts together, that are written within WINDOW_SECONDS."""
+"""Lines of one text without its values, of all hosts and kinds together, within WINDOW_SECONDS."""
 WINDOW_SECONDS = 60.0
 MOST_COUNTED = 1000
 """Pairs of kind and host that are counted: well below 1 MiB."""
 _MOST_TEXT = 500
 """Characters that are shown of the last line that was left out."""
 _EVERYBODY = "several clients"
+_OF_TEXT = 3
+"""How much of a key says which text it is."""
+_VALUES = re.compile(r"'[^']*'|[0-9]+")
 
 
 @attrs.define(eq=False)
@@ -94,10 +98,10 @@ class Repeats:
             failure = event.get("log_failure")
             text = f"{formatEvent(event)}{failure.value!r}" if failure is not None else formatEvent(event)
             return self._is_beyond(event, (*kind, text), "", FEW, told)
-        of_kind = (*kind, event.get("log_format"), event.get("kind"))
-        host = host_of(str(event["peer"]))
-        return self._is_beyond(event, (*of_kind, host), host, FEW, told) or self._is_beyond(
-            event, of_kind, _EVERYBODY, MANY, told
+        of_text = (*kind, event.get("log_format"))
+        host, words = host_of(str(event["peer"])), _VALUES.sub("", str(event.get("kind", "")))
+        return self._is_beyond(event, (*of_text, words, host), host, FEW, told) or self._is_beyond(
+            event, of_text, _EVERYBODY, MANY, told
         )
 
     def _is_beyond(
@@ -130,7 +134,7 @@ class Repeats:
         assert isinstance(key, tuple)
         if not dropped.left_out:
             return
-        of_all = self._counts.get(key[:-1]) if dropped.host else None
+        of_all = self._counts.get(key[:_OF_TEXT]) if len(key) > _OF_TEXT else None
         if of_all is None:
             told.append(dropped)
         else:

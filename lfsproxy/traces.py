@@ -44,8 +44,8 @@ def make_traces(reactor: Any, environment: Mapping[str, str]) -> Traces:
         from lfsproxy.otel import make_tracer
     except ImportError as error:
         _log.warn(
-            "{asked_by} is set, but there are no traces: {module} is not installed "
-            "(pip install 'lfsproxy[otel]')",
+            "{asked_by} is set, but there are no traces: {module} is not installed; install LFS Proxy with "
+            "its extra, otel",
             asked_by=asked_by,
             module=error.name or "OpenTelemetry",
         )

@@ -81,6 +81,18 @@ class ClientTests(RepeatCase):
         self.log.warn("{peer} is something else", peer="10.0.0.1:1")
         self.assertEqual(len(self.lines), FEW + 5)
 
+    def test_only_the_words_of_a_kind_count(self) -> None:
+        for number in range(2 * FEW):
+            self.say(kind=f"the name 'n{number}' has {number} bytes")
+        self.assertEqual(len(self.lines), FEW)
+        self.say(kind="it is another error")
+        self.assertEqual(len(self.lines), FEW + 1)
+
+    def test_kinds_that_a_client_makes_up_are_bounded(self) -> None:
+        for number in range(2 * MANY):
+            self.say(kind="x" * number)
+        self.assertEqual(len(self.lines), MANY)
+
     def test_a_stop_tells_the_rest(self) -> None:
         self.say(FEW + 3)
         self.clock.advance(7)

@@ -400,7 +400,7 @@ class OffTests(SynchronousTestCase):
         with mock.patch.dict(sys.modules, missing):
             (line,) = self.lines(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="http://localhost:4318/v1/traces")
         self.assertIn("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set, but there are no traces", line)
-        self.assertIn("lfsproxy[otel]", line)
+        self.assertIn("its extra, otel", line)
 
     def test_nothing_is_made_without_traces(self) -> None:
         self.assertIs(NO_TRACER.server("x", {}, {}), NO_SPAN)

@@ -141,7 +141,7 @@ class LfsSite(Site):
         # Whoever only makes errors is not to fill the log (lfsproxy.repeats).
         limits: dict[str, Any] = {}
         if head.status >= 400:
-            limits = {"peer": head.host, "kind": (head.route, method, head.status)}
+            limits = {"peer": head.host, "kind": f"{head.route} {method} {head.problem}"}
         self._log.emit(
             LogLevel.debug if head.route in POLLED else LogLevel.info,
             "{client}{key} {method} {path} {status} {more}",

@@ -8,6 +8,7 @@ import attrs
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
+from lfsproxy.repeats import FEW
 from tests.integration.hostile import PARTITIONS, Case, Observed, Scene, observe
 from tests.integration.hostile_cases import CASES
 from tests.integration.ordinary import Ordinary
@@ -65,10 +66,14 @@ class HostileTests(TestCase):
         self.assertLess(observed.slowest, SLOWEST)
         self.assertLess(observed.peak - its.idle, MOST_GROWTH)
         self.assertEqual(observed.closed, case.closes, observed.lines)
-        closing = [line for line in observed.lines if "is closed: " in line]
-        self.assertEqual(len(closing), case.closes, observed.lines)
+        # Of those with the same words the log has a few a minute, and earlier cases may have been such.
+        lines = [line for line in observed.lines if " more like it from " not in line]
+        closing = [line for line in lines if "is closed: " in line]
+        self.assertLessEqual(len(closing), min(case.closes, FEW), observed.lines)
         for line in closing:
             self.assertIn(case.log, line)
+        if case.closes:
+            self.assertRegex(its.scene.proxy.log, f"is closed: .*{re.escape(case.log)}")
         self.assertEqual([line for line in observed.lines if "#warn" not in line], [])
 
 

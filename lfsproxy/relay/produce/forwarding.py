@@ -124,6 +124,7 @@ class Forwarding:
                     partition=batch.partition,
                     why=batch.why,
                     peer=self._connection.peer,
+                    kind=batch.why,
                 )
                 self.fates.abandoned(batch, batch.error)
 
