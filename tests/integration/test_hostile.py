@@ -8,7 +8,6 @@ import attrs
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
-from lfsproxy.repeats import FEW
 from tests.integration.hostile import PARTITIONS, Case, Observed, Scene, observe
 from tests.integration.hostile_cases import CASES
 from tests.integration.ordinary import Ordinary
@@ -69,7 +68,7 @@ class HostileTests(TestCase):
         # Of those with the same words the log has a few a minute, and earlier cases may have been such.
         lines = [line for line in observed.lines if " more like it from " not in line]
         closing = [line for line in lines if "is closed: " in line]
-        self.assertLessEqual(len(closing), min(case.closes, FEW), observed.lines)
+        self.assertLessEqual(len(closing), case.closes, observed.lines)
         for line in closing:
             self.assertIn(case.log, line)
         if case.closes:
