@@ -25,6 +25,7 @@ from zope.interface import implementer
 
 from lfsproxy.interfaces import IPartMemory
 from lfsproxy.logs import Logger
+from lfsproxy.uploadlog import SENDER
 from lfsproxy.wakeups import WakeLoop
 
 SMALL = 1024 * 1024
@@ -68,6 +69,7 @@ class Lease:
         self._last_part = now
         self._busy_since = now
         self._waits_for_peer = False
+        self._peer = SENDER.get().peer
 
     def try_take(self, size: int) -> bool:
         return self._budget._try_grow(self, size)
@@ -257,12 +259,13 @@ class MemoryBudget(WakeLoop):
     def _evict(self, lease: Lease, now: float) -> None:
         evict, lease.evicted = lease.evicted, None
         self._log.info(
-            "a client that sent {received} bytes in {seconds:.0f} s loses its {size} bytes of upload memory: "
-            "{waiting} others wait (LFS_UPLOAD_MEMORY, LFS_STALL_TIMEOUT)",
+            "a client ({peer}) that sent {received} bytes in {seconds:.0f} s loses its {size} bytes of "
+            "upload memory: {waiting} others wait (LFS_UPLOAD_MEMORY, LFS_STALL_TIMEOUT)",
             received=lease._received,
             seconds=now - lease._taken_at,
             size=lease.size,
             waiting=self.waiting,
+            peer=lease._peer,
         )
         if evict is not None:
             with self._log.failuresHandled("evicting a client failed"):

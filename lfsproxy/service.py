@@ -35,6 +35,7 @@ from lfsproxy.readiness import KnownTrouble, Readiness
 from lfsproxy.relay import RelayService
 from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.settings import Address, LoadedSettings, check_files, setting_table, unknown_variables, variable
+from lfsproxy.traces import NO_TRACES, Traces, make_traces
 from lfsproxy.web.door import make_site
 from lfsproxy.web.https import over_tls
 
@@ -61,6 +62,7 @@ class LfsProxy(Service):
         metrics: PrometheusMetrics,
         listener: IListener,
         trouble: KnownTrouble | None = None,
+        traces: Traces = NO_TRACES,
     ) -> None:
         settings = loaded.settings
         self.reactor = reactor
@@ -69,6 +71,7 @@ class LfsProxy(Service):
         self._origins = loaded.origins
         self._backends = backends
         self._listener = listener
+        self._traces = traces
         store, publisher = backends.store, backends.publisher
         self.budget = MemoryBudget(
             reactor, settings.upload_memory, settings.s3_part_size, settings.stall_timeout
@@ -81,6 +84,7 @@ class LfsProxy(Service):
             namespace=settings.namespace,
             default_algorithm=settings.checksum_algo,
             max_size=settings.max_upload_size,
+            tracer=traces.tracer,
         )
         self.relay = RelayService(reactor, settings, claims, self.budget, metrics, listener, trouble)
         self.readiness = Readiness(
@@ -223,6 +227,7 @@ class LfsProxy(Service):
             self.uploads.stop()
         for close in self._backends.closers:
             await self._within(Deferred.fromCoroutine(close()))
+        await self._traces.close()
         await self._close_port(self._metrics)
         self._log.info("stopped")
 
@@ -300,7 +305,8 @@ def make_service(
 
     ``listener`` is where ports come from; without one they are bound.
 
-    ``environment`` is looked at for AWS_CA_BUNDLE, for variables that are no settings and for HTTP proxies.
+    ``environment`` is looked at for AWS_CA_BUNDLE, for variables that are no settings, for HTTP proxies and
+    for OpenTelemetry's variables.
     Raises SettingError.
     """
     check_files(loaded)
@@ -309,7 +315,8 @@ def make_service(
     metrics = PrometheusMetrics(version("lfsproxy"))
     trouble = KnownTrouble()
     backends = make_backends(reactor, loaded.settings, environment, metrics, trouble)
-    return LfsProxy(reactor, loaded, backends, metrics, listener or BoundPorts(reactor), trouble)
+    traces = make_traces(reactor, environment)
+    return LfsProxy(reactor, loaded, backends, metrics, listener or BoundPorts(reactor), trouble, traces)
 
 
 def _warn_of_unknown(environment: Mapping[str, str]) -> None:

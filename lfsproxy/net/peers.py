@@ -28,6 +28,14 @@ def plain_host(host: str) -> str:
     return host.removeprefix("::ffff:") if "." in host else host
 
 
+def host_of(peer: str) -> str:
+    """The host of an address as lines of the log show it: host:port, [v6]:port, or a host alone."""
+    if peer.startswith("["):
+        return peer[1:].partition("]")[0]
+    host, _, port = peer.rpartition(":")
+    return host if port.isdecimal() and ":" not in host and host else peer
+
+
 def beneath(transport: Any) -> Any:
     """The transport that has the socket: ``transport`` itself, or what TLS goes over."""
     while isinstance(transport, ProtocolWrapper):

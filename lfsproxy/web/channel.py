@@ -32,7 +32,7 @@ from zope.interface import implementer
 from lfsproxy.errors import BadRequest
 from lfsproxy.net.peers import CHECK_SECONDS, beneath, has_unread, peer_is_gone, plain_host
 from lfsproxy.net.tls import tls_trouble
-from lfsproxy.web.request import DRAIN_BYTES, StreamingRequest
+from lfsproxy.web.request import DRAIN_BYTES, StreamingRequest, new_request_id
 from lfsproxy.web.seams import Site
 
 HANDSHAKE_SECONDS = 10.0
@@ -321,18 +321,24 @@ class StreamingChannel(HTTPChannel):
 
     def _say(self, what: str, level: Any = LogLevel.info, **values: Any) -> None:
         peer = cast(Any, self.transport).getPeer()
-        text = f"an HTTP client ({{host}}) {what}"
-        self._log.emit(level, text, host=plain_host(getattr(peer, "host", str(peer))), **values)
+        text = f"an HTTP client ({{peer}}) {what}"
+        self._log.emit(level, text, peer=plain_host(getattr(peer, "host", str(peer))), **values)
 
     def _refuse(self, status: bytes, told: bool = False) -> None:
         """Answer bytes that never became a request. ``told``: the log has it already."""
         if self.closing:
             return
+        request_id = new_request_id()
         if not told:
-            self._say("sent what is no readable request: {status}", status=status.decode("ascii"))
+            self._say(
+                "sent what is no readable request: {status} (request_id={request_id})",
+                status=status.decode("ascii"),
+                request_id=request_id,
+            )
         self.length = None
         self.site.count_refused(int(status[:3]))
         cast(Any, self.transport).write(
-            b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\nConnection: close\r\n"
+            b"X-Request-Id: " + request_id.encode("ascii") + b"\r\n\r\n"
         )
         self.linger()

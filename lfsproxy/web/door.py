@@ -58,4 +58,4 @@ def make_site(
         TusApi(uploads, gate),
     ):
         routes.add(api)
-    return LfsSite(routes, reactor, cors, readiness, metrics, settings, random)
+    return LfsSite(routes, reactor, cors, readiness, metrics, settings, random, claims.tracer)

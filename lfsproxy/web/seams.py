@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.iweb import IRequest
 
 from lfsproxy.errors import LfsError
+from lfsproxy.tracing import Tracer
 from lfsproxy.uploadlog import Sender
 
 
@@ -83,6 +84,7 @@ class Site(Protocol):
     """The site, as its connections and their requests see it. ``stall_timeout`` is in seconds."""
 
     reactor: IReactorTime
+    tracer: Tracer
     stall_timeout: float
     base_path: str
     cut: LfsError | None

@@ -24,6 +24,7 @@ from lfsproxy.logs import Logger
 from lfsproxy.net.ages import old_at
 from lfsproxy.readiness import Readiness
 from lfsproxy.settings import Settings
+from lfsproxy.tracing import NO_TRACER, Tracer
 from lfsproxy.uploadlog import as_line, as_value
 from lfsproxy.wakeups import Condition
 from lfsproxy.web.channel import StreamingChannel
@@ -61,8 +62,10 @@ class LfsSite(Site):
         metrics: IMetrics,
         settings: Settings,
         random: Callable[[], float],
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         super().__init__(resource, reactor=reactor)
+        self.tracer = tracer
         self.stall_timeout = settings.stall_timeout
         self.base_path = settings.http_base_path
         self._max_age = settings.http_max_connection_age
@@ -147,6 +150,10 @@ class LfsSite(Site):
         method = head.method.decode("ascii") if head.method in METHODS else "other"
         self._metrics.http_request(head.route, method, head.status)
         sender, path = head.sender, head.path[:300].decode("latin-1")
+        # Whoever only makes errors is not to fill the log (lfsproxy.repeats).
+        limits: dict[str, Any] = {}
+        if head.status >= 400:
+            limits = {"peer": head.host, "kind": f"{head.route} {method} {head.problem}"}
         self._log.emit(
             LogLevel.debug if head.route in POLLED else LogLevel.info,
             "{client}{key} {method} {path} {status} {more}",
@@ -158,7 +165,7 @@ class LfsSite(Site):
             more=as_line({"request_id": sender.request_id, "reason": head.problem}),
             fields={
                 "event": "request",
-                "client": sender.client,
+                "key_id": sender.key_id,
                 "peer": sender.peer,
                 "method": method,
                 "path": path,
@@ -166,6 +173,7 @@ class LfsSite(Site):
                 "request_id": sender.request_id,
                 "reason": head.problem,
             },
+            **limits,
         )
 
     def request_ended(self, request: IRequest) -> None:

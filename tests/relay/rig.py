@@ -23,6 +23,7 @@ from lfsproxy.readiness import KnownTrouble
 from lfsproxy.relay.door import RelayService
 from lfsproxy.settings import Address, Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics
+from lfsproxy.tracing import NO_TRACER, Tracer
 from lfsproxy.wire.answers import PartitionAnswer, ProduceResponse
 from tests.relay.broker import BrokerEnd, Cluster
 from tests.relay.records import TOPIC
@@ -187,6 +188,7 @@ class RelayTestCase(SynchronousTestCase):
     """
 
     overrides: dict[str, Any] = {}
+    tracer: Tracer = NO_TRACER
     store_type = MemoryBlobStore
     client_type = Client
     keeps_log = True
@@ -214,6 +216,7 @@ class RelayTestCase(SynchronousTestCase):
             cast(Any, self.net),
             default_algorithm=self.settings.checksum_algo,
             max_size=self.settings.max_upload_size,
+            tracer=self.tracer,
         )
         self.events: list[LogEvent] = []
         observe = cast(ILogObserver, self._observe)
