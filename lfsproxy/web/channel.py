@@ -46,6 +46,8 @@ QUIET_SECONDS = 1.0
 answered, and told that it is the last one."""
 HEADER_SECONDS = 30.0
 """The most time that a request's headers have altogether, however slowly their bytes drip."""
+NEW_SECONDS = 1.0
+"""The time that a new connection has for its first request when the process stops."""
 LINGER_SECONDS = 2.0
 """The time that a client has to take the last response of a connection which closes with unread bytes."""
 DRAIN_SECONDS = 10.0
@@ -288,6 +290,17 @@ class StreamingChannel(HTTPChannel):
             self.setTimeout(CHECK_SECONDS)
             return
         self.close()
+
+    def leave(self) -> None:
+        """Close an idle connection, but not on a request that has come already.
+
+        A new connection has a moment for its first one, which is on its way: else a restart would give
+        clients a connection that closes without an answer.
+        """
+        if self.asked or self._shaking:
+            self.timeoutConnection()
+        else:
+            self.setTimeout(NEW_SECONDS)
 
     def close(self) -> None:
         """Close an idle connection, and cut it where what is to be written does not leave.
