@@ -134,6 +134,8 @@ class MemoryBudget(WakeLoop):
         self.stall_timeout = stall_timeout
         self.used = 0
         self.peak = 0
+        self.changes = 0
+        """How often ``used`` has changed."""
         self._used_small = 0
         self._large: _Queue = OrderedDict()
         self._small: _Queue = OrderedDict()
@@ -217,6 +219,7 @@ class MemoryBudget(WakeLoop):
     def _account(self, change: int) -> None:
         self.used += change
         self.peak = max(self.peak, self.used)
+        self.changes += 1
 
     def _try_grow(self, lease: Lease, size: int) -> bool:
         # What a lease grows by never comes out of the reserve, however small the lease and the growth are.

@@ -26,6 +26,7 @@ from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.downloads import Downloads
 from lfsproxy.errors import SettingError
+from lfsproxy.heap import HeapTrim
 from lfsproxy.logs import Logger
 from lfsproxy.metrics import MetricsSite, PrometheusMetrics
 from lfsproxy.net.listening import BoundPorts, IListener
@@ -76,6 +77,7 @@ class LfsProxy(Service):
         self.budget = MemoryBudget(
             reactor, settings.upload_memory, settings.s3_part_size, settings.stall_timeout
         )
+        self._heap = HeapTrim(reactor, self.budget)
         metrics.memory(lambda: self.budget.used, self.budget.limit)
         claims = ClaimCheck(
             store.blobs,
@@ -209,6 +211,7 @@ class LfsProxy(Service):
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         self.relay.startService()
         self.readiness.start()
+        self._heap.start()
         if self.uploads is not None:
             self.uploads.start()
 
@@ -223,6 +226,7 @@ class LfsProxy(Service):
         self.site.abort(await self._drain(drained))
         await self._within(DeferredList([maybeDeferred(self.relay.stopService), self.site.drain()]))
         self.readiness.stop()
+        self._heap.stop()
         if self.uploads is not None:
             self.uploads.stop()
         for close in self._backends.closers:

@@ -32,6 +32,7 @@ from zope.interface import implementer
 from lfsproxy.errors import BadRequest
 from lfsproxy.net.peers import CHECK_SECONDS, beneath, has_unread, peer_is_gone, plain_host
 from lfsproxy.net.tls import tls_trouble
+from lfsproxy.net.writing import write_through
 from lfsproxy.web.request import DRAIN_BYTES, StreamingRequest, new_request_id
 from lfsproxy.web.seams import Site
 
@@ -45,10 +46,14 @@ QUIET_SECONDS = 1.0
 answered, and told that it is the last one."""
 HEADER_SECONDS = 30.0
 """The most time that a request's headers have altogether, however slowly their bytes drip."""
+NEW_SECONDS = 1.0
+"""The time that a new connection has for its first request when the process stops."""
 LINGER_SECONDS = 2.0
 """The time that a client has to take the last response of a connection which closes with unread bytes."""
 DRAIN_SECONDS = 10.0
 """The time that the rest of an answered request's body has to come (up to DRAIN_BYTES)."""
+LARGE_WRITE = 64 * 1024
+"""Bytes that are given to the socket at once; smaller writes of one turn leave together."""
 FIRST_READ_BYTES = 64 * 1024
 """The most that is read at once from a connection which has no memory of the budget."""
 
@@ -129,6 +134,12 @@ class StreamingChannel(HTTPChannel):
     def header_seconds(self) -> float:
         """How long a request's headers may take altogether."""
         return min(HEADER_SECONDS, self.site.stall_timeout)
+
+    def write(self, data: bytes) -> None:
+        if len(data) < LARGE_WRITE:
+            super().write(data)
+        else:
+            write_through(self.transport, [data])
 
     def read_size(self, size: int) -> None:
         """Read up to ``size`` bytes at once from the socket."""
@@ -279,6 +290,17 @@ class StreamingChannel(HTTPChannel):
             self.setTimeout(CHECK_SECONDS)
             return
         self.close()
+
+    def leave(self) -> None:
+        """Close an idle connection, but not on a request that has come already.
+
+        A new connection has a moment for its first one, which is on its way: else a restart would give
+        clients a connection that closes without an answer.
+        """
+        if self.asked or self._shaking:
+            self.timeoutConnection()
+        else:
+            self.setTimeout(NEW_SECONDS)
 
     def close(self) -> None:
         """Close an idle connection, and cut it where what is to be written does not leave.

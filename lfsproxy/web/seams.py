@@ -70,8 +70,8 @@ class Connection(Protocol):
     def linger(self) -> None:
         """Close soon: the response is written, and what still comes is dropped."""
 
-    def close(self) -> None:
-        """Close an idle connection."""
+    def leave(self) -> None:
+        """Close an idle connection, but not on a request that has come or is about to."""
 
     def end(self) -> None:
         """Close when what was written has left."""

@@ -97,13 +97,13 @@ class LfsSite(Site):
         return sum(not connection.idle for connection in self._connections)
 
     def drain(self) -> Deferred[None]:
-        """Close the idle connections; fires when nothing is in flight and every response has left.
+        """End the idle connections; fires when nothing is in flight and every response has left.
 
         Readiness must be draining already.
         """
         for connection in list(self._connections):
             if connection.idle:
-                connection.close()
+                connection.leave()
         if self._is_over:
             return succeed(None)
         return self._over.wait()
