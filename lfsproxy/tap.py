@@ -18,6 +18,9 @@ from lfsproxy.settings import LoadedSettings, SettingInfo, flag, load_settings, 
 
 if TYPE_CHECKING:
     from lfsproxy.service import LfsProxy
+    from lfsproxy.workers.parent import Parent
+
+    Proxy = LfsProxy | Parent
 
 
 def _parameter(name: str, info: SettingInfo) -> list[str | None]:
@@ -62,7 +65,7 @@ class Process(MultiService):
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, proxy: LfsProxy, observer: ILogObserver | None = None) -> None:
+    def __init__(self, reactor: Any, proxy: Proxy, observer: ILogObserver | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # of Twisted
         self._observer = observer
         self._reactor = reactor
@@ -111,10 +114,23 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     from lfsproxy.logfile import log_observer
-    from lfsproxy.service import make_service
 
     try:
-        proxy = make_service(reactor, options.loaded, options.environment)
+        proxy = _make_proxy(reactor, options)
     except SettingError as error:
         raise SystemExit(f"lfsproxy: {error}") from None
     return Process(reactor, proxy, log_observer(options.loaded.settings, options.parent or {}))
+
+
+def _make_proxy(reactor: Any, options: Options) -> Proxy:
+    """The proxy in this process, or the parent of several. A parent loads nothing of the proxy itself."""
+    if options.loaded.settings.workers == 1:
+        from lfsproxy.service import make_service
+
+        return make_service(reactor, options.loaded, options.environment)
+    from lfsproxy.net.listening import BoundPorts
+    from lfsproxy.workers.parent import make_parent
+
+    return make_parent(
+        reactor, options.loaded, options.environment, BoundPorts(reactor), options.parent or {}
+    )
