@@ -21,7 +21,7 @@ def usable_cores(root: Path = Path("/")) -> int:
     except AttributeError:
         # Only Linux and some others have it.
         cores = os.cpu_count() or 1
-    return max(1, min(cores, _quota(root) or cores, MOST_WORKERS))
+    return min(cores, _quota(root) or cores, MOST_WORKERS)
 
 
 def _quota(root: Path) -> int | None:
@@ -30,7 +30,7 @@ def _quota(root: Path) -> int | None:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
         group = next(line.removeprefix("0::/") for line in lines if line.startswith("0::/"))
         quota, period = (root / "sys/fs/cgroup" / group / "cpu.max").read_text().split()
-        return int(quota) // int(period)
+        return max(1, int(quota) // int(period))
     except (OSError, StopIteration, ValueError):
         # "max 100000" is no limit.
         return None

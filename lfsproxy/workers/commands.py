@@ -23,7 +23,7 @@ class Channel(AMP):
     connected = 0
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # of Twisted
 
     def tell(self, command: type[Command], **arguments: Any) -> Any:
         """Send it; a Deferred where an answer comes, else None."""

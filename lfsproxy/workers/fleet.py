@@ -172,7 +172,7 @@ class Fleet:
         if slot.refusal and not all(each.ever_started for each in self.slots):
             self._refused(slot.refusal)
             return
-        self._replace(slot, slot.refusal or how)
+        self._replace(slot, how)
 
     def _replace(self, slot: Slot, how: str) -> None:
         if self._clock.seconds() - slot.started_at >= GOOD_SECONDS:

@@ -13,7 +13,7 @@ import socket
 from typing import Any, cast
 
 from twisted.internet import tcp
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
 from twisted.internet.protocol import ServerFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -88,6 +88,7 @@ class SharedPort(tcp.Port):
 
     transport: Any = _Counted
     cells: Cells | None = None
+    _leaving_alone: IDelayedCall | None = None
 
     def startListening(self) -> None:
         if self.cells is not None:
@@ -97,15 +98,16 @@ class SharedPort(tcp.Port):
     def doRead(self) -> None:
         if self.cells is not None and self.cells.ahead > 0:
             self.stopReading()  # type: ignore[no-untyped-call]  # of Twisted
-            cast(Any, self.reactor).callLater(LEAVE_SECONDS, self._take_what_is_left)
+            later = cast(IReactorTime, self.reactor).callLater
+            self._leaving_alone = later(LEAVE_SECONDS, self._take_what_is_left)
             return
         # One at a time, so that another idle worker gets the next.
         self._accept(1)
 
     def _take_what_is_left(self) -> None:
-        if self.connected and not self.disconnecting:
-            self._accept(AT_ONCE)
-            self.startReading()  # type: ignore[no-untyped-call]  # of Twisted
+        self._leaving_alone = None
+        self._accept(AT_ONCE)
+        self.startReading()  # type: ignore[no-untyped-call]  # of Twisted
 
     def _accept(self, most: int) -> None:
         self.numberAccepts = most
@@ -119,4 +121,7 @@ class SharedPort(tcp.Port):
     def stopListening(self) -> Any:  # type: ignore[override]  # as IListeningPort has it
         if self.cells is not None:
             self.cells.leave()
+        if self._leaving_alone is not None:
+            self._leaving_alone.cancel()
+            self._leaving_alone = None
         return self.loseConnection()  # type: ignore[no-untyped-call]  # of Twisted

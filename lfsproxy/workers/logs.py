@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any, cast
 
 from twisted.logger import (
@@ -24,6 +25,7 @@ from zope.interface import provider
 from lfsproxy.logfile import at_least, json_observer
 from lfsproxy.logs import Logger
 from lfsproxy.settings import Settings
+from lfsproxy.words import error_text
 
 _log = Logger()
 
@@ -64,6 +66,11 @@ def events_observer(file: Any) -> ILogObserver:
 
     @provider(ILogObserver)
     def observe(event: LogEvent) -> None:
+        if "log_failure" in event:
+            # JSON knows no exceptions, only their text.
+            failure = copy(event["log_failure"])
+            failure.value = error_text(failure.value)
+            event = {**event, "log_failure": failure}
         file.write(eventAsJSON(event) + "\n")
         file.flush()
 
