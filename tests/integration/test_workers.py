@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -37,9 +38,11 @@ def workers_of(pid: int) -> dict[int, psutil.Process]:
     """The running workers of a parent, by their place."""
     found = {}
     for child in psutil.Process(pid).children():
-        name = re.search(r"worker-(\d+)-of-", " ".join(child.cmdline()))
-        if name and child.status() != psutil.STATUS_ZOMBIE:
-            found[int(name[1])] = child
+        # One that has just ended has no command line any more.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            name = re.search(r"worker-(\d+)-of-", " ".join(child.cmdline()))
+            if name:
+                found[int(name[1])] = child
     return found
 
 
@@ -125,6 +128,7 @@ class KilledWorkerTests(TestCase):
     async def test_a_kill_of_each_worker_under_load_loses_nothing(self) -> None:
         load = Load(self.proxy, self.topic)
         running = load.start()
+        self.addCleanup(load.stopped.set)
         data = pattern(12 * MIB)
         path = await in_thread(create, self.proxy, self.topic, len(data))
         reply = await in_thread(patch, self.proxy, path, 0, data[: 6 * MIB])
