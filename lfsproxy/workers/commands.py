@@ -20,7 +20,7 @@ def fitting(texts: list[str]) -> list[str]:
 class Channel(AMP):
     """One end. It tells nothing once the other is gone, and logs nothing by itself, as AMP would."""
 
-    connected = 0
+    open = False
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # of Twisted
@@ -28,13 +28,14 @@ class Channel(AMP):
     def tell(self, command: type[Command], **arguments: Any) -> Any:
         """Send it; a Deferred where an answer comes, else None."""
         call: Callable[..., Any] = self.callRemote
-        return call(command, **arguments) if self.connected else None
+        return call(command, **arguments) if self.open else None
 
     def makeConnection(self, transport: Any) -> None:
+        self.open = True
         BinaryBoxProtocol.makeConnection(self, transport)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        self.connected = 0
+        self.open = False
         BinaryBoxProtocol.connectionLost(self, reason)
         self.lost()
 

@@ -80,6 +80,8 @@ class PortOffice:
         if key not in self._bound:
             port = self._listener.listen(address, _Nobody(setting), setting)
             cast(Any, port).stopReading()
+            # Twisted shuts a socket down that it made, in all processes that have it. The workers' go on.
+            cast(Any, port)._shouldShutdown = False
             self._bound[key] = _Bound(port, self._numbers, keep)
             self._numbers += 1
         return self._bound[key]

@@ -22,10 +22,11 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from lfsproxy.devstack.ports import HOST, free_port
+from lfsproxy.workers.metrics import IN_MEMORY
 from tests.integration.http_door import read_records
 from tests.integration.kafka_door import wait_for
 from tests.integration.proxy import ProxyProcess, own_proxy
-from tests.integration.stack import Stack, in_thread, stack
+from tests.integration.stack import in_thread, stack
 from tests.integration.test_process import HALF, ProcessTestCase, Proxy
 from tests.integration.tus import create, head, patch, pattern
 
@@ -195,6 +196,14 @@ class WorkersProcessTests(ProcessTestCase):
         self.assertEqual(len(self.workers), 2)
         return proxy
 
+    def folder(self) -> Path:
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir(parents=True)
+        return folder
+
+    def shared_folders(self) -> set[Path]:
+        return set(Path(IN_MEMORY).glob("lfsproxy-*"))
+
     def until_gone(self, seconds: float = 20) -> None:
         """No worker runs any more, and nothing of theirs is left."""
         gone, alive = psutil.wait_procs(self.workers, timeout=seconds)
@@ -205,7 +214,7 @@ class WorkersProcessTests(ProcessTestCase):
         topic = await self.servers.new_topic("drain")
         client = await in_thread(proxy.begin_upload, topic)
         self.addCleanup(client.close)
-        folders = set(Path("/dev/shm").glob("lfsproxy-*"))
+        folders = self.shared_folders()
         proxy.process.send_signal(signal.SIGTERM)
         await in_thread(proxy.until, proxy.stopped_listening)
         client.sendall(HALF)
@@ -215,7 +224,7 @@ class WorkersProcessTests(ProcessTestCase):
         await in_thread(self.until_gone)
         self.assertNotIn("Traceback", proxy.log)
         self.assertNotIn("is replaced", proxy.log)
-        self.assertTrue(folders - set(Path("/dev/shm").glob("lfsproxy-*")))
+        self.assertTrue(folders - self.shared_folders())
 
     async def test_signals_to_the_whole_group_are_one_signal(self) -> None:
         """As systemd and a terminal send them: to the parent and its workers at the same time."""
@@ -269,8 +278,7 @@ class WorkersProcessTests(ProcessTestCase):
 
     async def test_a_log_that_twistd_writes_to_a_file_has_the_workers_lines(self) -> None:
         servers = await stack()
-        folder = Path(self.mktemp()).absolute()
-        folder.mkdir(parents=True)
+        folder = self.folder()
         proxy = Proxy(folder, {**servers.environment, "LFS_WORKERS": "2"}, before=["--logfile=the.log"])
         self.addCleanup(proxy.close)
         await in_thread(proxy.until_ready)

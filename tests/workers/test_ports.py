@@ -175,6 +175,15 @@ class OfficeTests(PortsTestCase):
         self.clock.advance(UNUSED_SECONDS)
         self.assertEqual(self.take(0), before)
 
+    async def test_the_parent_s_end_leaves_the_workers_sockets_alone(self) -> None:
+        descriptor, _ = self.office.take(0, ANY, "LFS_X")
+        with socket.socket(fileno=os.dup(descriptor)) as bound:
+            self.office.close()
+            await deferLater(reactor, 0.02)
+            with socket.create_connection(bound.getsockname(), timeout=5):
+                bound.settimeout(5)
+                bound.accept()[0].close()
+
     async def test_connections_wait_while_no_worker_accepts(self) -> None:
         descriptor, _ = self.office.take(0, ANY, "LFS_X")
         with socket.socket(fileno=os.dup(descriptor)) as bound:
