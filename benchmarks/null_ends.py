@@ -15,6 +15,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from kafka.protocol.metadata import MetadataResponse
 
@@ -122,11 +123,9 @@ def serve(port: int, each: Callable[[socket.socket], None]) -> None:
 
     def run(connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with connection:
-            try:
-                each(connection)
-            except OSError:
-                pass  # It is over.
+        # An error ends a connection as its end does.
+        with connection, suppress(OSError):
+            each(connection)
 
     with socket.create_server((HOST, port), backlog=512) as server:
         while True:

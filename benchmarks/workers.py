@@ -79,7 +79,7 @@ class Workload:
 
 @attrs.frozen
 class Round:
-    """``rate`` in MB/s, ``cores`` used by the proxy, and the part of the workers' CPU time of the one that had less."""
+    """``rate`` in MB/s, ``cores`` used by the proxy, and ``least``, the less busy worker's part of that."""
 
     rate: float
     cores: float
@@ -186,10 +186,13 @@ def main() -> None:
         proxies = [start(count, broker, store) for count in (1, 2)]
         print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
         for workload in WORKLOADS:
-            rounds: list[tuple[Round, ...]] = []
-            for _ in range(given.rounds):
-                rounds.append(tuple(play(proxy, workload, given.seconds) for proxy in proxies))
-            report(workload, rounds)
+            report(
+                workload,
+                [
+                    tuple(play(proxy, workload, given.seconds) for proxy in proxies)
+                    for _ in range(given.rounds)
+                ],
+            )
         for count in (4, 200):
             print(f"{count} connections: {spread(proxies[1], count)}")
     finally:

@@ -82,6 +82,7 @@ BLOCKS: Mapping[str, Mapping[str, Run | NotRun]] = {
         "make sbom": NotRun("it installs tools of a release; make release-check runs it"),
         "docker compose": _DOCKER,
     },
+    "docs/operate/workers.md": {"LFS_WORKERS=2": _YOUR_OWN},
     "docs/operate/sizing.md": {"sizing.py": Run("tests.deploy.test_chart_settings", "sizing.py")},
     "docs/operate/helm.md": {
         "helm install": NotRun("it needs a Kubernetes cluster; tests/deploy renders the values with Helm"),

@@ -1,4 +1,4 @@
-"""LFS_WORKERS=2 as users run it: both doors over a kill -9 of each worker, one page of metrics, every way to end."""
+"""LFS_WORKERS=2 as users run it: both doors over a kill of each worker, one page of metrics, every end."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ class WorkersProcessTests(ProcessTestCase):
         self.servers = await stack()
         proxy = self.proxy({**self.servers.environment, "LFS_WORKERS": "2", **environment}, *flags)
         await in_thread(proxy.until_ready)
-        await in_thread(proxy.until, lambda: proxy.log.count("] listening: HTTP at") == 2)
+        await in_thread(proxy.until, lambda: proxy.log.count("listening: HTTP at") == 2)
         self.workers = list((await in_thread(workers_of, proxy.process.pid)).values())
         self.assertEqual(len(self.workers), 2)
         return proxy
@@ -206,7 +206,7 @@ class WorkersProcessTests(ProcessTestCase):
 
     def until_gone(self, seconds: float = 20) -> None:
         """No worker runs any more, and nothing of theirs is left."""
-        gone, alive = psutil.wait_procs(self.workers, timeout=seconds)
+        _, alive = psutil.wait_procs(self.workers, timeout=seconds)
         self.assertEqual(alive, [])
 
     async def test_sigterm_lets_an_upload_finish_and_exits_0(self) -> None:
@@ -264,7 +264,7 @@ class WorkersProcessTests(ProcessTestCase):
     async def test_a_worker_that_is_told_to_stop_is_replaced(self) -> None:
         proxy = await self.running()
         self.workers[0].terminate()
-        await in_thread(proxy.until, lambda: proxy.log.count("] listening: HTTP at") == 3)
+        await in_thread(proxy.until, lambda: proxy.log.count("listening: HTTP at") == 3)
         self.assertIn("has ended with exit code 0: it is replaced at once", proxy.log)
         self.assertEqual(proxy.readiness(), [])
 
