@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
@@ -75,7 +75,8 @@ class Worker:
             self._log.critical("{error}", error=error)
             self.status = 1
             self._control.tell(commands.Refused, text=str(error)[: commands.MOST_CHARACTERS])
-            self.stop("a refused setting")
+            # It ends once that is sent.
+            cast(Any, self._control.transport).loseConnection()
             return
         proxy.startService()
         self._proxy = proxy
@@ -109,8 +110,10 @@ class Worker:
             self._proxy.hurry()
 
     def orphan(self) -> None:
-        """The parent is gone."""
-        if not self._stopping:
+        """The connection to the parent is closed: the parent is gone, or has been told why this worker ends."""
+        if self.status:
+            self.stop("a setting is refused")
+        elif not self._stopping:
             self._orphaned = True
             self.stop("the parent process has ended")
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import http.client
 import json
+import os
 import re
 import signal
 import socket
@@ -232,8 +233,8 @@ class WorkersProcessTests(ProcessTestCase):
         topic = await self.servers.new_topic("group")
         client = await in_thread(proxy.begin_upload, topic)
         self.addCleanup(client.close)
-        for process in (proxy.process, *self.workers):
-            process.send_signal(signal.SIGINT)
+        for pid in (proxy.process.pid, *(each.pid for each in self.workers)):
+            os.kill(pid, signal.SIGINT)
         await in_thread(proxy.until, proxy.stopped_listening)
         client.sendall(HALF)
         answer = await in_thread(client.recv, 65536)
