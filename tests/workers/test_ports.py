@@ -10,7 +10,6 @@ from typing import Any, cast
 from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol, ServerFactory
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
@@ -110,34 +109,16 @@ class PortsTestCase(TestCase):
         self.addCleanup(desk.close)
         return theirs
 
-    async def worker_port(self, worker: int, factory: ServerFactory[Any]) -> IListeningPort:
-        """The port as a worker has it.
-
-        The desk and the worker are in one thread here, and the worker waits. So the desk is asked before, and
-        another thread hands its answer over once the worker asks.
-        """
-        theirs = self.asked(worker)
-        first, second = socket.socketpair()
-        relayed = deferToThread(self.relay, second, theirs)
-        ports = AskedPorts(reactor, first, Board(self.folder, 2), worker)
-        question = json.dumps({"host": ANY.host, "port": ANY.port, "setting": "LFS_X"}).encode() + b"\n"
-        theirs.sendall(question)
-        await deferLater(reactor, 0.05)
-        port = ports.listen(ANY, factory, "LFS_X")
-        await relayed
+    def worker_port(self, worker: int, factory: ServerFactory[Any]) -> Any:
+        """The port as a worker has it, which waits for its parent's answer: it is there before it asks."""
+        theirs, answers = socket.socketpair()
+        with theirs, answers:
+            descriptor, number = self.office.take(worker, ANY, "LFS_X")
+            socket.send_fds(answers, [json.dumps({"port": number}).encode() + b"\n"], [descriptor])
+            ports = AskedPorts(reactor, theirs, Board(self.folder, 2), worker)
+            port = ports.listen(ANY, factory, "LFS_X")
         self.addCleanup(port.stopListening)
-        first.close()
-        second.close()
         return port
-
-    @staticmethod
-    def relay(second: socket.socket, theirs: socket.socket) -> None:
-        """Hand the desk's answer to the worker once it has asked."""
-        second.recv(65536)
-        data, descriptors, _, _ = socket.recv_fds(theirs, 65536, 1)
-        socket.send_fds(second, [data], descriptors)
-        for each in descriptors:
-            os.close(each)
 
 
 class OfficeTests(PortsTestCase):
@@ -197,7 +178,7 @@ class OfficeTests(PortsTestCase):
 class AskedPortsTests(PortsTestCase):
     async def test_a_worker_serves_a_port_that_its_parent_bound(self) -> None:
         factory = SayIndex(0)
-        port: Any = await self.worker_port(0, factory)
+        port = self.worker_port(0, factory)
         client = socket.create_connection(("127.0.0.1", port.getHost().port), timeout=5)
         while not factory.open:
             await deferLater(reactor, 0.005)
@@ -214,6 +195,20 @@ class AskedPortsTests(PortsTestCase):
             theirs.sendall(json.dumps(asked).encode() + b"\n")
             answer = json.loads(await deferToThread(theirs.recv, 65536))
         self.assertIn("the port is already in use; LFS_KAFKA_BROKER_PORT_BASE says", answer["refused"])
+
+    async def test_the_desk_hands_a_worker_a_descriptor_of_the_port(self) -> None:
+        theirs = self.asked(0)
+        asked = {"host": ANY.host, "port": ANY.port, "setting": "LFS_X"}
+        # In two pieces, as bytes may come.
+        line = json.dumps(asked).encode() + b"\n"
+        theirs.sendall(line[:9])
+        await deferLater(reactor, 0.01)
+        theirs.sendall(line[9:])
+        data, descriptors, _, _ = await deferToThread(socket.recv_fds, theirs, 65536, 1)
+        self.assertEqual(json.loads(data), {"port": 0})
+        with socket.socket(fileno=descriptors[0]) as bound:
+            wanted, _ = self.office.take(0, ANY, "LFS_X")
+            self.assertEqual(os.fstat(bound.fileno()).st_ino, os.fstat(wanted).st_ino)
 
     async def test_a_refusal_is_raised(self) -> None:
         first, second = socket.socketpair()
@@ -236,9 +231,9 @@ class AskedPortsTests(PortsTestCase):
 class SpreadTests(PortsTestCase):
     """Two workers' ports in one process: their reactor is the same, so that the first asked always wins."""
 
-    async def ports(self) -> tuple[list[SayIndex], list[Any]]:
+    def ports(self) -> tuple[list[SayIndex], list[Any]]:
         factories = [SayIndex(0), SayIndex(1)]
-        return factories, [await self.worker_port(index, factories[index]) for index in (0, 1)]
+        return factories, [self.worker_port(index, factories[index]) for index in (0, 1)]
 
     async def connect(self, port: Any, count: int) -> list[Any]:
         """Connections, one after the other."""
@@ -255,13 +250,13 @@ class SpreadTests(PortsTestCase):
             await deferLater(reactor, 0.005)
 
     async def test_idle_workers_take_as_many_connections(self) -> None:
-        factories, ports = await self.ports()
+        factories, ports = self.ports()
         await self.connect(ports[0], 6)
         await self.until(factories, 6)
         self.assertEqual([each.open for each in factories], [3, 3])
 
     async def test_connections_that_ended_count_no_more(self) -> None:
-        factories, ports = await self.ports()
+        factories, ports = self.ports()
         connections = await self.connect(ports[0], 4)
         await self.until(factories, 4)
         for each in connections:
@@ -272,7 +267,7 @@ class SpreadTests(PortsTestCase):
         self.assertEqual([each.open for each in factories], [4, 4])
 
     async def test_nobody_waits_for_a_worker_that_is_busy(self) -> None:
-        factories, ports = await self.ports()
+        factories, ports = self.ports()
         ports[1].stopReading()
         await self.connect(ports[0], 5)
         await self.until(factories, 5)
@@ -283,7 +278,7 @@ class SpreadTests(PortsTestCase):
         self.assertEqual([each.open for each in factories], [5, 5])
 
     async def test_a_port_that_is_closed_while_it_leaves_one_alone_takes_it_no_more(self) -> None:
-        factories, ports = await self.ports()
+        factories, ports = self.ports()
         ports[1].stopReading()
         await self.connect(ports[0], 1)
         await self.until(factories, 1)
