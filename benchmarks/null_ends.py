@@ -2,13 +2,14 @@
 
     python -m benchmarks.null_ends BROKER_PORT STORE_PORT
 
-Bytes of records and blobs are dropped in the kernel (MSG_TRUNC of recv(2)), never copied into the process. A
-thread serves each connection. What is small (Metadata, ApiVersions, ListOffsets) is answered as by the tests'
-scripted cluster.
+Bytes of records and blobs are dropped in the kernel (MSG_TRUNC of recv(2)), never copied into the process.
+Some processes share the ports, with a thread for each connection. What is small (Metadata, ApiVersions,
+ListOffsets) is answered as by the tests' scripted cluster.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import re
 import socket
 import struct
@@ -27,6 +28,8 @@ from tests.relay.broker import RANGES, api_versions, list_offsets, metadata
 TOPIC = "benchmark"
 APIS = [(key, low, min(high, 8)) for key, low, high in RANGES]
 """Up to version 8 a Produce request has no compact fields."""
+PROCESSES = 4
+"""So that the ends are not what is measured."""
 _START = 256
 """Bytes of a Produce request that are looked at."""
 
@@ -118,7 +121,7 @@ def stored(head: bytes) -> bytes:
     return b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: %d\r\n\r\n%b' % (len(body), body)
 
 
-def serve(port: int, each: Callable[[socket.socket], None]) -> None:
+def serve(server: socket.socket, each: Callable[[socket.socket], None]) -> None:
     """Accept for ever, with a thread for each connection."""
 
     def run(connection: socket.socket) -> None:
@@ -127,15 +130,22 @@ def serve(port: int, each: Callable[[socket.socket], None]) -> None:
         with connection, suppress(OSError):
             each(connection)
 
-    with socket.create_server((HOST, port), backlog=512) as server:
-        while True:
-            threading.Thread(target=run, args=(server.accept()[0],), daemon=True).start()
+    while True:
+        threading.Thread(target=run, args=(server.accept()[0],), daemon=True).start()
+
+
+def both(broker_end: socket.socket, store_end: socket.socket) -> None:
+    """Serve both ends in this process."""
+    addresses = {0: (HOST, int(broker_end.getsockname()[1]))}
+    threading.Thread(target=serve, args=(store_end, store), daemon=True).start()
+    serve(broker_end, lambda connection: broker(connection, addresses))
 
 
 def main() -> None:
-    broker_port, store_port = (int(each) for each in sys.argv[1:])
-    threading.Thread(target=serve, args=(store_port, store), daemon=True).start()
-    serve(broker_port, lambda connection: broker(connection, {0: (HOST, broker_port)}))
+    ends = [socket.create_server((HOST, int(port)), backlog=512) for port in sys.argv[1:]]
+    for _ in range(PROCESSES - 1):
+        multiprocessing.Process(target=both, args=ends, daemon=True).start()
+    both(*ends)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import signal
 import socket
 import statistics
 import struct
@@ -179,7 +180,10 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=4)
     given = options.parse_args()
     broker, store = free_port(), free_port()
-    ends = subprocess.Popen([sys.executable, "-m", "benchmarks.null_ends", str(broker), str(store)])
+    ends = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.null_ends", str(broker), str(store)],
+        start_new_session=True,
+    )
     proxies = []
     try:
         time.sleep(1)
@@ -198,7 +202,7 @@ def main() -> None:
     finally:
         for proxy in proxies:
             proxy.close()
-        ends.kill()
+        os.killpg(ends.pid, signal.SIGKILL)
         ends.wait()
 
 
