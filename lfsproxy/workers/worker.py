@@ -110,7 +110,7 @@ class Worker:
             self._proxy.hurry()
 
     def orphan(self) -> None:
-        """The connection to the parent is closed: the parent is gone, or has been told why this worker ends."""
+        """The connection to the parent is closed: the parent is gone, or knows why this worker ends."""
         if self.status:
             self.stop("a setting is refused")
         elif not self._stopping:
