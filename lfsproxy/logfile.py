@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
 from twisted.logger import (
     FileLogObserver,
     FilteringLogObserver,
@@ -28,6 +30,9 @@ from zope.interface import implementer
 from lfsproxy.repeats import Repeats
 from lfsproxy.settings import Settings
 
+FLUSH_SECONDS = 10.0
+"""Between two looks at which lines were left out, as they repeat."""
+
 
 @implementer(ILogObserver)
 class Log:
@@ -36,9 +41,21 @@ class Log:
     def __init__(self, level: str, observer: ILogObserver) -> None:
         self.repeats = Repeats(observer)
         self._observe = at_least(level, self.repeats)
+        self._flushes = LoopingCall(self.repeats.flush)
 
     def __call__(self, event: LogEvent) -> None:
         self._observe(event)
+
+    def start(self, clock: IReactorTime) -> None:
+        """Tell from now on, every few seconds, what was left out."""
+        self._flushes.clock = clock
+        self._flushes.start(FLUSH_SECONDS, now=False)
+
+    def stop(self) -> None:
+        """Tell what was left out up to now, for the last time."""
+        if self._flushes.running:
+            self._flushes.stop()
+        self.repeats.flush(all=True)
 
 
 def log_observer(settings: Settings, twistd: Mapping[str, Any]) -> Log | None:

@@ -11,10 +11,18 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from functools import cache
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import twisted
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import choose_encoder
 from twisted.logger import LogLevel
 from twisted.python.failure import Failure
@@ -35,6 +43,7 @@ MAX_APIS = 100
 OTHER = "other"
 PATHS = ("kafka", "http", "tus")
 ORPHAN_REASONS = ("unknown_outcome", "abort_failed", "delete_failed")
+GaugeMode = Literal["livesum", "livemax", "livemin"]
 _TLS_HANDSHAKE = b"\x16"
 BUCKETS = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
@@ -62,14 +71,23 @@ class Bounded:
         self._known.add(value)
         return value
 
+    def know(self, value: str) -> None:
+        """Let a value through that was let through before, by the process whose counters are continued."""
+        if value != OTHER:
+            self._known.add(value)
+
 
 @implementer(IMetrics)
 class PrometheusMetrics:
-    """Counts into ``registry``, which is its own and not the process-wide one of prometheus-client."""
+    """Counts into ``registry``, which is its own and not the process-wide one of prometheus-client.
+
+    ``page`` is what ``/metrics`` shows. The modes of gauges say how those of several processes become one.
+    """
 
     def __init__(self, version: str) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # of prometheus_client
         self.version = version
-        self.registry = CollectorRegistry()
+        self.registry = self.page = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._topic = Bounded(MAX_TOPICS)
         self._api = Bounded(MAX_APIS)
@@ -101,8 +119,8 @@ class PrometheusMetrics:
             "lfsproxy_kafka_requests_total", "Requests of Kafka clients that were answered.", "api"
         )
         self._requests_of = cache(self._kafka_requests.labels)
-        self._kafka_connections = Gauge(
-            "lfsproxy_kafka_connections", "Open connections of Kafka clients.", registry=self.registry
+        self._kafka_connections = self._gauge(
+            "lfsproxy_kafka_connections", "Open connections of Kafka clients."
         )
         self._kafka_seconds = self._histogram(
             "lfsproxy_kafka_request_seconds", "Time that the proxy adds to a Kafka request.", "api"
@@ -126,17 +144,22 @@ class PrometheusMetrics:
         for reason in ORPHAN_REASONS:
             self._orphans.labels(reason)
         self._ready = self._gauge(
-            "lfsproxy_ready", "1 if the dependency answered lately, else 0.", "dependency"
+            "lfsproxy_ready", "1 if the dependency answered lately, else 0.", "dependency", mode="livemax"
         )
         self._expiry = self._gauge(
             "lfsproxy_certificate_expiry_timestamp_seconds",
             "When the certificate of a setting's file expires.",
             "setting",
+            mode="livemin",
         )
         self._publish_seconds = self._histogram(
             "lfsproxy_publish_seconds", "From sending the HTTP door's envelope to the broker's answer."
         )
-        Info("lfsproxy_build", "Versions of what runs.", registry=self.registry).info(
+        self._worker_restarts = self._counter(
+            "lfsproxy_worker_restarts_total", "Worker processes that ended by themselves and were replaced."
+        )
+        self._build = Info("lfsproxy_build", "Versions of what runs.", registry=self.registry)
+        self._build.info(
             {
                 "version": version,
                 "python_version": platform.python_version(),
@@ -147,8 +170,12 @@ class PrometheusMetrics:
     def _counter(self, name: str, help: str, *labels: str) -> Counter:
         return Counter(name, help, labels, registry=self.registry)
 
-    def _gauge(self, name: str, help: str, *labels: str) -> Gauge:
-        return Gauge(name, help, labels, registry=self.registry)
+    def _gauge(self, name: str, help: str, *labels: str, mode: GaugeMode = "livesum") -> Gauge:
+        return Gauge(name, help, labels, registry=self.registry, multiprocess_mode=mode)
+
+    def _follow(self, gauge: Gauge, value: Callable[[], float]) -> None:
+        """Show what ``value`` says at each scrape."""
+        gauge.set_function(value)
 
     def _histogram(self, name: str, help: str, *labels: str) -> Histogram:
         return Histogram(name, help, labels, registry=self.registry, buckets=BUCKETS)
@@ -196,18 +223,20 @@ class PrometheusMetrics:
         self._orphans.labels(reason).inc()
 
     def memory(self, gauge: Callable[[], int], limit: int) -> None:
-        Gauge("lfsproxy_upload_memory_bytes", "Upload memory in use.", registry=self.registry).set_function(
-            gauge
-        )
-        Gauge("lfsproxy_upload_memory_limit_bytes", "LFS_UPLOAD_MEMORY.", registry=self.registry).set(limit)
+        self._follow(self._gauge("lfsproxy_upload_memory_bytes", "Upload memory in use."), gauge)
+        self._gauge("lfsproxy_upload_memory_limit_bytes", "LFS_UPLOAD_MEMORY.").set(limit)
 
     def ready(self, dependency: str, is_ready: Callable[[], bool]) -> None:
         """Show whether a dependency, such as s3, is usable; ``is_ready`` is asked at each scrape."""
-        self._ready.labels(dependency).set_function(is_ready)
+        self._follow(self._ready.labels(dependency), is_ready)
 
     def certificate(self, setting: str, expiry: Callable[[], float]) -> None:
         """Show when the certificate that a setting names expires, in seconds since the epoch."""
-        self._expiry.labels(setting).set_function(expiry)
+        self._follow(self._expiry.labels(setting), expiry)
+
+    def worker_restarted(self) -> None:
+        """A worker process ended by itself, and is replaced."""
+        self._worker_restarts.inc()
 
 
 class MetricsPage(Resource):

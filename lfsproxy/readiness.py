@@ -34,6 +34,26 @@ class KnownTrouble:
     text: str = ""
 
 
+class Fleet:
+    """What a process knows of those that serve the same ports with it, and tells them.
+
+    A process that is not ready does not make the fleet so: clients that reach it are served by others.
+    ``tell`` is given the process's own problems whenever they change.
+    """
+
+    def __init__(self, tell: Callable[[list[str]], None]) -> None:
+        self.tell = tell
+        self.ready = False
+        self.others: list[str] = []
+
+    def problems(self, own: list[str]) -> list[str]:
+        """Why no process is ready, where this one has problems of its own; empty while another one is."""
+        if self.ready:
+            return []
+        named = {each.partition(":")[0] for each in own}
+        return own + [each for each in self.others if each.partition(":")[0] not in named]
+
+
 class Readiness:
     """Asks every ``interval`` seconds, each check by itself, and what is a problem every RETRY_SECONDS.
 
@@ -43,7 +63,8 @@ class Readiness:
     one that was not answered yet, which ``first_answers`` waits for. Each change is logged, each problem once
     until there is none.
 
-    ``notes`` are what operators should know of a process that is ready all the same.
+    ``notes`` are what operators should know of a process that is ready all the same. ``fleet`` is for one of
+    several processes.
     """
 
     _log = Logger()
@@ -54,7 +75,9 @@ class Readiness:
         checks: Mapping[str, Callable[[], Awaitable[None]]],
         interval: float = 5.0,
         notes: Sequence[str] = (),
+        fleet: Fleet | None = None,
     ) -> None:
+        self._fleet = fleet
         self.draining = False
         self._leaving = False
         self.notes = list(notes)
@@ -72,6 +95,7 @@ class Readiness:
 
     def start(self) -> None:
         """Ask now, and then again and again."""
+        self._tell_fleet()
         for loop in self._loops.values():
             loop.start(self._interval)
 
@@ -86,10 +110,12 @@ class Readiness:
     def leave(self) -> None:
         """The process shuts down soon: not ready from now on, but it still takes work."""
         self._leaving = True
+        self._tell_fleet()
 
     def drain(self) -> None:
         """The process shuts down: not ready from now on."""
         self.draining = True
+        self._tell_fleet()
 
     def first_answers(self) -> Deferred[None]:
         """Fires when every check has an answer, good or bad, or after FIRST_SECONDS."""
@@ -111,9 +137,19 @@ class Readiness:
         return self._problems[name] is None
 
     def problems(self) -> list[str]:
-        """Why the process is not ready; empty when it is."""
+        """Why clients are not to be sent here; empty where this process is ready, or its fleet is."""
+        own = self._own_problems()
+        if not own or self._fleet is None or self.draining or self._leaving:
+            return own
+        return self._fleet.problems(own)
+
+    def _own_problems(self) -> list[str]:
         found = ["the proxy is shutting down"] if self.draining or self._leaving else []
         return found + [f"{name}: {problem}" for name, problem in self._problems.items() if problem]
+
+    def _tell_fleet(self) -> None:
+        if self._fleet is not None:
+            self._fleet.tell(self._own_problems())
 
     def _ask(self, name: str, check: Callable[[], Awaitable[None]]) -> Deferred[None]:
         async def ask() -> None:
@@ -133,6 +169,7 @@ class Readiness:
             again = " again" if name in self._said else ""
             self._log.info("{name} answers{again}", name=name, again=again)
             self._said[name] = set()
+        self._tell_fleet()
         self._tell_first_answers()
 
     def _failed(self, name: str, error: BaseException) -> None:
@@ -152,4 +189,5 @@ class Readiness:
         if problem not in said and len(said) < MOST_SAID:
             said.add(problem)
             self._log.warn("{name} cannot be used, not ready: {problem}", name=name, problem=problem)
+        self._tell_fleet()
         self._tell_first_answers()

@@ -15,7 +15,6 @@ from importlib.metadata import version
 from typing import Any, cast
 
 import twisted
-from prometheus_client import disable_created_metrics
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort
@@ -31,11 +30,12 @@ from lfsproxy.logs import Logger
 from lfsproxy.metrics import MetricsSite, PrometheusMetrics
 from lfsproxy.net.listening import BoundPorts, IListener
 from lfsproxy.net.tls import ServerTls, certificate_expiry
+from lfsproxy.opening import say_origins, warn_of_unknown
 from lfsproxy.quoting import quoted_setting
-from lfsproxy.readiness import KnownTrouble, Readiness
+from lfsproxy.readiness import Fleet, KnownTrouble, Readiness
 from lfsproxy.relay import RelayService
 from lfsproxy.resumable.uploads import ResumableUploads
-from lfsproxy.settings import Address, LoadedSettings, check_files, setting_table, unknown_variables, variable
+from lfsproxy.settings import Address, LoadedSettings, check_files, setting_table, variable
 from lfsproxy.traces import NO_TRACES, Traces, make_traces
 from lfsproxy.web.door import make_site
 from lfsproxy.web.https import over_tls
@@ -64,6 +64,7 @@ class LfsProxy(Service):
         listener: IListener,
         trouble: KnownTrouble | None = None,
         traces: Traces = NO_TRACES,
+        fleet: Fleet | None = None,
     ) -> None:
         settings = loaded.settings
         self.reactor = reactor
@@ -90,7 +91,10 @@ class LfsProxy(Service):
         )
         self.relay = RelayService(reactor, settings, claims, self.budget, metrics, listener, trouble)
         self.readiness = Readiness(
-            reactor, {"S3": store.blobs.check, "Kafka": self._check_kafka}, notes=self.relay.notes()
+            reactor,
+            {"S3": store.blobs.check, "Kafka": self._check_kafka},
+            notes=self.relay.notes(),
+            fleet=fleet,
         )
         for name in self.readiness.dependencies:
             metrics.ready(name.lower(), partial(self.readiness.answers, name))
@@ -123,7 +127,7 @@ class LfsProxy(Service):
             self.uploads,
         )
         self._http_factory = self._secured(self.site, settings.http_tls_client_ca)
-        metrics_site = MetricsSite(metrics.registry)
+        metrics_site = MetricsSite(metrics.page)
         self._metrics_factory = self._secured(metrics_site) if settings.metrics_tls else metrics_site
         self._http: IListeningPort | None = None
         self._metrics: IListeningPort | None = None
@@ -181,8 +185,7 @@ class LfsProxy(Service):
             python=platform.python_version(),
             twisted=twisted.__version__,
         )
-        for origin, text in self._origins.values():
-            self._log.info("{origin} is {text}", origin=origin, text=quoted_setting(text))
+        say_origins(self._origins)
         if settings.s3_bucket == setting_table()["s3_bucket"].default:
             self._log.info(
                 "blobs go to the default bucket, {bucket}; set LFS_S3_BUCKET to use another",
@@ -314,21 +317,21 @@ def make_service(
     Raises SettingError.
     """
     check_files(loaded)
-    _warn_of_unknown(environment)
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # of prometheus_client
+    warn_of_unknown(environment)
     metrics = PrometheusMetrics(version("lfsproxy"))
+    return make_proxy(reactor, loaded, environment, metrics, listener or BoundPorts(reactor))
+
+
+def make_proxy(
+    reactor: Any,
+    loaded: LoadedSettings,
+    environment: Mapping[str, str],
+    metrics: PrometheusMetrics,
+    listener: IListener,
+    fleet: Fleet | None = None,
+) -> LfsProxy:
+    """The proxy with real backends: all that a process is, or one of a fleet. Raises SettingError."""
     trouble = KnownTrouble()
     backends = make_backends(reactor, loaded.settings, environment, metrics, trouble)
     traces = make_traces(reactor, environment)
-    return LfsProxy(reactor, loaded, backends, metrics, listener or BoundPorts(reactor), trouble, traces)
-
-
-def _warn_of_unknown(environment: Mapping[str, str]) -> None:
-    unknown = unknown_variables(environment)
-    if unknown:
-        _log.warn(
-            "set, but no settings, so that they change nothing: {names}",
-            names=", ".join(
-                f"{name} (is {meant} meant?)" if meant else name for name, meant in unknown.items()
-            ),
-        )
+    return LfsProxy(reactor, loaded, backends, metrics, listener, trouble, traces, fleet)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import maybeDeferred
-from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver
 from twisted.python import usage
 
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
     from lfsproxy.net.activation import ActivatedPorts
     from lfsproxy.service import LfsProxy
     from lfsproxy.systemd import Notifications
+    from lfsproxy.workers.parent import Parent
+
+    Proxy = LfsProxy | Parent
 
 
 def _parameter(name: str, info: SettingInfo) -> list[str | None]:
@@ -71,10 +73,6 @@ class Options(usage.Options):
             raise SystemExit(f"lfsproxy: {error}") from None
 
 
-FLUSH_SECONDS = 10.0
-"""Between two looks at which lines of the log were left out, as they repeat."""
-
-
 class Process(MultiService):
     """The proxy as the one service of a process: it ends cleanly on signals, with one line on a bad start."""
 
@@ -83,16 +81,12 @@ class Process(MultiService):
     def __init__(
         self,
         reactor: Any,
-        proxy: LfsProxy,
+        proxy: Proxy,
         log: Log | None = None,
         notifications: Notifications | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # of Twisted
         self._observer = log
-        self._flushes: LoopingCall | None = None
-        if log is not None:
-            self._flushes = LoopingCall(log.repeats.flush)
-            self._flushes.clock = reactor
         self._reactor = reactor
         self._proxy = proxy
         self._notifications = notifications
@@ -119,8 +113,8 @@ class Process(MultiService):
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         self._reactor.callWhenRunning(self._handle_signals)
-        if self._flushes is not None:
-            self._flushes.start(FLUSH_SECONDS, now=False)
+        if self._observer is not None:
+            self._observer.start(self._reactor)
 
     async def stopService(self) -> None:
         """Stop everything; last of all the log tells what it has left out."""
@@ -129,10 +123,8 @@ class Process(MultiService):
         finally:
             if self._notifications is not None:
                 self._notifications.close()
-        if self._flushes is not None and self._flushes.running:
-            self._flushes.stop()
         if self._observer is not None:
-            self._observer.repeats.flush(all=True)
+            self._observer.stop()
 
     def _handle_signals(self) -> None:
         """Twisted's own handlers end the process by the signal again, so that no stop has exit code 0."""
@@ -157,14 +149,13 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     from lfsproxy.logfile import log_observer
-    from lfsproxy.service import make_service
     from lfsproxy.systemd import Notifications, Supervisor
 
     settings = options.loaded.settings
     supervisor = Supervisor.take_from(os.environ)
     try:
         ports = _activated_ports(reactor, settings)
-        proxy = make_service(reactor, options.loaded, options.environment, ports)
+        proxy = _make_proxy(reactor, options, ports)
     except SettingError as error:
         raise SystemExit(f"lfsproxy: {error}") from None
     notifications = None
@@ -192,3 +183,16 @@ def _activated_ports(reactor: Any, settings: Settings) -> ActivatedPorts | None:
         return None
     first_broker = Address(settings.kafka_addr.host, settings.broker_port_base)
     return ActivatedPorts(reactor, descriptors, BoundPorts(reactor), first_broker)
+
+
+def _make_proxy(reactor: Any, options: Options, ports: ActivatedPorts | None) -> Proxy:
+    """The proxy in this process, or the parent of several. A parent loads nothing of the proxy itself."""
+    if options.loaded.settings.workers == 1:
+        from lfsproxy.service import make_service
+
+        return make_service(reactor, options.loaded, options.environment, ports)
+    from lfsproxy.net.listening import BoundPorts
+    from lfsproxy.workers.parent import make_parent
+
+    listener = ports or BoundPorts(reactor)
+    return make_parent(reactor, options.loaded, options.environment, listener, options.parent or {})

@@ -14,10 +14,10 @@ from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, globalLogPu
 from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.logfile import Log, json_line, json_observer, log_observer
+from lfsproxy.logfile import FLUSH_SECONDS, Log, json_line, json_observer, log_observer
 from lfsproxy.repeats import FEW, WINDOW_SECONDS
 from lfsproxy.settings import Settings
-from lfsproxy.tap import FLUSH_SECONDS, Process
+from lfsproxy.tap import Process
 from lfsproxy.testing import MemoryMetrics
 from lfsproxy.uploadlog import UploadEnd, upload_ended
 

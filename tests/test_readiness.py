@@ -8,7 +8,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import StoreUnavailable
-from lfsproxy.readiness import ANSWER_SECONDS, FIRST_SECONDS, MOST_SAID, RETRY_SECONDS, Readiness
+from lfsproxy.readiness import ANSWER_SECONDS, FIRST_SECONDS, MOST_SAID, RETRY_SECONDS, Fleet, Readiness
 
 
 class ReadinessTests(SynchronousTestCase):
@@ -134,3 +134,58 @@ class ReadinessTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.lines, [])
         self.readiness.stop()
+
+
+class FleetTests(SynchronousTestCase):
+    """A process that serves its ports together with others."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.told: list[list[str]] = []
+        self.fleet = Fleet(self.told.append)
+        self.answers: list[Deferred[None]] = []
+        self.readiness = Readiness(self.clock, {"S3": self.check}, interval=5, fleet=self.fleet)
+        self.readiness.start()
+
+    async def check(self) -> None:
+        self.answers.append(Deferred())
+        await self.answers[-1]
+
+    def fail(self) -> None:  # type: ignore[override]
+        self.answers[-1].errback(StoreUnavailable("nobody there"))
+
+    def test_each_change_is_told(self) -> None:
+        self.answers[-1].callback(None)
+        self.clock.advance(5)
+        self.fail()
+        self.readiness.drain()
+        self.assertEqual(
+            self.told,
+            [
+                ["S3: has not answered yet"],
+                [],
+                ["S3: nobody there"],
+                ["the proxy is shutting down", "S3: nobody there"],
+            ],
+        )
+
+    def test_one_that_is_ready_says_so_whatever_the_others_say(self) -> None:
+        self.fleet.others = ["S3: away"]
+        self.answers[-1].callback(None)
+        self.assertEqual(self.readiness.problems(), [])
+
+    def test_one_that_is_not_ready_is_covered_by_another(self) -> None:
+        self.fail()
+        self.fleet.ready = True
+        self.assertEqual(self.readiness.problems(), [])
+
+    def test_where_none_is_ready_all_problems_are_said(self) -> None:
+        self.fail()
+        self.fleet.others = ["S3: has not answered yet", "Kafka: away"]
+        self.assertEqual(self.readiness.problems(), ["S3: nobody there", "Kafka: away"])
+
+    def test_one_that_shuts_down_is_covered_by_nobody(self) -> None:
+        self.answers[-1].callback(None)
+        self.fleet.ready = True
+        self.readiness.leave()
+        self.assertEqual(self.readiness.problems(), ["the proxy is shutting down"])

@@ -1,6 +1,6 @@
-"""How much memory LFS Proxy needs at most: python sizing.py [NAME=VALUE ...]
+"""How much memory one replica of LFS Proxy needs at most: python sizing.py [NAME=VALUE ...]
 
-Names are those of the settings, in lower case and without LFS_, and the three that no setting has. Sizes may
+Names are those of the settings, in lower case and without LFS_, and the two that no setting has. Sizes may
 have units: upload_memory=256MiB.
 """
 
@@ -14,9 +14,9 @@ inputs = {
     "upload_memory": 128 * MIB,
     "s3_part_size": 8 * MIB,
     "max_passthrough_size": 16 * MIB,
-    "kafka_connections": 100,  # of one process, at once
-    "http_uploads": 100,  # of one process, at once
-    "processes": 1,  # on the machine
+    "workers": 1,
+    "kafka_connections": 100,  # of all workers, at once
+    "http_uploads": 100,  # of all workers, at once
 }
 
 
@@ -24,20 +24,22 @@ def terms(
     upload_memory: int,
     s3_part_size: int,
     max_passthrough_size: int,
+    workers: int,
     kafka_connections: int,
     http_uploads: int,
 ) -> dict[str, int]:
-    """What one process needs at most, in bytes, by what for."""
+    """What one replica needs at most, in bytes, by what for."""
     held = s3_part_size + max_passthrough_size
     history = max(8 * MIB, max_passthrough_size)
     return {
-        "the interpreter and its libraries": 96 * MIB,
+        "the interpreter and its libraries": workers * 96 * MIB,
+        "the parent of the workers": 64 * MIB if workers > 1 else 0,
         "uploads (upload_memory)": upload_memory,
-        "one large compressed batch": held + max_passthrough_size + 128 * MIB,
-        "batches that are searched": 2 * history,
-        "batches that are streamed": upload_memory // held * history,
-        "looking up records": 2 * 3 * (max_passthrough_size + MIB),
-        "decoding a broker's answer": 60 * MIB,
+        "one large compressed batch": workers * (held + max_passthrough_size + 128 * MIB),
+        "batches that are searched": workers * 2 * history,
+        "batches that are streamed": workers * (upload_memory // workers // held * history),
+        "looking up records": workers * 2 * 3 * (max_passthrough_size + MIB),
+        "decoding a broker's answer": workers * 60 * MIB,
         "Kafka connections, 6 MiB each": kafka_connections * 6 * MIB,
         "HTTP uploads, 256 KiB each": http_uploads * MIB // 4,
     }
@@ -56,12 +58,8 @@ def read(given: list[str]) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    values = read(sys.argv[1:])
-    processes = values.pop("processes")
-    parts = terms(**values)
+    parts = terms(**read(sys.argv[1:]))
     for what, size in parts.items():
-        print(f"{-(-size // MIB):7} MiB  {what}")
-    most = -(-sum(parts.values()) // MIB)
-    print(f"{most:7} MiB  one process at most")
-    if processes != 1:
-        print(f"{most * processes:7} MiB  {processes} processes at most")
+        if size:
+            print(f"{-(-size // MIB):7} MiB  {what}")
+    print(f"{-(-sum(parts.values()) // MIB):7} MiB  one replica at most")

@@ -16,6 +16,12 @@ def check_rules(settings: Values) -> None:
             f"LFS_UPLOAD_MEMORY is {settings.upload_memory}: at least 2 x (LFS_S3_PART_SIZE + "
             f"LFS_MAX_PASSTHROUGH_SIZE) = {least} is needed"
         )
+    if settings.upload_memory // settings.workers < least:
+        raise SettingError(
+            f"LFS_UPLOAD_MEMORY is {settings.upload_memory}: LFS_WORKERS is {settings.workers}, and each "
+            f"worker needs 2 x (LFS_S3_PART_SIZE + LFS_MAX_PASSTHROUGH_SIZE) = {least} of it: at least "
+            f"{least * settings.workers} is needed"
+        )
     _check_pairs(settings)
 
 

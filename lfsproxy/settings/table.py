@@ -11,6 +11,7 @@ from lfsproxy.defaults import DEFAULT_BUCKET, DEFAULT_REGION
 from lfsproxy.errors import SettingError
 from lfsproxy.quoting import quoted_setting
 from lfsproxy.settings import hosts, kinds
+from lfsproxy.settings.cores import WORKERS
 from lfsproxy.settings.hosts import Address
 from lfsproxy.settings.kinds import Kind, one_of, whole
 from lfsproxy.settings.quantities import MIB, size, time
@@ -199,6 +200,12 @@ class Values:
     )
     log_format: str = _setting(
         "text", one_of("text", "json"), "How the log is written: text, or json, one object on each line."
+    )
+
+    workers: int = _setting(
+        "1",
+        WORKERS,
+        "Processes that serve all ports together, each on a core of its own; auto: one for each core.",
     )
 
     @property

@@ -156,6 +156,16 @@ class MemoryTests(ChartTestCase):
             **{"memory.kafkaConnections": 7, "memory.httpUploads": 3},
         )
         self.assertEqual(limit, self.most(**large, kafka_connections=7, http_uploads=3))
+        four = {"upload_memory": 2**28 + 1, "workers": 4}
+        limit = self.memory("limits", **{f"settings.{variable(name)}": value for name, value in four.items()})
+        self.assertEqual(limit, self.most(**four, kafka_connections=100, http_uploads=100))
+
+    def test_as_many_workers_as_there_are_cores_is_no_number(self) -> None:
+        error = self.assertRaises(ChartError, render, values={"settings.LFS_WORKERS": "auto"})
+        self.assertIn("settings.LFS_WORKERS is auto: write a number", str(error))
+        own = {"limits": {"memory": "2Gi"}}
+        found = settings_of(render(values={"settings.LFS_WORKERS": "auto", "resources": own}))
+        self.assertEqual(found["LFS_WORKERS"], "auto")
 
     def test_the_page_s_commands_run_as_pasted(self) -> None:
         [block] = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
@@ -163,8 +173,10 @@ class MemoryTests(ChartTestCase):
         done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
         [shown] = re.findall(r"```text\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
         self.assertTrue(done.stdout.startswith(shown))
-        few = self.most(kafka_connections=20, http_uploads=500, upload_memory=2**28)
-        self.assertEqual(done.stdout.splitlines()[-1].split()[:4], [str(3 * few), "MiB", "3", "processes"])
+        few = self.most(kafka_connections=20, http_uploads=500, upload_memory=2**28, workers=2)
+        self.assertEqual(
+            done.stdout.splitlines()[-1].split(), [str(few), "MiB", *["one", "replica", "at", "most"]]
+        )
 
     def test_what_the_program_cannot_read_is_said(self) -> None:
         for given in ("kafka_conections=1", "upload_memory=much", "upload_memory"):
@@ -175,11 +187,12 @@ class MemoryTests(ChartTestCase):
             self.assertIn(f"{given}: not understood", done.stderr)
 
     def test_the_formula_has_the_defaults_of_the_settings(self) -> None:
-        ours = {"upload_memory", "s3_part_size", "max_passthrough_size"}
+        ours = {"upload_memory", "s3_part_size", "max_passthrough_size", "workers"}
         self.assertEqual(self.most(), self.most(**{name: getattr(Settings(), name) for name in ours}))
 
     def test_the_request_is_what_a_pod_usually_needs(self) -> None:
         self.assertEqual(self.memory("requests", **{"settings.LFS_UPLOAD_MEMORY": "256MiB"}), 96 + 256)
+        self.assertEqual(self.memory("requests", **{"settings.LFS_WORKERS": 2}), 64 + 2 * 96 + 128)
 
     def test_sizes_are_read_as_the_proxy_reads_them(self) -> None:
         for text in ("134217728", "128MiB", "128m", "0.5 GiB", "1GB", "2g", "70000 kB"):

@@ -87,6 +87,7 @@ BLOCKS: Mapping[str, Mapping[str, Run | NotRun]] = {
         "docker compose up": _DOCKER,
         "--profile monitoring": _DOCKER,
     },
+    "docs/operate/workers.md": {"LFS_WORKERS=2": _YOUR_OWN},
     "docs/operate/sizing.md": {"sizing.py": Run("tests.deploy.test_chart_settings", "sizing.py")},
     "docs/operate/rights.md": {
         "lfsproxy --operation Write --topic": _ACLS,

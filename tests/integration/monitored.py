@@ -63,6 +63,7 @@ def scene(folder: Path) -> Iterator[Scene]:
             "LFS_S3_PATH_STYLE": "true",
             "LFS_S3_RETRY_TIMEOUT": "2",
             "LFS_KAFKA_BROKERS": kafka.bootstrap,
+            "LFS_WORKERS": "2",
             "LFS_HTTP_TLS_CERT": str(served.certificate.absolute()),
             "LFS_HTTP_TLS_KEY": str(served.key.absolute()),
         },

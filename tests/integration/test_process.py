@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,10 @@ HALF = b"half" * 1000
 class Proxy:
     """The process with its ports. Everything blocks."""
 
-    def __init__(self, folder: Path, environment: dict[str, str], *flags: str) -> None:
+    def __init__(
+        self, folder: Path, environment: dict[str, str], *flags: str, before: Sequence[str] = ()
+    ) -> None:
+        """``before`` are options of twistd itself."""
         self.http, self.metrics, self.kafka, self.node = (free_port() for _ in range(4))
         inherited = {name: text for name, text in os.environ.items() if not name.startswith(("LFS_", "AWS_"))}
         self.environment = {
@@ -46,7 +49,7 @@ class Proxy:
         self._log = folder / "twistd.out"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [TWISTD, "-n", "--pidfile=", "lfsproxy", *flags],
+                [TWISTD, "-n", "--pidfile=", *before, "lfsproxy", *flags],
                 cwd=folder,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

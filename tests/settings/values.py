@@ -72,6 +72,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "drain_delay": ("10s", 10.0),
     "log_level": ("WARN", "warn"),
     "log_format": ("json", "json"),
+    "workers": ("2", 2),
 }
 
 COMPANIONS: dict[str, dict[str, str]] = {
@@ -154,6 +155,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "drain_delay": ("-1", "1e1"),
     "log_level": ("verbose", "warning"),
     "log_format": ("xml",),
+    "workers": ("0", "65", "two", "automatic"),
 }
 
 NASTY = (

@@ -144,9 +144,23 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- include "lfsproxy.setting" . | include "lfsproxy.bytes" -}}
 {{- end -}}
 
+{{/* The processes that serve. Memory is for each of them, so that their number has to be known here. */}}
+{{- define "lfsproxy.workers" -}}
+{{- $workers := include "lfsproxy.setting" (list . "LFS_WORKERS" "1") -}}
+{{- if not (regexMatch "^ *[0-9]+ *$" $workers) -}}
+{{- fail (printf "settings.LFS_WORKERS is %s: write a number, from which the memory of the pod follows, or write resources yourself" $workers) -}}
+{{- end -}}
+{{- trim $workers -}}
+{{- end -}}
+
+{{/* Bytes of the process that starts the workers, where there are several. */}}
+{{- define "lfsproxy.parentBytes" -}}
+{{- if eq (include "lfsproxy.workers" .) "1" }}0{{ else }}{{ mul 64 1048576 }}{{ end -}}
+{{- end -}}
+
 {{/* What a pod usually needs, in bytes. */}}
 {{- define "lfsproxy.usualBytes" -}}
-{{- add (mul 96 1048576) (include "lfsproxy.size" (list . "LFS_UPLOAD_MEMORY" "128MiB") | int64) -}}
+{{- add (include "lfsproxy.parentBytes" . | int64) (mul 96 1048576 (include "lfsproxy.workers" . | int64)) (include "lfsproxy.size" (list . "LFS_UPLOAD_MEMORY" "128MiB") | int64) -}}
 {{- end -}}
 
 {{/* The most memory that a pod needs, in bytes: the formula of docs/operate/sizing.md. */}}
@@ -155,16 +169,18 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $upload := include "lfsproxy.size" (list . "LFS_UPLOAD_MEMORY" "128MiB") | int64 -}}
 {{- $part := include "lfsproxy.size" (list . "LFS_S3_PART_SIZE" "8MiB") | int64 -}}
 {{- $passthrough := include "lfsproxy.size" (list . "LFS_MAX_PASSTHROUGH_SIZE" "16MiB") | int64 -}}
+{{- $workers := include "lfsproxy.workers" . | int64 -}}
 {{- $held := add $part $passthrough -}}
 {{- $history := max (mul 8 $mib) $passthrough -}}
 {{- $inflating := add $held $passthrough (mul 128 $mib) -}}
 {{- $searched := mul 2 $history -}}
-{{- $streamed := mul (div $upload $held) $history -}}
+{{- $streamed := mul (div (div $upload $workers) $held) $history -}}
 {{- $lookups := mul 6 (add $passthrough $mib) -}}
 {{- $decoding := mul 60 $mib -}}
 {{- $kafka := mul (int64 .Values.memory.kafkaConnections) 6 $mib -}}
 {{- $http := div (mul (int64 .Values.memory.httpUploads) $mib) 4 -}}
-{{- add (mul 96 $mib) $upload $inflating $searched $streamed $lookups $decoding $kafka $http -}}
+{{- $each := add (mul 96 $mib) $inflating $searched $streamed $lookups $decoding -}}
+{{- add (include "lfsproxy.parentBytes" . | int64) (mul $workers $each) $upload $kafka $http -}}
 {{- end -}}
 
 {{/* Bytes as Kubernetes writes them, rounded up. */}}

@@ -1,0 +1,52 @@
+"""What a worker is told before it begins: by a pipe, since a command line and an environment can be read."""
+
+from __future__ import annotations
+
+import pickle
+from typing import BinaryIO, cast
+
+import attrs
+
+from lfsproxy.settings import LoadedSettings, Settings
+
+CONTROL, PORTS = 3, 4
+"""File descriptors that a worker inherits: of the connection to its parent, and of that for ports."""
+
+
+@attrs.frozen
+class Boot:
+    """``index`` counts from 0. ``folder`` is the one of the counters. ``reactor`` is a name, empty: the usual
+    one. ``events``: the log goes to the parent, as JSON; else to standard output, as the settings say."""
+
+    index: int
+    workers: int
+    settings: Settings
+    folder: str
+    reactor: str = ""
+    events: bool = False
+
+    def dump(self) -> bytes:
+        """What ``load`` reads."""
+        return pickle.dumps(self)
+
+    @staticmethod
+    def load(file: BinaryIO) -> Boot:
+        """Read what the parent wrote."""
+        return cast(Boot, pickle.load(file))
+
+    @property
+    def loaded(self) -> LoadedSettings:
+        """The worker's settings. Where they came from has been said by the parent."""
+        return LoadedSettings(self.settings, {})
+
+
+def share_of(settings: Settings) -> Settings:
+    """One worker's part: what a process has once is divided by the number of workers, and never nothing."""
+    count = settings.workers
+    uploads = settings.http_max_uploads
+    return attrs.evolve(
+        settings,
+        workers=1,
+        upload_memory=settings.upload_memory // count,
+        http_max_uploads=max(1, uploads // count) if uploads else 0,
+    )
