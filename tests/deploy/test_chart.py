@@ -15,6 +15,7 @@ from lfsproxy.settings.quantities import read_time
 from tests.deploy import chart
 from tests.deploy.chart import CHART, KUBERNETES, ROOT, ChartError, check, kinds, notes, one, render
 from tests.deploy.rendered import NAME, ChartTestCase, container, pod, settings_of
+from tests.deploy.stopping import clean_up_seconds
 
 EXAMPLES = sorted((ROOT / "deploy" / "helm" / "examples").glob("*.yaml"))
 VALUES = sorted((Path(__file__).parent / "values").glob("*.yaml"))
@@ -121,7 +122,7 @@ class PodTests(ChartTestCase):
             delay = read_time(settings_of(documents)["LFS_DRAIN_DELAY"])
             assert timeout is not None and delay is not None
             seconds = pod(documents)["terminationGracePeriodSeconds"]
-            self.assertTrue(30 <= seconds - timeout - delay < 31, (texts, seconds))
+            self.assertTrue(0 <= seconds - timeout - delay - clean_up_seconds() < 1, (texts, seconds))
         self.assertEqual(
             pod(render(values={"terminationGracePeriodSeconds": 7}))["terminationGracePeriodSeconds"], 7
         )
