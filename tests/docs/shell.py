@@ -113,6 +113,9 @@ BLOCKS: Mapping[str, Mapping[str, Run | NotRun]] = {
         "helm upgrade": NotRun("it needs a Kubernetes cluster; tests/deploy renders the chart"),
         "systemctl restart": _MACHINE,
     },
+    "docs/operate/disaster.md": {
+        "boto3": NotRun("it installs; tests/integration/test_disaster.py runs the programs themselves"),
+    },
     "docs/operate/helm.md": {
         "helm install": NotRun("it needs a Kubernetes cluster; tests/deploy renders the values with Helm"),
     },
