@@ -25,6 +25,7 @@ from zope.interface import implementer
 
 from lfsproxy.interfaces import IPartMemory
 from lfsproxy.logs import Logger
+from lfsproxy.uploadlog import SENDER
 from lfsproxy.wakeups import WakeLoop
 
 SMALL = 1024 * 1024
@@ -68,6 +69,7 @@ class Lease:
         self._last_part = now
         self._busy_since = now
         self._waits_for_peer = False
+        self._peer = SENDER.get().peer
 
     def try_take(self, size: int) -> bool:
         return self._budget._try_grow(self, size)
@@ -132,6 +134,8 @@ class MemoryBudget(WakeLoop):
         self.stall_timeout = stall_timeout
         self.used = 0
         self.peak = 0
+        self.changes = 0
+        """How often ``used`` has changed."""
         self._used_small = 0
         self._large: _Queue = OrderedDict()
         self._small: _Queue = OrderedDict()
@@ -215,6 +219,7 @@ class MemoryBudget(WakeLoop):
     def _account(self, change: int) -> None:
         self.used += change
         self.peak = max(self.peak, self.used)
+        self.changes += 1
 
     def _try_grow(self, lease: Lease, size: int) -> bool:
         # What a lease grows by never comes out of the reserve, however small the lease and the growth are.
@@ -257,12 +262,13 @@ class MemoryBudget(WakeLoop):
     def _evict(self, lease: Lease, now: float) -> None:
         evict, lease.evicted = lease.evicted, None
         self._log.info(
-            "a client that sent {received} bytes in {seconds:.0f} s loses its {size} bytes of upload memory: "
-            "{waiting} others wait (LFS_UPLOAD_MEMORY, LFS_STALL_TIMEOUT)",
+            "a client ({peer}) that sent {received} bytes in {seconds:.0f} s loses its {size} bytes of "
+            "upload memory: {waiting} others wait (LFS_UPLOAD_MEMORY, LFS_STALL_TIMEOUT)",
             received=lease._received,
             seconds=now - lease._taken_at,
             size=lease.size,
             waiting=self.waiting,
+            peer=lease._peer,
         )
         if evict is not None:
             with self._log.failuresHandled("evicting a client failed"):

@@ -8,7 +8,7 @@ Knows neither Kafka's wire nor HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from uuid import UUID, uuid4
 
 import attrs
@@ -30,6 +30,8 @@ from lfsproxy.errors import (
 from lfsproxy.interfaces import IBlobStore, IBlobUpload, IMetrics, IPartMemory
 from lfsproxy.logs import Logger
 from lfsproxy.settings import DEFAULTS
+from lfsproxy.tracing import NO_SPAN, NO_TRACER, Kind, Span, Tracer
+from lfsproxy.trail import TRAIL, Trail, follow
 from lfsproxy.uploadlog import SENDER, UploadEnd, log_upload, upload_ended
 
 SURELY_NOT_PUBLISHED = (BrokerRefused, BrokerUnavailable, BadRequest, Draining)
@@ -60,6 +62,23 @@ class Payload:
     index: int = 0
 
 
+def publish_span(span: Span, topic: str, partition: int) -> Span:
+    """The part of an upload's span in which its envelope is published."""
+    if not span.on:
+        return NO_SPAN
+    return span.child(
+        f"send {topic}",
+        Kind.PRODUCER,
+        {
+            "messaging.system": "kafka",
+            "messaging.operation.name": "send",
+            "messaging.operation.type": "send",
+            "messaging.destination.name": topic,
+            "messaging.destination.partition.id": str(partition),
+        },
+    )
+
+
 class Claim:
     """One payload on its way to becoming an envelope. Made by ``ClaimCheck.begin``.
 
@@ -71,10 +90,12 @@ class Claim:
         "_checksum",
         "_expected",
         "_payload",
+        "_publishing",
         "_received",
         "_sender",
         "_settled",
         "_started",
+        "_trail",
         "_upload",
         "is_finished",
         "key",
@@ -97,14 +118,18 @@ class Claim:
         self.key = object_key(
             checks.namespace, payload.topic, payload.partition, payload.offset_hint, checks.new_uuid()
         )
-        self._upload: IBlobUpload | None = checks.store.begin(
-            self.key,
-            payload.content_type,
-            {"lfs-topic": payload.topic, "lfs-partition": str(payload.partition)},
-            self._checksum,
-            payload.length,
-            memory,
-        )
+        work = TRAIL.get()
+        self._trail = Trail(work.span, self.key, work.ends)
+        self._publishing: Span = NO_SPAN
+        with follow(self._trail):
+            self._upload: IBlobUpload | None = checks.store.begin(
+                self.key,
+                payload.content_type,
+                {"lfs-topic": payload.topic, "lfs-partition": str(payload.partition)},
+                self._checksum,
+                payload.length,
+                memory,
+            )
 
     @property
     def _algorithm(self) -> str:
@@ -129,6 +154,9 @@ class Claim:
         """It was no payload after all: leave nothing in the store, and count no upload. Never raises."""
         if not self._settled:
             self._settled = True
+            if self._trail.ends:
+                self._trail.span.set({"lfs.discarded": True})
+                self._trail.span.end()
             await self._remove()
 
     def write(self, data: Buffer) -> Deferred[None] | None:
@@ -162,6 +190,7 @@ class Claim:
             await self._checks.store.read_back(blob.key, blob.length, computed)
             self._compare(computed)
         self.is_finished = True
+        self._publishing = publish_span(self._trail.span, payload.topic, payload.partition)
         return Envelope(
             s3_bucket=blob.bucket,
             s3_key=blob.key,
@@ -203,22 +232,40 @@ class Claim:
             return False
         self._settled = True
         payload = self._payload
+        offset = base_offset + payload.index if base_offset >= 0 else None
+        if self._trail.span.on:
+            self._end_spans(offset, reason)
         upload_ended(
             self._checks.metrics,
             UploadEnd(
                 door=payload.path,
                 topic=payload.topic,
                 partition=payload.partition,
-                offset=base_offset + payload.index if base_offset >= 0 else None,
+                offset=offset,
                 key=self.key,
                 size=self._received,
                 seconds=self._checks.clock.seconds() - self._started,
                 result=result,
                 reason=reason,
                 sender=self._sender,
+                trail=self._trail,
             ),
         )
         return True
+
+    def _end_spans(self, offset: int | None, error: str) -> None:
+        if offset is not None:
+            self._publishing.set({"messaging.kafka.offset": offset})
+        self._publishing.end(error)
+        self._publishing = NO_SPAN
+        span = self._trail.span
+        span.set({"aws.s3.key": self.key, "lfs.bytes": self._received})
+        if self._trail.ends:
+            span.end(error)
+
+    def belongs_to(self, headers: Mapping[str, str]) -> None:
+        """Tell which trace the payload is of, learnt when its span had begun (W3C Trace Context)."""
+        self._trail.span.link(headers)
 
     async def _remove(self) -> None:
         if self._upload is not None:
@@ -247,6 +294,7 @@ class ClaimCheck:
     default_algorithm: str = DEFAULTS.checksum_algo
     max_size: int = DEFAULTS.max_upload_size
     new_uuid: Callable[[], UUID] = uuid4
+    tracer: Tracer = NO_TRACER
 
     def check_size(self, size: int) -> None:
         """Raise TooLarge where ``size`` bytes are more than LFS_MAX_UPLOAD_SIZE allows."""
@@ -271,4 +319,7 @@ class ClaimCheck:
                     reason=str(error),
                 )
             )
+            trail = TRAIL.get()
+            if trail.ends:
+                trail.span.end(str(error))
             raise

@@ -1,8 +1,8 @@
 """How twistd writes the log: from LFS_LOG_LEVEL on, as text or as one JSON object on each line.
 
-Every JSON line has time (UTC), level, logger, message, and error, a traceback, where there is one.
-Lines about uploads and requests have the fields of lfsproxy.uploadlog and lfsproxy.web.site besides;
-``event`` names which.
+Every JSON line has time (UTC), level, logger, message, peer where it is about a client, and error, a
+traceback, where there is one. Lines about uploads, downloads and requests have the fields of
+lfsproxy.uploadlog, lfsproxy.downloadlog and lfsproxy.web.site besides; ``event`` names which.
 """
 
 from __future__ import annotations
@@ -23,14 +23,29 @@ from twisted.logger import (
     formatEvent,
 )
 from twisted.scripts._twistd_unix import UnixAppLogger
+from zope.interface import implementer
 
+from lfsproxy.repeats import Repeats
 from lfsproxy.settings import Settings
 
 
-def log_observer(settings: Settings, twistd: Mapping[str, Any]) -> ILogObserver | None:
+@implementer(ILogObserver)
+class Log:
+    """What observes the log: events of at least a level, without those that repeat (lfsproxy.repeats)."""
+
+    def __init__(self, level: str, observer: ILogObserver) -> None:
+        self.repeats = Repeats(observer)
+        self._observe = at_least(level, self.repeats)
+
+    def __call__(self, event: LogEvent) -> None:
+        self._observe(event)
+
+
+def log_observer(settings: Settings, twistd: Mapping[str, Any]) -> Log | None:
     """What is to observe the log in place of twistd's own observer; ``twistd`` are twistd's options.
 
-    None where twistd was told an observer (--logger). Where it was told to log to syslog, the format stays.
+    None where twistd was told an observer (--logger): that one gets everything. Where it was told to log to
+    syslog, the format stays.
     """
     if twistd.get("logger"):
         return None
@@ -39,7 +54,7 @@ def log_observer(settings: Settings, twistd: Mapping[str, Any]) -> ILogObserver 
         own = LegacyLogObserverWrapper(own)
     elif settings.log_format == "json":
         own = json_observer(cast(Any, own)._outFile)
-    return at_least(settings.log_level, own)
+    return Log(settings.log_level, own)
 
 
 def at_least(level: str, observer: ILogObserver) -> ILogObserver:
@@ -62,7 +77,8 @@ def json_line(event: LogEvent) -> str:
         "level": "info" if level is None else level.name,
         "logger": event.get("log_namespace") or "-",
         "message": formatEvent(event),
-        **event.get("fields", {}),
+        **({"peer": str(event["peer"])} if event.get("peer") else {}),
+        **{name: value for name, value in event.get("fields", {}).items() if value not in (None, "")},
     }
     failure = event.get("log_failure")
     if failure is not None:

@@ -262,7 +262,7 @@ class _Scrape(http.HTTPChannel):
 
     def _say(self, what: str, level: Any) -> None:
         peer = cast(Any, self.transport).getPeer()
-        _log.emit(level, f"a client of the metrics ({{host}}) {what}", host=plain_host(peer.host))
+        _log.emit(level, f"a client of the metrics ({{peer}}) {what}", peer=plain_host(peer.host))
 
 
 class MetricsSite(Site):

@@ -26,6 +26,7 @@ from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.downloads import Downloads
 from lfsproxy.errors import SettingError
+from lfsproxy.heap import HeapTrim
 from lfsproxy.logs import Logger
 from lfsproxy.metrics import MetricsSite, PrometheusMetrics
 from lfsproxy.net.listening import BoundPorts, IListener
@@ -35,6 +36,7 @@ from lfsproxy.readiness import KnownTrouble, Readiness
 from lfsproxy.relay import RelayService
 from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.settings import Address, LoadedSettings, check_files, setting_table, unknown_variables, variable
+from lfsproxy.traces import NO_TRACES, Traces, make_traces
 from lfsproxy.web.door import make_site
 from lfsproxy.web.https import over_tls
 
@@ -61,6 +63,7 @@ class LfsProxy(Service):
         metrics: PrometheusMetrics,
         listener: IListener,
         trouble: KnownTrouble | None = None,
+        traces: Traces = NO_TRACES,
     ) -> None:
         settings = loaded.settings
         self.reactor = reactor
@@ -69,10 +72,12 @@ class LfsProxy(Service):
         self._origins = loaded.origins
         self._backends = backends
         self._listener = listener
+        self._traces = traces
         store, publisher = backends.store, backends.publisher
         self.budget = MemoryBudget(
             reactor, settings.upload_memory, settings.s3_part_size, settings.stall_timeout
         )
+        self._heap = HeapTrim(reactor, self.budget)
         metrics.memory(lambda: self.budget.used, self.budget.limit)
         claims = ClaimCheck(
             store.blobs,
@@ -81,6 +86,7 @@ class LfsProxy(Service):
             namespace=settings.namespace,
             default_algorithm=settings.checksum_algo,
             max_size=settings.max_upload_size,
+            tracer=traces.tracer,
         )
         self.relay = RelayService(reactor, settings, claims, self.budget, metrics, listener, trouble)
         self.readiness = Readiness(
@@ -205,6 +211,7 @@ class LfsProxy(Service):
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         self.relay.startService()
         self.readiness.start()
+        self._heap.start()
         if self.uploads is not None:
             self.uploads.start()
 
@@ -219,10 +226,12 @@ class LfsProxy(Service):
         self.site.abort(await self._drain(drained))
         await self._within(DeferredList([maybeDeferred(self.relay.stopService), self.site.drain()]))
         self.readiness.stop()
+        self._heap.stop()
         if self.uploads is not None:
             self.uploads.stop()
         for close in self._backends.closers:
             await self._within(Deferred.fromCoroutine(close()))
+        await self._traces.close()
         await self._close_port(self._metrics)
         self._log.info("stopped")
 
@@ -300,7 +309,8 @@ def make_service(
 
     ``listener`` is where ports come from; without one they are bound.
 
-    ``environment`` is looked at for AWS_CA_BUNDLE, for variables that are no settings and for HTTP proxies.
+    ``environment`` is looked at for AWS_CA_BUNDLE, for variables that are no settings, for HTTP proxies and
+    for OpenTelemetry's variables.
     Raises SettingError.
     """
     check_files(loaded)
@@ -309,7 +319,8 @@ def make_service(
     metrics = PrometheusMetrics(version("lfsproxy"))
     trouble = KnownTrouble()
     backends = make_backends(reactor, loaded.settings, environment, metrics, trouble)
-    return LfsProxy(reactor, loaded, backends, metrics, listener or BoundPorts(reactor), trouble)
+    traces = make_traces(reactor, environment)
+    return LfsProxy(reactor, loaded, backends, metrics, listener or BoundPorts(reactor), trouble, traces)
 
 
 def _warn_of_unknown(environment: Mapping[str, str]) -> None:

@@ -9,7 +9,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from twisted.application.service import IService, MultiService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver
 from twisted.python import usage
 
@@ -27,6 +28,7 @@ from lfsproxy.settings import (
 )
 
 if TYPE_CHECKING:
+    from lfsproxy.logfile import Log
     from lfsproxy.net.activation import ActivatedPorts
     from lfsproxy.service import LfsProxy
     from lfsproxy.systemd import Notifications
@@ -69,6 +71,10 @@ class Options(usage.Options):
             raise SystemExit(f"lfsproxy: {error}") from None
 
 
+FLUSH_SECONDS = 10.0
+"""Between two looks at which lines of the log were left out, as they repeat."""
+
+
 class Process(MultiService):
     """The proxy as the one service of a process: it ends cleanly on signals, with one line on a bad start."""
 
@@ -78,11 +84,15 @@ class Process(MultiService):
         self,
         reactor: Any,
         proxy: LfsProxy,
-        observer: ILogObserver | None = None,
+        log: Log | None = None,
         notifications: Notifications | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # of Twisted
-        self._observer = observer
+        self._observer = log
+        self._flushes: LoopingCall | None = None
+        if log is not None:
+            self._flushes = LoopingCall(log.repeats.flush)
+            self._flushes.clock = reactor
         self._reactor = reactor
         self._proxy = proxy
         self._notifications = notifications
@@ -109,12 +119,20 @@ class Process(MultiService):
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         self._reactor.callWhenRunning(self._handle_signals)
+        if self._flushes is not None:
+            self._flushes.start(FLUSH_SECONDS, now=False)
 
-    def stopService(self) -> Deferred[Any]:
-        stopped: Deferred[Any] = super().stopService()  # type: ignore[no-untyped-call]  # of Twisted
-        if (notifications := self._notifications) is not None:
-            stopped.addBoth(lambda _: notifications.close())
-        return stopped
+    async def stopService(self) -> None:
+        """Stop everything; last of all the log tells what it has left out."""
+        try:
+            await maybeDeferred(super().stopService)
+        finally:
+            if self._notifications is not None:
+                self._notifications.close()
+        if self._flushes is not None and self._flushes.running:
+            self._flushes.stop()
+        if self._observer is not None:
+            self._observer.repeats.flush(all=True)
 
     def _handle_signals(self) -> None:
         """Twisted's own handlers end the process by the signal again, so that no stop has exit code 0."""

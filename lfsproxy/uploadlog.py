@@ -2,6 +2,8 @@
 
     upload result=ok door=kafka client=app-1 peer=10.0.0.7:51234 topic=photos partition=3 offset=42 key=…
 
+What every line of this kind needs is here too: the sender, and how fields become text.
+
 The code that ends an upload calls ``upload_ended``, which counts it and writes the line. Its sender is told
 by ``sent_by`` or ``SENDER.set`` before the coroutine starts that does the work: a coroutine keeps the
 context that it began in.
@@ -20,6 +22,7 @@ import attrs
 
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.logs import Logger
+from lfsproxy.trail import TRAIL, Trail
 
 MOST_SHOWN = 1000
 """Characters of one value in a line of the log."""
@@ -29,11 +32,12 @@ _log = Logger()
 
 @attrs.frozen
 class Sender:
-    """The sender: the Kafka client's id or the API key's, the peer's address, the HTTP request's id."""
+    """The sender: the Kafka client's id, the peer's address, the HTTP request's id and its API key's."""
 
     client: str = ""
     peer: str = ""
     request_id: str = ""
+    key_id: str = ""
 
 
 NOBODY = Sender()
@@ -70,6 +74,7 @@ class UploadEnd:
     result: str = "ok"
     reason: str = ""
     sender: Sender = attrs.field(factory=SENDER.get)
+    trail: Trail = attrs.field(factory=TRAIL.get)
 
 
 def upload_ended(metrics: IMetrics, end: UploadEnd) -> None:
@@ -84,6 +89,7 @@ def log_upload(end: UploadEnd) -> None:
         "result": end.result,
         "door": end.door,
         "client": end.sender.client,
+        "key_id": end.sender.key_id,
         "peer": end.sender.peer,
         "topic": end.topic,
         "partition": end.partition,
@@ -92,6 +98,8 @@ def log_upload(end: UploadEnd) -> None:
         "bytes": end.size,
         "seconds": round(end.seconds, 3),
         "request_id": end.sender.request_id,
+        "s3_request_id": end.trail.s3_request_id,
+        "trace_id": end.trail.span.trace_id,
         "reason": end.reason,
     }
     _log.info("upload {line}", line=as_line(fields), fields={"event": "upload", **fields})

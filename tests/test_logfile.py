@@ -7,12 +7,17 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
-from twisted.logger import ILogObserver, Logger, LogLevel, globalLogPublisher
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, globalLogPublisher
 from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.logfile import json_observer, log_observer
+from lfsproxy.logfile import Log, json_line, json_observer, log_observer
+from lfsproxy.repeats import FEW, WINDOW_SECONDS
 from lfsproxy.settings import Settings
+from lfsproxy.tap import FLUSH_SECONDS, Process
 from lfsproxy.testing import MemoryMetrics
 from lfsproxy.uploadlog import UploadEnd, upload_ended
 
@@ -99,3 +104,31 @@ class JsonTests(SynchronousTestCase):
         (line,) = [json.loads(line) for line in file.getvalue().splitlines()]
         self.assertEqual((line["event"], line["topic"], line["reason"][:3]), ("upload", "t", "xxx"))
         self.assertLess(len(line["reason"]), 5000)
+
+
+class ProcessTests(SynchronousTestCase):
+    """What was left out of the log is told while the process runs, and at its end."""
+
+    def test_flushed_now_and_then_and_at_the_end(self) -> None:
+        reactor = MemoryReactorClock()
+        written: list[LogEvent] = []
+        log = Log("info", cast(ILogObserver, written.append))
+        self.patch(log.repeats, "_now", reactor.seconds)
+        process = Process(reactor, cast(Any, Service()), log)
+        process.startService()
+        ours = Logger(namespace="n", observer=cast(ILogObserver, log))
+        for number in range(FEW + 2):
+            ours.info("{peer} {number}", peer="10.0.0.1", number=number)
+            ours.debug("{peer} at debug", peer="10.0.0.1")
+        self.assertEqual(len(written), FEW)
+        reactor.pump([FLUSH_SECONDS] * int(WINDOW_SECONDS / FLUSH_SECONDS))
+        self.assertEqual(written[-1]["fields"]["count"], 2)
+        for _ in range(FEW + 3):
+            ours.info("{peer}", peer="10.0.0.1")
+        self.successResultOf(Deferred.fromCoroutine(cast(Any, process.stopService())))
+        self.assertEqual(written[-1]["fields"]["count"], 3)
+        self.assertEqual(reactor.getDelayedCalls(), [])
+
+    def test_a_line_about_a_client_names_it_in_json(self) -> None:
+        event = {"log_format": "x", "log_level": LogLevel.info, "peer": "10.0.0.1:7"}
+        self.assertEqual(json.loads(json_line(event))["peer"], "10.0.0.1:7")

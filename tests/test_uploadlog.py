@@ -39,7 +39,8 @@ class LineTests(SynchronousTestCase):
         self.assertEqual(metrics.of("upload"), [("kafka", "photos", "ok", 10485760, 0.51249)])
         self.assertEqual(
             " ".join(event["fields"]),
-            "event result door client peer topic partition offset key bytes seconds request_id reason",
+            "event result door client key_id peer topic partition offset key bytes seconds request_id "
+            "s3_request_id trace_id reason",
         )
 
     def test_a_value_stays_on_its_line(self) -> None:

@@ -28,6 +28,14 @@ def plain_host(host: str) -> str:
     return host.removeprefix("::ffff:") if "." in host else host
 
 
+def host_of(peer: str) -> str:
+    """The host of an address as lines of the log show it: host:port, [v6]:port, or a host alone."""
+    if peer.startswith("["):
+        return peer[1:].partition("]")[0]
+    host, _, port = peer.rpartition(":")
+    return host if port.isdecimal() and ":" not in host and host else peer
+
+
 def beneath(transport: Any) -> Any:
     """The transport that has the socket: ``transport`` itself, or what TLS goes over."""
     while isinstance(transport, ProtocolWrapper):
@@ -41,6 +49,17 @@ def peer_is_gone(transport: Any) -> bool:
     return info is not None and (not info or info[0] != _ESTABLISHED)
 
 
+def has_unread(transport: Any) -> bool:
+    """Whether the peer has sent bytes that were not read from the socket yet."""
+    handle = _socket(transport)
+    if handle is None:
+        return False
+    try:
+        return bool(handle.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except OSError:
+        return False
+
+
 def bytes_acknowledged(transport: Any) -> int | None:
     """How many bytes the peer's system has taken of all that were sent; None where that is not known."""
     info = _tcp_info(transport, _INFO_SIZE)
@@ -49,11 +68,16 @@ def bytes_acknowledged(transport: Any) -> int | None:
     return int.from_bytes(info[_BYTES_ACKED:_INFO_SIZE], sys.byteorder)
 
 
-def _tcp_info(transport: Any, size: int) -> bytes | None:
-    """The first bytes of the kernel's tcp_info: none of a socket that is closed, None where it has none."""
+def _socket(transport: Any) -> socket.socket | None:
     transport = beneath(transport)
     handle = transport.getHandle() if hasattr(transport, "getHandle") else None
-    if not isinstance(handle, socket.socket) or not hasattr(socket, "TCP_INFO"):
+    return handle if isinstance(handle, socket.socket) else None
+
+
+def _tcp_info(transport: Any, size: int) -> bytes | None:
+    """The first bytes of the kernel's tcp_info: none of a socket that is closed, None where it has none."""
+    handle = _socket(transport)
+    if handle is None or not hasattr(socket, "TCP_INFO"):
         return None
     try:
         return handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, size)

@@ -47,6 +47,7 @@ class KafkaClient:
                 client_id=f" {self.id}" if self.id else "",
                 peer=self.stream.peer,
                 error=error,
+                kind=error,
             )
             self._metrics.kafka_closed(error.problem)
         self.stream.abort()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -29,7 +29,10 @@ class SaidOnce:
 
 @attrs.frozen(eq=False)
 class RelayContext:
-    """The settings and the process-wide parts; ``produce`` has those of Produce requests."""
+    """The settings and the process-wide parts; ``produce`` has those of Produce requests.
+
+    ``random`` gives numbers from 0 to 1.
+    """
 
     reactor: IReactorTime
     settings: Settings
@@ -37,6 +40,7 @@ class RelayContext:
     directory: BrokerDirectory
     upstream: Upstream
     produce: Shared
+    random: Callable[[], float]
     outage: SaidOnce = attrs.field(factory=lambda: SaidOnce())
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random as random_source
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 from twisted.application.service import Service
@@ -56,6 +57,7 @@ class RelayService(Service):
         metrics: IMetrics,
         listener: IListener,
         trouble: KnownTrouble | None = None,
+        random: Callable[[], float] = random_source.random,
     ) -> None:
         self._settings = settings
         self._listener = listener
@@ -65,7 +67,7 @@ class RelayService(Service):
         self._upstream = Upstream(cast(IReactorTCP, reactor), settings)
         clock = cast(IReactorTime, reactor)
         produce = Shared(clock, settings, claims, budget, metrics)
-        self._context = RelayContext(clock, settings, metrics, directory, self._upstream, produce)
+        self._context = RelayContext(clock, settings, metrics, directory, self._upstream, produce, random)
         self._tls = None
         if settings.kafka_listener_tls_cert:
             self._tls = ServerTls(
@@ -76,7 +78,7 @@ class RelayService(Service):
             )
         self._accepting = Accepting(clock, self._tls, metrics, self._begin)
         self._cluster = Cluster(clock, settings, directory, self._upstream, trouble or KnownTrouble())
-        self._looks = LoopingCall(self._look_for_hang_ups)
+        self._looks = LoopingCall(self._look)
         self._looks.clock = reactor
 
     # Start and stop
@@ -176,9 +178,10 @@ class RelayService(Service):
 
         over.addCallback(done)
 
-    def _look_for_hang_ups(self) -> None:
+    def _look(self) -> None:
         for session in list(self._sessions):
             session.look_for_hang_up()
+            session.look_at_age()
 
     def _node_factory(self, node: int) -> ServerFactory[Any]:
         def targets() -> Sequence[Address]:

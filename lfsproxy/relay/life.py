@@ -28,7 +28,8 @@ class State(Enum):
     """Requests are read, forwarded and answered. It lasts until the reading ends: a client that left ends it
     too, except in the middle of a request that is forwarded without its client (acks=0)."""
     DRAINING = auto()
-    """The process stops: no request begins. Those that have begun are read to their end, and answered."""
+    """The process stops, or the connection is old: no request begins. Those that have begun are read to their
+    end, and answered."""
     CLIENT_GONE = auto()
     """The client is gone, or has its answers. No request is read; what was forwarded may still be answered,
     which decides about blobs, and requests without an answer (acks=0) are still forwarded."""
@@ -46,7 +47,7 @@ class Event(Enum):
     NOT_CONNECTED = auto()
     """There will be none."""
     DRAIN = auto()
-    """The process stops, and gives what was begun its time."""
+    """The process stops, or the connection is old; what was begun is given its time."""
     GIVE_UP = auto()
     """The process stops now."""
     CLIENT_LOST = auto()
@@ -78,8 +79,8 @@ class Action(Enum):
     """Give up the requests that are not forwarded yet, except those that go on without their client."""
     ABANDON = auto()
     """Forward nothing more. What was not forwarded is given up, what was has an unknown outcome."""
-    CLOSE_CLIENT = auto()
-    """Close the client's connection behind what was written to it."""
+    FINISH_CLIENT = auto()
+    """End the client's connection behind what was written to it."""
     ABORT = auto()
     """Close both connections at once."""
 
@@ -89,7 +90,7 @@ Step = tuple[State, tuple[Action, ...]]
 _END_NOW: Final = (Action.STOP_CONNECTING, Action.ABANDON, Action.ABORT)
 _BROKER_LOST: Final[Step] = (
     State.CLOSING,
-    (Action.STOP_READING, Action.CANCEL_FOR_CLIENT, Action.CLOSE_CLIENT),
+    (Action.STOP_READING, Action.CANCEL_FOR_CLIENT, Action.FINISH_CLIENT),
 )
 
 
@@ -130,7 +131,7 @@ TABLE: Final[Mapping[State, Mapping[Event, Step]]] = {
         Event.GIVE_UP: (State.CLOSING, _END_NOW),
         Event.CLIENT_LOST: (State.DRAINING, (Action.STOP_CONNECTING, Action.STOP_FOR_CLIENT)),
         Event.READING_ENDED: _stay(State.DRAINING),
-        Event.ALL_ANSWERED: (State.CLIENT_GONE, (Action.CANCEL_FOR_CLIENT,)),
+        Event.ALL_ANSWERED: (State.CLIENT_GONE, (Action.CANCEL_FOR_CLIENT, Action.FINISH_CLIENT)),
         Event.SETTLED: _stay(State.DRAINING),
         Event.BROKER_LOST: _BROKER_LOST,
         Event.BROKER_OVER: _stay(State.DRAINING),

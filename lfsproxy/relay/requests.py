@@ -18,6 +18,7 @@ from lfsproxy.relay.producing import Producing
 from lfsproxy.relay.replies import Replies
 from lfsproxy.relay.turns import Turns
 from lfsproxy.relay.works import Works
+from lfsproxy.wakeups import Condition
 from lfsproxy.wire import versions
 from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.chunks import Piece
@@ -37,7 +38,8 @@ class Requests:
     """The reading of one client's requests, from ``begin`` until it ends by itself or by one of the stops.
 
     ``any_began``: whether the client has asked for anything. ``awaits_answer``: whether the request that is
-    being read has an answer, as far as is known; between two, whether the last one had.
+    being read has an answer, as far as is known; between two, whether the last one had. ``is_between``:
+    whether no request is being read.
     """
 
     def __init__(
@@ -61,7 +63,9 @@ class Requests:
         self._answering = answering
         self._producing = producing
         self._line = Line(context.reactor)
-        self._is_between = False
+        self.is_between = False
+        self._held_at: int | None = None
+        self._let_on = Condition(context.reactor)
         self._reading: Deferred[None] | None = None
 
     def begin(self, goes_on: Callable[[], bool]) -> Deferred[None]:
@@ -76,8 +80,22 @@ class Requests:
 
     def stop_between(self) -> None:
         """End the reading if it waits for a request to begin."""
-        if self._is_between:
+        if self.is_between:
             self.stop()
+
+    def hold(self) -> None:
+        """Read what has arrived until now, and at most one request more, until ``let_on``."""
+        self._held_at = self._stream.received
+
+    def let_on(self) -> None:
+        """Read on after ``hold``."""
+        self._held_at = None
+        self._let_on.wake()
+
+    @property
+    def _is_held(self) -> bool:
+        taken = self._stream.received - self._stream.frames.buffered
+        return self._held_at is not None and taken >= self._held_at
 
     def stop_for_client(self) -> None:
         """End the reading, unless what is read goes on without its client."""
@@ -88,9 +106,11 @@ class Requests:
     async def _read(self, goes_on: Callable[[], bool]) -> None:
         turns = Turns(self._context.reactor, REQUESTS_AT_ONCE)
         while goes_on():
-            self._is_between = True
+            self.is_between = True
+            while self._is_held:
+                await self._let_on.wait()
             event = await self._stream.next_event()
-            self._is_between = False
+            self.is_between = False
             self.any_began = True
             if not isinstance(event, RequestStart):
                 raise FramingError(f"a frame begins with {event!r:.80}")

@@ -15,6 +15,8 @@ from twisted.internet.error import ConnectError, ConnectingCancelledError
 
 from lfsproxy.errors import LfsError
 from lfsproxy.logs import Logger
+from lfsproxy.net.ages import old_at
+from lfsproxy.relay.age import HOLD_SECONDS, Age, Step
 from lfsproxy.relay.answering import Answering
 from lfsproxy.relay.brokers import Advertised
 from lfsproxy.relay.client import KafkaClient
@@ -37,6 +39,10 @@ SETTLE_SECONDS: Final = 60.0
 clients wait by default; after that the blobs stay, and are counted as orphans."""
 CLOSE_SECONDS: Final = 30.0
 """How long a peer may take for the rest of what was written to it. As long as clients wait for an answer."""
+LINGER_SECONDS: Final = 2.0
+"""How long a client has to close its side after the end of ours. What it sends meanwhile is dropped."""
+AGED: Final = "max_connection_age"
+"""The reason in the metrics of a connection that is closed for its age."""
 
 
 class Session:
@@ -61,7 +67,10 @@ class Session:
         self._broker: BrokerStream | None = None
         self._life = Life()
         self._condition = Condition(clock)
-        changed = self._condition.changed
+        self._held = Condition(clock)
+        self._holding: Deferred[None] | None = None
+        self._age = Age(old_at(clock.seconds(), context.settings.kafka_max_connection_age, context.random))
+        changed = self._changed
         self._client = KafkaClient(stream, context.metrics)
         self._replies = Replies(stream, context.produce.budget, changed, self._client.close)
         self._forwarding = Forwarding(clock, self._replies.order)
@@ -69,7 +78,7 @@ class Session:
         self._sign_in_again = SignInAgain(clock, self._forwarding, self._works)
         self._keep_alive = KeepAlive(clock, self._probe)
         advertised = Advertised(context.directory, stream.local_host)
-        answering = Answering(context, advertised)
+        self._answering = answering = Answering(context, advertised)
         self.producing = Producing(
             context,
             self._client,
@@ -90,7 +99,7 @@ class Session:
             Action.STOP_READING: self._requests.stop,
             Action.CANCEL_FOR_CLIENT: self._works.cancel_for_client,
             Action.ABANDON: self._abandon,
-            Action.CLOSE_CLIENT: stream.close,
+            Action.FINISH_CLIENT: stream.finish,
             Action.ABORT: self._abort,
         }
         stream.on_lost = lambda: self._tell(Event.CLIENT_LOST)
@@ -116,6 +125,22 @@ class Session:
         if stream.reading_paused and self._requests.awaits_answer and stream.peer_hung_up():
             stream.abort()
 
+    def look_at_age(self) -> None:
+        """Close the connection if it is old, where its client does not notice."""
+        if not self._may_close or self._holding is not None:
+            return
+        stream = self._client.stream
+        match self._age.look(
+            self._context.reactor.seconds(),
+            stream.received,
+            lambda: self._is_idle and not stream.has_unread,
+        ):
+            case Step.CLOSE:
+                self._close_for_age()
+            case Step.HOLD if self._requests.awaits_answer:
+                # Without answers (acks=0) a client would not learn what was dropped.
+                self._holding = Deferred.fromCoroutine(self._hold())
+
     # Its life
 
     async def run(self) -> None:
@@ -129,7 +154,7 @@ class Session:
         finally:
             if client.stream.closed and not self._requests.any_began and not client.is_told:
                 self._log.debug("a Kafka client ({peer}) left without a request", peer=client.stream.peer)
-            await self._see_off(client.stream)
+            await self._see_off_client(client.stream)
             self._context.metrics.kafka_connection(-1)
 
     async def _reach_broker(self) -> BrokerStream | None:
@@ -168,6 +193,7 @@ class Session:
         if self._life.state is State.CLIENT_GONE:
             await self._condition.until(self._is_settled, SETTLE_SECONDS)
             self._tell(Event.SETTLED)
+        broker.close()
         await self._see_off(broker)
         await answers
         self._keep_alive.stop()
@@ -183,17 +209,27 @@ class Session:
             self._tell(Event.BROKER_LOST)
 
     async def _see_off(self, stream: FrameStream) -> None:
-        """Close a connection when its peer has taken what was written, or takes none of it for too long."""
-        stream.close()
+        """Wait for a connection's end: its peer takes what was written, or takes none of it for too long."""
         late = self._context.reactor.callLater(CLOSE_SECONDS, stream.abort)
         await stream.over()
         if late.active():
             late.cancel()
 
+    async def _see_off_client(self, stream: FrameStream) -> None:
+        stream.finish()
+        lingering = self._context.reactor.callLater(LINGER_SECONDS, stream.close)
+        await self._see_off(stream)
+        if lingering.active():
+            lingering.cancel()
+
     def _tell(self, event: Event) -> None:
         for action in self._life.happened(event):
             self._does[action]()
+        self._changed()
+
+    def _changed(self) -> None:
         self._condition.changed()
+        self._held.changed()
 
     def _is_answered(self) -> bool:
         is_answered = self._replies.order.all_left and not self._works.any_left
@@ -202,6 +238,43 @@ class Session:
     def _is_settled(self) -> bool:
         is_open = self._works.any_left or self._replies.order.decides_more
         return self._life.state is not State.CLIENT_GONE or not is_open
+
+    # Its age
+
+    @property
+    def _may_close(self) -> bool:
+        """Whether it can be closed for its age at all.
+
+        A hole that is open keeps it: what the producer sends next may come over another connection, to a
+        broker that takes it for the producer's first batch. A client that has not signed in is doing so.
+        """
+        sign_in = self._answering.sign_in
+        is_signed_in = sign_in is None or sign_in.is_settled
+        return self._life.state is State.OPEN and is_signed_in and not self.producing.holes
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether no request is being read or forwarded, and none unanswered."""
+        return self._requests.is_between and self._replies.order.all_left and not self._works.any_left
+
+    async def _hold(self) -> None:
+        """Read no further until everything is answered, and close then; not for ever."""
+        self._requests.hold()
+        await self._held.until(lambda: not self._may_close or self._is_idle, HOLD_SECONDS)
+        if self._may_close and self._is_idle:
+            self._close_for_age()
+        self._holding = None
+        self._requests.let_on()
+
+    def _close_for_age(self) -> None:
+        stream = self._client.stream
+        self._log.debug(
+            "the connection of Kafka client {client_id} ({peer}) is closed for its age",
+            client_id=self._client.name,
+            peer=stream.peer,
+        )
+        self._context.metrics.kafka_closed(AGED)
+        self._tell(Event.DRAIN)
 
     # What it does
 

@@ -17,10 +17,11 @@ from typing import Protocol as Shape
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lfsproxy.net.peers import peer_is_gone, plain_host
+from lfsproxy.net.peers import has_unread, peer_is_gone, plain_host
 from lfsproxy.net.writing import write_through
 from lfsproxy.wakeups import Condition
 from lfsproxy.wire.chunks import Piece
@@ -64,7 +65,8 @@ class FrameStream(Protocol):
     """A connection that is read and written by coroutines.
 
     ``peer`` is its address for people, ``local_host`` the address of ours that it is connected to; IPv4 is
-    written as IPv4. ``on_lost`` is called when the connection is closed, after the waiting reader was told.
+    written as IPv4. ``received`` counts the bytes that came. ``on_lost`` is called when the connection is
+    closed, after the waiting reader was told.
     """
 
     def __init__(self, frames: Frames, clock: IReactorTime) -> None:
@@ -73,6 +75,8 @@ class FrameStream(Protocol):
         self.peer = ""
         self.local_host = ""
         self.reading_paused = False
+        self.received = 0
+        self._finished = False
         self._closed = False
         self._more: Deferred[None] | None = None
         self._writable = True
@@ -105,6 +109,9 @@ class FrameStream(Protocol):
         self._joined, other._joined = other, self
 
     def dataReceived(self, data: bytes) -> None:
+        if self._finished:
+            return
+        self.received += len(data)
         self.frames.feed(data)
         streams = (self,) if self._joined is None else (self, self._joined)
         for stream in streams:
@@ -199,6 +206,32 @@ class FrameStream(Protocol):
     def stopProducing(self) -> None:
         self._writable = True
         self._drained.wake()
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes have come that nobody has taken."""
+        return self.frames.buffered > 0 or has_unread(self.transport)
+
+    def finish(self) -> None:
+        """End our side behind what was written. What still comes is dropped, until the peer closes, or
+        ``close`` is called.
+
+        To close a socket with unread bytes resets the connection: the peer could lose what it has not read.
+        """
+        if not self.connected_to_peer or self._closed or self._finished:
+            return
+        self._finished = True
+        self._send_gathered()
+        transport = cast(Any, self.transport)
+        transport.unregisterProducer()
+        if self.reading_paused:
+            self.reading_paused = False
+            transport.resumeProducing()
+        if isinstance(transport, ProtocolWrapper):
+            # TLS has an end of its own, which is answered by the peer's.
+            transport.loseConnection()
+        else:
+            transport.loseWriteConnection()
 
     def close(self) -> None:
         """Close after what was written is sent."""

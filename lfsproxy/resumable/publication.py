@@ -19,7 +19,7 @@ from twisted.internet.task import deferLater
 
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.checksums import new_checksum
-from lfsproxy.claimcheck import SURELY_NOT_PUBLISHED
+from lfsproxy.claimcheck import SURELY_NOT_PUBLISHED, publish_span
 from lfsproxy.envelope import Envelope
 from lfsproxy.errors import (
     BrokerUnavailable,
@@ -36,6 +36,7 @@ from lfsproxy.resumable.fence import RESULT, UNKNOWN, Fence, Stand, is_fence, vo
 from lfsproxy.resumable.readback import checksum_of_blob
 from lfsproxy.resumable.state import Found, Info, UploadState, marks_of
 from lfsproxy.resumable.voids import Voids
+from lfsproxy.trail import TRAIL
 from lfsproxy.uploadlog import UploadEnd, upload_ended
 
 PATH = "tus"
@@ -135,18 +136,23 @@ class Publication:
         async with self._void_on_error(state, nonce):
             await self._must_not_be_removed(state, began)
         started = self.clock.seconds()
+        span = publish_span(TRAIL.get().span, info.topic, info.partition)
         try:
             record = await self.publisher.publish(
                 info.topic, info.partition, options.key, value, options.headers, options.timestamp
             )
-        except SURELY_NOT_PUBLISHED:
+        except SURELY_NOT_PUBLISHED as error:
+            span.end(str(error))
             await self.voids.make(state, nonce)
             raise
         except Exception as error:
+            span.end(str(error) or "the outcome is unknown")
             raise OutcomeUnknown(
                 f"{error}; the proxy looks for the s3_key {info.blob_key} in {info.topic}, partition "
                 f"{info.partition}, and does not publish it again: ask for this upload again by HEAD"
             ) from error
+        span.set({"messaging.kafka.offset": record.offset})
+        span.end()
         self.metrics.publish(self.clock.seconds() - started)
         await self._published(state, found, record)
         return record

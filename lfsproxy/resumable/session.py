@@ -22,6 +22,7 @@ from lfsproxy.logs import Logger
 from lfsproxy.resumable.errors import UploadGone, UploadMoved
 from lfsproxy.resumable.state import KEPT_MARKS, Found, Mark, UploadState, mark_name
 from lfsproxy.resumable.writer import PartWriter, blob_metadata
+from lfsproxy.uploadlog import SENDER
 
 PROGRESS_PARTS = 4
 """Parts between two marks: fewer would be more requests, more would be sent again after a crash."""
@@ -151,6 +152,7 @@ class UploadSession:
                 id=self._info.id,
                 offset=self._written.offset,
                 error=error,
+                peer=SENDER.get().peer,
             )
         finally:
             self._writer.forget()
@@ -274,7 +276,12 @@ class UploadSession:
         try:
             await self._write_mark(mark)
         except LfsError as error:
-            self._log.info("progress of {id} is not noted: {error}", id=self._info.id, error=error)
+            self._log.info(
+                "progress of {id} is not noted: {error}",
+                id=self._info.id,
+                error=error,
+                peer=SENDER.get().peer,
+            )
         finally:
             self._noting = False
 

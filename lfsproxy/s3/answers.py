@@ -52,6 +52,11 @@ class Answer:
     told_region: str = ""
 
     @property
+    def request_id(self) -> str:
+        """S3's own name for the request, by which its log and its operators find it; else empty."""
+        return self.headers.get("x-amz-request-id", "")
+
+    @property
     def is_error(self) -> bool:
         return self.status >= 300 or bool(self.code)
 

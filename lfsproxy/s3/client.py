@@ -23,6 +23,9 @@ from lfsproxy.s3.answers import MAX_ANSWER, Answer, UnreadableAnswer, parse_xml,
 from lfsproxy.s3.credentials import CredentialSource
 from lfsproxy.s3.exchange import GIVEN_UP, Exchanges, Trouble
 from lfsproxy.s3.signing import S3Location, sign
+from lfsproxy.s3.spans import request_ended, request_span
+from lfsproxy.tracing import NO_SPAN
+from lfsproxy.trail import TRAIL
 
 COMPLETE_SECONDS = 600.0
 """How long CompleteMultipartUpload may stay silent: stores assemble the object meanwhile."""
@@ -286,6 +289,8 @@ class S3Client:
         deadline: float | None = None
         attempts = stale = 0
         doubtful = False
+        trail = TRAIL.get()
+        span = NO_SPAN
         while True:
             attempts += 1
             started = self._clock.seconds()
@@ -294,13 +299,17 @@ class S3Client:
             stall = silence or patience * 2 / 3
             if deadline is not None and silence is None:
                 stall = min(stall, max(deadline - started, 1.0))
-            result = "cancelled"
+            result, answered = "cancelled", None
+            if trail.span.on:
+                span = request_span(trail.span, self.location, operation, method, key, query, attempts)
             try:
                 if streamed:
                     answer = await self._exchanges.open(signed, stall)
                 else:
                     answer = await self._exchanges.send(signed, body, stall, most)
+                answered = answer
                 result = "store_error" if answer.is_error and answer.status not in accept else "ok"
+                trail.answered(operation, key, answer.request_id, answer.is_error)
             except Trouble as trouble:
                 result = "store_error"
                 why, since = self._why(trouble), trouble.since
@@ -319,6 +328,7 @@ class S3Client:
                 doubtful = doubtful or answer.is_doubtful
             finally:
                 self._metrics.s3_operation(operation, result, self._clock.seconds() - started)
+                request_ended(span, answered, result)
             deadline = since + patience if deadline is None else deadline
             tried = attempts - stale
             delay = self._random() * min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(tried, 10))

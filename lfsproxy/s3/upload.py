@@ -29,6 +29,7 @@ from lfsproxy.s3.cleanup import Cleanup, Leftover
 from lfsproxy.s3.client import S3Client, S3Refused, S3Unavailable, composite_crc, encode_crc
 from lfsproxy.s3.digest import INLINE_BYTES
 from lfsproxy.s3.parts import PartSender
+from lfsproxy.trail import TRAIL, follow
 from lfsproxy.wakeups import Condition, Semaphore, to_its_end
 from lfsproxy.words import error_text
 
@@ -85,6 +86,8 @@ class S3Upload:
         self._length = length
         self._memory = memory
         self._plan = plan
+        # Parts are sent from callbacks too, whose context is anybody's.
+        self._trail = TRAIL.get()
         self._error: BaseException | None = None
         self._received = 0
         self._gathered = Gathered()
@@ -128,7 +131,8 @@ class S3Upload:
 
     async def commit(self, metadata: Mapping[str, str]) -> StoredBlob:
         self._must_be(State.SEALED)
-        self._committing = Deferred.fromCoroutine(self._commit(metadata))
+        with follow(self._trail):
+            self._committing = Deferred.fromCoroutine(self._commit(metadata))
         return await self._committing
 
     async def abort(self) -> None:
@@ -136,7 +140,9 @@ class S3Upload:
             return
         self.state = State.ABORTED
         # The waiter may be cancelled; what was begun is finished all the same.
-        await to_its_end(self._abort())
+        with follow(self._trail):
+            aborted = to_its_end(self._abort())
+        await aborted
 
     def _must_be(self, state: State) -> None:
         if self._error is not None:
@@ -180,7 +186,8 @@ class S3Upload:
                     )
                 )
                 return
-            self._sender.send(self._gathered.take_first(min(size, self._gathered.size)))
+            with follow(self._trail):
+                self._sender.send(self._gathered.take_first(min(size, self._gathered.size)))
 
     def _part_ended(self, error: BaseException | None) -> None:
         if error is not None:

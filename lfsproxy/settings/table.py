@@ -135,6 +135,16 @@ class Values:
     http_base_path: str = _setting(
         "", kinds.BASE_PATH, "Path that clients see the HTTP API below, such as /lfs, behind a reverse proxy."
     )
+    kafka_max_connection_age: float = _setting(
+        "0",
+        time(zero=True),
+        "Seconds, within 10 %, after which a Kafka connection is closed between requests. 0: no limit.",
+    )
+    http_max_connection_age: float = _setting(
+        "0",
+        time(zero=True),
+        "Seconds, within 10 %, after which an HTTP connection is closed between requests. 0: no limit.",
+    )
     http_max_uploads: int = _setting(
         "1000", whole(0), "HTTP requests with an upload that run at once; beyond it 503. 0: unlimited."
     )

@@ -6,9 +6,10 @@ Twisted's channel collects a body before anybody sees the request. This one disp
     idle ──first byte──▶ headers ──▶ body and response ──▶ idle, or closing
 
 Over TLS a ``handshake`` with a deadline of its own comes before ``idle``. In ``idle`` the keep-alive
-timeout runs, in ``headers`` one absolute deadline (however slowly the bytes drip), in the body the body's
-own limit on silence. A connection that has to close with unread bytes on it lingers: what comes is dropped
-for a moment, since closing at once would reset the connection and the client might never see the response.
+timeout runs (to the end of LFS_HTTP_MAX_CONNECTION_AGE at most), in ``headers`` one absolute deadline
+(however slowly the bytes drip), in the body the body's own limit on silence. A connection that has to
+close with unread bytes on it lingers: what comes is dropped for a moment, since closing at once would reset
+the connection and the client might never see the response.
 """
 
 # twisted.web is not annotated:
@@ -16,6 +17,7 @@ for a moment, since closing at once would reset the connection and the client mi
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, cast
 
@@ -28,9 +30,10 @@ from twisted.web.http import HTTPChannel
 from zope.interface import implementer
 
 from lfsproxy.errors import BadRequest
-from lfsproxy.net.peers import CHECK_SECONDS, beneath, peer_is_gone, plain_host
+from lfsproxy.net.peers import CHECK_SECONDS, beneath, has_unread, peer_is_gone, plain_host
 from lfsproxy.net.tls import tls_trouble
-from lfsproxy.web.request import DRAIN_BYTES, StreamingRequest
+from lfsproxy.net.writing import write_through
+from lfsproxy.web.request import DRAIN_BYTES, StreamingRequest, new_request_id
 from lfsproxy.web.seams import Site
 
 HANDSHAKE_SECONDS = 10.0
@@ -38,12 +41,19 @@ HANDSHAKE_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 75.0
 """The time that an idle connection is kept: longer than the 60 s of common load balancers, which would else
 send a request into a connection that closes."""
+QUIET_SECONDS = 1.0
+"""The least time that an old connection is idle before it is closed: a request that comes meanwhile is
+answered, and told that it is the last one."""
 HEADER_SECONDS = 30.0
 """The most time that a request's headers have altogether, however slowly their bytes drip."""
+NEW_SECONDS = 1.0
+"""The time that a new connection has for its first request when the process stops."""
 LINGER_SECONDS = 2.0
 """The time that a client has to take the last response of a connection which closes with unread bytes."""
 DRAIN_SECONDS = 10.0
 """The time that the rest of an answered request's body has to come (up to DRAIN_BYTES)."""
+LARGE_WRITE = 64 * 1024
+"""Bytes that are given to the socket at once; smaller writes of one turn leave together."""
 FIRST_READ_BYTES = 64 * 1024
 """The most that is read at once from a connection which has no memory of the budget."""
 
@@ -66,6 +76,7 @@ class StreamingChannel(HTTPChannel):
     def __init__(self) -> None:
         super().__init__()
         self.closing = False
+        self._old_at = math.inf
         self._idle = True
         self._shaking = False
         self.asked = False
@@ -79,6 +90,16 @@ class StreamingChannel(HTTPChannel):
         return self._idle and not self.requests
 
     @property
+    def is_old(self) -> bool:
+        """It has been there for LFS_HTTP_MAX_CONNECTION_AGE."""
+        return self.site.reactor.seconds() >= self._old_at
+
+    @property
+    def _idle_seconds(self) -> float:
+        """How long it may be idle from now on."""
+        return min(KEEP_ALIVE_SECONDS, max(self._old_at - self.site.reactor.seconds(), QUIET_SECONDS))
+
+    @property
     def is_full(self) -> bool:
         """What was written has not left yet: the writer has to wait."""
         return bool(self._waitingForTransport)
@@ -87,14 +108,15 @@ class StreamingChannel(HTTPChannel):
         super().connectionMade()
         # Over TLS the handshake comes first, which this is told of when it is done.
         self._shaking = self.isSecure()
-        self.setTimeout(HANDSHAKE_SECONDS if self._shaking else KEEP_ALIVE_SECONDS)
+        self._old_at = self.site.old_at()
+        self.setTimeout(HANDSHAKE_SECONDS if self._shaking else self._idle_seconds)
         self.read_size(FIRST_READ_BYTES)
         self.site.connected(self)
 
     def handshakeCompleted(self) -> None:
         """TLS is up, and a client's certificate verified where one is needed."""
         self._shaking = False
-        self.setTimeout(KEEP_ALIVE_SECONDS)
+        self.setTimeout(self._idle_seconds)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         trouble = tls_trouble(reason)
@@ -112,6 +134,12 @@ class StreamingChannel(HTTPChannel):
     def header_seconds(self) -> float:
         """How long a request's headers may take altogether."""
         return min(HEADER_SECONDS, self.site.stall_timeout)
+
+    def write(self, data: bytes) -> None:
+        if len(data) < LARGE_WRITE:
+            super().write(data)
+        else:
+            write_through(self.transport, [data])
 
     def read_size(self, size: int) -> None:
         """Read up to ``size`` bytes at once from the socket."""
@@ -203,7 +231,7 @@ class StreamingChannel(HTTPChannel):
         self._unread = False
         self._idle = True
         self._savedTimeOut = None
-        self.setTimeout(KEEP_ALIVE_SECONDS)
+        self.setTimeout(self._idle_seconds)
         super().requestDone(request)
         self.site.request_ended(request)
 
@@ -257,7 +285,22 @@ class StreamingChannel(HTTPChannel):
             self.pause_reading()
 
     def timeoutConnection(self) -> None:
+        if self.idle and not self.closing and not self._shaking and has_unread(self.transport):
+            # A request has come meanwhile: its response may say that it is the last one.
+            self.setTimeout(CHECK_SECONDS)
+            return
         self.close()
+
+    def leave(self) -> None:
+        """Close an idle connection, but not on a request that has come already.
+
+        A new connection has a moment for its first one, which is on its way: else a restart would give
+        clients a connection that closes without an answer.
+        """
+        if self.asked or self._shaking:
+            self.timeoutConnection()
+        else:
+            self.setTimeout(NEW_SECONDS)
 
     def close(self) -> None:
         """Close an idle connection, and cut it where what is to be written does not leave.
@@ -300,18 +343,24 @@ class StreamingChannel(HTTPChannel):
 
     def _say(self, what: str, level: Any = LogLevel.info, **values: Any) -> None:
         peer = cast(Any, self.transport).getPeer()
-        text = f"an HTTP client ({{host}}) {what}"
-        self._log.emit(level, text, host=plain_host(getattr(peer, "host", str(peer))), **values)
+        text = f"an HTTP client ({{peer}}) {what}"
+        self._log.emit(level, text, peer=plain_host(getattr(peer, "host", str(peer))), **values)
 
     def _refuse(self, status: bytes, told: bool = False) -> None:
         """Answer bytes that never became a request. ``told``: the log has it already."""
         if self.closing:
             return
+        request_id = new_request_id()
         if not told:
-            self._say("sent what is no readable request: {status}", status=status.decode("ascii"))
+            self._say(
+                "sent what is no readable request: {status} (request_id={request_id})",
+                status=status.decode("ascii"),
+                request_id=request_id,
+            )
         self.length = None
         self.site.count_refused(int(status[:3]))
         cast(Any, self.transport).write(
-            b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\nConnection: close\r\n"
+            b"X-Request-Id: " + request_id.encode("ascii") + b"\r\n\r\n"
         )
         self.linger()

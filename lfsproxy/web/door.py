@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random as random_source
+from collections.abc import Callable
+
 from twisted.internet.interfaces import IReactorTime
 
 from lfsproxy.budget import MemoryBudget
@@ -32,11 +35,12 @@ def make_site(
     readiness: Readiness,
     downloads: Downloads,
     uploads: ResumableUploads | None = None,
+    random: Callable[[], float] = random_source.random,
 ) -> LfsSite:
     """The HTTP door: a factory to listen with at LFS_HTTP_ADDR.
 
-    ``uploads`` are the resumable ones, None where they are off. Raises SettingError where the file of API
-    keys cannot be used.
+    ``uploads`` are the resumable ones, None where they are off; ``random`` gives numbers from 0 to 1.
+    Raises SettingError where the file of API keys cannot be used.
     To stop: ``readiness.drain()``, then wait for ``site.drain()`` (up to LFS_DRAIN_TIMEOUT), then
     ``site.abort()``.
     """
@@ -54,4 +58,4 @@ def make_site(
         TusApi(uploads, gate),
     ):
         routes.add(api)
-    return LfsSite(routes, reactor, cors, readiness, metrics, settings)
+    return LfsSite(routes, reactor, cors, readiness, metrics, settings, random, claims.tracer)

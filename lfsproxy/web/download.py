@@ -23,6 +23,7 @@ from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted
 from lfsproxy.web import declared
 from lfsproxy.web.flow import ResponseFlow
+from lfsproxy.web.followed import DownloadWork, followed_download
 from lfsproxy.web.operations import operation
 from lfsproxy.web.options import FILENAME_HEADER, parse_number, parse_topic
 from lfsproxy.web.problems import render
@@ -61,8 +62,16 @@ class DownloadApi:
     @operation(declared.GET_RECORD)
     async def payload(self, request: StreamingRequest, topic: str, partition: str, offset: str) -> bytes:
         """The blob, or an ordinary value as it is."""
+        with followed_download(request, topic, partition, offset) as work:
+            return await self._payload(request, topic, partition, offset, work)
+
+    async def _payload(
+        self, request: StreamingRequest, topic: str, partition: str, offset: str, work: DownloadWork
+    ) -> bytes:
         presign = _presign_asked(request.query)
         found = await self._find(topic, partition, offset)
+        if found.envelope is not None:
+            work.trail.key = found.envelope.s3_key
         self._downloads.check(found)
         if presign:
             return await self._redirect(request, found)
@@ -82,7 +91,9 @@ class DownloadApi:
             return b""
         part = asked_range(request, found.checksum, found.size)
         first, count = part or (0, found.size)
-        await self._send(request, found, part, first, count)
+        if part is not None:
+            work.range = f"{first}-{first + count - 1}"
+        await self._send(request, found, part, first, count, work)
         return b""
 
     @operation(declared.GET_ENVELOPE)
@@ -104,7 +115,13 @@ class DownloadApi:
         return b""
 
     async def _send(
-        self, request: StreamingRequest, found: Found, part: object, first: int, count: int
+        self,
+        request: StreamingRequest,
+        found: Found,
+        part: object,
+        first: int,
+        count: int,
+        work: DownloadWork,
     ) -> None:
         flow: ResponseFlow | None = None
         slow = Stalled("the client was too slow while others waited for memory (LFS_UPLOAD_MEMORY)")
@@ -123,6 +140,7 @@ class DownloadApi:
             while data:
                 if evicted:
                     raise slow
+                work.size += len(data)
                 await flow.write(data)
                 data = await download.read()
             flow.finish()
@@ -130,6 +148,7 @@ class DownloadApi:
             download.fail(error)
             if flow is None:
                 raise
+            work.error = error
             await self._cut(request, found, download, error)
         finally:
             download.close()
@@ -144,6 +163,7 @@ class DownloadApi:
             partition=found.partition,
             offset=found.offset,
             error=error,
+            peer=request.sender.peer,
         )
         if isinstance(error, Stalled):
             request.abort_connection()

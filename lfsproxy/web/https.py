@@ -41,8 +41,8 @@ class _Connection(BufferingTLSTransport):
         transport = cast(Any, self.transport)
         peer = transport.getPeer()
         self._log.info(
-            "an HTTP client ({host}) is turned away: it speaks plain HTTP to the port of HTTPS",
-            host=plain_host(getattr(peer, "host", str(peer))),
+            "an HTTP client ({peer}) is turned away: it speaks plain HTTP to the port of HTTPS",
+            peer=plain_host(getattr(peer, "host", str(peer))),
         )
         # It has been told of already, and is no probe.
         cast(Any, self.wrappedProtocol).asked = True

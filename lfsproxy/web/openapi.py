@@ -25,7 +25,7 @@ from lfsproxy.web.schemas import MAX_HEADERS
 PROBLEM: dict[str, Any] = {
     "type": "object",
     "description": "An error (RFC 9457)",
-    "required": ["type", "title", "status", "detail"],
+    "required": ["type", "title", "status", "detail", "request_id"],
     "properties": {
         "type": {"type": "string", "description": "Which error it is; stays the same over versions"},
         "title": {"type": "string"},
@@ -35,6 +35,10 @@ PROBLEM: dict[str, Any] = {
         "expected": {"type": "string", "description": "checksum-mismatch: the checksum that was given"},
         "actual": {"type": "string", "description": "checksum-mismatch: that of the bytes received"},
         "kafka_error_code": {"type": "integer", "description": "what the broker answered"},
+        "request_id": {
+            "type": "string",
+            "description": "By which the proxy's log names the request; the same as X-Request-Id",
+        },
     },
 }
 

@@ -14,7 +14,9 @@ from twisted.python.failure import Failure
 
 from lfsproxy.errors import LfsError
 from lfsproxy.logs import Logger
+from lfsproxy.trail import follow
 from lfsproxy.uploadlog import sent_by
+from lfsproxy.web.followed import begin_trail, end_trail
 from lfsproxy.web.request import StreamingRequest
 
 Done = TypeVar("Done")
@@ -34,7 +36,8 @@ def outliving(
     Klein cancels the Deferred when the connection goes. Then ``stop`` is called with the reason, and may end
     the work with it. The log tells what came of the work; ``done`` are the words for a success.
     """
-    with sent_by(request.sender):
+    trail = begin_trail(request)
+    with sent_by(request.sender), follow(trail):
         running = start()
     request.track(running)
     gone: LfsError | None = None
@@ -51,11 +54,22 @@ def outliving(
             outcome = done
             if isinstance(result, Failure):
                 outcome = "nothing was published" if result.value is gone else result.getErrorMessage()
-            _log.info("an upload has no answer, since {why}: {outcome}", why=gone, outcome=outcome)
+            _log.info(
+                "an upload has no answer, since {why}: {outcome}",
+                why=gone,
+                outcome=outcome,
+                peer=request.sender.peer,
+            )
+            end_trail(trail, None, str(gone))
         elif isinstance(result, Failure):
+            error = result.value
+            status = error.http_status if isinstance(error, LfsError) else LfsError.http_status
+            end_trail(trail, status, result.getErrorMessage())
             answer.errback(result)
         else:
-            answer.callback(render(result))
+            body = render(result)
+            end_trail(trail, request.code)
+            answer.callback(body)
 
     running.addBoth(ended)
     return answer

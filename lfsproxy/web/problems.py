@@ -110,15 +110,17 @@ def problem_of(error: BaseException) -> LfsError:
 
 def render_problem(request: IRequest, error: LfsError) -> bytes:
     """Set status and headers for an error, and return the response's body."""
+    asked = cast(Any, request)
     document: dict[str, Any] = {
         "type": f"/problems/{error.problem}",
         "title": error.title,
         "status": error.http_status,
         "detail": str(error) or error.title,
         **error.problem_members(),
+        "request_id": asked.request_id,
     }
     # The request's line in the log says it too.
-    cast(Any, request).problem = document["detail"]
+    asked.problem = document["detail"]
     for name, value in error.http_headers().items():
         request.setHeader(name.encode("ascii"), value.encode("latin-1"))
     return render(request, error.http_status, "application/problem+json", _json(document))

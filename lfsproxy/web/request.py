@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 from uuid import uuid4
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web import http, server
 
@@ -23,6 +24,7 @@ from lfsproxy.errors import BadRequest, ClientGone, LfsError
 from lfsproxy.net.peers import plain_host
 from lfsproxy.quoting import quoted
 from lfsproxy.settings import Address
+from lfsproxy.tracing import Tracer
 from lfsproxy.uploadlog import Sender
 from lfsproxy.web.body import RequestBody
 from lfsproxy.web.problems import ExpectationFailed, NotFound, render_problem
@@ -34,6 +36,11 @@ UNMATCHED = "unmatched"
 """The route, in the metrics, of what is not routed."""
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._~:/+=@-]{0,127}")
+
+
+def new_request_id() -> str:
+    """An id for a request whose client gave none, or none that can be used."""
+    return uuid4().hex
 
 
 class StreamingRequest(server.Request):
@@ -76,7 +83,7 @@ class StreamingRequest(server.Request):
         # A reverse proxy may have taken the base path away, and probes come without it.
         self.path, self.query = (path[len(base) :] if path.startswith(base + b"/") else path), query
         self.args = http.parse_qs(query, True)
-        self.request_id = self._own_or_given_id()
+        self.request_id = self._given_id() or new_request_id()
         self.setHeader(b"X-Request-Id", self.request_id.encode("ascii"))
         self._site.prepare(self)
         refusal = self._refusal()
@@ -91,18 +98,28 @@ class StreamingRequest(server.Request):
         else:
             self.process()
 
-    def _own_or_given_id(self) -> str:
+    def _given_id(self) -> str:
         given = self.requestHeaders.getRawHeaders(b"X-Request-Id", [])
         if len(given) == 1 and _SANE_ID.fullmatch(given[0]):
             return given[0].decode("ascii")
-        return uuid4().hex
+        return ""
 
     @property
     def sender(self) -> Sender:
         """The sender, for the log."""
         address: Any = self.client
         peer = str(Address(plain_host(address.host), address.port))
-        return Sender(f"key {self.key_id}" if self.key_id else "", peer, self.request_id)
+        return Sender(peer=peer, request_id=self.request_id, key_id=self.key_id or "")
+
+    @property
+    def tracer(self) -> Tracer:
+        """What makes the span of a request."""
+        return self._site.tracer
+
+    @property
+    def clock(self) -> IReactorTime:
+        """The clock of the site."""
+        return self._site.reactor
 
     def _refusal(self) -> LfsError | None:
         """What is wrong with the request whatever it asks for, and what routing would not mind."""
@@ -141,6 +158,11 @@ class StreamingRequest(server.Request):
     def why_cut(self) -> LfsError:
         """Why its connection is gone: the proxy has cut it, or the client went away."""
         return self._site.cut or ClientGone("the client went away")
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its connection is gone, so that nothing can be answered any more."""
+        return self._disconnected
 
     @property
     def is_full(self) -> bool:
@@ -213,7 +235,7 @@ class StreamingRequest(server.Request):
             self._site.answering(self._answer_head())
             self.setHeader(b"Server", b"lfsproxy")
             self._ends = self._rest_is_too_much()
-            if self._ends or self._site.draining:
+            if self._ends or self._site.draining or self.channel.is_old:
                 self.channel.persistent = False
             if not self.channel.persistent:
                 self.setHeader(b"Connection", b"close")

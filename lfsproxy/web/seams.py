@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.iweb import IRequest
 
 from lfsproxy.errors import LfsError
+from lfsproxy.tracing import Tracer
 from lfsproxy.uploadlog import Sender
 
 
@@ -44,6 +45,10 @@ class Connection(Protocol):
         """No request is being received or answered."""
 
     @property
+    def is_old(self) -> bool:
+        """It is kept for no further request."""
+
+    @property
     def is_full(self) -> bool:
         """What was written has not left yet: the writer has to wait."""
 
@@ -65,8 +70,8 @@ class Connection(Protocol):
     def linger(self) -> None:
         """Close soon: the response is written, and what still comes is dropped."""
 
-    def close(self) -> None:
-        """Close an idle connection."""
+    def leave(self) -> None:
+        """Close an idle connection, but not on a request that has come or is about to."""
 
     def end(self) -> None:
         """Close when what was written has left."""
@@ -79,6 +84,7 @@ class Site(Protocol):
     """The site, as its connections and their requests see it. ``stall_timeout`` is in seconds."""
 
     reactor: IReactorTime
+    tracer: Tracer
     stall_timeout: float
     base_path: str
     cut: LfsError | None
@@ -89,6 +95,9 @@ class Site(Protocol):
     @property
     def draining(self) -> bool:
         """No connection is kept for another request."""
+
+    def old_at(self) -> float:
+        """When a connection that is made now is old, by the reactor's clock."""
 
     def connected(self, connection: Connection) -> None:
         """A client has connected."""

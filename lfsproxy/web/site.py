@@ -8,6 +8,7 @@ The answers are none of the site's business: it is given a resource (by lfsproxy
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -20,8 +21,10 @@ from twisted.web.server import Site
 from lfsproxy.errors import Draining, LfsError
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.logs import Logger
+from lfsproxy.net.ages import old_at
 from lfsproxy.readiness import Readiness
 from lfsproxy.settings import Settings
+from lfsproxy.tracing import NO_TRACER, Tracer
 from lfsproxy.uploadlog import as_line, as_value
 from lfsproxy.wakeups import Condition
 from lfsproxy.web.channel import StreamingChannel
@@ -36,7 +39,10 @@ METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OP
 
 
 class LfsSite(Site):
-    """The HTTP door as a factory of connections. Made by ``lfsproxy.web.door.make_site``."""
+    """The HTTP door as a factory of connections. Made by ``lfsproxy.web.door.make_site``.
+
+    ``random`` gives numbers from 0 to 1.
+    """
 
     protocol = StreamingChannel  # type: ignore[assignment]
     requestFactory = StreamingRequest
@@ -55,10 +61,15 @@ class LfsSite(Site):
         readiness: Readiness,
         metrics: IMetrics,
         settings: Settings,
+        random: Callable[[], float],
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         super().__init__(resource, reactor=reactor)
+        self.tracer = tracer
         self.stall_timeout = settings.stall_timeout
         self.base_path = settings.http_base_path
+        self._max_age = settings.http_max_connection_age
+        self._random = random
         self._cors = cors
         self._readiness = readiness
         self._metrics = metrics
@@ -86,13 +97,13 @@ class LfsSite(Site):
         return sum(not connection.idle for connection in self._connections)
 
     def drain(self) -> Deferred[None]:
-        """Close the idle connections; fires when nothing is in flight and every response has left.
+        """End the idle connections; fires when nothing is in flight and every response has left.
 
         Readiness must be draining already.
         """
         for connection in list(self._connections):
             if connection.idle:
-                connection.close()
+                connection.leave()
         if self._is_over:
             return succeed(None)
         return self._over.wait()
@@ -118,6 +129,10 @@ class LfsSite(Site):
 
         running.addBoth(done)
 
+    def old_at(self) -> float:
+        """When a connection that is made now is old, by the reactor's clock."""
+        return old_at(self.reactor.seconds(), self._max_age, self._random)
+
     def connected(self, connection: Connection) -> None:
         self._connections.add(connection)
 
@@ -135,6 +150,10 @@ class LfsSite(Site):
         method = head.method.decode("ascii") if head.method in METHODS else "other"
         self._metrics.http_request(head.route, method, head.status)
         sender, path = head.sender, head.path[:300].decode("latin-1")
+        # Whoever only makes errors is not to fill the log (lfsproxy.repeats).
+        limits: dict[str, Any] = {}
+        if head.status >= 400:
+            limits = {"peer": head.host, "kind": f"{head.route} {method} {head.problem}"}
         self._log.emit(
             LogLevel.debug if head.route in POLLED else LogLevel.info,
             "{client}{key} {method} {path} {status} {more}",
@@ -146,7 +165,7 @@ class LfsSite(Site):
             more=as_line({"request_id": sender.request_id, "reason": head.problem}),
             fields={
                 "event": "request",
-                "client": sender.client,
+                "key_id": sender.key_id,
                 "peer": sender.peer,
                 "method": method,
                 "path": path,
@@ -154,6 +173,7 @@ class LfsSite(Site):
                 "request_id": sender.request_id,
                 "reason": head.problem,
             },
+            **limits,
         )
 
     def request_ended(self, request: IRequest) -> None:

@@ -27,6 +27,7 @@ from lfsproxy.quoting import quoted
 from lfsproxy.resumable.errors import ResumableOff
 from lfsproxy.resumable.state import Found, Mark, UploadState
 from lfsproxy.resumable.uploads import ResumableUploads, check_id
+from lfsproxy.trail import TRAIL
 from lfsproxy.web import tus_declared as declared
 from lfsproxy.web.declared import place_of
 from lfsproxy.web.feeding import fed
@@ -103,6 +104,7 @@ class TusApi:
             if length is not None and (request.body.length or 0) > length:
                 raise BadRequest(f"Upload-Length is {length}, the request has {request.body.length} bytes")
         state, found = await uploads.create(parse_topic(topic), options, metadata, length)
+        _note_key(found)
         request.set_location(b"Location", declared.HEAD_UPLOAD.at(topic=topic, id=state.id))
         _set_expiry(request, uploads, found)
         with uploads.at_work(state.id):
@@ -125,6 +127,7 @@ class TusApi:
     async def head(self, uploads: ResumableUploads, request: StreamingRequest, topic: str, id: str) -> bytes:
         """How far an upload is."""
         state, found = await uploads.find(parse_topic(topic), id)
+        _note_key(found)
         record = await uploads.result(state, found)
         mark = found.mark
         _set(request, "Upload-Offset", str(mark.offset))
@@ -154,6 +157,7 @@ class TusApi:
         check_id(id)
         with uploads.at_work(id):
             state, found = await uploads.find(topic, id)
+            _note_key(found)
             length = uploads.new_length(found, offset, told)
             if not found.mark.complete:
                 coming = request.body.length
@@ -180,6 +184,7 @@ class TusApi:
         check_id(id)
         with uploads.at_work(id):
             state, found = await uploads.find(topic, id)
+            _note_key(found)
             await uploads.terminate(state, found)
         request.setResponseCode(NO_CONTENT)
         return b""
@@ -248,6 +253,11 @@ class TusApi:
         finally:
             lease.release()
         return uploads.with_mark(found, mark)
+
+
+def _note_key(found: Found) -> None:
+    """The request is about that blob: for its line in the log, and for its span."""
+    TRAIL.get().key = found.info.blob_key
 
 
 def _check_offset_type(request: IRequest) -> None:

@@ -208,6 +208,11 @@ class SignInWatch:
         self._mechanism = ""
         self._within = False
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the client has signed in, and no further exchange goes on."""
+        return self.done and not self._within
+
     def handshake(self, mechanism: str) -> None:
         """The client begins an exchange. Requests come long before their answers, so one that begins before
         another has ended could lend its name to the other's answers: then neither counts."""

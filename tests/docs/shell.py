@@ -116,6 +116,12 @@ BLOCKS: Mapping[str, Mapping[str, Run | NotRun]] = {
     "docs/operate/disaster.md": {
         "boto3": NotRun("it installs; tests/integration/test_disaster.py runs the programs themselves"),
     },
+    "docs/operate/replicas.md": {
+        "systemctl restart": _MACHINE,
+        "tests.integration.rolling": NotRun(
+            "it takes minutes; tests/integration/test_replicas.py is its short form"
+        ),
+    },
     "docs/operate/helm.md": {
         "helm install": NotRun("it needs a Kubernetes cluster; tests/deploy renders the values with Helm"),
     },

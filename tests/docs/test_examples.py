@@ -17,7 +17,7 @@ PROGRAMS = {
     *("javascript", "js", "mjs", "jsx", "typescript", "ts", "tsx"),
 }
 """Languages of which a page of docs/sdk/ shows nothing but examples."""
-RUNNERS = ("tests/integration/test_*.py", "tests/deploy/test_*.py")
+RUNNERS = ("tests/integration/*.py", "tests/deploy/test_*.py")
 RUN_HERE = ("go", "js", "operate", "python")
 SHOWN = (*RUN_HERE, "java", "connect")
 SETUP = "setup.sh"

@@ -93,7 +93,7 @@ class SecurityCase(TestCase):
 
 
 def proxy_closes(proxy: ProxyProcess, reason: str = "") -> float:
-    """How many clients' connections the proxy closed because of an error."""
+    """How many clients' connections the proxy closed, for that reason or any."""
     samples = proxy.metrics()
     name = f'lfsproxy_kafka_closed_total{{reason="{reason}'
     return sum(value for sample, value in samples.items() if sample.startswith(name))

@@ -65,10 +65,15 @@ class HostileTests(TestCase):
         self.assertLess(observed.slowest, SLOWEST)
         self.assertLess(observed.peak - its.idle, MOST_GROWTH)
         self.assertEqual(observed.closed, case.closes, observed.lines)
-        closing = [line for line in observed.lines if "is closed: " in line]
-        self.assertEqual(len(closing), case.closes, observed.lines)
+        # Of those with the same words the log has a few a minute, and earlier cases may have been such.
+        lines = [line for line in observed.lines if " more like it from " not in line]
+        closing = [line for line in lines if "is closed: " in line]
+        self.assertLessEqual(len(closing), case.closes, observed.lines)
         for line in closing:
             self.assertIn(case.log, line)
+        if case.closes:
+            said = [line for line in its.scene.proxy.log.splitlines() if "is closed: " in line]
+            self.assertTrue(any(case.log in line for line in said), observed.lines)
         self.assertEqual([line for line in observed.lines if "#warn" not in line], [])
 
 

@@ -6,6 +6,7 @@ import re
 from time import monotonic as seconds
 from typing import Any, cast
 
+from confluent_kafka import Producer
 from kafka import KafkaProducer
 from twisted.internet import reactor
 from twisted.protocols.portforward import ProxyFactory, ProxyServer
@@ -14,7 +15,7 @@ from lfsproxy.devstack.ports import HOST
 from lfsproxy.wire.sasl import REFUSED_SECONDS
 from tests.integration.clients.python import read_topic
 from tests.integration.clients.raw import RawClient
-from tests.integration.clients.security import of_kafka_python
+from tests.integration.clients.security import of_kafka_python, of_librdkafka
 from tests.integration.secured import PASSWORDS, SESSION_SECONDS, secured
 from tests.integration.security import SecurityCase, proxy_closes, requests, upload
 from tests.integration.stack import in_thread
@@ -120,3 +121,46 @@ class ExpiryTests(SecurityCase):
         self.assertEqual(proxy_closes(lent), 0)
         records = await in_thread(read_topic, kafka.kafka.bootstrap, topic)
         self.assertEqual(len(records), 6)
+
+
+class AgeTests(SecurityCase):
+    """LFS_KAFKA_MAX_CONNECTION_AGE with sign-ins, over TLS: clients connect and sign in again."""
+
+    async def test_no_producer_has_an_error(self) -> None:
+        kafka = await secured()
+        topic = await kafka.stack.new_topic("age")
+        (proxy,) = await self.start(
+            kafka.environment(
+                "SASL",
+                "SCRAM-SHA-256",
+                LFS_KAFKA_MAX_CONNECTION_AGE="2",
+                LFS_KAFKA_LISTENER_TLS_CERT=str(kafka.listener.certificate),
+                LFS_KAFKA_LISTENER_TLS_KEY=str(kafka.listener.key),
+            )
+        )
+        signed = of_librdkafka(kafka, "SASL_SSL", "SCRAM-SHA-512")
+        lent = {name.replace("_", "."): value for name, value in signed.items()}
+        by_librdkafka = Producer({"bootstrap.servers": proxy.bootstrap, "log_level": 0, **lent})
+        by_kafka_python = await in_thread(
+            KafkaProducer, bootstrap_servers=proxy.bootstrap, **of_kafka_python(kafka, "SASL_SSL", "PLAIN")
+        )
+        self.addCleanup(in_thread, by_kafka_python.close)
+        failed: list[object] = []
+
+        def delivered(error: object, _: object) -> None:
+            failed.extend([] if error is None else [error])
+
+        def send() -> None:
+            by_librdkafka.produce(topic, b"librdkafka", on_delivery=delivered)
+            self.assertEqual(by_librdkafka.flush(20), 0)
+            by_kafka_python.send(topic, b"kafka-python", headers=[("LFS_BLOB", b"")]).get(20)
+
+        for _ in range(4):
+            await in_thread(send)
+            # Longer than the silence in which a connection is closed that is old.
+            await self.pause_for(2.5)
+        await in_thread(send)
+        self.assertEqual(failed, [])
+        self.assertGreater(proxy_closes(proxy, "max_connection_age"), 3)
+        self.assertEqual(proxy_closes(proxy), proxy_closes(proxy, "max_connection_age"))
+        self.assertEqual(len(await in_thread(read_topic, kafka.kafka.bootstrap, topic)), 10)

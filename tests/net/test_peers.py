@@ -10,7 +10,7 @@ from twisted.internet.testing import StringTransport
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.net.peers import peer_is_gone
+from lfsproxy.net.peers import has_unread, host_of, peer_is_gone
 
 
 class Transport:
@@ -21,6 +21,18 @@ class Transport:
 
     def getHandle(self) -> socket.socket:
         return self.handle
+
+
+class HostTests(SynchronousTestCase):
+    def test_the_host_of_an_address_as_the_log_shows_it(self) -> None:
+        for peer, host in (
+            ("10.0.0.7:51234", "10.0.0.7"),
+            ("[2001:db8::1]:51234", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("10.0.0.7", "10.0.0.7"),
+            ("", ""),
+        ):
+            self.assertEqual(host_of(peer), host)
 
 
 class PeerTests(SynchronousTestCase):
@@ -44,6 +56,15 @@ class PeerTests(SynchronousTestCase):
         self.client.send(b"unread")
         self.client.close()
         self.assertTrue(peer_is_gone(self.transport))
+
+    def test_bytes_that_nobody_has_read(self) -> None:
+        self.assertFalse(has_unread(self.transport))
+        self.client.send(b"unread")
+        self.assertTrue(has_unread(self.transport))
+        self.assertEqual(self.transport.handle.recv(100), b"unread")
+        self.assertFalse(has_unread(self.transport))
+        self.client.close()
+        self.assertFalse(has_unread(self.transport))
 
     def test_a_peer_that_reset(self) -> None:
         self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -23,6 +23,7 @@ from lfsproxy.readiness import KnownTrouble
 from lfsproxy.relay.door import RelayService
 from lfsproxy.settings import Address, Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics
+from lfsproxy.tracing import NO_TRACER, Tracer
 from lfsproxy.wire.answers import PartitionAnswer, ProduceResponse
 from tests.relay.broker import BrokerEnd, Cluster
 from tests.relay.records import TOPIC
@@ -115,12 +116,21 @@ class Client:
         self.net = net
         self.data = bytearray()
         self.is_open = True
+        self.has_ended = False
+        self.hangs_up_at_the_end = True
 
     def connected(self, wire: Wire) -> None:
         self.wire = wire
+        wire.on_ended = self.ended
 
     def received(self, data: bytes) -> None:
         self.data += data
+
+    def ended(self) -> None:
+        """The relay has ended its side."""
+        self.has_ended = True
+        if self.hangs_up_at_the_end:
+            self.wire.hang_up()
 
     def lost(self) -> None:
         self.is_open = False
@@ -178,6 +188,7 @@ class RelayTestCase(SynchronousTestCase):
     """
 
     overrides: dict[str, Any] = {}
+    tracer: Tracer = NO_TRACER
     store_type = MemoryBlobStore
     client_type = Client
     keeps_log = True
@@ -205,6 +216,7 @@ class RelayTestCase(SynchronousTestCase):
             cast(Any, self.net),
             default_algorithm=self.settings.checksum_algo,
             max_size=self.settings.max_upload_size,
+            tracer=self.tracer,
         )
         self.events: list[LogEvent] = []
         observe = cast(ILogObserver, self._observe)
@@ -213,7 +225,14 @@ class RelayTestCase(SynchronousTestCase):
         self.trouble = KnownTrouble()
         listener = BoundPorts(cast(Any, self.net))
         self.relay = RelayService(
-            self.net, self.settings, claims, self.budget, self.metrics, listener, self.trouble
+            self.net,
+            self.settings,
+            claims,
+            self.budget,
+            self.metrics,
+            listener,
+            self.trouble,
+            random=lambda: 0.5,
         )
         self.relay.open()
         self.relay.startService()

@@ -51,7 +51,7 @@ class TableTests(SynchronousTestCase):
                     (
                         Event.BROKER_LOST,
                         State.CLOSING,
-                        (Action.STOP_READING, Action.CANCEL_FOR_CLIENT, Action.CLOSE_CLIENT),
+                        (Action.STOP_READING, Action.CANCEL_FOR_CLIENT, Action.FINISH_CLIENT),
                     ),
                     (Event.READING_ENDED, State.CLOSING, (Action.CANCEL_FOR_CLIENT,)),
                     (Event.BROKER_OVER, State.OVER, (Action.ABANDON,)),
@@ -63,7 +63,11 @@ class TableTests(SynchronousTestCase):
                     (Event.CONNECTED, State.OPEN, ()),
                     (Event.DRAIN, State.DRAINING, (Action.STOP_BETWEEN_REQUESTS,)),
                     (Event.READING_ENDED, State.DRAINING, ()),
-                    (Event.ALL_ANSWERED, State.CLIENT_GONE, (Action.CANCEL_FOR_CLIENT,)),
+                    (
+                        Event.ALL_ANSWERED,
+                        State.CLIENT_GONE,
+                        (Action.CANCEL_FOR_CLIENT, Action.FINISH_CLIENT),
+                    ),
                     (Event.SETTLED, State.CLOSING, ()),
                     (Event.BROKER_OVER, State.OVER, (Action.ABANDON,)),
                 ],
@@ -74,7 +78,11 @@ class TableTests(SynchronousTestCase):
                     (Event.DRAIN, State.DRAINING, ()),
                     (Event.CONNECTED, State.DRAINING, ()),
                     (Event.READING_ENDED, State.DRAINING, ()),
-                    (Event.ALL_ANSWERED, State.CLIENT_GONE, (Action.CANCEL_FOR_CLIENT,)),
+                    (
+                        Event.ALL_ANSWERED,
+                        State.CLIENT_GONE,
+                        (Action.CANCEL_FOR_CLIENT, Action.FINISH_CLIENT),
+                    ),
                 ],
             ),
             (

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from twisted.internet import reactor as the_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ClientFactory, Factory, Protocol
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from lfsproxy.budget import MemoryBudget
@@ -126,6 +128,45 @@ class LoopbackTests(TestCase):
             await self.until(lambda: not self.relay.sessions)
             self.assertEqual((self.budget.used, self.store.open_uploads), (0, 0))
             self.assertEqual(self.cluster.produced, [])
+
+        return self.run_test(steps())
+
+    def test_a_client_that_sends_on_and_reads_late_gets_every_answer_of_a_drain(
+        self,
+    ) -> Deferred[None]:
+        ended = threading.Event()
+
+        def talk(client: socket.socket) -> bytes:
+            with client:
+                # The second one comes too late. A close with that unread would reset the connection, and what
+                # the client has not taken yet would be gone.
+                client.sendall(request(KafkaApi.FETCH, 12, 2, bytes(100 * KIB)))
+                client.sendall(request(KafkaApi.FETCH, 12, 3, bytes(600 * KIB)))
+                ended.wait(10)
+                return b"".join(iter(lambda: client.recv(65536), b""))
+
+        async def steps() -> None:
+            self.store.hold("seal")
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * KIB)
+            client.connect(("127.0.0.1", self.relay.bootstrap_port))
+            client.settimeout(10)
+            client.sendall(produce(1, batch(lfs(b"blob"))))
+            await self.until(lambda: self.store.open_uploads == 1)
+            talking = deferToThread(talk, client)
+            await self.until(lambda: self.relay.sessions[0].is_paused)
+            drained = self.relay.drain()
+            self.store.let_go("seal")
+            await self.until(lambda: not any(self.clients_of_brokers()))
+            turns = iter(range(20))
+            await self.until(lambda: next(turns, None) is None)
+            ended.set()
+            came = await talking
+            await drained
+            answers = Client(reactor)
+            answers.data = bytearray(came)
+            self.assertEqual(answers.order, [1, 2])
+            self.assertGreater(len(answers.replies[1].body), 100 * KIB)
 
         return self.run_test(steps())
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Protocol
 
@@ -45,7 +45,8 @@ class Peer(Protocol):
 class Wire:
     """The transport of a protocol under test. ``peer_reads`` False: the peer takes no more bytes.
 
-    ``most_unread`` is the most that was ever written and not yet taken by the peer, in bytes.
+    ``most_unread`` is the most that was ever written and not yet taken by the peer, in bytes. ``on_ended`` is
+    called when the protocol has ended its own side only, and the peer has taken everything.
     """
 
     def __init__(
@@ -66,6 +67,8 @@ class Wire:
         self._producer_paused = False
         self._closing = ""
         self._hung_up = False
+        self._half_closing = False
+        self.on_ended: Callable[[], None] = lambda: None
         self._sockets: tuple[socket.socket, socket.socket] | None = None
 
     def join(self, protocol: Any) -> None:
@@ -112,6 +115,10 @@ class Wire:
         if self._closing == "lose" and not self._out:
             self._lose(ConnectionDone())
             return True
+        if self._half_closing and not self._out:
+            self._half_closing = False
+            self.on_ended()
+            return True
         if not self.paused and not self._in:
             self._in.extend(islice(self._more, 1))
         if self.paused or not (self._in or self._hung_up):
@@ -155,7 +162,7 @@ class Wire:
         self._closing = "abort"
 
     def loseWriteConnection(self) -> None:
-        raise NotImplementedError("the relay does not half-close")
+        self._half_closing = True
 
     def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
         assert self._producer is None and streaming

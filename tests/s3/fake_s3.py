@@ -17,6 +17,7 @@ from tests.s3.faults import CutBody, Fault, Held, OkButError, Refuse, Reset, Sil
 
 class FakeS3(FakeBucket, Factory):
     """``faults`` are used up in order, by operation; ``seen`` is called with each request's operation.
+    Answers name the requests fake-1, fake-2 and so on, in the order in which they came.
 
     ``trickle`` is called for each piece of a body; ``padding`` is bytes of space behind each answer's body.
     """
@@ -90,6 +91,7 @@ class _Connection(Protocol):
         self._number = number
         self._buffer = b""
         self._request: Request | None = None
+        self._request_id = ""
         self._fault: Fault | None = None
         self._body = bytearray()
         self._length = 0
@@ -156,6 +158,7 @@ class _Connection(Protocol):
         self._request = Request(operation, method, bucket, key, query, headers, self._number)
         self._length = int(headers.get("content-length", "0"))
         self._store.requests.append(self._request)
+        self._request_id = f"fake-{len(self._store.requests)}"
         self._fault = self._store.take_fault(operation)
         self._store.seen(operation)
         if operation == "upload_part":
@@ -195,7 +198,7 @@ class _Connection(Protocol):
         if self._request is None:
             return
         body = b"" if self._request.method == "HEAD" else body + b" " * self._store.padding
-        headers = {"Content-Length": str(len(body)), "x-amz-request-id": "1", **headers}
+        headers = {"Content-Length": str(len(body)), "x-amz-request-id": self._request_id, **headers}
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self._over()
         self._body.clear()

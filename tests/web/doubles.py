@@ -26,6 +26,7 @@ from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.settings import Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics, MemoryPublisher
 from lfsproxy.testing.downloads import MemoryBlobSource, MemoryLog
+from lfsproxy.tracing import NO_TRACER, Tracer
 from lfsproxy.web.channel import StreamingChannel
 from lfsproxy.web.door import make_site
 from lfsproxy.web.routes import Routes
@@ -114,7 +115,7 @@ class Answer:
 class Door:
     """A site with doubles, and its clients."""
 
-    def __init__(self, ready: bool = True, **settings: Any) -> None:
+    def __init__(self, ready: bool = True, tracer: Tracer = NO_TRACER, **settings: Any) -> None:
         settings.setdefault("s3_part_size", 5 * MIB)
         settings.setdefault("max_passthrough_size", MIB)
         settings.setdefault("upload_memory", 24 * MIB)
@@ -132,7 +133,9 @@ class Door:
         self.readiness = Readiness(self.clock, {"S3": self.store.check, "Kafka": self.publisher.check})
         if ready:
             self.readiness.start()
-        self.claims = ClaimCheck(self.store, self.metrics, self.clock, max_size=self.settings.max_upload_size)
+        self.claims = ClaimCheck(
+            self.store, self.metrics, self.clock, max_size=self.settings.max_upload_size, tracer=tracer
+        )
         self.log = MemoryLog(self.publisher)
         self.source = MemoryBlobSource(self.store)
         self.site = self.open()
@@ -158,6 +161,7 @@ class Door:
             self.readiness,
             downloads,
             uploads,
+            random=lambda: 0.5,
         )
 
     @property

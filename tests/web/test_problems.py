@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
@@ -22,7 +22,7 @@ from lfsproxy.web.problems import KeyInvalid, KeyRequired, MethodUnsupported, re
 from lfsproxy.web.ranges import RangeNotSatisfiable
 from lfsproxy.web.tus_fields import TusVersionUnsupported
 
-COMMON = {"type", "title", "status", "detail"}
+COMMON = {"type", "title", "status", "detail", "request_id"}
 
 
 class Teapot(LfsError):
@@ -42,8 +42,9 @@ class Teapot(LfsError):
 class RenderingTests(SynchronousTestCase):
     def render(self, error: LfsError) -> tuple[int | None, dict[str, str], dict[str, object]]:
         """Status, header fields besides those of the body, and the document."""
-        request = DummyRequest([b""])
-        document = json.loads(render_problem(cast(Any, request), error))
+        request: Any = DummyRequest([b""])
+        request.request_id = "order-7"
+        document = json.loads(render_problem(request, error))
         sent = {
             name.decode(): value.decode() for name, (value,) in request.responseHeaders.getAllRawHeaders()
         }
@@ -62,6 +63,7 @@ class RenderingTests(SynchronousTestCase):
                 "status": 418,
                 "detail": "short and stout",
                 "cups": 2,
+                "request_id": "order-7",
             },
         )
 

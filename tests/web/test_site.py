@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from lfsproxy.web.channel import NEW_SECONDS
 from tests.web.doubles import Door, request
 
 RECORDS = "/v1/topics/t/records"
@@ -187,6 +188,23 @@ class DrainTests(SynchronousTestCase):
         self.assertEqual(answer.headers["connection"], "close")
         self.assertIn("retry-after", answer.headers)
         self.assertEqual(self.door.store.pieces, [])
+
+    def test_a_new_connection_has_a_moment_for_its_first_request(self) -> None:
+        asks, waits = self.door.client(), self.door.client()
+        self.door.readiness.drain()
+        drained = self.door.site.drain()
+        self.assertFalse(asks.transport.disconnecting)
+        self.door.clock.advance(NEW_SECONDS / 2)
+        asks.send(request(body=b"hello"))
+        answer = asks.answer()
+        self.assertEqual((answer.status, answer.headers["connection"]), (503, "close"))
+        self.door.clock.advance(NEW_SECONDS / 2)
+        self.assertTrue(asks.transport.disconnecting)
+        self.assertTrue(waits.transport.disconnecting)
+        asks.leave()
+        waits.leave()
+        self.door.clock.advance(0)
+        self.successResultOf(drained)
 
     def test_readyz_says_so_while_healthz_stays_well(self) -> None:
         self.door.readiness.drain()

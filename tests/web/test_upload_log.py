@@ -140,6 +140,30 @@ class RequestIdTests(LogCase):
         answer = self.door.ask(request("GET", "/healthz", None, ["X-Request-Id: a", "X-Request-Id: b"]))
         self.assertTrue(re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"]))
 
+    def test_every_kind_of_answer_has_it_and_a_problem_says_it(self) -> None:
+        path = self.mktemp()
+        with open(path, "w") as file:
+            file.write('{"keys": []}')
+        keys = Door(http_api_keys_file=path)
+        for door, method, where, status in (
+            (self.door, "OPTIONS", "/v1/topics/t/records", 204),
+            (self.door, "BREW", "/v1/topics/t/records", 405),
+            (self.door, "GET", "//", 404),
+            (keys, "POST", "/v1/topics/t/records", 401),
+        ):
+            answer = door.ask(request(method, where, None, ["X-Request-Id: order-7"]))
+            self.assertEqual((answer.status, answer.headers["x-request-id"]), (status, "order-7"))
+            if status >= 400:
+                self.assertEqual(answer.json["request_id"], "order-7")
+
+    def test_bytes_that_are_no_request_get_one_that_the_log_has_too(self) -> None:
+        for data in (b"nonsense\r\n\r\n", b"GET /" + b"x" * 40_000, request("GET", "/", None, ["Host: b"])):
+            answer, _ = self.logged(data)
+            id = answer.headers["x-request-id"]
+            self.assertRegex(id, r"\A[0-9a-f]{32}\Z")
+            lines = [formatEvent(event) for event in self.events]
+            self.assertTrue(any(f"(request_id={id})" in line for line in lines), lines)
+
     def test_pages_may_read_it(self) -> None:
         answer = self.door.ask(request("GET", "/healthz", None))
         self.assertIn("X-Request-Id", answer.headers["access-control-expose-headers"])

@@ -7,10 +7,10 @@ import hashlib
 import json
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.resumable.fence import FENCE_SECONDS, is_fence
 from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.testing.resumable import MemoryResumableStore
@@ -38,7 +38,7 @@ class TusDoor(Door):
         self.uploads_store = MemoryResumableStore(self.clock, part_size=part)
         if of is not None:
             self.clock, self.publisher, self.uploads_store = of.clock, of.publisher, of.uploads_store
-        self.claims = ClaimCheck(self.store, self.metrics, self.clock, max_size=self.settings.max_upload_size)
+        self.claims = attrs.evolve(self.claims, clock=self.clock)
         self.uploads = ResumableUploads(self.uploads_store, self.claims, self.publisher, self.budget, EXPIRY)
         self.site = self.open(self.uploads)
 

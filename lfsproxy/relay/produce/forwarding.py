@@ -123,6 +123,8 @@ class Forwarding:
                     topic=batch.topic,
                     partition=batch.partition,
                     why=batch.why,
+                    peer=self._connection.peer,
+                    kind=batch.why,
                 )
                 self.fates.abandoned(batch, batch.error)
 

@@ -23,6 +23,8 @@ from lfsproxy.gathered import Gathered
 from lfsproxy.interfaces import IPartMemory
 from lfsproxy.relay.produce.batches import Batch
 from lfsproxy.relay.produce.shared import Shared
+from lfsproxy.relay.produce.spans import begin_trail, trace_headers
+from lfsproxy.trail import follow
 from lfsproxy.wakeups import Condition, Semaphore
 from lfsproxy.wire.batch import BatchHeader
 from lfsproxy.wire.chunks import Piece
@@ -130,8 +132,10 @@ class Rewriter:
                 algorithm=mark.algorithm,
                 expected=mark.expected,
             )
-        with _Naming(self._batch, record.index):
-            claim = self._shared.claims.begin(payload, memory)
+        claims = self._shared.claims
+        trail = begin_trail(claims.tracer, self._batch, mark.published if mark is not None else ())
+        with _Naming(self._batch, record.index), follow(trail):
+            claim = claims.begin(payload, memory)
         self._batch.claims.append(claim)
         return Offloaded(record, claim, mark.published if mark is not None else ())
 
@@ -140,6 +144,8 @@ class Rewriter:
         with _Naming(self._batch, offloaded.record.index):
             offloaded.claim.describe(mark.content_type, mark.algorithm, mark.expected)
         offloaded.published = mark.published
+        if self._shared.claims.tracer.on:
+            offloaded.claim.belongs_to(trace_headers(mark.published))
 
     async def write(self, offloaded: Offloaded, data: Piece) -> None:
         """Write some of a record's value."""

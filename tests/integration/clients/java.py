@@ -28,6 +28,8 @@ SMALL = 64 * 1024
 MOST = 64 * 1024 * 1024
 
 _lock = threading.Lock()
+_tools_lock = threading.Lock()
+_tools_written: dict[str, Path] = {}
 _client: subprocess.Popen[str] | None = None
 _folder = tempfile.TemporaryDirectory(prefix="lfsproxy-java-")
 
@@ -139,14 +141,29 @@ def _base64(data: bytes | None) -> str | None:
     return None if data is None else base64.b64encode(data).decode()
 
 
-def tool(bootstrap: str, name: str, *arguments: str, stdin: bytes = b"", timeout: float = 60) -> str:
-    """Run one of Kafka's commands (``kafka-topics`` ...); its standard output.
+def _tools(bootstrap: str) -> Path:
+    """The folder of the commands, written once: a command that runs cannot be written."""
+    with _tools_lock:
+        if bootstrap not in _tools_written:
+            folder = Path(_folder.name, f"tools-{bootstrap.replace(':', '-')}")
+            _tools_written[bootstrap] = write_tools(folder, bootstrap)
+        return _tools_written[bootstrap]
+
+
+def tool(
+    bootstrap: str,
+    name: str,
+    *arguments: str,
+    stdin: bytes = b"",
+    timeout: float = 60,
+    with_errors: bool = False,
+) -> str:
+    """Run one of Kafka's commands (``kafka-topics`` ...); its standard output, and standard error if wanted.
 
     Raises RuntimeError with all that it said where it failed.
     """
-    folder = write_tools(Path(_folder.name, f"tools-{bootstrap.replace(':', '-')}"), bootstrap)
     done = subprocess.run(
-        [folder / name, *arguments],
+        [_tools(bootstrap) / name, *arguments],
         input=stdin,
         capture_output=True,
         timeout=timeout,
@@ -154,8 +171,7 @@ def tool(bootstrap: str, name: str, *arguments: str, stdin: bytes = b"", timeout
         env=os.environ,
     )
     output = done.stdout.decode(errors="replace")
+    errors = done.stderr.decode(errors="replace")
     if done.returncode != 0:
-        raise RuntimeError(
-            f"{name}: status {done.returncode}\n{output}\n{done.stderr.decode(errors='replace')}"
-        )
-    return output
+        raise RuntimeError(f"{name}: status {done.returncode}\n{output}\n{errors}")
+    return output + errors if with_errors else output

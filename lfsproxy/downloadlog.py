@@ -1,0 +1,65 @@
+"""One line for every download that ended: who asked for it, what it was, and how it went.
+
+download result=ok door=http method=GET status=206 peer=10.0.0.7:51234 topic=photos …
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from lfsproxy.logs import Logger
+from lfsproxy.trail import TRAIL, Trail
+from lfsproxy.uploadlog import SENDER, Sender, as_line
+
+_log = Logger()
+
+
+@attrs.frozen(kw_only=True)
+class DownloadEnd:
+    """How a download ended. ``size`` is the bytes that were given out, ``seconds`` since it began.
+
+    ``status`` is the answer's, None where there was none; ``range`` the part that was asked for, as
+    first-last, empty for the whole. ``result`` as in lfsproxy.interfaces.IMetrics, with ``reason`` where it
+    is not ok. ``partition`` and ``offset`` are as the client wrote them.
+    """
+
+    method: str
+    topic: str
+    partition: str
+    offset: str
+    status: int | None = None
+    range: str = ""
+    size: int = 0
+    seconds: float = 0.0
+    result: str = "ok"
+    reason: str = ""
+    sender: Sender = attrs.field(factory=SENDER.get)
+    trail: Trail = attrs.field(factory=TRAIL.get)
+
+
+def log_download(end: DownloadEnd) -> None:
+    """Log a download's end. It is counted by lfsproxy.downloads, where bytes were given out."""
+    fields = {
+        "result": end.result,
+        "door": "http",
+        "method": end.method,
+        "status": end.status,
+        "key_id": end.sender.key_id,
+        "peer": end.sender.peer,
+        "topic": end.topic,
+        "partition": _number(end.partition),
+        "offset": _number(end.offset),
+        "key": end.trail.key,
+        "range": end.range,
+        "bytes": end.size,
+        "seconds": round(end.seconds, 3),
+        "request_id": end.sender.request_id,
+        "s3_request_id": end.trail.s3_request_id,
+        "trace_id": end.trail.span.trace_id,
+        "reason": end.reason,
+    }
+    _log.info("download {line}", line=as_line(fields), fields={"event": "download", **fields})
+
+
+def _number(text: str) -> int | str:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else text
