@@ -14,8 +14,9 @@ producer = KafkaProducer(bootstrap_servers=brokers, max_request_size=100_000_000
 consumer = KafkaConsumer(
     source, bootstrap_servers=brokers, auto_offset_reset="earliest", consumer_timeout_ms=5000
 )
+refused = []
 for record in consumer:
-    producer.send(
+    sent = producer.send(
         target,
         reader.fetch(record.value),
         key=record.key,
@@ -23,4 +24,9 @@ for record in consumer:
         headers=list(record.headers),
         timestamp_ms=record.timestamp,
     )
+    sent.add_errback(
+        lambda place, why: refused.append(f"{place}: {why}"), f"{record.partition}:{record.offset}"
+    )
 producer.flush()
+if refused:
+    sys.exit("not copied:\n" + "\n".join(refused))

@@ -15,6 +15,7 @@ from lfsproxy.settings.quantities import read_time
 from tests.deploy import chart
 from tests.deploy.chart import CHART, KUBERNETES, ROOT, ChartError, check, kinds, notes, one, render
 from tests.deploy.rendered import NAME, ChartTestCase, container, pod, settings_of
+from tests.deploy.stopping import clean_up_seconds
 
 EXAMPLES = sorted((ROOT / "deploy" / "helm" / "examples").glob("*.yaml"))
 VALUES = sorted((Path(__file__).parent / "values").glob("*.yaml"))
@@ -121,7 +122,7 @@ class PodTests(ChartTestCase):
             delay = read_time(settings_of(documents)["LFS_DRAIN_DELAY"])
             assert timeout is not None and delay is not None
             seconds = pod(documents)["terminationGracePeriodSeconds"]
-            self.assertTrue(30 <= seconds - timeout - delay < 31, (texts, seconds))
+            self.assertTrue(0 <= seconds - timeout - delay - clean_up_seconds() < 1, (texts, seconds))
         self.assertEqual(
             pod(render(values={"terminationGracePeriodSeconds": 7}))["terminationGracePeriodSeconds"], 7
         )
@@ -233,7 +234,7 @@ class PageTests(ChartTestCase):
     def test_the_values_on_the_page_render(self) -> None:
         page = (ROOT / "docs" / "operate" / "helm.md").read_text(encoding="utf-8")
         blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-        self.assertEqual(len(blocks), 2)
+        self.assertEqual(len(blocks), 3)
         for block in blocks:
             file = Path(self.mktemp())
             file.write_text(block, encoding="utf-8")

@@ -16,7 +16,9 @@ import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.devstack.cache import cache_folder
+from lfsproxy.settings import Settings
 from tests.deploy.chart import CHART, INSTALL_SECONDS, ROOT
+from tests.deploy.stopping import clean_up_seconds
 
 FILE = ROOT / "docker-compose.yml"
 FOLDER = ROOT / "deploy" / "compose"
@@ -91,6 +93,10 @@ class ComposeTests(SynchronousTestCase):
                     set(services()[other].get("profiles", [])) <= set(service.get("profiles", []))
                 )
 
+    def test_the_proxy_is_not_killed_while_it_stops(self) -> None:
+        whole = round(Settings().drain_delay + Settings().drain_timeout) + clean_up_seconds()
+        self.assertEqual(services()["lfsproxy"]["stop_grace_period"], f"{whole}s")
+
     def test_every_image_has_a_version(self) -> None:
         images = [service["image"] for service in services().values() if "image" in service]
         self.assertEqual(len(images), 5)
@@ -131,7 +137,7 @@ class MonitoringTests(SynchronousTestCase):
     def test_prometheus_asks_the_proxy_at_its_metrics(self) -> None:
         [scraped] = provisioned("prometheus.yml")["scrape_configs"]
         self.assertEqual(scraped["static_configs"], [{"targets": ["lfsproxy:9095"]}])
-        self.assertIn("9095:9095", services()["lfsproxy"]["ports"])
+        self.assertIn("127.0.0.1:9095:9095", services()["lfsproxy"]["ports"])
 
     def test_grafana_has_the_dashboard_of_the_chart_and_asks_prometheus(self) -> None:
         seen = self.mounts("grafana")
@@ -146,6 +152,6 @@ class MonitoringTests(SynchronousTestCase):
         self.assertEqual(source["jsonData"]["timeInterval"], asked)
 
     def test_only_this_machine_reaches_what_asks_nobody_to_sign_in(self) -> None:
-        for name in ("prometheus", "grafana"):
-            for port in services()[name]["ports"]:
+        for service in services().values():
+            for port in service.get("ports", []):
                 self.assertTrue(re.match(r"127\.0\.0\.1:\d+:\d+$", port), port)

@@ -16,7 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from lfsproxy.net.listening import BACKLOG
 from lfsproxy.settings import Settings, setting_table, variable
 from lfsproxy.systemd import EXTEND_SECONDS
-from tests.docs.shell import blocks_run_by
+from tests.deploy.stopping import clean_up_seconds
+from tests.docs.shell import blocks_run_by, shell_blocks
 
 ROOT = Path(__file__).parents[2]
 SYSTEMD = ROOT / "deploy" / "systemd"
@@ -50,7 +51,44 @@ class SystemdTests(SynchronousTestCase):
 
     def test_a_stop_has_more_time_than_draining_takes(self) -> None:
         draining = Settings().drain_delay + Settings().drain_timeout
-        self.assertGreaterEqual(self.seconds("TimeoutStopSec"), draining + 30)
+        self.assertGreaterEqual(self.seconds("TimeoutStopSec"), draining + clean_up_seconds())
+
+    def test_the_pages_give_a_stop_the_time_that_it_takes(self) -> None:
+        least = clean_up_seconds()
+        whole = int(Settings().drain_delay + Settings().drain_timeout) + least
+        for page, sentence in (
+            (
+                "docs/operate/install.md",
+                f"`LFS_DRAIN_DELAY` + `LFS_DRAIN_TIMEOUT` + {least} s, which is {whole} s",
+            ),
+            ("docs/operate/container.md", f"`LFS_DRAIN_DELAY` + `LFS_DRAIN_TIMEOUT` + {least} s: {whole} s"),
+            ("docs/operate/helm.md", f"with {least} s to clean up"),
+            ("docs/brokers.md", f"`LFS_DRAIN_DELAY` + `LFS_DRAIN_TIMEOUT` + {least}."),
+            ("docs/how-to/systemd.md", f"and {least} s to clean up"),
+            ("deploy/Dockerfile", f"--stop-timeout {whole}."),
+            ("README.md", f"--stop-timeout {whole} "),
+        ):
+            said = " ".join((ROOT / page).read_text(encoding="utf-8").replace("\n# ", "\n").split())
+            self.assertIn(sentence, said, page)
+
+    def test_a_shell_takes_the_environment_file(self) -> None:
+        (block,) = [block for block in shell_blocks("docs/operate/install.md") if "set -a" in block.code]
+        file = Path(self.mktemp()).absolute()
+        text = (SYSTEMD / "lfsproxy.env").read_text(encoding="utf-8")
+        given = {
+            "LFS_KAFKA_BROKERS": "[::1]:9092,kafka:9092",
+            "LFS_TOPICS": "clips,image-*",
+            "LFS_CORS_ORIGINS": "*",
+        }
+        for name, value in given.items():
+            text = re.sub(rf"^#{name}=.*$", f"{name}={value}", text, flags=re.M)
+        file.write_text(text, encoding="utf-8")
+        code = block.code.replace("/etc/lfsproxy/lfsproxy.env", str(file))
+        code = code.replace("exec /opt/lfsproxy/bin/twistd -n --pidfile= lfsproxy", "exec env")
+        code = code.replace("ulimit -n 65536", "")
+        done = subprocess.run(["sh", "-e", "-c", code], capture_output=True, text=True, check=True, env={})
+        printed = dict(line.split("=", 1) for line in done.stdout.splitlines())
+        self.assertEqual({name: value for name, value in printed.items() if name.startswith("LFS_")}, given)
 
     def test_whoever_waits_for_a_job_waits_longer_than_a_start_or_a_stop_takes(self) -> None:
         waits = self.seconds("JobRunningTimeoutSec")

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lfsproxy.metrics import PrometheusMetrics
 from tests.deploy.chart import ROOT
 from tests.deploy.panels import ALERTS, dashboard, expressions, panels, rules
+from tests.docs.blocks import blocks_of
 
 CASES = Path(__file__).with_name("alerts_test.yaml")
 RUNBOOKS = ROOT / "docs" / "operate" / "monitoring.md"
@@ -49,6 +50,14 @@ class MonitoringTests(SynchronousTestCase):
 
     def test_prometheus_takes_the_rules(self) -> None:
         self.promtool("check", "rules", ALERTS)
+
+    def test_prometheus_takes_the_configuration_of_the_page(self) -> None:
+        (block,) = [b for b in blocks_of(RUNBOOKS.read_text(encoding="utf-8")) if b.language == "yaml"]
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        shutil.copy(ALERTS, folder)
+        (folder / "prometheus.yml").write_text(block.code, encoding="utf-8")
+        self.promtool("check", "config", folder / "prometheus.yml")
 
     def test_the_alerts_fire_when_they_should_and_only_then(self) -> None:
         self.promtool("test", "rules", CASES)

@@ -100,16 +100,22 @@ BLOCKS: Mapping[str, Mapping[str, Run | NotRun]] = {
     "docs/operate/install.md": {
         "--require-hashes": NotRun("it installs; tests/deploy/test_container.py takes the same steps"),
         "useradd": NotRun("it changes the machine as root"),
-        "curl -fsS localhost:8080/readyz": _OPERATE,
+        "set -a": NotRun(
+            "it does not end, and needs a cluster and a bucket; tests/deploy/test_files.py runs the rest"
+        ),
+        "curl -sS localhost:8080/readyz": _OPERATE,
     },
     "docs/operate/retention.md": {
         "aws s3api": NotRun("it needs AWS's command; test_retention.py gives the same rules to a store"),
         "kafka-configs": _OPERATE,
     },
     "docs/operate/upgrade.md": {
-        "curl -fsS localhost:8080/readyz": _OPERATE,
+        "curl -sS localhost:8080/readyz": _OPERATE,
         "helm upgrade": NotRun("it needs a Kubernetes cluster; tests/deploy renders the chart"),
         "systemctl restart": _MACHINE,
+    },
+    "docs/operate/disaster.md": {
+        "boto3": NotRun("it installs; tests/integration/test_disaster.py runs the programs themselves"),
     },
     "docs/operate/replicas.md": {
         "systemctl restart": _MACHINE,

@@ -149,6 +149,13 @@ class LeavingTests(TestCase):
         self.assertEqual((record.key, record.value, record.timestamp), (b"k", b"hello", 1_700_000_000_000))
         self.assertEqual(list(record.headers), [("a", b"b")])
 
+    async def test_a_value_that_the_new_topic_refuses_is_not_lost_in_silence(self) -> None:
+        servers, proxy = await stack(), await shared_proxy()
+        source, target = await servers.new_topic("leaving"), await servers.new_topic("small")
+        self.assertEqual((await in_thread(upload, proxy, source, bytes(2_000_000)))[0], 201)
+        with self.assertRaisesRegex(AssertionError, "not copied:\n0:0: .*MessageSizeTooLarge"):
+            await in_thread(run, servers, "whole_records.py", source, target)
+
 
 def delete_records(servers: Stack, topic: str) -> None:
     """All records of a topic are lost; offsets go on. Blocks."""

@@ -135,7 +135,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- else -}}
 {{- $delay := include "lfsproxy.drainDelay" . | include "lfsproxy.seconds" | int -}}
 {{- $timeout := include "lfsproxy.setting" (list . "LFS_DRAIN_TIMEOUT" "30") | include "lfsproxy.seconds" | int -}}
-{{- add $delay $timeout 30 -}}
+{{- add $delay $timeout 40 -}}
 {{- end -}}
 {{- end -}}
 
