@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lfsproxy.relay.produce.held import HeldProduce
 from lfsproxy.relay.requests import MOST_WAITING
 from lfsproxy.relay.stream import READ_AHEAD, WRITE_SIZE
 from tests.relay.records import batch, lfs, produce, record
@@ -61,6 +62,21 @@ class PlainTests(RelayTestCase):
         self.assertEqual(client.order, [1, 2])
         self.assertEqual([len(each.records) for each in self.cluster.records()], [1, 1])
         self.assertEqual(self.cluster.records()[1].records[0].value, b"plain")
+
+    def test_nothing_passes_behind_one_that_was_given_up(self) -> None:
+        # A broker that knows nothing of the producer would take the second batch for its first.
+        async def fails(work: HeldProduce) -> None:
+            raise RuntimeError("a fault of the proxy's own")
+
+        self.patch(HeldProduce, "finish", fails)
+        client = self.client()
+        client.send(
+            produce(1, batch(record(b"looked into"), codec=1, producer=7, epoch=0, sequence=0))
+            + produce(2, batch(record(b"plain"), producer=7, epoch=0, sequence=1))
+        )
+        self.assertNotEqual(self.flushLoggedErrors(RuntimeError), [])
+        self.assertEqual(self.broker.requests, [])
+        self.assertFalse(client.is_open)
 
     def test_they_move_the_offsets_in_the_keys_of_later_blobs(self) -> None:
         client = self.client()
