@@ -88,3 +88,16 @@ class PlainTests(RelayTestCase):
 
     def assert_nothing_sent(self) -> None:
         self.assertEqual([request.batches() for request in self.cluster.produced], [])
+
+
+class LittlePassesTests(RelayTestCase):
+    """LFS_MAX_PASSTHROUGH_SIZE may be smaller than a request that is passed at once."""
+
+    overrides = {"max_passthrough_size": 1024}
+
+    def test_a_batch_that_may_not_pass_is_refused(self) -> None:
+        largest = 1024 - len(batch(record(bytes(900)))) + 900
+        client = self.client()
+        client.send(produce(1, batch(record(bytes(largest)))), produce(2, batch(record(bytes(largest + 1)))))
+        self.assertEqual([client.code(1), client.code(2)], [0, 10])
+        self.assertEqual(len(self.cluster.records()), 1)
