@@ -92,23 +92,24 @@ class Producing:
             return False
         frames.skip_body()
         expected = Expected(
-            start.correlation_id, self.replies.order.new(), self._plainly(start, size), decides=True
+            start.correlation_id,
+            self.replies.order.new(),
+            self._plainly(start.api_version, start.correlation_id, size),
+            decides=True,
         )
         self.forwarding.send_at_once(expected, [start.head, body])
         shared.metrics.kafka_request("Produce", 0.0)
         return True
 
-    def _plainly(self, start: RequestStart, size: int) -> Take:
+    def _plainly(self, version: int, correlation_id: int, size: int) -> Take:
         """Passes an answer on as it is, unless brokers may be named in it."""
 
         async def take(body: bytes) -> bytes:
             if len(body) != size:
-                verdict = ProduceResponse.decode(start.api_version, body)
+                verdict = ProduceResponse.decode(version, body)
                 moved = self.advertise(verdict.node_endpoints)
-                return attrs.evolve(verdict, node_endpoints=moved).encode(
-                    start.api_version, start.correlation_id
-                )
-            return INT32.pack(4 + len(body)) + INT32.pack(start.correlation_id) + body
+                return attrs.evolve(verdict, node_endpoints=moved).encode(version, correlation_id)
+            return INT32.pack(4 + len(body)) + INT32.pack(correlation_id) + body
 
         return take
 
