@@ -33,10 +33,10 @@ def plain_answer_size(version: int, body: bytes, threshold: int) -> int | None:
     """None where the request has to be looked into, else the size of a plain answer to it.
 
     Plain is a request for an answer whose batches are all of format 2, not compressed, smaller than
-    ``threshold`` bytes (0 is no threshold) and without LFS_BLOB, each of another partition, whose topics are
-    each named once and have one, and without any tagged field. A plain answer has neither tagged fields nor
-    messages: no broker is named in it. ``body`` is what follows RequestStart.head; the size is in bytes, from behind the
-    correlation id on.
+    ``threshold`` bytes (0 is no threshold) and without LFS_BLOB, each of another partition. Each topic is
+    named once and has a batch, and there is no tagged field. A plain answer has neither tagged fields nor
+    messages: no broker is named in it. ``body`` is what follows RequestStart.head; the size is in bytes,
+    from behind the correlation id on.
     """
     if find(body, MARK) >= 0 or not FIRST_WITH_BATCHES <= version <= MAX_VERSION:
         return None

@@ -80,18 +80,17 @@ class UnansweredTests(RelayTestCase):
 
     def test_client_ids_as_long_as_can_be_are_not_held_for_them(self) -> None:
         client = self.client()
-        kinds = {
-            "plain": lambda number: produce(number, batch(record(b"plain"))),
-            "looked into": lambda number: produce(number, batch(record(b"packed"), codec=1)),
-            "relayed": lambda number: request(KafkaApi.FETCH, 12, number),
-            "rewritten": lambda number: request(KafkaApi.METADATA, 1, number, bytes(4)),
-            "collected": lambda number: request(KafkaApi.API_VERSIONS, 0, number),
-        }
         number = 0
-        for make in kinds.values():
-            for _ in range(5):
-                client.send(with_long_id(make(number)))
-                number += 1
+        for _ in range(5):
+            for frame in (
+                produce(number, batch(record(b"plain"))),
+                produce(number + 1, batch(record(b"looked into"), codec=1)),
+                request(KafkaApi.FETCH, 12, number + 2),
+                request(KafkaApi.METADATA, 1, number + 3, bytes(4)),
+                request(KafkaApi.API_VERSIONS, 0, number + 4),
+            ):
+                client.send(with_long_id(frame))
+            number += 5
         self.assertEqual(len(self.broker.pending), number)
         gc.collect()
         held = [each for each in gc.get_objects() if isinstance(each, RequestStart) and len(each.head) > 1000]
