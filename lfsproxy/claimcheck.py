@@ -15,7 +15,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from lfsproxy.checksums import Buffer, Checksum, new_checksum, parse_checksum
+from lfsproxy.checksums import AllChecksums, Buffer, Checksum, new_checksum, parse_checksum
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, Envelope, object_key
 from lfsproxy.errors import (
     BadRequest,
@@ -25,9 +25,10 @@ from lfsproxy.errors import (
     ClientGone,
     Draining,
     LfsError,
+    StoreUnavailable,
     TooLarge,
 )
-from lfsproxy.interfaces import IBlobStore, IBlobUpload, IMetrics, IPartMemory
+from lfsproxy.interfaces import IBlobStore, IBlobUpload, IMetrics, IPartMemory, StoredBlob
 from lfsproxy.logs import Logger
 from lfsproxy.settings import DEFAULTS
 from lfsproxy.tracing import NO_SPAN, NO_TRACER, Kind, Span, Tracer
@@ -186,8 +187,7 @@ class Claim:
         blob = await upload.commit({"lfs-checksum": computed.hexdigest(), "lfs-checksum-algo": computed.name})
         self._upload = None
         if computed.name != self._algorithm:
-            computed = new_checksum(self._algorithm)
-            await self._checks.store.read_back(blob.key, blob.length, computed)
+            computed = await self._read_back(blob)
             self._compare(computed)
         self.is_finished = True
         self._publishing = publish_span(self._trail.span, payload.topic, payload.partition)
@@ -199,6 +199,16 @@ class Claim:
             checksum_algo=computed.name,
             checksum=computed.hexdigest(),
         )
+
+    async def _read_back(self, blob: StoredBlob) -> Checksum:
+        """The checksum that was told late, of the bytes received: what the store gives back is compared."""
+        again = AllChecksums()
+        await self._checks.store.read_back(blob.key, blob.length, again)
+        again.choose(self._checksum.name)
+        if again.hexdigest() != self._checksum.hexdigest():
+            raise StoreUnavailable("the store gives back other bytes than it was given to store")
+        again.choose(self._algorithm)
+        return again
 
     def _compare(self, computed: Checksum) -> None:
         actual = computed.hexdigest()

@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 from uuid import UUID
 
+import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -211,6 +212,20 @@ class LateDescriptionTests(ClaimTestCase):
         self.assertIn(KEY, self.store.blobs)
         self.store.let_go("read_back")
         self.assertEqual("md5", self.successResultOf(finishing).checksum_algo)
+
+    def test_other_bytes_than_were_received_are_not_vouched_for(self) -> None:
+        # Nor is it the client's fault, whose record would be refused for good.
+        for told in (None, hashlib.md5(DATA).hexdigest()):
+            claim = self.late()
+            claim.describe("image/png", "md5", told)
+            self.store.hold("read_back")
+            finishing = Deferred.fromCoroutine(claim.finish())
+            self.store.blobs[KEY] = attrs.evolve(self.store.blobs[KEY], data=b"A large value")
+            self.store.let_go("read_back")
+            failure = self.failureResultOf(finishing, StoreUnavailable)
+            self.assertIn("other bytes", str(failure.value))
+            self.run_now(claim.abort(failure.value))
+            self.assert_nothing_left()
 
     def test_nothing_is_read_back_for_the_default_algorithm(self) -> None:
         self.store.fail_next("read_back", StoreUnavailable("down"))

@@ -41,6 +41,7 @@ class Answering:
         """What is to be done with the answer to a request that is relayed."""
         if look is Look.NOTHING:
             return Expected(start.correlation_id, answer)
+        start = start.without_client()
         passes: Pass | None = None
         take: Take | None = None
         if look is Look.FRONT:
@@ -53,7 +54,7 @@ class Answering:
 
     def expected_of(self, start: RequestStart, look: Look, answer: Answer, body: bytes) -> Expected:
         """The same for a request that was collected. Raises FramingError where its body does not decode."""
-        take = self._versions(start, body) if look is Look.VERSIONS else None
+        take = self._versions(start.without_client(), body) if look is Look.VERSIONS else None
         if start.api_key == KafkaApi.SASL_HANDSHAKE and self.sign_in is not None:
             self.sign_in.handshake(handshake_mechanism(body))
         return Expected(start.correlation_id, answer, take)

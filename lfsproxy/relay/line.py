@@ -64,9 +64,10 @@ class Line:
         self._wakeups = Wakeups(clock)
         self._shorter = Condition(clock)
 
-    def __bool__(self) -> bool:
-        """Whether anybody stands in it."""
-        return bool(self._places)
+    @property
+    def is_free(self) -> bool:
+        """Whether a request may go on without a place: nobody stands in it, and nobody was given up."""
+        return not self._places and not self._is_cut_off
 
     def join(self) -> Place:
         """Take the last place."""

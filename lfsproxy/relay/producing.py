@@ -56,6 +56,8 @@ class Producing:
     topics: Topics = attrs.field(init=False)
     share: Share = attrs.field(init=False, factory=Share)
     entries: Entries = attrs.field(init=False)
+    _looked_at_from: int = attrs.field(init=False)
+    """Bytes of the smallest batch that is either offloaded by its size, or too large to be sent."""
 
     @hints.default
     def _ask_for_offsets(self) -> OffsetHints:
@@ -69,6 +71,12 @@ class Producing:
     def _ask_for_topics(self) -> Topics:
         return Topics(self.questions.topic)
 
+    @_looked_at_from.default
+    def _offloaded_or_too_large(self) -> int:
+        settings = self.context.settings
+        too_large = settings.max_passthrough_size + 1
+        return min(settings.offload_threshold or too_large, too_large)
+
     def pass_plain(self, start: RequestStart) -> bool:
         """Send on a small request that is here whole and has nothing to look into, where nobody is before it.
 
@@ -79,28 +87,29 @@ class Producing:
         frames = self.client.stream.frames
         body = frames.whole_body()
         shared = self.context.produce
-        size = body and plain_answer_size(start.api_version, body, shared.settings.offload_threshold)
+        size = body and plain_answer_size(start.api_version, body, self._looked_at_from)
         if not body or not size:
             return False
         frames.skip_body()
         expected = Expected(
-            start.correlation_id, self.replies.order.new(), self._plainly(start, size), decides=True
+            start.correlation_id,
+            self.replies.order.new(),
+            self._plainly(start.api_version, start.correlation_id, size),
+            decides=True,
         )
         self.forwarding.send_at_once(expected, [start.head, body])
         shared.metrics.kafka_request("Produce", 0.0)
         return True
 
-    def _plainly(self, start: RequestStart, size: int) -> Take:
+    def _plainly(self, version: int, correlation_id: int, size: int) -> Take:
         """Passes an answer on as it is, unless brokers may be named in it."""
 
         async def take(body: bytes) -> bytes:
             if len(body) != size:
-                verdict = ProduceResponse.decode(start.api_version, body)
+                verdict = ProduceResponse.decode(version, body)
                 moved = self.advertise(verdict.node_endpoints)
-                return attrs.evolve(verdict, node_endpoints=moved).encode(
-                    start.api_version, start.correlation_id
-                )
-            return INT32.pack(4 + len(body)) + INT32.pack(start.correlation_id) + body
+                return attrs.evolve(verdict, node_endpoints=moved).encode(version, correlation_id)
+            return INT32.pack(4 + len(body)) + INT32.pack(correlation_id) + body
 
         return take
 

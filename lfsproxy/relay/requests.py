@@ -130,7 +130,7 @@ class Requests:
         match found.way:
             case Way.RELAYED:
                 await self._relay(start, found.look)
-            case Way.PRODUCED if not self._line and self._producing.pass_plain(start):
+            case Way.PRODUCED if self._line.is_free and self._producing.pass_plain(start):
                 self.awaits_answer = True
             case Way.PRODUCED:
                 await self._producing.receive(start, self._line.join(), self._expect)

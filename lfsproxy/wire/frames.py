@@ -52,6 +52,10 @@ class RequestStart:
         """The client id as it came; ``client_id`` is for people, bytes that are not UTF-8 are replaced."""
         return None if self.client_id is None else self.head[14:]
 
+    def without_client(self) -> RequestStart:
+        """What its answer is read by. Many requests may wait for theirs, and a client id may have 32 KiB."""
+        return attrs.evolve(self, client_id=None, head=b"")
+
 
 @attrs.frozen
 class ResponseStart:

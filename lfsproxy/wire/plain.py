@@ -33,10 +33,10 @@ def plain_answer_size(version: int, body: bytes, threshold: int) -> int | None:
     """None where the request has to be looked into, else the size of a plain answer to it.
 
     Plain is a request for an answer whose batches are all of format 2, not compressed, smaller than
-    ``threshold`` bytes (0 is no threshold) and without LFS_BLOB, each of another partition, without a topic
-    that has none, and without any tagged field. A plain answer has neither tagged fields nor messages: no
-    broker is named in it. ``body`` is what follows RequestStart.head; the size is in bytes, from behind the
-    correlation id on.
+    ``threshold`` bytes (0 is no threshold) and without LFS_BLOB, each of another partition. Each topic is
+    named once and has a batch, and there is no tagged field. A plain answer has neither tagged fields nor
+    messages: no broker is named in it. ``body`` is what follows RequestStart.head; the size is in bytes,
+    from behind the correlation id on.
     """
     if find(body, MARK) >= 0 or not FIRST_WITH_BATCHES <= version <= MAX_VERSION:
         return None
@@ -59,24 +59,25 @@ def _flexible(version: int, body: bytes, threshold: int) -> int | None:
     if topics < 2:
         return None
     size = 1 + (position - start) + 5
-    seen = set()
+    names = set()
     for _ in range(topics - 1):
         start = position
         length, position = _uvarint(body, position)
+        name = body[position : position + length - 1]
         position += length - 1
-        topic = body[start:position]
-        start = position
         partitions, position = _uvarint(body, position)
-        if not 1 <= length <= _LONGEST_STRING or partitions < 2:
+        if name in names or not 1 <= length <= _LONGEST_STRING or partitions < 2:
             return None
-        size += len(topic) + (position - start) + _ANSWER_ENTRY * (partitions - 1) + 1
+        names.add(name)
+        size += (position - start) + _ANSWER_ENTRY * (partitions - 1) + 1
+        seen = set()
         for _ in range(partitions - 1):
-            place = (topic, body[position : position + _PARTITION])
+            partition = body[position : position + _PARTITION]
             length, position = _uvarint(body, position + _PARTITION)
             length -= 1
-            if place in seen or not _is_plain(body, position, length, threshold):
+            if partition in seen or not _is_plain(body, position, length, threshold):
                 return None
-            seen.add(place)
+            seen.add(partition)
             position += length
             if body[position]:
                 return None
@@ -99,24 +100,26 @@ def _fixed(version: int, body: bytes, threshold: int) -> int | None:
         return None
     each = 22 + (8 if version >= 5 else 0) + (6 if version >= 8 else 0)
     size = 8
-    seen = set()
+    names = set()
     for _ in range(topics):
         start = position
         length = _INT16.unpack_from(body, position)[0]
         position += 2 + length
-        topic = body[start:position]
+        name = body[start:position]
         partitions = _INT32.unpack_from(body, position)[0]
-        if length < 0 or partitions < 1:
+        if name in names or length < 0 or partitions < 1:
             return None
+        names.add(name)
         position += 4
-        size += len(topic) + 4 + each * partitions
+        size += len(name) + 4 + each * partitions
+        seen = set()
         for _ in range(partitions):
-            place = (topic, body[position : position + _PARTITION])
+            partition = body[position : position + _PARTITION]
             length = _INT32.unpack_from(body, position + _PARTITION)[0]
             position += _PARTITION + 4
-            if place in seen or not _is_plain(body, position, length, threshold):
+            if partition in seen or not _is_plain(body, position, length, threshold):
                 return None
-            seen.add(place)
+            seen.add(partition)
             position += length
     return size if position == len(body) else None
 

@@ -29,6 +29,8 @@ _FIRST_FLEXIBLE: Final = 3
 _FIRST_FLEXIBLE_PRODUCE: Final = 9
 """The first versions with compact strings and tagged fields: of ApiVersions, and of Produce."""
 _LIBRDKAFKA: Final = "rdkafka"
+MOST_SOFTWARE: Final = 200
+"""Characters of a library's name, and of its version, that are looked at: real ones have less than 50."""
 _RANGE = Struct(">hhh")
 _SUPPORTED_FEATURES = 0
 _FINALIZED_FEATURES = 2
@@ -172,12 +174,15 @@ class CappedVersions:
 
 
 def client_software(request_version: int, body: bytes) -> str:
-    """Name and version of the client's library in an ApiVersions request's body; "" below version 3."""
+    """Name and version of the client's library in an ApiVersions request's body; "" below version 3.
+
+    Of each no more than MOST_SOFTWARE characters: both are held until the answer comes.
+    """
     if request_version < _FIRST_FLEXIBLE:
         return ""
     reader = Reader(body, flexible=True)
     reader.tags()
-    return f"{reader.string()} {reader.string()}"
+    return f"{reader.string()[:MOST_SOFTWARE]} {reader.string()[:MOST_SOFTWARE]}"
 
 
 def cap_versions(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lfsproxy.relay.produce.held import HeldProduce
 from lfsproxy.relay.requests import MOST_WAITING
 from lfsproxy.relay.stream import READ_AHEAD, WRITE_SIZE
 from tests.relay.records import batch, lfs, produce, record
@@ -62,6 +63,21 @@ class PlainTests(RelayTestCase):
         self.assertEqual([len(each.records) for each in self.cluster.records()], [1, 1])
         self.assertEqual(self.cluster.records()[1].records[0].value, b"plain")
 
+    def test_nothing_passes_behind_one_that_was_given_up(self) -> None:
+        # A broker that knows nothing of the producer would take the second batch for its first.
+        async def fails(work: HeldProduce) -> None:
+            raise RuntimeError("a fault of the proxy's own")
+
+        self.patch(HeldProduce, "finish", fails)
+        client = self.client()
+        client.send(
+            produce(1, batch(record(b"looked into"), codec=1, producer=7, epoch=0, sequence=0))
+            + produce(2, batch(record(b"plain"), producer=7, epoch=0, sequence=1))
+        )
+        self.assertNotEqual(self.flushLoggedErrors(RuntimeError), [])
+        self.assertEqual(self.broker.requests, [])
+        self.assertFalse(client.is_open)
+
     def test_they_move_the_offsets_in_the_keys_of_later_blobs(self) -> None:
         client = self.client()
         client.send(produce(1, batch(lfs(b"at 0"))))
@@ -72,3 +88,16 @@ class PlainTests(RelayTestCase):
 
     def assert_nothing_sent(self) -> None:
         self.assertEqual([request.batches() for request in self.cluster.produced], [])
+
+
+class LittlePassesTests(RelayTestCase):
+    """LFS_MAX_PASSTHROUGH_SIZE may be smaller than a request that is passed at once."""
+
+    overrides = {"max_passthrough_size": 1024}
+
+    def test_a_batch_that_may_not_pass_is_refused(self) -> None:
+        largest = 1024 - len(batch(record(bytes(900)))) + 900
+        client = self.client()
+        client.send(produce(1, batch(record(bytes(largest)))), produce(2, batch(record(bytes(largest + 1)))))
+        self.assertEqual([client.code(1), client.code(2)], [0, 10])
+        self.assertEqual(len(self.cluster.records()), 1)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import struct
 import tracemalloc
 
 from lfsproxy.relay.order import MOST_UNANSWERED
 from lfsproxy.wire.apis import KafkaApi
+from lfsproxy.wire.frames import RequestStart
 from tests.relay.records import batch, produce, record, request
 from tests.relay.rig import KIB, RelayTestCase
 
@@ -17,6 +19,12 @@ MANY = 12_000
 def unsupported(correlation_id: int) -> bytes:
     """A request that the proxy answers by itself, with some twenty times as many bytes."""
     return request(KafkaApi.API_VERSIONS, 99, correlation_id)
+
+
+def with_long_id(frame: bytes) -> bytes:
+    """The request of a client whose id has 32 KiB."""
+    head = frame[4:12] + struct.pack(">h", 0x7FFF) + b"i" * 0x7FFF + frame[14 + len(b"a-client") :]
+    return struct.pack(">i", len(head)) + head
 
 
 class UnansweredTests(RelayTestCase):
@@ -69,6 +77,34 @@ class UnansweredTests(RelayTestCase):
         client.wire.arrive(b"".join(produce(each, batch(record(b"x")), acks=0) for each in range(count)))
         client.hang_up()
         self.assertEqual(len(self.cluster.produced), count)
+
+    def test_client_ids_as_long_as_can_be_are_not_held_for_them(self) -> None:
+        client = self.client()
+        number = 0
+        for _ in range(5):
+            for frame in (
+                produce(number, batch(record(b"plain"))),
+                produce(number + 1, batch(record(b"looked into"), codec=1)),
+                request(KafkaApi.FETCH, 12, number + 2),
+                request(KafkaApi.METADATA, 1, number + 3, bytes(4)),
+                request(KafkaApi.API_VERSIONS, 0, number + 4),
+            ):
+                client.send(with_long_id(frame))
+            number += 5
+        self.assertEqual(len(self.broker.pending), number)
+        gc.collect()
+        held = [each for each in gc.get_objects() if isinstance(each, RequestStart) and len(each.head) > 1000]
+        # That of the last one stays until the next one begins.
+        self.assertEqual([each.correlation_id for each in held], [number - 1])
+        self.answer(number)
+        self.assertEqual(client.order, list(range(number)))
+
+    def test_neither_are_long_names_of_their_software(self) -> None:
+        name = bytes([0xFF, 0xFF, 0x01]) + b"n" * (0x7FFF - 1)
+        frames = [request(KafkaApi.API_VERSIONS, 3, each, b"\0" + name + b"\2v\0") for each in range(1, 200)]
+        # The broker that stands in here keeps each frame, and its body once more.
+        self.assertLess(self.most_held(frames) - 2 * sum(map(len, frames)), MIB)
+        self.broker.pending.clear()
 
     def test_a_drain_lets_them_be_answered(self) -> None:
         client = self.client()

@@ -94,6 +94,8 @@ class Forwarding:
                 pieces: Sequence[Piece] = [self._start.head, *frame]
             else:
                 pieces = self._encode(kept)
+            if is_last:
+                self._start = self._start.without_client()
             await self._forward(kept, pieces)
         if self.awaits_answer:
             answer = self._answer()
