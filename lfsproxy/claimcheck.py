@@ -15,7 +15,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from lfsproxy.checksums import AllChecksums, Buffer, Checksum, new_checksum, parse_checksum
+from lfsproxy.checksums import Buffer, Checksum, new_checksum, parse_checksum
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, Envelope, object_key
 from lfsproxy.errors import (
     BadRequest,
@@ -148,7 +148,7 @@ class Claim:
         self._payload = attrs.evolve(
             self._payload, content_type=content_type, algorithm=algorithm, expected=expected
         )
-        new_checksum(self._algorithm)
+        new_checksum(self._algorithm)  # Raises for one that is not known, before anything is read back.
         self._expected = self._parse_expected()
 
     async def discard(self) -> None:
@@ -202,13 +202,11 @@ class Claim:
 
     async def _read_back(self, blob: StoredBlob) -> Checksum:
         """The checksum that was told late, of the bytes received: what the store gives back is compared."""
-        again = AllChecksums()
-        await self._checks.store.read_back(blob.key, blob.length, again)
-        again.choose(self._checksum.name)
+        again, told = new_checksum(self._checksum.name), new_checksum(self._algorithm)
+        await self._checks.store.read_back(blob.key, blob.length, [again, told])
         if again.hexdigest() != self._checksum.hexdigest():
             raise StoreUnavailable("the store gives back other bytes than it was given to store")
-        again.choose(self._algorithm)
-        return again
+        return told
 
     def _compare(self, computed: Checksum) -> None:
         actual = computed.hexdigest()

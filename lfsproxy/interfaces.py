@@ -92,8 +92,8 @@ class IBlobStore(Interface):
         Raises TooLarge, naming the setting, when ``length`` needs more parts than S3 allows.
         """
 
-    async def read_back(key: str, length: int, checksum: Checksum) -> None:
-        """Update ``checksum``, off the reactor thread, with every byte of a blob that was committed.
+    async def read_back(key: str, length: int, checksums: Sequence[Checksum]) -> None:
+        """Update ``checksums``, off the reactor thread, with every byte of a blob that was committed.
 
         Holds no more than a few pieces of it. Raises StoreUnavailable, also where the blob cannot be found
         or has not ``length`` bytes, or StoreRefused.
