@@ -46,9 +46,8 @@ class Payload:
     ``path`` is the door (kafka or http); ``length`` is in bytes where known; ``expected`` is the
     client's checksum in hex; ``algorithm`` is that checksum's and the envelope's, None is the default.
     ``index`` is the record's in its batch.
-    ``described_late``: content type, algorithm and expected checksum are not known yet, the door tells them
-    by ``Claim.describe``; until then the payload may turn out not to be one (``Claim.discard``). The default
-    algorithm is computed as the bytes come; where another is told, the blob is read back for it.
+    Content type, algorithm and expected checksum may be told later, by ``Claim.describe``; until then the
+    payload may turn out not to be one (``Claim.discard``).
     """
 
     path: str
@@ -59,7 +58,6 @@ class Payload:
     content_type: str = DEFAULT_CONTENT_TYPE
     algorithm: str | None = None
     expected: str | None = None
-    described_late: bool = False
     index: int = 0
 
 
@@ -141,9 +139,10 @@ class Claim:
         return parse_checksum(self._algorithm, expected) if expected else None
 
     def describe(self, content_type: str, algorithm: str | None, expected: str | None) -> None:
-        """Tell what was not known when a ``described_late`` payload began. Raises InvalidChecksum.
+        """Tell what was not known when the payload began. Raises InvalidChecksum.
 
-        The envelope has it all. The object keeps the default content type where its upload began before.
+        The envelope has it all. The object keeps the default content type where its upload began before. Its
+        checksum is computed as the bytes come; where another algorithm is told, the blob is read back for it.
         """
         self._payload = attrs.evolve(
             self._payload, content_type=content_type, algorithm=algorithm, expected=expected
