@@ -15,7 +15,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from lfsproxy.checksums import AllChecksums, Buffer, Checksum, new_checksum, parse_checksum
+from lfsproxy.checksums import Buffer, Checksum, new_checksum, parse_checksum
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, Envelope, object_key
 from lfsproxy.errors import (
     BadRequest,
@@ -46,9 +46,8 @@ class Payload:
     ``path`` is the door (kafka or http); ``length`` is in bytes where known; ``expected`` is the
     client's checksum in hex; ``algorithm`` is that checksum's and the envelope's, None is the default.
     ``index`` is the record's in its batch.
-    ``described_late``: content type, algorithm and expected checksum are not known yet, the door tells them
-    by ``Claim.describe``; until then the payload may turn out not to be one (``Claim.discard``). The default
-    algorithm is computed as the bytes come; where another is told, the blob is read back for it.
+    Content type, algorithm and expected checksum may be told later, by ``Claim.describe``; until then the
+    payload may turn out not to be one (``Claim.discard``).
     """
 
     path: str
@@ -59,7 +58,6 @@ class Payload:
     content_type: str = DEFAULT_CONTENT_TYPE
     algorithm: str | None = None
     expected: str | None = None
-    described_late: bool = False
     index: int = 0
 
 
@@ -141,14 +139,15 @@ class Claim:
         return parse_checksum(self._algorithm, expected) if expected else None
 
     def describe(self, content_type: str, algorithm: str | None, expected: str | None) -> None:
-        """Tell what was not known when a ``described_late`` payload began. Raises InvalidChecksum.
+        """Tell what was not known when the payload began. Raises InvalidChecksum.
 
-        The envelope has it all. The object keeps the default content type where its upload began before.
+        The envelope has it all. The object keeps the default content type where its upload began before. Its
+        checksum is computed as the bytes come; where another algorithm is told, the blob is read back for it.
         """
         self._payload = attrs.evolve(
             self._payload, content_type=content_type, algorithm=algorithm, expected=expected
         )
-        new_checksum(self._algorithm)
+        new_checksum(self._algorithm)  # Raises for one that is not known, before anything is read back.
         self._expected = self._parse_expected()
 
     async def discard(self) -> None:
@@ -202,13 +201,11 @@ class Claim:
 
     async def _read_back(self, blob: StoredBlob) -> Checksum:
         """The checksum that was told late, of the bytes received: what the store gives back is compared."""
-        again = AllChecksums()
-        await self._checks.store.read_back(blob.key, blob.length, again)
-        again.choose(self._checksum.name)
+        again, told = new_checksum(self._checksum.name), new_checksum(self._algorithm)
+        await self._checks.store.read_back(blob.key, blob.length, [again, told])
         if again.hexdigest() != self._checksum.hexdigest():
             raise StoreUnavailable("the store gives back other bytes than it was given to store")
-        again.choose(self._algorithm)
-        return again
+        return told
 
     def _compare(self, computed: Checksum) -> None:
         actual = computed.hexdigest()

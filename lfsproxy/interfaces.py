@@ -13,7 +13,6 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from lfsproxy.checksums import Buffer, Checksum
-from lfsproxy.errors import StoreRefused
 
 Header = tuple[bytes, bytes | None]
 """A record header as it is on the wire: name (need not be UTF-8) and value, which may be null."""
@@ -93,8 +92,8 @@ class IBlobStore(Interface):
         Raises TooLarge, naming the setting, when ``length`` needs more parts than S3 allows.
         """
 
-    async def read_back(key: str, length: int, checksum: Checksum) -> None:
-        """Update ``checksum``, off the reactor thread, with every byte of a blob that was committed.
+    async def read_back(key: str, length: int, checksums: Sequence[Checksum]) -> None:
+        """Update ``checksums``, off the reactor thread, with every byte of a blob that was committed.
 
         Holds no more than a few pieces of it. Raises StoreUnavailable, also where the blob cannot be found
         or has not ``length`` bytes, or StoreRefused.
@@ -135,19 +134,6 @@ class StoredPart:
     crc: int | None
 
 
-class NotConditional(StoreRefused):
-    """The store does not know If-None-Match, so that it cannot say which write was first."""
-
-
-class OtherBytes(StoreRefused):
-    """There is a blob with other bytes under the key."""
-
-    http_status = 409
-    problem = "other-bytes"
-    title = "The upload has other bytes"
-    result = "client_error"
-
-
 class IResumableStore(Interface):
     """What uploads that outlive a process need of the bucket. Calls raise StoreUnavailable, StoreRefused.
 
@@ -169,7 +155,7 @@ class IResumableStore(Interface):
 
         True when it has these bytes, whoever wrote them: so of several that create one key with bytes of
         their own, exactly one is told True, also when its first try was answered late or never. Raises
-        NotConditional where the store does not know If-None-Match.
+        resumable.errors.NotConditional where the store does not know If-None-Match.
         """
 
     async def read_object(key: str, start: int = 0, size: int | None = None) -> bytes | None:
@@ -191,7 +177,7 @@ class IResumableStore(Interface):
         key: str, content_type: str, metadata: Mapping[str, str], buffers: Sequence[Buffer]
     ) -> None:
         """Store a blob in one request. One with the same bytes that is there already is no error; raises
-        OtherBytes where it has others."""
+        resumable.errors.OtherBytes where it has others."""
 
     async def begin_parts(key: str, content_type: str, metadata: Mapping[str, str]) -> str:
         """Begin a multipart upload; its id."""

@@ -34,8 +34,8 @@ class KnownTrouble:
     text: str = ""
 
 
-class Fleet:
-    """What a process knows of those that serve the same ports with it, and tells them.
+class FleetReadiness:
+    """What a process knows of those that serve the same ports with it (lfsproxy.workers), and tells them.
 
     A process that is not ready does not make the fleet so: clients that reach it are served by others.
     ``tell`` is given the process's own problems whenever they change.
@@ -75,7 +75,7 @@ class Readiness:
         checks: Mapping[str, Callable[[], Awaitable[None]]],
         interval: float = 5.0,
         notes: Sequence[str] = (),
-        fleet: Fleet | None = None,
+        fleet: FleetReadiness | None = None,
     ) -> None:
         self._fleet = fleet
         self.draining = False

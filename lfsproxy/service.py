@@ -32,7 +32,7 @@ from lfsproxy.net.listening import BoundPorts, IListener
 from lfsproxy.net.tls import ServerTls, certificate_expiry
 from lfsproxy.opening import say_origins, warn_of_unknown
 from lfsproxy.quoting import quoted_setting
-from lfsproxy.readiness import Fleet, KnownTrouble, Readiness
+from lfsproxy.readiness import FleetReadiness, KnownTrouble, Readiness
 from lfsproxy.relay import RelayService
 from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.settings import Address, LoadedSettings, check_files, setting_table, variable
@@ -64,7 +64,7 @@ class LfsProxy(Service):
         listener: IListener,
         trouble: KnownTrouble | None = None,
         traces: Traces = NO_TRACES,
-        fleet: Fleet | None = None,
+        fleet: FleetReadiness | None = None,
     ) -> None:
         settings = loaded.settings
         self.reactor = reactor
@@ -328,7 +328,7 @@ def make_proxy(
     environment: Mapping[str, str],
     metrics: PrometheusMetrics,
     listener: IListener,
-    fleet: Fleet | None = None,
+    fleet: FleetReadiness | None = None,
 ) -> LfsProxy:
     """The proxy with real backends: all that a process is, or one of a fleet. Raises SettingError."""
     trouble = KnownTrouble()

@@ -101,15 +101,16 @@ class StoreContract(TestCase):
             data = os.urandom(size)
             key = f"{self.key}-{size}"
             await self.put(data, key)
-            checksum = new_checksum("md5")
-            await self.store.read_back(key, size, checksum)
+            checksum, other = new_checksum("md5"), new_checksum("sha256")
+            await self.store.read_back(key, size, [checksum, other])
             self.assertEqual(hashlib.md5(data).hexdigest(), checksum.hexdigest())
+            self.assertEqual(hashlib.sha256(data).hexdigest(), other.hexdigest())
 
     async def test_a_blob_that_is_not_there_whole_cannot_be_read_back(self) -> None:
         await self.put(b"data")
         for key, size in ((self.key, 5), (self.key, 3), (self.key + "-other", 4)):
             with self.assertRaises(StoreUnavailable):
-                await self.store.read_back(key, size, new_checksum("md5"))
+                await self.store.read_back(key, size, [new_checksum("md5")])
 
     async def test_nothing_is_visible_before_commit(self) -> None:
         for size in (10, self.store.part_size + 10):

@@ -178,7 +178,7 @@ class BeginTests(ClaimTestCase):
 
 class LateDescriptionTests(ClaimTestCase):
     def late(self) -> Claim:
-        claim = self.begin(described_late=True)
+        claim = self.begin()
         claim.write(DATA)
         return claim
 

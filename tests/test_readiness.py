@@ -8,7 +8,14 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import StoreUnavailable
-from lfsproxy.readiness import ANSWER_SECONDS, FIRST_SECONDS, MOST_SAID, RETRY_SECONDS, Fleet, Readiness
+from lfsproxy.readiness import (
+    ANSWER_SECONDS,
+    FIRST_SECONDS,
+    MOST_SAID,
+    RETRY_SECONDS,
+    FleetReadiness,
+    Readiness,
+)
 
 
 class ReadinessTests(SynchronousTestCase):
@@ -142,7 +149,7 @@ class FleetTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.told: list[list[str]] = []
-        self.fleet = Fleet(self.told.append)
+        self.fleet = FleetReadiness(self.told.append)
         self.answers: list[Deferred[None]] = []
         self.readiness = Readiness(self.clock, {"S3": self.check}, interval=5, fleet=self.fleet)
         self.readiness.start()

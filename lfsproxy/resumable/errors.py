@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lfsproxy.errors import LfsError, OutcomeUnknown
+from lfsproxy.errors import LfsError, OutcomeUnknown, StoreRefused
 
 
 class ResumableOff(LfsError):
@@ -11,6 +11,19 @@ class ResumableOff(LfsError):
     http_status = 501
     problem = "resumable-uploads-off"
     title = "Resumable uploads are off"
+
+
+class NotConditional(StoreRefused):
+    """The store does not know If-None-Match, so that it cannot say which write was first."""
+
+
+class OtherBytes(StoreRefused):
+    """There is a blob with other bytes under the key."""
+
+    http_status = 409
+    problem = "other-bytes"
+    title = "The upload has other bytes"
+    result = "client_error"
 
 
 class UploadNotFound(LfsError):

@@ -121,10 +121,6 @@ class Found:
     objects: frozenset[str]
     idle: float
 
-    def has(self, name: str) -> bool:
-        """Whether there is an object of that name."""
-        return name in self.objects
-
 
 class UploadState:
     """Reads and writes the state of the upload with that id."""

@@ -21,10 +21,11 @@ from lfsproxy.checksums import Checksum, new_checksum
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.envelope import object_key
 from lfsproxy.errors import BadRequest, LfsError, OutcomeUnknown, TooLarge
-from lfsproxy.interfaces import IEnvelopePublisher, IResumableStore, ListedObject, NotConditional, Published
+from lfsproxy.interfaces import IEnvelopePublisher, IResumableStore, ListedObject, Published
 from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted
 from lfsproxy.resumable.errors import (
+    NotConditional,
     ResumableOff,
     UploadBusy,
     UploadGone,

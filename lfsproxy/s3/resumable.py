@@ -17,7 +17,8 @@ from zope.interface import implementer
 from lfsproxy.checksums import Buffer, Checksum
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE
 from lfsproxy.errors import StoreRefused, StoreUnavailable
-from lfsproxy.interfaces import IResumableStore, ListedObject, NotConditional, OtherBytes, StoredPart
+from lfsproxy.interfaces import IResumableStore, ListedObject, StoredPart
+from lfsproxy.resumable.errors import NotConditional, OtherBytes
 from lfsproxy.s3 import explain
 from lfsproxy.s3.answers import Answer
 from lfsproxy.s3.cleanup import FIRST_DELAY, Cleanup, Leftover

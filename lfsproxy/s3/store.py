@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 from twisted.internet.base import ReactorBase
@@ -83,12 +83,12 @@ class S3Blobs:
             )
         return UploadPlan(part, max(1, min(self.concurrency, self.upload_memory // 2 // part)))
 
-    async def read_back(self, key: str, length: int, checksum: Checksum) -> None:
+    async def read_back(self, key: str, length: int, checksums: Sequence[Checksum]) -> None:
         try:
             download = await self._source.open(key, length, 0, length)
             try:
                 while data := await download.read():
-                    await self._source.digest([checksum], data)
+                    await self._source.digest(checksums, data)
             finally:
                 download.close()
         except (BlobMissing, BlobTruncated) as error:

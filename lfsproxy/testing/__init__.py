@@ -139,12 +139,13 @@ class MemoryBlobStore(Faults):
         self._raise_next("begin")
         return _MemoryUpload(self, key, content_type, metadata, checksum)
 
-    async def read_back(self, key: str, length: int, checksum: Checksum) -> None:
+    async def read_back(self, key: str, length: int, checksums: Sequence[Checksum]) -> None:
         await self._pass("read_back")
         blob = self.blobs.get(key)
         if blob is None or len(blob.data) != length:
             raise StoreUnavailable(f"{key} has not {length} bytes")
-        checksum.update(blob.data)
+        for checksum in checksums:
+            checksum.update(blob.data)
 
     async def delete(self, key: str) -> None:
         await self._pass("delete")

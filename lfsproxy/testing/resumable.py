@@ -15,7 +15,8 @@ from zope.interface import implementer
 
 from lfsproxy.checksums import Buffer, Checksum
 from lfsproxy.errors import StoreRefused
-from lfsproxy.interfaces import IResumableStore, ListedObject, OtherBytes, StoredPart
+from lfsproxy.interfaces import IResumableStore, ListedObject, StoredPart
+from lfsproxy.resumable.errors import OtherBytes
 from lfsproxy.settings import DEFAULTS
 from lfsproxy.testing import Faults, MemoryBlob
 

@@ -19,8 +19,8 @@ from lfsproxy.errors import (
     TooLarge,
     UnknownTopic,
 )
-from lfsproxy.interfaces import OtherBytes
 from lfsproxy.resumable.errors import (
+    OtherBytes,
     OutcomeStaysUnknown,
     ResumableOff,
     UploadBusy,

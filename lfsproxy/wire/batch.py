@@ -33,7 +33,6 @@ BATCH_OVERHEAD: Final = 12
 """``batch_length`` counts what follows it: the records field is this much longer."""
 
 NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
-CODEC_NAMES: Final = ("none", "gzip", "snappy", "lz4", "zstd")
 MARK: Final = b"LFS_BLOB"
 """The header that asks for an offload. LFS_BLOB_ALG contains it too."""
 

@@ -26,8 +26,10 @@ from lfsproxy.workers.metrics import SharedMetrics, forget, new_folder
 from lfsproxy.workers.office import PortOffice
 from lfsproxy.workers.process import WorkerProcess
 
-CLEAN_UP_SECONDS = 45.0
-"""How long workers may take besides LFS_DRAIN_DELAY and LFS_DRAIN_TIMEOUT: each step of a stop has 8 s."""
+CLEAN_UP_SECONDS = 40.0
+"""How long a stop may take besides LFS_DRAIN_DELAY and LFS_DRAIN_TIMEOUT: as long as that of one process."""
+END_SECONDS = 2.0
+"""What is left of it for the parent's own end, when workers had to be killed."""
 
 
 class Parent(Service):
@@ -75,7 +77,7 @@ class Parent(Service):
             self._begin,
             self._metrics.worker_restarted,
             self._refused,
-            self.stop_seconds,
+            self.stop_seconds - END_SECONDS,
         )
         self._log.info("{count} workers are started (LFS_WORKERS)", count=settings.workers)
         self._reactor.callWhenRunning(self._fleet.start)

@@ -16,7 +16,7 @@ from twisted.internet.task import LoopingCall
 from lfsproxy.errors import SettingError
 from lfsproxy.logfile import Log
 from lfsproxy.logs import Logger
-from lfsproxy.readiness import Fleet
+from lfsproxy.readiness import FleetReadiness
 from lfsproxy.service import LfsProxy, make_proxy
 from lfsproxy.workers import commands
 from lfsproxy.workers.board import Board
@@ -42,7 +42,7 @@ class Worker:
         self._stopping = False
         self._orphaned = False
         self._control = _Control(self)
-        self.fleet = Fleet(self._tell_state)
+        self.fleet = FleetReadiness(self._tell_state)
 
     def run(self) -> int:
         """Run the reactor until the worker has ended; its exit status."""

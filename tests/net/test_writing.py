@@ -122,7 +122,7 @@ class SocketTests(TestCase):
         await self.server.lost
         while not self.client.lost.called:
             write_through(self.client.transport, [b"into the void"])
-            await deferLater(reactor, 0.01)
+            await deferLater(reactor, 0)
         self.assertIn(self.client.lost.result, (ConnectionLost, ConnectionDone))
         write_through(self.client.transport, [b"nobody listens"])
 

@@ -23,10 +23,10 @@ from lfsproxy.interfaces import (
     IEnvelopePublisher,
     IResumableStore,
     ListedObject,
-    OtherBytes,
     Published,
     StoredPart,
 )
+from lfsproxy.resumable.errors import OtherBytes
 from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics
 from tests.resumable.scene import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lfsproxy.errors import StoreRefused
-from lfsproxy.interfaces import OtherBytes
+from lfsproxy.resumable.errors import OtherBytes
 from lfsproxy.s3.resumable import COMPARED
 from tests.s3.faults import Fault, Refuse, Reset
 from tests.s3.helpers import PART, FakeS3TestCase

@@ -80,16 +80,26 @@ class BoardTests(SynchronousTestCase):
         self.assertIsNotNone(self.workers[2].port(MOST_PORTS - 1, 2))
 
 
-class SayIndex(ServerFactory[Any]):
+class Taking(ServerFactory[Any]):
+    """Counts the connections that were ``taken``, and those of them that are ``lost`` again."""
+
     noisy = False
 
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.open = 0
+    def __init__(self) -> None:
+        self.taken = 0
+        self.lost = 0
 
     def buildProtocol(self, addr: object) -> Protocol:
-        self.open += 1
-        return Protocol()
+        self.taken += 1
+        return Taken(self)
+
+
+class Taken(Protocol):
+    def __init__(self, by: Taking) -> None:
+        self.by = by
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.by.lost += 1
 
 
 class PortsTestCase(TestCase):
@@ -177,10 +187,10 @@ class OfficeTests(PortsTestCase):
 
 class AskedPortsTests(PortsTestCase):
     async def test_a_worker_serves_a_port_that_its_parent_bound(self) -> None:
-        factory = SayIndex(0)
+        factory = Taking()
         port = self.worker_port(0, factory)
         client = socket.create_connection(("127.0.0.1", port.getHost().port), timeout=5)
-        while not factory.open:
+        while not factory.taken:
             await deferLater(reactor, 0.005)
         client.close()
 
@@ -216,7 +226,7 @@ class AskedPortsTests(PortsTestCase):
         self.addCleanup(second.close)
         second.sendall(b'{"refused": "cannot listen"}\n')
         ports = AskedPorts(reactor, first, Board(self.folder, 2), 0)
-        error = self.assertRaises(SettingError, ports.listen, ANY, SayIndex(0), "LFS_X")
+        error = self.assertRaises(SettingError, ports.listen, ANY, Taking(), "LFS_X")
         self.assertEqual(str(error), "cannot listen")
 
     async def test_a_parent_that_is_gone_is_a_line_too(self) -> None:
@@ -224,15 +234,15 @@ class AskedPortsTests(PortsTestCase):
         self.addCleanup(first.close)
         second.close()
         ports = AskedPorts(reactor, first, Board(self.folder, 2), 0)
-        error = self.assertRaises(SettingError, ports.listen, ANY, SayIndex(0), "LFS_X")
+        error = self.assertRaises(SettingError, ports.listen, ANY, Taking(), "LFS_X")
         self.assertIn("the parent process does not answer", str(error))
 
 
 class SpreadTests(PortsTestCase):
     """Two workers' ports in one process: their reactor is the same, so that the first asked always wins."""
 
-    def ports(self) -> tuple[list[SayIndex], list[Any]]:
-        factories = [SayIndex(0), SayIndex(1)]
+    def ports(self) -> tuple[list[Taking], list[Any]]:
+        factories = [Taking(), Taking()]
         return factories, [self.worker_port(index, factories[index]) for index in (0, 1)]
 
     async def connect(self, port: Any, count: int) -> list[Any]:
@@ -245,15 +255,15 @@ class SpreadTests(PortsTestCase):
             await deferLater(reactor, 0.002)
         return made
 
-    async def until(self, factories: list[SayIndex], count: int) -> None:
-        while sum(each.open for each in factories) < count:
+    async def until(self, factories: list[Taking], count: int) -> None:
+        while sum(each.taken for each in factories) < count:
             await deferLater(reactor, 0.005)
 
     async def test_idle_workers_take_as_many_connections(self) -> None:
         factories, ports = self.ports()
         await self.connect(ports[0], 6)
         await self.until(factories, 6)
-        self.assertEqual([each.open for each in factories], [3, 3])
+        self.assertEqual([each.taken for each in factories], [3, 3])
 
     async def test_connections_that_ended_count_no_more(self) -> None:
         factories, ports = self.ports()
@@ -261,21 +271,22 @@ class SpreadTests(PortsTestCase):
         await self.until(factories, 4)
         for each in connections:
             cast(Any, each).transport.abortConnection()
-        await deferLater(reactor, 0.05)
+        while sum(each.lost for each in factories) < 4:
+            await deferLater(reactor, 0.005)
         await self.connect(ports[0], 4)
         await self.until(factories, 8)
-        self.assertEqual([each.open for each in factories], [4, 4])
+        self.assertEqual([each.taken for each in factories], [4, 4])
 
     async def test_nobody_waits_for_a_worker_that_is_busy(self) -> None:
         factories, ports = self.ports()
         ports[1].stopReading()
         await self.connect(ports[0], 5)
         await self.until(factories, 5)
-        self.assertEqual([each.open for each in factories], [5, 0])
+        self.assertEqual([each.taken for each in factories], [5, 0])
         ports[1].startReading()
         await self.connect(ports[0], 5)
         await self.until(factories, 10)
-        self.assertEqual([each.open for each in factories], [5, 5])
+        self.assertEqual([each.taken for each in factories], [5, 5])
 
     async def test_a_port_that_is_closed_while_it_leaves_one_alone_takes_it_no_more(self) -> None:
         factories, ports = self.ports()
@@ -288,4 +299,4 @@ class SpreadTests(PortsTestCase):
         closed = ports[0].stopListening()
         await DeferredList([waiting, closed])
         await deferLater(reactor, 0.02)
-        self.assertEqual([each.open for each in factories], [1, 0])
+        self.assertEqual([each.taken for each in factories], [1, 0])

@@ -122,7 +122,6 @@ class Rewriter:
             partition=self._batch.partition,
             offset_hint=self._hint + record.index,
             length=record.value_length,
-            described_late=mark is None,
             index=record.index,
         )
         if mark is not None:
