@@ -12,11 +12,11 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from lfsproxy.errors import BrokerUnavailable, LfsError
+from lfsproxy.kafka.stream import ConnectionGone, uncancelled
+from lfsproxy.kafka.upstream import Upstream
 from lfsproxy.logs import Logger
 from lfsproxy.readiness import KnownTrouble
 from lfsproxy.relay.brokers import BrokerDirectory
-from lfsproxy.relay.stream import ConnectionGone, uncancelled
-from lfsproxy.relay.upstream import Upstream
 from lfsproxy.settings import Address, Settings
 from lfsproxy.words import error_text
 

@@ -14,6 +14,8 @@ from twisted.internet.task import LoopingCall
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.interfaces import IMetrics
+from lfsproxy.kafka.stream import FrameStream, uncancelled
+from lfsproxy.kafka.upstream import BrokerStream, Upstream
 from lfsproxy.logs import Logger
 from lfsproxy.net.listening import IListener
 from lfsproxy.net.peers import CHECK_SECONDS
@@ -25,8 +27,6 @@ from lfsproxy.relay.cluster import Cluster
 from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.relay.session import Session
-from lfsproxy.relay.stream import FrameStream, uncancelled
-from lfsproxy.relay.upstream import BrokerStream, Upstream
 from lfsproxy.settings import Address, Settings
 
 NO_IDENTITY: Final = (

@@ -14,6 +14,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectingCancelledError
 
 from lfsproxy.errors import LfsError
+from lfsproxy.kafka.stream import ConnectionGone, FrameStream
+from lfsproxy.kafka.upstream import BrokerStream
 from lfsproxy.logs import Logger
 from lfsproxy.relay.answering import Answering
 from lfsproxy.relay.brokers import Advertised
@@ -27,8 +29,6 @@ from lfsproxy.relay.questions import Questions
 from lfsproxy.relay.replies import Replies
 from lfsproxy.relay.requests import Requests
 from lfsproxy.relay.signin import SignInAgain
-from lfsproxy.relay.stream import ConnectionGone, FrameStream
-from lfsproxy.relay.upstream import BrokerStream
 from lfsproxy.relay.waiting import Condition
 from lfsproxy.relay.works import Works
 

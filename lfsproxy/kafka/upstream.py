@@ -18,11 +18,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lfsproxy.errors import BrokerUnavailable, FramingError, SignInRefused
+from lfsproxy.kafka.identity import Identity
+from lfsproxy.kafka.stream import ConnectionGone, FrameStream
 from lfsproxy.net.connecting import host_endpoint, why_unreached
 from lfsproxy.net.tls import ClientTls, tls_trouble
 from lfsproxy.net.trust import UntrustedServer
-from lfsproxy.relay.identity import Identity
-from lfsproxy.relay.stream import ConnectionGone, FrameStream
 from lfsproxy.settings import Address, Settings
 from lfsproxy.wire import addresses, metadata
 from lfsproxy.wire.apis import KafkaApi
