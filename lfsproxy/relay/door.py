@@ -14,6 +14,7 @@ from twisted.internet.task import LoopingCall
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.interfaces import IMetrics
+from lfsproxy.kafka.bootstrap import Bootstrap
 from lfsproxy.kafka.stream import FrameStream, uncancelled
 from lfsproxy.kafka.upstream import BrokerStream, Upstream
 from lfsproxy.logs import Logger
@@ -80,6 +81,11 @@ class RelayService(Service):
         self._looks.clock = reactor
 
     # Start and stop
+
+    @property
+    def bootstrap(self) -> Bootstrap:
+        """Which broker is asked first."""
+        return self._upstream.bootstrap
 
     def open(self) -> None:
         """Bind the bootstrap port. Raises SettingError, also where a certificate cannot be used."""
