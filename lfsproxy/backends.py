@@ -12,9 +12,8 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from lfsproxy.broker.log import kafka_log
+from lfsproxy.broker.client import kafka_client
 from lfsproxy.broker.no_publisher import NoLog, NoPublisher
-from lfsproxy.broker.publisher import kafka_publisher
 from lfsproxy.interfaces import IEnvelopePublisher, IMetrics, IRecordLog, IStore
 from lfsproxy.logs import Logger
 from lfsproxy.net.tls import ClientTls
@@ -66,9 +65,10 @@ def make_backends(
     be wrong with Kafka is kept. Raises SettingError.
     """
     store = make_store(reactor, settings, environment, metrics)
-    publisher = kafka_publisher(reactor, settings, trouble) if settings.has_identity else NoPublisher()
-    log = kafka_log(reactor, settings, trouble) if settings.has_identity else NoLog()
-    return Backends(store, publisher, log, (publisher.stop, log.stop, store.close))
+    if not settings.has_identity:
+        return Backends(store, NoPublisher(), NoLog(), (store.close,))
+    kafka = kafka_client(reactor, settings, trouble=trouble)
+    return Backends(store, kafka.publisher, kafka.log, (kafka.stop, store.close))
 
 
 def make_store(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -34,12 +34,16 @@ class Bootstrap:
         self._hung = {each: when for each, when in self._hung.items() if each in kept}
         self._answered = {each: when for each, when in self._answered.items() if each in kept}
 
-    def targets(self) -> list[Address]:
-        """Every address, in the order in which they are tried. Each of the good ones comes first in turn."""
+    def targets(self, is_preferred: Callable[[Address], bool] = lambda address: False) -> list[Address]:
+        """Every address, in the order in which they are tried. Each of the good ones comes first in turn,
+        unless one is preferred."""
         known, configured = self._known, [each for each in self._configured if each not in self._known]
         self._turn += 1
         ordered = [*self._rotated(known), *self._rotated(configured)]
-        return sorted(ordered, key=lambda each: (each in self.controllers, self.is_suspect(each)))
+        return sorted(ordered, key=lambda each: (*self._doubts(each), not is_preferred(each)))
+
+    def _doubts(self, address: Address) -> tuple[bool, bool]:
+        return address in self.controllers, self.is_suspect(address)
 
     def _rotated(self, addresses: Sequence[Address]) -> list[Address]:
         start = self._turn % len(addresses) if addresses else 0

@@ -17,7 +17,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lfsproxy.errors import BrokerUnavailable, FramingError
+from lfsproxy.errors import BrokerUnavailable, FramingError, SettingError
 from lfsproxy.kafka.bootstrap import Bootstrap
 from lfsproxy.kafka.identity import Identity
 from lfsproxy.kafka.race import Race
@@ -240,7 +240,10 @@ class Upstream:
         return stream
 
     async def _open_signed_in(self, address: Address) -> tuple[BrokerStream, float | None]:
-        self.identity.check(address)
+        try:
+            self.identity.check(address)
+        except SettingError as error:
+            raise BrokerUnavailable(str(error)) from None
         stream = await self._open(address)
 
         def ask(frame: bytes) -> Awaitable[bytes]:
