@@ -15,7 +15,14 @@ from lfsproxy.broker.cluster import Cluster
 from lfsproxy.broker.producer import Producer
 from lfsproxy.broker.scan import Scan
 from lfsproxy.broker.seconds import PUBLISH_SECONDS
-from lfsproxy.errors import BadRequest, Draining, LfsError, OutcomeUnknown
+from lfsproxy.errors import (
+    BadRequest,
+    BrokerRefused,
+    BrokerUnavailable,
+    Draining,
+    LfsError,
+    OutcomeUnknown,
+)
 from lfsproxy.interfaces import Header, IEnvelopePublisher, Published
 from lfsproxy.logs import Logger
 from lfsproxy.wakeups import Condition
@@ -79,7 +86,11 @@ class KafkaPublisher:
     async def find(self, topic: str, partition: int, value: bytes, first: int) -> Published | None:
         if self._stopped:
             raise Draining("the proxy is shutting down")
-        found = await self._scan.find(topic, partition, value, first)
+        try:
+            found = await self._scan.find(topic, partition, value, first)
+        except BrokerRefused as error:
+            # It says nothing of the record: the topic may be there again.
+            raise BrokerUnavailable(f"looking into {topic}, partition {partition} failed: {error}") from None
         return None if found is None else Published(topic, partition, *found)
 
     async def check(self) -> None:

@@ -55,8 +55,7 @@ class Api:
             is_flexible = self.response.flexible_version_q(version) and self.key != KafkaApi.API_VERSIONS
             reader = Reader(body, is_flexible)
             reader.tags()
-            rest = body[len(body) - reader.left :] if is_flexible else body
-            return self.response.decode(rest, version=version)
+            return self.response.decode(memoryview(body)[len(body) - reader.left :], version=version)
         except (FramingError, struct.error, ValueError, IndexError, TypeError, AttributeError, KeyError):
             raise FramingError(f"its answer to {self.key.kafka_name} does not decode") from None
 

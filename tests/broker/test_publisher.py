@@ -114,6 +114,10 @@ class FindTests(ClientTestCase):
         found = self.begin(self.publisher._scan.find("demo", 0, b"old", None))
         self.assertIsNone(self.successResultOf(found))
 
+    def test_a_topic_that_is_gone_says_nothing_of_the_record(self) -> None:
+        self.brokers.logs.clear()
+        self.failureResultOf(self.begin(self.publisher.find("demo", 0, b"a", 0)), BrokerUnavailable)
+
     def test_kafka_away(self) -> None:
         self.brokers.down = {9091, 9092}
         looking = self.begin(self.publisher.find("demo", 0, b"a", 0))

@@ -99,7 +99,7 @@ class ClusterTests(TestCase):
         await in_thread(node.pause)
         self.addCleanup(in_thread, node.resume)
         stuck = in_thread(timed, upload, self.proxy, self.topic, self.led[3])
-        # Uploads to the others wait too, but for Kafka: acks=all, until it has noticed that a replica is gone.
+        # Uploads to the others wait for Kafka itself: acks=all, until it has noticed that a replica is gone.
         for other in (1, 2):
             status, seconds = await in_thread(timed, download, self.proxy, self.topic, self.led[other])
             self.assertEqual(status, 200)
