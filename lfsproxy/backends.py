@@ -15,6 +15,7 @@ import attrs
 from lfsproxy.broker.client import kafka_client
 from lfsproxy.broker.no_publisher import NoLog, NoPublisher
 from lfsproxy.interfaces import IEnvelopePublisher, IMetrics, IRecordLog, IStore
+from lfsproxy.kafka.upstream import Upstream
 from lfsproxy.logs import Logger
 from lfsproxy.net.tls import ClientTls
 from lfsproxy.readiness import KnownTrouble
@@ -58,16 +59,18 @@ def make_backends(
     environment: Mapping[str, str],
     metrics: IMetrics,
     trouble: KnownTrouble | None = None,
+    upstream: Upstream | None = None,
 ) -> Backends:
     """The backends that the settings describe. Nothing is asked of S3 or Kafka yet.
 
     ``environment`` is looked at for AWS_CA_BUNDLE and for HTTP proxies; ``trouble`` is where what is known to
-    be wrong with Kafka is kept. Raises SettingError.
+    be wrong with Kafka is kept; ``upstream`` has what is known of brokers, such as a refused sign-in. Raises
+    SettingError.
     """
     store = make_store(reactor, settings, environment, metrics)
     if not settings.has_identity:
         return Backends(store, NoPublisher(), NoLog(), (store.close,))
-    kafka = kafka_client(reactor, settings, trouble=trouble)
+    kafka = kafka_client(reactor, settings, upstream, trouble)
     return Backends(store, kafka.publisher, kafka.log, (kafka.stop, store.close))
 
 

@@ -26,6 +26,7 @@ from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.downloads import Downloads
 from lfsproxy.errors import SettingError
+from lfsproxy.kafka.upstream import Upstream
 from lfsproxy.logs import Logger
 from lfsproxy.metrics import MetricsSite, PrometheusMetrics
 from lfsproxy.net.listening import BoundPorts, IListener
@@ -61,6 +62,7 @@ class LfsProxy(Service):
         metrics: PrometheusMetrics,
         listener: IListener,
         trouble: KnownTrouble | None = None,
+        upstream: Upstream | None = None,
     ) -> None:
         settings = loaded.settings
         self.reactor = reactor
@@ -82,7 +84,9 @@ class LfsProxy(Service):
             default_algorithm=settings.checksum_algo,
             max_size=settings.max_upload_size,
         )
-        self.relay = RelayService(reactor, settings, claims, self.budget, metrics, listener, trouble)
+        self.relay = RelayService(
+            reactor, settings, claims, self.budget, metrics, listener, trouble, upstream
+        )
         self.readiness = Readiness(
             reactor, {"S3": store.blobs.check, "Kafka": self._check_kafka}, notes=self.relay.notes()
         )
@@ -284,8 +288,9 @@ def make_service(reactor: Any, loaded: LoadedSettings, environment: Mapping[str,
     disable_created_metrics()  # type: ignore[no-untyped-call]  # of prometheus_client
     metrics = PrometheusMetrics(version("lfsproxy"))
     trouble = KnownTrouble()
-    backends = make_backends(reactor, loaded.settings, environment, metrics, trouble)
-    return LfsProxy(reactor, loaded, backends, metrics, BoundPorts(reactor), trouble)
+    upstream = Upstream(reactor, loaded.settings)
+    backends = make_backends(reactor, loaded.settings, environment, metrics, trouble, upstream)
+    return LfsProxy(reactor, loaded, backends, metrics, BoundPorts(reactor), trouble, upstream)
 
 
 def _warn_of_unknown(environment: Mapping[str, str]) -> None:

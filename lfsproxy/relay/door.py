@@ -57,13 +57,14 @@ class RelayService(Service):
         metrics: IMetrics,
         listener: IListener,
         trouble: KnownTrouble | None = None,
+        upstream: Upstream | None = None,
     ) -> None:
         self._settings = settings
         self._listener = listener
         self._port: IListeningPort | None = None
         self._sessions: dict[Session, Deferred[None]] = {}
         directory = BrokerDirectory(listener, settings, self._node_factory)
-        self._upstream = Upstream(cast(IReactorTCP, reactor), settings)
+        self._upstream = upstream or Upstream(cast(IReactorTCP, reactor), settings)
         clock = cast(IReactorTime, reactor)
         produce = Shared(clock, settings, claims, budget, metrics)
         self._context = RelayContext(clock, settings, metrics, directory, self._upstream, produce)
