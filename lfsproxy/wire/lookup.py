@@ -97,6 +97,8 @@ def find_value(records: bytes, value: bytes, first: int, max_decompressed: int =
 def _search(
     batch: memoryview, header: BatchHeader, wanted: bytes, first: int, max_decompressed: int
 ) -> tuple[int, int] | None:
+    if crc_of([batch]) != header.crc:
+        return None
     reader = BatchReader(len(batch), max_decompressed=max_decompressed)
     reader.feed(batch)
     start: RecordStart | None = None
