@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Final
 
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
 from lfsproxy.errors import BrokerUnavailable
@@ -12,6 +14,10 @@ from lfsproxy.kafka.messages import API_VERSIONS, ranges_of
 from lfsproxy.kafka.shared import Shared
 from lfsproxy.kafka.upstream import Upstream
 from lfsproxy.settings import Address
+
+OPEN_SECONDS: Final = 4.0
+"""How long a connection may take to be there, signed in: less than half of a question's time, as another
+broker may lead by then."""
 
 
 class Pool:
@@ -37,8 +43,13 @@ class Pool:
     async def _connect(self, address: Address) -> Connection:
         if self._is_stopped:
             raise BrokerUnavailable("the proxy is shutting down")
-        stream, seconds = await self._upstream.connect_signed_in([address])
         bootstrap = self._upstream.bootstrap
+        connecting = Deferred.fromCoroutine(self._upstream.connect_signed_in([address]))
+        try:
+            stream, seconds = await connecting.addTimeout(OPEN_SECONDS, self._clock)
+        except TimeoutError:
+            bootstrap.hung(address)
+            raise BrokerUnavailable(f"{address} is not connected to within {OPEN_SECONDS:g} s") from None
         connection = Connection(
             self._clock,
             stream,

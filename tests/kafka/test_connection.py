@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lfsproxy.errors import BrokerUnavailable, SignInRefused
 from lfsproxy.kafka.connection import IDLE_SECONDS, SILENCE_SECONDS, AnswerLost, AnswerTooLarge, Connection
 from lfsproxy.kafka.messages import LIST_OFFSETS, METADATA, metadata_of, offset_of
-from lfsproxy.kafka.pool import Pool
+from lfsproxy.kafka.pool import OPEN_SECONDS, Pool
 from lfsproxy.kafka.upstream import Upstream
 from lfsproxy.settings import Address, Settings
 from lfsproxy.wire.apis import KafkaApi
@@ -248,6 +248,13 @@ class PoolTests(PoolTestCase):
             self.failureResultOf(self.get(), BrokerUnavailable)
             self.assertEqual(self.brokers.open, [])
         self.connect()
+
+    def test_a_host_that_drops_everything(self) -> None:
+        self.net.answers_connects = False
+        getting = self.get()
+        self.net.pass_seconds(OPEN_SECONDS)
+        self.assertIn("not connected to within", str(self.failureResultOf(getting, BrokerUnavailable).value))
+        self.assertTrue(self.upstream.bootstrap.is_suspect(ADDRESS))
 
     def test_a_stop_while_it_connects(self) -> None:
         self.brokers.next(KafkaApi.API_VERSIONS, act.silent)
