@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import attrs
@@ -107,11 +108,15 @@ class Producer:
         place = record.topic, record.partition
         if place not in self._lanes:
             self._lanes[place] = Lane(*place, self._settle)
+            self._forget_lanes()
         self._lanes.move_to_end(place)
-        for oldest in list(self._lanes)[: max(0, len(self._lanes) - KNOWN_LANES)]:
-            if self._lanes[oldest].is_idle:
-                del self._lanes[oldest]
         return self._lanes[place]
+
+    def _forget_lanes(self) -> None:
+        """Drop those that were used least lately. One that is at work stays: there are few of them."""
+        for oldest in list(islice(self._lanes, max(0, len(self._lanes) - KNOWN_LANES))):
+            if self._lanes[oldest] not in self._running:
+                del self._lanes[oldest]
 
     # The end of a record
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
+from lfsproxy.broker import producer
 from lfsproxy.broker.seconds import ALIVE_SECONDS, METADATA_SECONDS, PUBLISH_SECONDS, RETRY_SECONDS
 from lfsproxy.errors import (
     BrokerInvalid,
@@ -392,6 +393,16 @@ class CancelTests(ClientTestCase):
             self.failureResultOf(each, BrokerUnavailable)
         held.let_go()
         self.published()
+
+    def test_partitions_that_are_not_used_are_forgotten(self) -> None:
+        self.patch(producer, "KNOWN_LANES", 2)
+        for number in range(5):
+            self.successResultOf(self.publish(topic=f"new-{number}"))
+        asked = self.brokers.count(KafkaApi.INIT_PRODUCER_ID)
+        for number, more in ((4, 0), (3, 0), (0, 1)):
+            self.successResultOf(self.publish(topic=f"new-{number}"))
+            asked += more
+            self.assertEqual(self.brokers.count(KafkaApi.INIT_PRODUCER_ID), asked)
 
     def test_a_record_beyond_the_limit_is_refused_without_being_sent(self) -> None:
         self.failureResultOf(self.publish(bytes(self.settings.max_passthrough_size)), BrokerTooLarge)
