@@ -75,7 +75,7 @@ class World:
                 self.brokers.hung.clear()
             case "hang up":
                 for end in self.brokers.open:
-                    end.wire.hang_up()
+                    end.hang_up()
         self.net.flow()
 
     def publish(self, partition: int) -> None:

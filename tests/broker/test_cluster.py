@@ -152,7 +152,7 @@ class LeaderTests(ClusterTestCase):
         self.successResultOf(self.end(0))
         self.brokers.down = {9091}
         for end in self.brokers.open:
-            end.wire.hang_up()
+            end.hang_up()
         self.net.flow()
         asking = self.end(0)
         self.net.pass_seconds(METADATA_SECONDS + 1)
@@ -165,7 +165,7 @@ class LeaderTests(ClusterTestCase):
         self.brokers.down = {9091}
         self.brokers.nodes[1] = Address("10.0.0.1", 9099)
         for end in self.brokers.open:
-            end.wire.hang_up()
+            end.hang_up()
         self.net.flow()
         asking = self.end(0)
         self.net.pass_seconds(1)

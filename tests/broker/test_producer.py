@@ -241,7 +241,7 @@ class MovingTests(ClientTestCase):
         self.brokers.down = {9091}
         self.brokers.nodes[1] = Address("10.0.0.9", 9099)
         for end in self.brokers.open:
-            end.wire.hang_up()
+            end.hang_up()
         self.net.flow()
         publishing = self.publish()
         self.net.pass_seconds(1)
@@ -338,7 +338,7 @@ class WithoutIdsTests(ClientTestCase):
         self.published()
         self.brokers.ranges[KafkaApi.INIT_PRODUCER_ID] = (0, 4)
         for end in self.brokers.open:
-            end.wire.hang_up()
+            end.hang_up()
         self.net.flow()
         self.published()
         self.assertEqual(len(self.brokers.logs["demo", 0].producers), 1)

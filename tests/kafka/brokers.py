@@ -274,6 +274,7 @@ class BrokerSide:
         self.brokers = brokers
         self.port = port
         self.is_open = True
+        self._is_over = False
         self._data = bytearray()
         brokers.ends.append(self)
 
@@ -283,9 +284,14 @@ class BrokerSide:
     def lost(self) -> None:
         self.is_open = False
 
+    def hang_up(self) -> None:
+        """Close the connection, and answer nothing more."""
+        self._is_over = True
+        self.wire.hang_up()
+
     def received(self, data: bytes) -> None:
         self._data += data
-        while len(self._data) >= 4:
+        while len(self._data) >= 4 and not self._is_over:
             (size,) = struct.unpack_from(">i", self._data)
             if len(self._data) < size + 4:
                 return
@@ -320,20 +326,20 @@ def silent(side: BrokerSide, asked: Asked) -> None:
 
 def gone(side: BrokerSide, asked: Asked) -> None:
     """The connection ends, and nothing was done."""
-    side.wire.hang_up()
+    side.hang_up()
 
 
 def gone_after(side: BrokerSide, asked: Asked) -> None:
     """The connection ends when it is done, before the answer."""
     side.brokers.answer(asked)
-    side.wire.hang_up()
+    side.hang_up()
 
 
 def half_said(side: BrokerSide, asked: Asked) -> None:
     """The connection ends in the middle of the answer."""
     data = side.brokers.answer(asked)
     side.wire.arrive(struct.pack(">i", len(data)) + data[: len(data) // 2])
-    side.wire.hang_up()
+    side.hang_up()
 
 
 def garbage(side: BrokerSide, asked: Asked) -> None:

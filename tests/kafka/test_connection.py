@@ -182,7 +182,7 @@ class ConnectionTests(PoolTestCase):
     def test_the_end_comes_to_those_who_are_quiet_too(self) -> None:
         self.connection.throttle(10_000)
         asking = self.ask()
-        self.brokers.open[0].wire.hang_up()
+        self.brokers.open[0].hang_up()
         self.net.flow()
         self.failureResultOf(asking, AnswerLost)
 
@@ -230,7 +230,7 @@ class PoolTests(PoolTestCase):
 
     def test_a_lost_one_is_replaced(self) -> None:
         first = self.connect()
-        self.brokers.open[0].wire.hang_up()
+        self.brokers.open[0].hang_up()
         self.net.flow()
         self.assertIsNone(self.pool.ready(ADDRESS))
         self.assertIsNot(self.connect(), first)
