@@ -284,6 +284,15 @@ class Cluster:
             raise BrokerUnavailable(f"Kafka has no leader for {topic}, partition {partition}, just now")
         return address
 
+    def healthy(self, topic: Topic) -> list[int]:
+        """The partitions whose leaders are known, and did not hang lately."""
+        leaders = {index: self._nodes.get(leader) for index, leader in topic.leaders.items()}
+        return sorted(
+            index
+            for index, address in leaders.items()
+            if address is not None and not self._bootstrap.is_suspect(address)
+        )
+
     # Bounds
 
     async def _within(self, steps: Callable[[_Why], Coroutine[Deferred[Any], Any, T]]) -> T:

@@ -66,7 +66,7 @@ class KafkaPublisher:
         if key is not None:
             hashed: int = murmur2(key) & 0x7FFFFFFF
             return partitions[hashed % len(partitions)]
-        return self._rng.choice(found.available or partitions)
+        return self._rng.choice(self._cluster.healthy(found) or found.available or partitions)
 
     async def next_offset(self, topic: str, partition: int) -> int:
         known = self._next.get((topic, partition))

@@ -47,6 +47,19 @@ class PartitionTests(ClientTestCase):
         self.brokers.logs["demo", 1].leader = -1
         self.assertEqual({self.successResultOf(self.choose()) for _ in range(50)}, {0})
 
+    def test_without_a_key_a_broker_that_hangs_is_left_out(self) -> None:
+        self.assertEqual({self.successResultOf(self.choose()) for _ in range(50)}, {0, 1})
+        self.published()
+        self.brokers.hung = {9091}
+        self.net.pass_seconds(2)
+        stuck = self.publish()
+        self.net.pass_seconds(5)
+        self.assertEqual({self.successResultOf(self.choose()) for _ in range(50)}, {1})
+        self.brokers.hung = set()
+        self.net.pass_seconds(6)
+        self.successResultOf(stuck)
+        self.assertEqual({self.successResultOf(self.choose()) for _ in range(50)}, {0, 1})
+
     def test_a_topic_that_there_is_not(self) -> None:
         self.brokers.creates = False
         choosing = self.choose(topic="none")
