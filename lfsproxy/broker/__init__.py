@@ -1,1 +1,1 @@
-"""The proxy's own Kafka client, event-driven in the reactor: publishes envelopes, reads records, asks the cluster."""
+"""The proxy's own Kafka client, in the reactor: publishes envelopes, reads records, asks the cluster."""
