@@ -196,6 +196,7 @@ class SocketTests(SystemdTestCase):
         for thread in threads:
             thread.start()
         try:
+            service.until(lambda: len(answers) > 0)
             self.assertEqual(service.stop(), 0, service.log)
             before = len(answers)
             # What a client connects to now waits for the next process.
@@ -206,7 +207,6 @@ class SocketTests(SystemdTestCase):
             over.set()
             for thread in threads:
                 thread.join()
-        self.assertGreater(before, 0)
         self.assertGreater(len(answers), before)
         self.assertEqual(set(answers), {200})
         self.assertIn(f"is served at {HOST}:{service.sockets[3].getsockname()[1]}", service.log)
