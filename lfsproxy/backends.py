@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from lfsproxy.broker.log import kafka_log
+from lfsproxy.broker.client import kafka_client
 from lfsproxy.broker.no_publisher import NoLog, NoPublisher
-from lfsproxy.broker.publisher import kafka_publisher
 from lfsproxy.interfaces import IEnvelopePublisher, IMetrics, IRecordLog, IStore
+from lfsproxy.kafka.upstream import Upstream
 from lfsproxy.logs import Logger
 from lfsproxy.net.tls import ClientTls
 from lfsproxy.readiness import KnownTrouble
@@ -59,16 +59,19 @@ def make_backends(
     environment: Mapping[str, str],
     metrics: IMetrics,
     trouble: KnownTrouble | None = None,
+    upstream: Upstream | None = None,
 ) -> Backends:
     """The backends that the settings describe. Nothing is asked of S3 or Kafka yet.
 
     ``environment`` is looked at for AWS_CA_BUNDLE and for HTTP proxies; ``trouble`` is where what is known to
-    be wrong with Kafka is kept. Raises SettingError.
+    be wrong with Kafka is kept; ``upstream`` has what is known of brokers, such as a refused sign-in. Raises
+    SettingError.
     """
     store = make_store(reactor, settings, environment, metrics)
-    publisher = kafka_publisher(reactor, settings, trouble) if settings.has_identity else NoPublisher()
-    log = kafka_log(reactor, settings, trouble) if settings.has_identity else NoLog()
-    return Backends(store, publisher, log, (publisher.stop, log.stop, store.close))
+    if not settings.has_identity:
+        return Backends(store, NoPublisher(), NoLog(), (store.close,))
+    kafka = kafka_client(reactor, settings, upstream, trouble)
+    return Backends(store, kafka.publisher, kafka.log, (kafka.stop, store.close))
 
 
 def make_store(

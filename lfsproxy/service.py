@@ -26,6 +26,7 @@ from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.downloads import Downloads
 from lfsproxy.errors import SettingError
 from lfsproxy.heap import HeapTrim
+from lfsproxy.kafka.upstream import Upstream
 from lfsproxy.logs import Logger
 from lfsproxy.metrics import MetricsSite, PrometheusMetrics
 from lfsproxy.net.listening import BoundPorts, IListener
@@ -65,6 +66,7 @@ class LfsProxy(Service):
         trouble: KnownTrouble | None = None,
         traces: Traces = NO_TRACES,
         fleet: FleetReadiness | None = None,
+        upstream: Upstream | None = None,
     ) -> None:
         settings = loaded.settings
         self.reactor = reactor
@@ -89,7 +91,9 @@ class LfsProxy(Service):
             max_size=settings.max_upload_size,
             tracer=traces.tracer,
         )
-        self.relay = RelayService(reactor, settings, claims, self.budget, metrics, listener, trouble)
+        self.relay = RelayService(
+            reactor, settings, claims, self.budget, metrics, listener, trouble, upstream
+        )
         self.readiness = Readiness(
             reactor,
             {"S3": store.blobs.check, "Kafka": self._check_kafka},
@@ -332,6 +336,7 @@ def make_proxy(
 ) -> LfsProxy:
     """The proxy with real backends: all that a process is, or one of a fleet. Raises SettingError."""
     trouble = KnownTrouble()
-    backends = make_backends(reactor, loaded.settings, environment, metrics, trouble)
+    upstream = Upstream(reactor, loaded.settings)
+    backends = make_backends(reactor, loaded.settings, environment, metrics, trouble, upstream)
     traces = make_traces(reactor, environment)
-    return LfsProxy(reactor, loaded, backends, metrics, listener, trouble, traces, fleet)
+    return LfsProxy(reactor, loaded, backends, metrics, listener, trouble, traces, fleet, upstream)

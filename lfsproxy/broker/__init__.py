@@ -1,1 +1,1 @@
-"""kafka-python behind our interfaces: its blocking calls run in threads of their own, never the reactor's."""
+"""The proxy's own Kafka client, in the reactor: publishes envelopes, reads records, asks the cluster."""

@@ -1,4 +1,4 @@
-"""Reads single records out of the log: IRecordLog over kafka-python's connections.
+"""Reads single records out of the log: IRecordLog over the proxy's own connections.
 
 An answer holds one batch, which is looked through in a thread. At most LOOKUPS answers are held at a time,
 each of at most LFS_MAX_PASSTHROUGH_SIZE and the value that is taken out of it.
@@ -17,10 +17,8 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from lfsproxy.broker.cluster import Cluster
-from lfsproxy.broker.config import METADATA_SECONDS
-from lfsproxy.broker.logs import forward_kafka_logs
-from lfsproxy.broker.signing import Identity
-from lfsproxy.broker.threads import Threads
+from lfsproxy.broker.seconds import METADATA_SECONDS
+from lfsproxy.broker.threads import InThread
 from lfsproxy.codes import KafkaCode
 from lfsproxy.errors import (
     BrokerUnavailable,
@@ -33,7 +31,6 @@ from lfsproxy.errors import (
     UnreadableRecord,
 )
 from lfsproxy.interfaces import IRecordLog, LogRecord
-from lfsproxy.readiness import KnownTrouble
 from lfsproxy.settings import Settings
 from lfsproxy.wakeups import Semaphore, to_its_end
 from lfsproxy.wire.lookup import FoundRecord, find_record
@@ -46,12 +43,14 @@ READ_SECONDS = 2 * METADATA_SECONDS
 
 @implementer(IRecordLog)
 class KafkaLog:
-    """Made by ``kafka_log``; ``stop`` ends it."""
+    """Asks the ``cluster``, which others may ask too."""
 
-    def __init__(self, reactor: IReactorTime, cluster: Cluster, threads: Threads, settings: Settings) -> None:
+    def __init__(
+        self, reactor: IReactorTime, cluster: Cluster, in_thread: InThread, settings: Settings
+    ) -> None:
         self._reactor = reactor
         self._cluster = cluster
-        self._threads = threads
+        self._in_thread = in_thread
         self._most = settings.max_passthrough_size
         self._find = partial(
             find_record, max_value=self._most, max_decompressed=settings.max_decompressed_size
@@ -83,7 +82,7 @@ class KafkaLog:
         _check(answer, place, topic, offset)
         aborted = [(one.producer_id, one.first_offset) for one in answer.aborted_transactions or ()]
         try:
-            found = await self._threads.run(self._look, bytes(answer.records or b""), offset, aborted, most)
+            found = await self._in_thread(self._look, bytes(answer.records or b""), offset, aborted, most)
         except TooLarge as error:
             raise UnreadableRecord(f"{place}: {error}") from None
         except (UndecodableRecords, CorruptBatch) as error:
@@ -108,11 +107,6 @@ class KafkaLog:
         size = len(found.value)
         return (found if size <= most else attrs.evolve(found, value=None)), size, sha256
 
-    async def stop(self) -> None:
-        """Close the connections."""
-        await self._cluster.stop()
-        await self._threads.stop()
-
 
 def _check(answer: Any, place: str, topic: str, offset: int) -> None:
     """Raise what a partition's answer says."""
@@ -129,11 +123,3 @@ def _check(answer: Any, place: str, topic: str, offset: int) -> None:
         if offset >= answer.high_watermark:
             raise NoSuchRecord(f"{place} is behind the end of the log, which is at {answer.high_watermark}")
         raise NoSuchRecord(f"{place} is not committed yet: it may be part of a transaction that is open")
-
-
-def kafka_log(reactor: IReactorTime, settings: Settings, trouble: KnownTrouble | None = None) -> KafkaLog:
-    """A log of the cluster that the settings name. Connects on first use, and never blocks."""
-    forward_kafka_logs()
-    threads = Threads(reactor)
-    cluster = Cluster(reactor, settings, threads.run, Identity(settings), trouble=trouble)
-    return KafkaLog(reactor, cluster, threads, settings)

@@ -1,29 +1,33 @@
-"""What became of a record that could not be published: surely not in the log, or not known.
+"""What became of a batch that was sent: what its answers so far mean, and what to do next.
 
-The verdict rests on what was seen on the wire (each time the record left, and how that was answered), not on
-the exception that kafka-python ends with: it retries out of sight, and its exception tells of the last try.
+The verdict rests on every time that the batch left for a broker: the code that came back, or None where no
+answer came. Only a broker that knows idempotent producers can be sent a batch again without writing it twice:
+it drops a repeated sequence, and answers as it did, or should have, the first time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum, auto
+from typing import Final
 
-from kafka import errors as kafka_errors
+from kafka.errors import for_code
 
-from lfsproxy.broker.signing import SignInWithheld
-from lfsproxy.broker.words import describe
 from lfsproxy.codes import SURELY_NOT_APPENDED, KafkaCode
 from lfsproxy.errors import (
     BrokerInvalid,
     BrokerRefused,
     BrokerTooLarge,
-    BrokerUnavailable,
     LfsError,
     NotAuthorised,
     OutcomeUnknown,
-    SignInRefused,
-    UnknownTopic,
 )
+from lfsproxy.wire.answers import PartitionAnswer
+
+MOST_RENEWALS: Final = 3
+"""How often a record that is surely not in the log is sent with a new producer id."""
+OTHER_TRIES: Final = 3
+"""How often a batch is sent in all where a code does not say whether that helps."""
 
 _TOO_LARGE = frozenset({KafkaCode.MESSAGE_TOO_LARGE, KafkaCode.RECORD_LIST_TOO_LARGE})
 _NOT_AUTHORISED = frozenset(
@@ -35,14 +39,100 @@ _NOT_AUTHORISED = frozenset(
     }
 )
 _INVALID = frozenset({KafkaCode.INVALID_TIMESTAMP, KafkaCode.INVALID_RECORD})
-_NOT_SIGNED_IN = frozenset(
+_OF_A_RECORD = _TOO_LARGE | _INVALID
+"""One record may be at fault, and the others of its batch not."""
+_OF_THE_ID = frozenset(
     {
-        KafkaCode.UNSUPPORTED_SASL_MECHANISM,
-        KafkaCode.ILLEGAL_SASL_STATE,
-        KafkaCode.SASL_AUTHENTICATION_FAILED,
+        KafkaCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
+        KafkaCode.INVALID_PRODUCER_EPOCH,
+        KafkaCode.INVALID_PRODUCER_ID_MAPPING,
+        KafkaCode.UNKNOWN_PRODUCER_ID,
+        KafkaCode.PRODUCER_FENCED,
     }
 )
-"""The proxy's own sign-in is at fault, not the client."""
+"""The broker knows another past of this producer id than we do."""
+_PASSING = frozenset(
+    {
+        KafkaCode.UNKNOWN_TOPIC_OR_PARTITION,
+        KafkaCode.LEADER_NOT_AVAILABLE,
+        KafkaCode.NOT_LEADER_OR_FOLLOWER,
+        KafkaCode.REQUEST_TIMED_OUT,
+        KafkaCode.BROKER_NOT_AVAILABLE,
+        KafkaCode.REPLICA_NOT_AVAILABLE,
+        KafkaCode.NETWORK_EXCEPTION,
+        KafkaCode.NOT_ENOUGH_REPLICAS,
+        KafkaCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        KafkaCode.KAFKA_STORAGE_ERROR,
+        KafkaCode.FENCED_LEADER_EPOCH,
+        KafkaCode.UNKNOWN_LEADER_EPOCH,
+        KafkaCode.THROTTLING_QUOTA_EXCEEDED,
+    }
+)
+"""What is over in a while, or with another leader."""
+
+Answers = Sequence[int | None]
+"""One entry per time that a batch left for a broker: the error code of the answer, None where none came."""
+
+
+class Next(Enum):
+    """What to do with a batch after an answer, or after the loss of one."""
+
+    DONE = auto()
+    """It is in the log, at the offset that the answer has."""
+    FIND = auto()
+    """It is in the log, and the offset is not known."""
+    AGAIN = auto()
+    """Send it again, as it is."""
+    RENEW = auto()
+    """It is surely not in the log: send its records with a new producer id."""
+    SPLIT = auto()
+    """It is surely not in the log, and one of its records may be why: send each by itself."""
+    END = auto()
+    """Nothing more can be found out: ``failed`` says what is known."""
+
+
+def judge(answers: Answers, offset: int, idempotent: bool, records: int, renewals: int) -> Next:
+    """What to do after the last of ``answers``, which has ``offset`` (-1: none).
+
+    The batch has so many ``records``, which were given a new producer id ``renewals`` times.
+    """
+    code, sure = answers[-1], surely_not_appended(answers)
+    if code == KafkaCode.NONE:
+        return Next.DONE if offset >= 0 else Next.FIND
+    if code == KafkaCode.DUPLICATE_SEQUENCE_NUMBER and idempotent:
+        return Next.FIND
+    if sure and code in _OF_A_RECORD and records > 1:
+        return Next.SPLIT
+    if not idempotent:
+        return Next.END
+    if code in _OF_THE_ID:
+        return Next.RENEW if sure and renewals < MOST_RENEWALS else Next.END
+    if code is None or code in _PASSING:
+        return Next.AGAIN
+    if sure and code != KafkaCode.CORRUPT_MESSAGE:
+        return Next.END
+    return Next.AGAIN if len(answers) < OTHER_TRIES else Next.END
+
+
+def surely_not_appended(answers: Answers) -> bool:
+    """Whether the batch is certainly not in the log: every time that it left was answered so."""
+    return all(code in SURELY_NOT_APPENDED for code in answers)
+
+
+def spoils_id(answers: Answers) -> bool:
+    """Whether a batch that ends with these leaves a producer id that cannot be used any more: the next batch
+    could be taken for this one, or the broker does not take any."""
+    return not surely_not_appended(answers) or answers[-1] in _OF_THE_ID
+
+
+def failed(answers: Answers, why: str, topic: str) -> LfsError:
+    """The error for a batch that has left, and that ``judge`` ends; ``why`` is what was said last."""
+    last = answers[-1]
+    if last is not None and surely_not_appended(answers):
+        return refusal(last, topic, why)
+    return OutcomeUnknown(
+        f"the record for topic {topic} was sent, and whether it is in the log is not known: {why}"
+    )
 
 
 def refusal(code: int, topic: str, message: str) -> BrokerRefused:
@@ -57,50 +147,15 @@ def refusal(code: int, topic: str, message: str) -> BrokerRefused:
     return BrokerRefused(code, text)
 
 
-def not_answered(error: BaseException) -> LfsError:
-    """The error for a question to the brokers that has no answer."""
-    refused = _sign_in_refused(error)
-    if refused is not None:
-        return refused
-    if isinstance(error, kafka_errors.BrokerResponseError) and error.errno in _NOT_AUTHORISED:
-        return NotAuthorised(error.errno, f"Kafka does not authorise the proxy: {describe(error)}")
-    return BrokerUnavailable(f"Kafka is unavailable: {describe(error)}")
+def says(answer: PartitionAnswer) -> str:
+    """What a broker says of a batch: its own words where it has some, behind its own name for the error."""
+    words = [*(message for _, message in answer.record_errors if message), answer.error_message or ""]
+    return named(answer.error_code, words[0] or None)
 
 
-def not_sent(error: BaseException, topic: str) -> LfsError:
-    """The error for a record that never left, by what kept it from leaving."""
-    if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
-        return UnknownTopic(f"the topic {topic} does not exist")
-    refused = _sign_in_refused(error)
-    if refused is not None:
-        return refused
-    if isinstance(error, kafka_errors.BrokerResponseError):
-        code = error.errno
-        if code in _TOO_LARGE or code in _NOT_AUTHORISED:
-            return refusal(code, topic, describe(error))
-    return BrokerUnavailable(f"Kafka is unavailable, nothing was sent: {describe(error)}")
-
-
-def _sign_in_refused(error: BaseException) -> SignInRefused | None:
-    if isinstance(error, SignInWithheld):
-        return SignInRefused(str(error.args[0]))
-    if isinstance(error, kafka_errors.BrokerResponseError) and error.errno in _NOT_SIGNED_IN:
-        return SignInRefused(f"Kafka refuses the proxy's sign-in: {describe(error)}")
-    return None
-
-
-def failed(answers: Sequence[int | None], error: BaseException, topic: str) -> LfsError:
-    """The error for a record whose publishing failed with ``error``.
-
-    ``answers`` has one entry per time that the record left for a broker: the code of the answer, or None
-    where no answer came.
-    """
-    if not answers:
-        return not_sent(error, topic)
-    if all(code in SURELY_NOT_APPENDED for code in answers):
-        last = answers[-1]
-        assert last is not None
-        return refusal(last, topic, describe(error))
-    return OutcomeUnknown(
-        f"the record for topic {topic} was sent, and whether it is in the log is not known: {describe(error)}"
-    )
+def named(code: int, words: str | None = None) -> str:
+    """A code by Kafka's name, with what a broker says of it, or else what Kafka's documentation does."""
+    known = for_code(code)
+    text = words or known.description
+    name = f"{KafkaCode(code).name if code in KafkaCode.__members__.values() else known.message} ({code})"
+    return f"{name}: {text}" if text else name

@@ -1,51 +1,65 @@
-"""Finding a record by its value, for an answer without an offset (a broker took a retry for a duplicate)."""
+"""Finding a record by its value, for an answer without an offset, and for uploads of a process that died."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
+from twisted.internet.interfaces import IReactorTime
 
-from lfsproxy.broker.config import consumer_arguments
-from lfsproxy.broker.signing import Identity, SigningClient
-from lfsproxy.settings import Settings
+from lfsproxy.broker.cluster import EARLIEST, Cluster
+from lfsproxy.broker.threads import InThread
+from lfsproxy.codes import KafkaCode
+from lfsproxy.errors import BrokerUnavailable
+from lfsproxy.kafka.messages import READ_UNCOMMITTED
+from lfsproxy.wire.lookup import Search, find_value
 
 SCAN_SECONDS = 15.0
 """How long a record is looked for: its client waits for the answer."""
 SCAN_RECORDS = 1000
 """How far before the end is looked where it is not known where to begin."""
+SCAN_BYTES = 1024 * 1024
+"""Bytes that are asked for at once; a batch that is larger comes whole."""
 
 
-def find_value(
-    settings: Settings,
-    identity: Identity,
-    topic: str,
-    partition: int,
-    value: bytes,
-    first: int | None,
-    make: Callable[..., Any] = KafkaConsumer,
-    seconds: Callable[[], float] = time.monotonic,
-) -> tuple[int, int] | None:
-    """The (offset, timestamp in milliseconds) of the record with ``value``, or None. Blocks.
+class Scan:
+    """Looks through partitions, one batch after the other, as they are: also behind open transactions."""
 
-    Looks from offset ``first`` (where None: SCAN_RECORDS before the end) to the end as it is now, for at
-    most SCAN_SECONDS.
-    """
-    consumer = make(kafka_client=partial(SigningClient, identity), **consumer_arguments(settings))
-    try:
-        place = TopicPartition(topic, partition)
-        consumer.assign([place])
-        end = consumer.end_offsets([place])[place]
-        begin = consumer.beginning_offsets([place])[place]
-        consumer.seek(place, max(begin, end - SCAN_RECORDS if first is None else first))
-        deadline = seconds() + SCAN_SECONDS
-        while seconds() < deadline and consumer.position(place) < end:
-            for record in consumer.poll(timeout_ms=500).get(place, ()):
-                if record.value == value:
-                    return int(record.offset), int(record.timestamp)
+    def __init__(
+        self, clock: IReactorTime, cluster: Cluster, in_thread: InThread, max_decompressed: int
+    ) -> None:
+        self._clock = clock
+        self._cluster = cluster
+        self._in_thread = in_thread
+        self._find = partial(find_value, max_decompressed=max_decompressed)
+
+    async def find(
+        self, topic: str, partition: int, value: bytes, first: int | None
+    ) -> tuple[int, int] | None:
+        """The (offset, timestamp in milliseconds) of the record with ``value``, or None.
+
+        Looks from offset ``first`` (where None: SCAN_RECORDS before the end) to the end as it is now, for at
+        most SCAN_SECONDS. Raises the cluster's errors.
+        """
+        deadline = self._clock.seconds() + SCAN_SECONDS
+        end = await self._cluster.offset(topic, partition)
+        place = max(0, end - SCAN_RECORDS) if first is None else first
+        lowest = place
+        while place < end and self._clock.seconds() < deadline:
+            answer = await self._cluster.fetch(topic, partition, place, SCAN_BYTES, READ_UNCOMMITTED)
+            if answer.error_code == KafkaCode.OFFSET_OUT_OF_RANGE:
+                start = await self._cluster.offset(topic, partition, EARLIEST)
+                if start <= place:
+                    return None
+                place = start
+                continue
+            if answer.error_code:
+                raise BrokerUnavailable(
+                    f"Kafka answers error {answer.error_code} for {topic}, partition {partition}"
+                )
+            found: Search = await self._in_thread(self._find, bytes(answer.records or b""), value, lowest)
+            if found.offset is not None:
+                return found.offset, found.timestamp
+            if found.next_offset is None or found.next_offset <= place:
+                return None
+            place = found.next_offset
         return None
-    finally:
-        consumer.close()

@@ -11,15 +11,15 @@ import attrs
 import click
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
-from lfsproxy.broker.config import security_arguments
-from lfsproxy.broker.logs import silence_kafka_logs
-from lfsproxy.broker.signing import Identity, SigningClient
+from lfsproxy.cli.kafka_log import silence_kafka_log
 from lfsproxy.cli.options import all_of, bootstrap_option
+from lfsproxy.cli.signing import Identity, SigningClient
 from lfsproxy.cli.unreached import tls_context, why_unreached
 from lfsproxy.errors import BrokerUnavailable, SettingError
 from lfsproxy.quoting import quoted
-from lfsproxy.settings import check_files, flag, load_settings, setting_table, variable
+from lfsproxy.settings import Settings, check_files, flag, load_settings, setting_table, variable
 from lfsproxy.settings.hosts import Address
+from lfsproxy.wire.sasl import TokenProvider, client_name
 from lfsproxy.words import error_text
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ def open_client(
     ``client`` is its network client's class. Raises SettingError, and BrokerUnavailable where no broker is
     reached.
     """
-    silence_kafka_logs()
+    silence_kafka_log()
     given = {name: arguments.pop(name) for name in SECURITY}
     loaded = load_settings({PASSWORD: os.environ.get(PASSWORD, "")}, given)
     check_files(loaded)
@@ -90,3 +90,28 @@ def _addresses(text: str) -> tuple[Address, ...]:
     except ValueError as error:
         raise click.UsageError(f"--bootstrap is {quoted(text)}: {error_text(error)}") from None
     return found
+
+
+def security_arguments(settings: Settings) -> dict[str, Any]:
+    """TLS and the proxy's own sign-in. Certificates are read from their files for each connection.
+
+    The password is put in by lfsproxy.cli.signing, as it is then; a token is asked for here.
+    """
+    arguments: dict[str, Any] = {"security_protocol": settings.kafka_security_protocol}
+    if settings.uses_tls:
+        arguments |= {
+            "ssl_check_hostname": True,
+            "ssl_cafile": settings.kafka_tls_ca or None,
+            "ssl_certfile": settings.kafka_tls_cert or None,
+            "ssl_keyfile": settings.kafka_tls_key or None,
+        }
+    if settings.uses_sasl:
+        mechanism = settings.kafka_sasl_mechanism
+        arguments |= {
+            "sasl_mechanism": mechanism,
+            "sasl_plain_username": client_name(mechanism, settings.kafka_sasl_username),
+            # Some of kafka-python's checks want one when a client is made.
+            "sasl_plain_password": settings.kafka_sasl_password,
+            "sasl_oauth_token_provider": TokenProvider(lambda: settings.sasl_credentials()[2]),
+        }
+    return arguments

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lfsproxy.broker.logs import silence_kafka_logs
 from lfsproxy.cli.demo_screen import MIB, Screen
 from lfsproxy.cli.demo_servers import TOPIC, Servers
+from lfsproxy.cli.kafka_log import silence_kafka_log
 from lfsproxy.devstack import DevstackError
 from lfsproxy.devstack.ports import HOST
 from lfsproxy.quoting import quoted
@@ -145,7 +145,7 @@ class Round:
         from kafka import KafkaProducer
         from kafka.errors import KafkaError
 
-        silence_kafka_logs()
+        silence_kafka_log()
         size = self._servers.plan.record_size
         address = f"localhost:{self._servers.plan.proxy_port}"
         self._screen.step(

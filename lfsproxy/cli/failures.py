@@ -18,8 +18,8 @@ import os
 import click
 from kafka.errors import KafkaError
 
-from lfsproxy.broker.signing import SignInWithheld
-from lfsproxy.broker.words import describe
+from lfsproxy.cli.kafka_words import describe
+from lfsproxy.cli.signing import SignInWithheld
 from lfsproxy.errors import LfsError
 from lfsproxy.quoting import printable, quoted
 from lfsproxy.words import error_text

@@ -9,8 +9,8 @@ from typing import Any
 import click
 from kafka import KafkaConsumer, TopicPartition
 
-from lfsproxy.broker.signing import Identity, SigningClient
 from lfsproxy.cli.access import open_client
+from lfsproxy.cli.signing import Identity, SigningClient
 
 ANSWER_MS = 15_000
 """Milliseconds that somebody at a terminal waits for one answer."""

@@ -12,9 +12,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lfsproxy.interfaces import IMetrics
+from lfsproxy.kafka.stream import FrameStream
 from lfsproxy.logs import Logger
 from lfsproxy.net.tls import ServerTls, tls_trouble
-from lfsproxy.relay.stream import FrameStream
 from lfsproxy.settings import Address
 from lfsproxy.wire.frames import RequestFrames
 

@@ -9,9 +9,9 @@ from twisted.internet.defer import CancelledError
 
 from lfsproxy.errors import FramingError, LfsError
 from lfsproxy.interfaces import IMetrics
+from lfsproxy.kafka.stream import ConnectionGone, FrameStream
 from lfsproxy.logs import Logger
 from lfsproxy.quoting import shown
-from lfsproxy.relay.stream import ConnectionGone, FrameStream
 
 
 class KafkaClient:

@@ -12,11 +12,11 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from lfsproxy.errors import BrokerUnavailable, LfsError
+from lfsproxy.kafka.stream import ConnectionGone, uncancelled
+from lfsproxy.kafka.upstream import Upstream
 from lfsproxy.logs import Logger
 from lfsproxy.readiness import KnownTrouble
 from lfsproxy.relay.brokers import BrokerDirectory
-from lfsproxy.relay.stream import ConnectionGone, uncancelled
-from lfsproxy.relay.upstream import Upstream
 from lfsproxy.settings import Address, Settings
 from lfsproxy.words import error_text
 
@@ -39,11 +39,10 @@ class Cluster:
         upstream: Upstream,
         trouble: KnownTrouble,
     ) -> None:
-        self._settings = settings
+        self._has_identity = settings.has_identity
         self._directory = directory
         self._upstream = upstream
         self._trouble = trouble
-        self._next_bootstrap = 0
         self._known = False
         self._has_bound = False
         self._told_controllers: set[Address] = set()
@@ -53,7 +52,7 @@ class Cluster:
 
     def start(self) -> None:
         """Begin to ask."""
-        if self._settings.has_identity:
+        if self._has_identity:
             self._asks.start(RETRY_SECONDS)
 
     def stop(self) -> None:
@@ -66,7 +65,7 @@ class Cluster:
     async def check(self) -> None:
         """Raise BrokerUnavailable where no broker's address is known yet; without an identity, where no
         broker answers."""
-        if not self._settings.has_identity:
+        if not self._has_identity:
             await self._upstream.ping(self.bootstrap_targets())
             return
         if self._asking is not None and not (self._known or self._trouble.text):
@@ -75,16 +74,8 @@ class Cluster:
             raise BrokerUnavailable(self._trouble.text or "the brokers were not asked yet")
 
     def bootstrap_targets(self) -> Sequence[Address]:
-        """Each of LFS_KAFKA_BROKERS comes first in turn; where none answers, a broker that is known may.
-
-        A controller among them is asked last: no client can be served by it.
-        """
-        controllers = self._upstream.controllers
-        brokers = self._settings.kafka_brokers
-        self._next_bootstrap = (self._next_bootstrap + 1) % len(brokers)
-        named = [*brokers[self._next_bootstrap :], *brokers[: self._next_bootstrap]]
-        named.sort(key=lambda each: each in controllers)
-        return [*named, *(each for each in self._directory.addresses if each not in named)]
+        """Where a client that bootstraps is connected to, in the order in which they are tried."""
+        return self._upstream.bootstrap.targets()
 
     def _begin_ask(self) -> Deferred[None]:
         self._asking = Deferred.fromCoroutine(self._ask_brokers())
@@ -118,13 +109,13 @@ class Cluster:
         self._asks.interval = ASK_SECONDS
 
     def _warn_of_controllers(self) -> None:
-        for address in self._upstream.controllers - self._told_controllers:
+        for address in self._upstream.bootstrap.controllers - self._told_controllers:
             self._log.warn(
                 "{address} in LFS_KAFKA_BROKERS is a Kafka controller, not a broker: it is not used; name "
                 "only brokers there",
                 address=address,
             )
-        self._told_controllers = set(self._upstream.controllers)
+        self._told_controllers = set(self._upstream.bootstrap.controllers)
 
     def _set_known(self, known: bool, trouble: str) -> None:
         if known and not self._known:

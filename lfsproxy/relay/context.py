@@ -8,9 +8,9 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from lfsproxy.interfaces import IMetrics
+from lfsproxy.kafka.upstream import Upstream
 from lfsproxy.relay.brokers import BrokerDirectory
 from lfsproxy.relay.produce.shared import Shared
-from lfsproxy.relay.upstream import Upstream
 from lfsproxy.settings import Settings
 from lfsproxy.wire.apis import KafkaApi
 

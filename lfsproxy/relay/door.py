@@ -15,6 +15,9 @@ from twisted.internet.task import LoopingCall
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.interfaces import IMetrics
+from lfsproxy.kafka.bootstrap import Bootstrap
+from lfsproxy.kafka.stream import FrameStream, uncancelled
+from lfsproxy.kafka.upstream import BrokerStream, Upstream
 from lfsproxy.logs import Logger
 from lfsproxy.net.listening import IListener
 from lfsproxy.net.peers import CHECK_SECONDS
@@ -26,8 +29,6 @@ from lfsproxy.relay.cluster import Cluster
 from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.relay.session import Session
-from lfsproxy.relay.stream import FrameStream, uncancelled
-from lfsproxy.relay.upstream import BrokerStream, Upstream
 from lfsproxy.settings import Address, Settings
 
 NO_IDENTITY: Final = (
@@ -57,6 +58,7 @@ class RelayService(Service):
         metrics: IMetrics,
         listener: IListener,
         trouble: KnownTrouble | None = None,
+        upstream: Upstream | None = None,
         random: Callable[[], float] = random_source.random,
     ) -> None:
         self._settings = settings
@@ -64,7 +66,7 @@ class RelayService(Service):
         self._port: IListeningPort | None = None
         self._sessions: dict[Session, Deferred[None]] = {}
         directory = BrokerDirectory(listener, settings, self._node_factory)
-        self._upstream = Upstream(cast(IReactorTCP, reactor), settings)
+        self._upstream = upstream or Upstream(cast(IReactorTCP, reactor), settings)
         clock = cast(IReactorTime, reactor)
         produce = Shared(clock, settings, claims, budget, metrics)
         self._context = RelayContext(clock, settings, metrics, directory, self._upstream, produce, random)
@@ -82,6 +84,11 @@ class RelayService(Service):
         self._looks.clock = reactor
 
     # Start and stop
+
+    @property
+    def bootstrap(self) -> Bootstrap:
+        """Which broker is asked first."""
+        return self._upstream.bootstrap
 
     def open(self) -> None:
         """Bind the bootstrap port. Raises SettingError, also where a certificate cannot be used."""

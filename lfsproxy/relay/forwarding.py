@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from lfsproxy.relay.identity import Ask
+from lfsproxy.kafka.identity import Ask
+from lfsproxy.kafka.stream import ConnectionGone, FrameStream, shielded
 from lfsproxy.relay.order import Expected, Order
-from lfsproxy.relay.stream import ConnectionGone, FrameStream, shielded
 from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, RequestStart

@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 
 from lfsproxy.errors import LfsError
+from lfsproxy.kafka.stream import LARGE_READ_SIZE, READ_SIZE
 from lfsproxy.relay.brokers import Advertised
 from lfsproxy.relay.client import KafkaClient
 from lfsproxy.relay.context import RelayContext
@@ -26,7 +27,6 @@ from lfsproxy.relay.produce.topics import Topics
 from lfsproxy.relay.produce.work import ProduceWork
 from lfsproxy.relay.questions import Questions
 from lfsproxy.relay.replies import Replies
-from lfsproxy.relay.stream import LARGE_READ_SIZE, READ_SIZE
 from lfsproxy.relay.works import Works
 from lfsproxy.uploadlog import SENDER, Sender
 from lfsproxy.wire.answers import NodeEndpoint, ProduceResponse

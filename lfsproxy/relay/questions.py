@@ -8,8 +8,8 @@ from typing import Final, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from lfsproxy.kafka.stream import ConnectionGone
 from lfsproxy.relay.forwarding import Forwarding
-from lfsproxy.relay.stream import ConnectionGone
 from lfsproxy.wire import list_offsets, metadata
 from lfsproxy.wire.apis import KafkaApi
 

@@ -15,8 +15,8 @@ from twisted.internet.defer import Deferred
 
 from lfsproxy.budget import Lease, MemoryBudget
 from lfsproxy.errors import FramingError, Stalled
+from lfsproxy.kafka.stream import WRITE_SIZE, ConnectionGone, FrameStream
 from lfsproxy.relay.order import Answer, Expected, Order, Take
-from lfsproxy.relay.stream import WRITE_SIZE, ConnectionGone, FrameStream
 from lfsproxy.wakeups import Condition
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, ResponseStart

@@ -14,6 +14,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectingCancelledError
 
 from lfsproxy.errors import LfsError
+from lfsproxy.kafka.stream import ConnectionGone, FrameStream
+from lfsproxy.kafka.upstream import BrokerStream
 from lfsproxy.logs import Logger
 from lfsproxy.net.ages import old_at
 from lfsproxy.relay.age import HOLD_SECONDS, Age, Step
@@ -29,8 +31,6 @@ from lfsproxy.relay.questions import Questions
 from lfsproxy.relay.replies import Replies
 from lfsproxy.relay.requests import Requests
 from lfsproxy.relay.signin import SignInAgain
-from lfsproxy.relay.stream import ConnectionGone, FrameStream
-from lfsproxy.relay.upstream import BrokerStream
 from lfsproxy.relay.waiting import Condition
 from lfsproxy.relay.works import Works
 

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from lfsproxy.kafka.identity import Ask
 from lfsproxy.relay.forwarding import Forwarding
-from lfsproxy.relay.identity import Ask
 from lfsproxy.relay.works import Works
 
 SignIn = Callable[[Ask], Awaitable[float | None]]

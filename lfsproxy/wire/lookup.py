@@ -6,12 +6,12 @@ removed it, and may end in the middle of a batch.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 import attrs
 
-from lfsproxy.errors import CorruptBatch, TooLarge, UndecodableRecords
+from lfsproxy.errors import CorruptBatch, LfsError, TooLarge, UndecodableRecords
 from lfsproxy.wire.batch import BATCH_OVERHEAD, HEADER_SIZE, BatchHeader, crc_of, parse_batch_header
 from lfsproxy.wire.records import (
     MAX_DECOMPRESSED,
@@ -51,22 +51,88 @@ def find_record(
     TooLarge for a value of more than ``max_value`` bytes or a batch beyond ``max_decompressed``,
     UndecodableRecords, or CorruptBatch.
     """
-    view = memoryview(records)
-    while len(view) >= HEADER_SIZE:
-        header = parse_batch_header(view)
-        size = header.batch_length + BATCH_OVERHEAD
+    for header, batch in _batches(records):
         if header.magic != 2:
             raise UndecodableRecords(f"a record batch of format {header.magic}, which has no headers")
         if header.base_offset > offset:
             return None
         if header.base_offset + header.last_offset_delta >= offset:
-            if len(view) < size:
+            if len(batch) < header.batch_length + BATCH_OVERHEAD:
                 raise UndecodableRecords("the broker gives a part of the batch only")
             if header.is_control or _is_aborted(header, offset, aborted):
                 return None
-            return _take(view[:size], header, offset, max_value, max_decompressed)
-        view = view[max(size, HEADER_SIZE) :]
+            return _take(batch, header, offset, max_value, max_decompressed)
     return None
+
+
+@attrs.frozen
+class Search:
+    """What came of looking for a value. ``offset`` and ``timestamp`` are the record's, where it was found.
+
+    ``next_offset`` is where to go on; None where the bytes were no whole batch.
+    """
+
+    next_offset: int | None
+    offset: int | None = None
+    timestamp: int = -1
+
+
+def find_value(records: bytes, value: bytes, first: int, max_decompressed: int = MAX_DECOMPRESSED) -> Search:
+    """The first record at ``first`` or later with exactly ``value``, in what a broker gives to a Fetch.
+
+    A batch that does not decode, or is not of format 2, does not have it: the proxy writes none such.
+    """
+    next_offset = None
+    for header, batch in _batches(records):
+        if len(batch) < header.batch_length + BATCH_OVERHEAD:
+            break
+        next_offset = header.base_offset + max(header.last_offset_delta, 0) + 1
+        if header.magic == 2 and not header.is_control:
+            found = _search(batch, header, value, first, max_decompressed)
+            if found is not None:
+                return Search(next_offset, *found)
+    return Search(next_offset)
+
+
+def _search(
+    batch: memoryview, header: BatchHeader, wanted: bytes, first: int, max_decompressed: int
+) -> tuple[int, int] | None:
+    if crc_of([batch]) != header.crc:
+        return None
+    reader = BatchReader(len(batch), max_decompressed=max_decompressed)
+    reader.feed(batch)
+    start: RecordStart | None = None
+    value = bytearray()
+    try:
+        while (event := reader.next_event()) is not None:
+            if isinstance(event, RecordStart):
+                start = event if event.value_length == len(wanted) else None
+                value.clear()
+            elif start is not None and isinstance(event, ValueBytes):
+                value += event.data
+            elif start is not None and isinstance(event, RecordEnd) and value == wanted:
+                offset = header.base_offset + start.offset_delta
+                if offset >= first:
+                    return offset, _timestamp(header, start)
+    except LfsError:
+        return None
+    return None
+
+
+def _batches(records: bytes) -> Iterator[tuple[BatchHeader, memoryview]]:
+    """Each batch with its header. The last one may be cut off, its header is not."""
+    view = memoryview(records)
+    while len(view) >= HEADER_SIZE:
+        header = parse_batch_header(view)
+        size = max(header.batch_length + BATCH_OVERHEAD, HEADER_SIZE)
+        yield header, view[:size]
+        view = view[size:]
+
+
+def _timestamp(header: BatchHeader, start: RecordStart) -> int:
+    if header.attributes & _LOG_APPEND_TIME:
+        return header.max_timestamp
+    return header.base_timestamp + start.timestamp_delta
 
 
 def _is_aborted(header: BatchHeader, offset: int, aborted: Collection[tuple[int, int]]) -> bool:
@@ -97,10 +163,8 @@ def _take(
                 )
         elif found is not None:
             if isinstance(event, RecordEnd):
-                timestamp = header.base_timestamp + found.timestamp_delta
-                if header.attributes & _LOG_APPEND_TIME:
-                    timestamp = header.max_timestamp
-                return FoundRecord(timestamp, None if found.value_length < 0 else bytes(value), event.headers)
+                data = None if found.value_length < 0 else bytes(value)
+                return FoundRecord(_timestamp(header, found), data, event.headers)
             if isinstance(event, ValueBytes):
                 value += event.data
     return None

@@ -1,296 +1,157 @@
-"""KafkaPublisher against stand-ins: what it answers, and what becomes of the producer."""
+"""IEnvelopePublisher over scripted brokers: partitions, offsets, records that are looked for; and the log."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Coroutine
-from typing import Any
-
-from kafka import errors as kafka_errors
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.trial.unittest import SynchronousTestCase
+from kafka.partitioner import murmur2
+from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
-from lfsproxy.broker.producer import Record
-from lfsproxy.broker.producers import IDLE_SECONDS, MOST_PRODUCERS, Producers
-from lfsproxy.broker.publisher import PUBLISH_SECONDS, KafkaPublisher
-from lfsproxy.errors import (
-    BadRequest,
-    BrokerRefused,
-    BrokerTooLarge,
-    BrokerUnavailable,
-    Draining,
-    OutcomeUnknown,
-    UnknownTopic,
-)
-from lfsproxy.interfaces import IEnvelopePublisher, Published
-from lfsproxy.settings import Settings
-from tests.broker.doubles import FakeCluster, FakeProducer, InlineThreads, Metadata, Reactor
+from lfsproxy.broker.scan import SCAN_BYTES, SCAN_RECORDS
+from lfsproxy.errors import BadRequest, BrokerUnavailable, NoSuchRecord, UnknownTopic
+from lfsproxy.interfaces import IEnvelopePublisher, IRecordLog, Published
+from lfsproxy.wire.apis import KafkaApi
+from tests.broker.rig import ClientTestCase
+from tests.kafka import brokers as act
+from tests.kafka.brokers import Log
 
 
-class PublisherCase(SynchronousTestCase):
-    """A publisher for the topic ``demo`` of one partition."""
+class PartitionTests(ClientTestCase):
+    def choose(
+        self, key: bytes | None = None, partition: int | None = None, topic: str = "demo"
+    ) -> Deferred[int]:
+        return self.begin(self.publisher.choose_partition(topic, key, partition))
 
-    def setUp(self) -> None:
-        self.reactor = Reactor()
-        self.cluster = FakeCluster()
-        self.threads = InlineThreads()
-        self.made: list[FakeProducer] = []
-        self.opens: BaseException | None = None
-        self.refuses: list[BaseException] = []
-        self.found: tuple[int, int] | None = None
-        self.looked_from: list[int | None] = []
-        producers = Producers(self.reactor, Settings(), self.cluster, self.threads, self.make)  # type: ignore[arg-type]  # doubles
-        self.publisher = KafkaPublisher(
-            self.reactor,
-            self.cluster,  # type: ignore[arg-type]  # a double
-            producers,
-            self.threads,  # type: ignore[arg-type]  # a double
-            self.find,
-            random.Random(1),
-        )
-
-    def make(self, arguments: Any) -> Any:
-        refuses = self.refuses.pop(0) if self.refuses else None
-        self.made.append(FakeProducer(arguments, opens=self.opens, refuses=refuses))
-        return self.made[-1]
-
-    def find(self, record: Record, first: int | None) -> tuple[int, int] | None:
-        self.looked_from.append(first)
-        return self.found
-
-    def start(self, work: Coroutine[Deferred[Any], Any, Any]) -> Deferred[Any]:
-        return Deferred.fromCoroutine(work)
-
-    def publish(self, topic: str = "demo", partition: int = 0, **kwargs: Any) -> Deferred[Any]:
-        given = {"key": None, "value": b"envelope", "headers": [], "timestamp": None, **kwargs}
-        return self.start(self.publisher.publish(topic, partition, **given))
-
-
-class PublishTests(PublisherCase):
-    def test_provides_the_interface(self) -> None:
+    def test_it_is_what_it_is_taken_for(self) -> None:
         verifyObject(IEnvelopePublisher, self.publisher)
+        verifyObject(IRecordLog, self.client.log)
 
-    def test_publishes_a_record_as_given(self) -> None:
-        done = self.publish(key=b"k", headers=[(b"n\xc3\xa4me", b"\xff")], timestamp=5)
-        self.assertNoResult(done)
-        self.assertEqual(
-            self.made[0].sent, [Record("demo", 0, b"k", b"envelope", [(b"n\xc3\xa4me", b"\xff")], 5)]
+    def test_a_partition_that_is_asked_for(self) -> None:
+        self.assertEqual(self.successResultOf(self.choose(partition=1)), 1)
+        self.assertIn(
+            "its last one is 1", str(self.failureResultOf(self.choose(partition=2), BadRequest).value)
         )
-        self.made[0].succeed(Metadata(41, 5))
-        self.assertEqual(self.successResultOf(done), Published("demo", 0, 41, 5))
 
-    def test_the_producer_waits_for_all_replicas_with_one_request_in_flight(self) -> None:
-        self.publish()
-        arguments = self.made[0].arguments
-        self.assertEqual(arguments["acks"], "all")
-        self.assertEqual(arguments["max_in_flight_requests_per_connection"], 1)
-        self.assertIs(arguments["enable_idempotence"], True)
-        self.assertNotIn("retries", arguments)
+    def test_a_partition_that_was_added_is_known_at_once(self) -> None:
+        self.successResultOf(self.choose(partition=1))
+        self.brokers.logs["demo", 2] = Log(1)
+        self.assertEqual(self.successResultOf(self.choose(partition=2)), 2)
 
-    def test_without_producer_ids_nothing_that_was_sent_is_sent_again(self) -> None:
-        self.cluster.idempotent = False
-        self.publish()
-        self.assertIs(self.made[0].arguments["enable_idempotence"], False)
-        self.assertEqual(self.made[0].arguments["retries"], 0)
+    def test_a_key_chooses_as_kafka_s_clients_do(self) -> None:
+        for number in range(20):
+            key = b"key-%d" % number
+            self.assertEqual(self.successResultOf(self.choose(key)), (murmur2(key) & 0x7FFFFFFF) % 2)
 
-    def test_a_producer_is_used_again(self) -> None:
-        for offset in (1, 2):
-            done = self.publish()
-            self.made[0].succeed(Metadata(offset, 0))
-            self.successResultOf(done)
-        self.assertEqual(len(self.made), 1)
+    def test_without_a_key_any_that_has_a_leader(self) -> None:
+        self.assertEqual({self.successResultOf(self.choose()) for _ in range(50)}, {0, 1})
+        self.net.pass_seconds(6)
+        self.brokers.logs["demo", 1].leader = -1
+        self.assertEqual({self.successResultOf(self.choose()) for _ in range(50)}, {0})
 
-    def test_a_producer_that_nobody_uses_is_closed(self) -> None:
-        self.publish()
-        self.made[0].succeed(Metadata(1, 0))
-        self.reactor.advance(IDLE_SECONDS)
-        self.assertTrue(self.made[0].closed)
-        self.publish()
-        self.assertEqual(len(self.made), 2)
+    def test_without_a_key_a_broker_that_hangs_is_left_out(self) -> None:
+        self.assertEqual({self.successResultOf(self.choose()) for _ in range(50)}, {0, 1})
+        self.published()
+        self.brokers.hung = {9091}
+        self.net.pass_seconds(2)
+        stuck = self.publish()
+        self.net.pass_seconds(5)
+        self.assertEqual({self.successResultOf(self.choose()) for _ in range(50)}, {1})
+        self.brokers.hung = set()
+        self.net.pass_seconds(6)
+        self.successResultOf(stuck)
+        self.assertEqual({self.successResultOf(self.choose()) for _ in range(50)}, {0, 1})
 
-    def test_publishes_at_the_same_time_share_no_producer(self) -> None:
-        for _ in range(MOST_PRODUCERS + 1):
-            last = self.publish()
-        self.assertEqual(len(self.made), MOST_PRODUCERS)
-        self.made[3].succeed(Metadata(1, 0))
-        self.reactor.advance(0)
-        self.assertEqual(len(self.made[3].sent), 2)
-        self.made[3].succeed(Metadata(2, 0))
-        self.assertEqual(self.successResultOf(last).offset, 2)
-
-    def test_many_that_wait_for_a_producer_are_published_in_their_order(self) -> None:
-        many = [self.publish(value=b"%d" % number) for number in range(1000)]
-        for each in many[100:200]:
-            each.cancel()
-            self.failureResultOf(each, CancelledError)
-        for producer in self.made:
-            producer.answers = Metadata(1, 0)
-        self.made[0].succeed(Metadata(1, 0))
-        self.reactor.advance(0)
-        for each in many[MOST_PRODUCERS:100] + many[200:]:
-            self.successResultOf(each)
-        rest = [*range(MOST_PRODUCERS, 100), *range(200, 1000)]
-        self.assertEqual([0, *rest], [int(record.value) for record in self.made[0].sent])
-
-    def test_a_refused_record_closes_its_producer(self) -> None:
-        done = self.publish()
-        self.made[0].leaves(10)
-        self.made[0].fail(kafka_errors.MessageSizeTooLargeError())
-        self.failureResultOf(done, BrokerTooLarge)
-        self.assertTrue(self.made[0].closed)
-        self.publish()
-        self.assertEqual(len(self.made), 2)
-
-    def test_a_lost_answer_is_an_unknown_outcome(self) -> None:
-        done = self.publish()
-        self.made[0].leaves(None)
-        self.made[0].fail(kafka_errors.KafkaConnectionError("socket disconnected"))
-        self.failureResultOf(done, OutcomeUnknown)
-
-    def test_what_earlier_tries_of_another_record_were_answered_does_not_count(self) -> None:
-        first = self.publish()
-        self.made[0].leaves(None, 0)
-        self.made[0].succeed(Metadata(1, 0))
-        self.successResultOf(first)
-        second = self.publish()
-        self.made[0].leaves(87)
-        self.made[0].fail(kafka_errors.InvalidRecordError("no"))
-        self.failureResultOf(second, BrokerRefused)
-
-    def test_a_record_that_never_left_may_be_sent_again(self) -> None:
-        done = self.publish()
-        self.made[0].fail(kafka_errors.KafkaTimeoutError("expired"))
-        self.failureResultOf(done, BrokerUnavailable)
-
-    def test_silence_ends_in_time_and_nothing_leaves_after_it(self) -> None:
-        done = self.publish()
-        self.reactor.advance(PUBLISH_SECONDS)
-        self.failureResultOf(done, BrokerUnavailable)
-        self.assertTrue(self.made[0].watch.is_shut)
-        self.made[0].succeed(Metadata(1, 0))
-
-    def test_silence_after_sending_is_an_unknown_outcome(self) -> None:
-        done = self.publish()
-        self.made[0].leaves(None)
-        self.reactor.advance(PUBLISH_SECONDS)
-        self.failureResultOf(done, OutcomeUnknown)
-
-    def test_a_cancelled_publish_leaves_no_producer_behind(self) -> None:
-        done = self.publish()
-        done.cancel()
-        self.failureResultOf(done, CancelledError)
-        self.assertTrue(self.made[0].closed)
-        self.assertTrue(self.made[0].watch.is_shut)
-
-    def test_a_producer_that_does_not_know_the_partition_gives_way_to_a_new_one(self) -> None:
-        self.refuses = [ValueError("Unrecognized partition")]
-        done = self.publish()
-        self.made[1].succeed(Metadata(7, 0))
-        self.assertEqual(self.successResultOf(done).offset, 7)
-
-    def test_a_partition_that_no_producer_knows(self) -> None:
-        self.refuses = [ValueError("Unrecognized partition"), ValueError("Unrecognized partition")]
-        self.failureResultOf(self.publish(), BrokerUnavailable)
-
-    def test_a_topic_that_vanished_during_the_upload(self) -> None:
-        self.failureResultOf(self.publish("gone"), UnknownTopic)
-        self.assertEqual(self.made, [])
-
-    def test_kafka_away_sends_nothing(self) -> None:
-        self.cluster.error = BrokerUnavailable("away")
-        self.failureResultOf(self.publish(), BrokerUnavailable)
-        self.assertEqual(self.made, [])
-
-    def test_a_producer_that_cannot_be_opened(self) -> None:
-        self.opens = kafka_errors.KafkaTimeoutError("Unable to bootstrap")
-        for _ in range(MOST_PRODUCERS + 1):
-            self.failureResultOf(self.publish(), BrokerUnavailable)
-
-    def test_an_answer_without_an_offset_is_looked_for(self) -> None:
-        first = self.publish()
-        self.made[0].succeed(Metadata(41, 1))
-        self.successResultOf(first)
-        self.found = (44, 5)
-        done = self.publish()
-        self.made[0].succeed(Metadata(-1, -1))
-        self.assertEqual(self.successResultOf(done), Published("demo", 0, 44, 5))
-        self.assertEqual(self.looked_from, [42])
-
-    def test_an_answer_without_an_offset_that_is_not_found(self) -> None:
-        done = self.publish()
-        self.made[0].succeed(Metadata(-1, -1))
-        self.failureResultOf(done, OutcomeUnknown)
-
-    def test_headers_that_cannot_be_sent(self) -> None:
-        self.failureResultOf(self.publish(headers=[(b"\xff", b"")]), BadRequest)
-        self.failureResultOf(self.publish(headers=[(b"name", None)]), BadRequest)
+    def test_a_topic_that_there_is_not(self) -> None:
+        self.brokers.creates = False
+        choosing = self.choose(topic="none")
+        self.net.pass_seconds(5)
+        self.failureResultOf(choosing, UnknownTopic)
 
 
-class PartitionTests(PublisherCase):
-    def choose(self, key: bytes | None, partition: int | None) -> Deferred[Any]:
-        return self.start(self.publisher.choose_partition("demo", key, partition))
+class OffsetTests(ClientTestCase):
+    def next_offset(self) -> int:
+        found: int = self.successResultOf(self.begin(self.publisher.next_offset("demo", 0)))
+        return found
 
-    def test_a_partition_that_was_asked_for(self) -> None:
-        self.cluster.topics["demo"] = {0: 1, 1: 1}
-        self.assertEqual(self.successResultOf(self.choose(b"key", 1)), 1)
-
-    def test_a_partition_out_of_range(self) -> None:
-        self.failureResultOf(self.choose(None, 1), BadRequest)
-        self.failureResultOf(self.choose(None, -1), BadRequest)
-
-    def test_a_key_goes_where_javas_partitioner_puts_it(self) -> None:
-        # murmur2 of these as in org.apache.kafka.common.utils.UtilsTest.testMurmur2
-        hashes = {b"21": -973932308, b"foobar": -790332482, b"a-little-bit-long-string": -985981536}
-        self.cluster.topics["demo"] = dict.fromkeys(range(7), 1)
-        for key, hashed in hashes.items():
-            wanted = (hashed & 0x7FFFFFFF) % 7
-            self.assertEqual(self.successResultOf(self.choose(key, None)), wanted)
-
-    def test_without_a_key_a_partition_with_a_leader(self) -> None:
-        self.cluster.topics["demo"] = {0: -1, 1: 2, 2: -1}
-        self.assertEqual(self.successResultOf(self.choose(None, None)), 1)
-
-    def test_an_unknown_topic(self) -> None:
-        self.cluster.topics = {}
-        self.failureResultOf(self.choose(None, None), UnknownTopic)
-
-
-class OffsetTests(PublisherCase):
-    def next_offset(self) -> Any:
-        return self.successResultOf(self.start(self.publisher.next_offset("demo", 0)))
-
-    def test_the_last_answer_tells(self) -> None:
-        self.publish()
-        self.made[0].succeed(Metadata(41, 1))
-        self.assertEqual(self.next_offset(), 42)
-
-    def test_without_one_the_broker_is_asked(self) -> None:
-        self.cluster.ends["demo", 0] = 9
-        self.assertEqual(self.next_offset(), 9)
-
-    def test_zero_where_it_cannot_be_known(self) -> None:
-        self.cluster.error = BrokerUnavailable("away")
+    def test_it_is_asked_for_once_and_then_counted(self) -> None:
         self.assertEqual(self.next_offset(), 0)
+        self.published()
+        self.published()
+        self.assertEqual(self.next_offset(), 2)
+        self.assertEqual(self.brokers.count(KafkaApi.LIST_OFFSETS), 1)
+
+    def test_where_it_cannot_be_known_it_is_0(self) -> None:
+        self.brokers.down = {9091, 9092}
+        asking = self.begin(self.publisher.next_offset("demo", 0))
+        self.net.pass_seconds(11)
+        self.assertEqual(self.successResultOf(asking), 0)
+        self.brokers.down = set()
+
+    def test_the_end_is_asked_for_each_time(self) -> None:
+        for number in range(3):
+            self.assertEqual(self.successResultOf(self.begin(self.publisher.log_end("demo", 0))), number)
+            self.published()
 
 
-class StopTests(PublisherCase):
-    def test_waits_for_what_is_being_published(self) -> None:
-        done = self.publish()
-        stopped = self.start(self.publisher.stop())
-        self.assertNoResult(stopped)
-        self.made[0].succeed(Metadata(1, 1))
-        self.successResultOf(done)
-        self.reactor.advance(0)
-        self.successResultOf(stopped)
-        self.assertTrue(self.made[0].closed and self.cluster.stopped and self.threads.stopped)
-        self.assertEqual(self.reactor.getDelayedCalls(), [])
+class FindTests(ClientTestCase):
+    def find(self, value: bytes, first: int = 0) -> Published | None:
+        found: Published | None = self.successResultOf(
+            self.begin(self.publisher.find("demo", 0, value, first))
+        )
+        return found
 
-    def test_takes_nothing_new(self) -> None:
-        self.successResultOf(self.start(self.publisher.stop()))
-        self.failureResultOf(self.publish(), Draining)
+    def test_a_record_is_found_from_where_it_is_looked_for(self) -> None:
+        for value in (b"a", b"b", b"a"):
+            self.published(value)
+        self.assertEqual(self.find(b"a"), Published("demo", 0, 0, 1000))
+        self.assertEqual(self.find(b"a", 1), Published("demo", 0, 2, 1000))
+        self.assertIsNone(self.find(b"a", 3))
+        self.assertIsNone(self.find(b"c"))
 
-    def test_check_asks_the_cluster(self) -> None:
-        self.successResultOf(self.start(self.publisher.check()))
-        self.cluster.error = BrokerUnavailable("away")
-        self.failureResultOf(self.start(self.publisher.check()), BrokerUnavailable)
+    def test_more_than_one_answer_is_looked_through(self) -> None:
+        for number in range(5):
+            self.published(b"%d" % number + bytes(SCAN_BYTES // 2))
+        self.assertEqual(self.find(b"4" + bytes(SCAN_BYTES // 2)), Published("demo", 0, 4, 1000))
+        self.assertGreater(self.brokers.count(KafkaApi.FETCH), 1)
+
+    def test_what_expired_is_passed_over(self) -> None:
+        for value in (b"a", b"b", b"c"):
+            self.published(value)
+        del self.brokers.logs["demo", 0].batches[:2]
+        self.assertEqual(self.find(b"c"), Published("demo", 0, 2, 1000))
+        self.assertIsNone(self.find(b"a"))
+
+    def test_without_a_place_to_begin_the_last_records_are_looked_through(self) -> None:
+        self.published(b"old")
+        log = self.brokers.logs["demo", 0]
+        log.end = SCAN_RECORDS + 10
+        found = self.begin(self.publisher._scan.find("demo", 0, b"old", None))
+        self.assertIsNone(self.successResultOf(found))
+
+    def test_a_topic_that_is_gone_says_nothing_of_the_record(self) -> None:
+        self.brokers.logs.clear()
+        self.failureResultOf(self.begin(self.publisher.find("demo", 0, b"a", 0)), BrokerUnavailable)
+
+    def test_kafka_away(self) -> None:
+        self.brokers.down = {9091, 9092}
+        looking = self.begin(self.publisher.find("demo", 0, b"a", 0))
+        self.net.pass_seconds(11)
+        self.failureResultOf(looking, BrokerUnavailable)
+        self.brokers.down = set()
+
+
+class ReadTests(ClientTestCase):
+    def test_a_record_is_read_where_it_is(self) -> None:
+        self.published(b"first")
+        self.published(b"second")
+        found = self.successResultOf(self.begin(self.client.log.read("demo", 0, 1, 100)))
+        self.assertEqual((found.value, found.timestamp, found.offset), (b"second", 1000, 1))
+        self.failureResultOf(self.begin(self.client.log.read("demo", 0, 2, 100)), NoSuchRecord)
+        self.failureResultOf(self.begin(self.client.log.read("none", 0, 2, 100)), UnknownTopic)
+
+    def test_it_is_read_again_where_the_answer_is_lost(self) -> None:
+        self.published(b"first")
+        for fault in (act.gone, act.half_said, act.garbage):
+            self.brokers.next(KafkaApi.FETCH, fault)
+            reading = self.begin(self.client.log.read("demo", 0, 0, 100))
+            self.net.pass_seconds(1)
+            self.assertEqual(self.successResultOf(reading).value, b"first")

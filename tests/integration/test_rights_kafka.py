@@ -14,7 +14,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from lfsproxy.broker.publisher import kafka_publisher
+from lfsproxy.broker.client import kafka_client
 from lfsproxy.devstack import KafkaServer
 from lfsproxy.devstack.ports import HOST
 from lfsproxy.devstack.tools import write_tools
@@ -130,10 +130,10 @@ class AclCase(TestCase):
             "download": lambda: fetch(self.proxy, f"/v1/topics/{topic}/partitions/0/records/0")[0] == 200,
         }
         found = await in_thread(failing, steps)
-        publisher = kafka_publisher(reactor, load_settings(self.identity, {}).settings)
-        self.addCleanup(lambda: Deferred.fromCoroutine(publisher.stop()))
+        client = kafka_client(reactor, load_settings(self.identity, {}).settings)
+        self.addCleanup(lambda: Deferred.fromCoroutine(client.stop()))
         try:
-            await publisher.find(topic, 0, b"none", 0)
+            await client.publisher.find(topic, 0, b"none", 0)
         except LfsError:
             found.add("look-up of an unknown outcome")
         return found

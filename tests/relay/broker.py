@@ -97,7 +97,8 @@ class Cluster:
     are at a port in ``down``. ``topics``: error code and number of partitions of topics that are not simply
     there; ``tells_of_topics`` False: the answer about one has none. ``asked``: what was asked about.
     ``sasl``: what answers SaslHandshake and SaslAuthenticate. A port in ``no_metadata`` closes when it is
-    asked for that; one in ``controllers`` does not list it either. ``said`` is what every port answers
+    asked for that; one in ``controllers`` does not list it either. One in ``hung`` takes connections, and is
+    silent. ``said`` is what every port answers
     instead of Kafka's own.
     """
 
@@ -119,6 +120,7 @@ class Cluster:
         self.sasl: Callable[[Request], bytes] | None = None
         self.no_metadata: set[int] = set()
         self.controllers: set[int] = set()
+        self.hung: set[int] = set()
         self.said = b""
         self.asked: list[str] = []
         self.topics: dict[str, tuple[int, int]] = {}
@@ -189,6 +191,8 @@ class BrokerEnd:
         request = Request(api_key, version, correlation_id, frame[14:end], frame[end:], frame)
         if not request.is_question:
             self.requests.append(request)
+        if self.port in self.cluster.hung:
+            return
         if self.cluster.said:
             self.wire.arrive(self.cluster.said)
             return

@@ -9,9 +9,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from lfsproxy.kafka.stream import ConnectionGone, FrameStream
 from lfsproxy.relay.forwarding import Forwarding
 from lfsproxy.relay.order import Expected, Order
-from lfsproxy.relay.stream import ConnectionGone, FrameStream
 from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.frames import RequestFrames, RequestStart, ResponseFrames
 from tests.relay.records import request

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from lfsproxy.kafka.stream import READ_AHEAD, WRITE_SIZE
 from lfsproxy.relay.produce.held import HeldProduce
 from lfsproxy.relay.requests import MOST_WAITING
-from lfsproxy.relay.stream import READ_AHEAD, WRITE_SIZE
 from tests.relay.records import batch, lfs, produce, record
 from tests.relay.rig import KIB, RelayTestCase
 

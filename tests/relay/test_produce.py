@@ -12,12 +12,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
+from lfsproxy.kafka.stream import ConnectionGone
 from lfsproxy.relay.produce.entries import Entries
 from lfsproxy.relay.produce.held import HeldProduce
 from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.relay.produce.streamed import StreamedProduce
 from lfsproxy.relay.produce.work import ProduceWork
-from lfsproxy.relay.stream import ConnectionGone
 from lfsproxy.settings import Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics
 from lfsproxy.wire.answers import PartitionAnswer, ProduceResponse

@@ -9,8 +9,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from lfsproxy.kafka.identity import Ask
 from lfsproxy.relay.forwarding import Forwarding
-from lfsproxy.relay.identity import Ask
 from lfsproxy.relay.order import Order
 from lfsproxy.relay.signin import SignInAgain
 from lfsproxy.relay.waiting import Condition

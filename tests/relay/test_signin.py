@@ -162,6 +162,8 @@ class LaterSignInTests(SignInTestCase):
     overrides = {**OWN, "kafka_client_identity": "proxy"}
 
     def test_with_a_broker_that_has_taken_one_they_do_not_wait(self) -> None:
+        for _ in self.cluster.addresses:
+            self.client()
         self.cluster.held = True
         for _ in range(10):
             self.client()

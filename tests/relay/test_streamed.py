@@ -6,8 +6,8 @@ import hashlib
 import zlib
 
 from lfsproxy.errors import StoreUnavailable
+from lfsproxy.kafka.stream import LARGE_READ_SIZE, READ_SIZE
 from lfsproxy.relay.producing import LARGE_REQUEST
-from lfsproxy.relay.stream import LARGE_READ_SIZE, READ_SIZE
 from lfsproxy.wire.produce import PartitionRecords, TopicRecords
 from tests.relay.records import batch, lfs, produce, produce_topics, record
 from tests.relay.rig import KIB, PART, PASSTHROUGH, RelayTestCase

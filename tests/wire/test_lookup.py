@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import CorruptBatch, TooLarge, UndecodableRecords
-from lfsproxy.wire.lookup import find_record
+from lfsproxy.wire.batch import CRC_START
+from lfsproxy.wire.lookup import Search, find_record, find_value
 from tests.wire.helpers import CODECS, Record, batch_of, compressed, raw_record, raw_records
 
 TRANSACTIONAL, CONTROL, LOG_APPEND_TIME = 0x10, 0x20, 0x08
@@ -102,3 +103,45 @@ class LookupTests(SynchronousTestCase):
             find_record(batch()[:30] + data, offset)
         except (CorruptBatch, UndecodableRecords, TooLarge):
             return
+
+
+class ValueTests(SynchronousTestCase):
+    """A record by its value."""
+
+    def test_it_is_found_in_every_codec(self) -> None:
+        for codec, xerial in CODECS:
+            data = batch(codec=codec, xerial=xerial) + moved(batch(), BASE + 3)
+            found = find_value(data, b"two" * 1000, 0)
+            self.assertEqual((found.offset, found.timestamp), (BASE + 2, 1002))
+            later = find_value(data, b"two" * 1000, BASE + 3)
+            self.assertEqual(later.offset, BASE + 5)
+
+    def test_where_to_go_on_is_behind_the_last_whole_batch(self) -> None:
+        data = batch() + moved(batch(), BASE + 3)
+        self.assertEqual(find_value(data, b"none", 0), Search(BASE + 6))
+        self.assertEqual(find_value(data[:-1], b"none", 0), Search(BASE + 3))
+        self.assertEqual(find_value(data[:70], b"none", 0), Search(None))
+        self.assertEqual(find_value(b"", b"none", 0), Search(None))
+
+    def test_null_is_no_value(self) -> None:
+        self.assertIsNone(find_value(batch(), b"", 0).offset)
+
+    def test_the_broker_s_time(self) -> None:
+        self.assertEqual(find_value(batch(LOG_APPEND_TIME), b"zero", 0).timestamp, 2000)
+
+    def test_control_batches_and_what_does_not_decode_are_passed_over(self) -> None:
+        broken = bytearray(batch())
+        broken[-1] ^= 1
+        for passed in (batch(CONTROL), bytes(broken)):
+            found = find_value(passed + moved(batch(), BASE + 3), b"zero", 0)
+            self.assertEqual(found.offset, BASE + 3)
+
+    @given(st.binary(max_size=300))
+    def test_noise_has_no_record(self, noise: bytes) -> None:
+        self.assertIsNone(find_value(noise, b"zero", 0).offset)
+
+    @given(st.integers(CRC_START, len(batch()) - 1), st.integers(0, 255))
+    def test_a_changed_byte_never_makes_another_offset(self, place: int, byte: int) -> None:
+        data = bytearray(batch() + moved(batch(), BASE + 3))
+        data[place] = byte
+        self.assertIn(find_value(bytes(data), b"zero", 0).offset, (BASE, BASE + 3))

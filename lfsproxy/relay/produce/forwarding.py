@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lfsproxy.errors import SequenceHole
+from lfsproxy.kafka.stream import ConnectionGone
 from lfsproxy.logs import Logger
 from lfsproxy.relay.produce.batches import Batch
 from lfsproxy.relay.produce.connection import Connection
@@ -17,7 +18,6 @@ from lfsproxy.relay.produce.fates import Fates
 from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.relay.produce.slowness import Slowness
 from lfsproxy.relay.produce.verdicts import Verdicts
-from lfsproxy.relay.stream import ConnectionGone
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import RequestStart
 from lfsproxy.wire.produce import (

@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IReactorThreads, IReactorTime
 from twisted.internet.threads import deferToThreadPool
 
 from lfsproxy.errors import LfsError
-from lfsproxy.relay.stream import shielded
+from lfsproxy.kafka.stream import shielded
 from lfsproxy.wakeups import WakeLoop
 from lfsproxy.wire.scan import BatchScan
 

@@ -13,9 +13,9 @@ from twisted.internet.interfaces import IReactorTime
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.interfaces import IMetrics
+from lfsproxy.kafka.stream import uncancelled
 from lfsproxy.logs import Logger
 from lfsproxy.relay.produce.scanning import Scans
-from lfsproxy.relay.stream import uncancelled
 from lfsproxy.relay.turns import Turns
 from lfsproxy.settings import Settings
 from lfsproxy.wakeups import Semaphore

@@ -20,8 +20,8 @@ from lfsproxy.errors import (
     NotAuthorised,
     UnknownTopic,
 )
+from lfsproxy.kafka.stream import uncancelled
 from lfsproxy.names import is_topic_name
-from lfsproxy.relay.stream import uncancelled
 from lfsproxy.wire.metadata import TopicState
 
 MOST_TOPICS: Final = 4096

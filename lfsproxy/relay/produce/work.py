@@ -9,12 +9,12 @@ from abc import ABC, abstractmethod
 
 from lfsproxy.budget import Lease
 from lfsproxy.errors import ClientGone, LfsError, RepeatedPartition, Stalled
+from lfsproxy.kafka.stream import ConnectionGone
 from lfsproxy.relay.produce.batches import Batch
 from lfsproxy.relay.produce.connection import Connection
 from lfsproxy.relay.produce.forwarding import Forwarding
 from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.relay.produce.slowness import Slowness
-from lfsproxy.relay.stream import ConnectionGone
 from lfsproxy.wire.frames import RequestStart
 from lfsproxy.wire.produce import (
     PartitionEnd,

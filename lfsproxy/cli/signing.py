@@ -13,10 +13,11 @@ from typing import Any
 
 from kafka import errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
+from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
+from kafka.protocol.consumer import FetchRequest
 
-from lfsproxy.broker.connections import ConnectionManager
-from lfsproxy.broker.words import reason
+from lfsproxy.cli.kafka_words import reason
 from lfsproxy.errors import SettingError
 from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted
@@ -87,21 +88,24 @@ class Identity:
         self._refused.refused(broker, credentials, self._seconds(), why)
 
 
-class SigningManager(ConnectionManager):
-    """Makes kafka-python's connections with an identity."""
+class SigningManager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python is untyped
+    """Makes kafka-python's connections with an identity; reads answers with null for no records.
+
+    The protocol allows that (https://kafka.apache.org/protocol, Fetch: ``records`` is nullable). Apache Kafka
+    sends an empty byte string instead, KafScale's broker sends null, and kafka-python's consumer fails on it.
+    """
 
     def __init__(self, net: Any, identity: Identity, **configs: Any) -> None:
         self.identity = identity
         super().__init__(net, **configs)
 
-    def refusal(self, node: object = None) -> str | None:
-        """Why a node is left alone, or, where None is given, all that are known."""
-        if node is not None:
-            found = self.identity.refusal(self._place(node))
-            return found and found[1]
-        brokers = self.cluster.brokers() or self.cluster.bootstrap_brokers()
-        refusals = [self.identity.refusal((broker.host, broker.port)) for broker in brokers]
-        return refusals[0][1] if refusals and refusals[0] and all(refusals) else None
+    def send(self, request: Any, *args: Any, **named: Any) -> Any:
+        """Send a request; its answer comes as kafka-python's future."""
+        answer = super().send(request, *args, **named)
+        if isinstance(request, FetchRequest):
+            # Called before what the consumer adds.
+            answer.add_callback(_no_null_records)
+        return answer
 
     def connection_delay(self, node_id: Any) -> float:
         """Seconds until a connection may be tried."""
@@ -157,6 +161,13 @@ class SigningManager(ConnectionManager):
         """What a refusal is remembered by: a broker has one id to bootstrap from and another later."""
         broker = None if node_id is None else self.cluster.broker_metadata(node_id)
         return None if broker is None else (broker.host, broker.port)
+
+
+def _no_null_records(response: Any) -> None:
+    for topic in response.responses:
+        for partition in topic.partitions:
+            if partition.records is None:
+                partition.records = b""
 
 
 class SigningClient(KafkaNetClient):  # type: ignore[misc]  # kafka-python is untyped

@@ -6,7 +6,7 @@ only with LFS_KAFKA_CLIENT_IDENTITY=proxy; else the client's own exchange is rel
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -17,12 +17,14 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lfsproxy.errors import BrokerUnavailable, FramingError, SignInRefused
+from lfsproxy.errors import BrokerUnavailable, FramingError, SettingError
+from lfsproxy.kafka.bootstrap import Bootstrap
+from lfsproxy.kafka.identity import Identity
+from lfsproxy.kafka.race import Race
+from lfsproxy.kafka.stream import ConnectionGone, FrameStream
 from lfsproxy.net.connecting import host_endpoint, why_unreached
 from lfsproxy.net.tls import ClientTls, tls_trouble
 from lfsproxy.net.trust import UntrustedServer
-from lfsproxy.relay.identity import Identity
-from lfsproxy.relay.stream import ConnectionGone, FrameStream
 from lfsproxy.settings import Address, Settings
 from lfsproxy.wire import addresses, metadata
 from lfsproxy.wire.apis import KafkaApi
@@ -79,10 +81,6 @@ class BrokerStream(FrameStream):
             waiting.callback(None)
 
 
-class _Silence(BrokerUnavailable):
-    """A broker that takes a question and gives no answer."""
-
-
 class _BrokerFactory(Factory):
     noisy = False
 
@@ -109,11 +107,11 @@ async def _cancellable(connecting: Deferred[Protocol]) -> Protocol:
 class Upstream:
     """Opens connections to brokers. Raises BrokerUnavailable where none can be had.
 
-    ``controllers`` are addresses that turned out to be no broker's; ``identity`` signs in at brokers.
+    ``bootstrap`` tells which address is asked first; ``identity`` signs in at brokers.
     """
 
     def __init__(self, reactor: IReactorTCP, settings: Settings) -> None:
-        self.controllers: set[Address] = set()
+        self.bootstrap = Bootstrap(cast(IReactorTime, reactor), settings.kafka_brokers)
         self._reactor = reactor
         self._settings = settings
         self.identity = Identity(reactor, settings, self._named)
@@ -130,25 +128,26 @@ class Upstream:
         self.identity.check_files()
 
     async def connect(self, targets: Sequence[Address]) -> BrokerStream:
-        """Connect to the first of the addresses that answers."""
-        return await self._first(targets, self._open)
+        """Connect to the first of the addresses that answers. Where there is a choice, it has to answer a
+        question: a process that hangs still has its connections taken by its system."""
+        return await self._first(targets, self._open_alive if len(targets) > 1 else self._open)
 
     async def connect_signed_in(self, targets: Sequence[Address]) -> tuple[BrokerStream, float | None]:
         """Connect and sign in with the proxy's own identity; seconds until that has to be done again."""
-        return await self._first(targets, self._open_signed_in)
+        is_choice = len(targets) > 1 and not self._settings.uses_sasl
+
+        async def open(address: Address) -> tuple[BrokerStream, float | None]:
+            if is_choice:
+                return await self._open_alive(address), None
+            return await self._open_signed_in(address)
+
+        return await self._first(targets, open)
 
     async def fetch_brokers(self, targets: Sequence[Address]) -> dict[int, tuple[str, int]]:
         """Every broker's host and port by node id, asked with the proxy's own identity."""
-        troubles = []
-        for address in targets:
-            try:
-                return await self._brokers_by(address)
-            except (SignInRefused, _Silence):
-                # Each costs its time, or a wrong password more: another address is for the next time.
-                raise
-            except BrokerUnavailable as error:
-                troubles.append(str(error))
-        raise BrokerUnavailable(_all_of(troubles) or "no broker's address is known")
+        named = await self._first(targets, self._brokers_by)
+        self.bootstrap.follow(Address(host, port) for host, port in named.values())
+        return named
 
     async def _brokers_by(self, address: Address) -> dict[int, tuple[str, int]]:
         stream, _ = await self._open_signed_in(address)
@@ -156,12 +155,12 @@ class Upstream:
             body = await self._ask_once(stream, metadata.metadata_request())
         except ConnectionGone:
             if stream.silent:
-                raise _Silence(self._silence(stream)) from None
+                raise BrokerUnavailable(self._silence(stream)) from None
             raise BrokerUnavailable(await self._why_no_metadata(stream)) from None
         named = addresses.brokers_named(KafkaApi.METADATA, metadata.VERSION, body)
         if not named:
             raise BrokerUnavailable(f"{self._named(address)} knows no broker: its metadata is empty")
-        self.controllers.discard(address)
+        self.bootstrap.controllers.discard(address)
         return named
 
     async def _why_no_metadata(self, stream: BrokerStream) -> str:
@@ -173,7 +172,7 @@ class Upstream:
         except (ConnectionGone, BrokerUnavailable):
             apis = frozenset()
         if apis and not apis & {KafkaApi.METADATA, KafkaApi.PRODUCE}:
-            self.controllers.add(stream.address)
+            self.bootstrap.controllers.add(stream.address)
             return f"{named} is a Kafka controller, not a broker: name only brokers in LFS_KAFKA_BROKERS"
         if apis and not self._settings.uses_sasl:
             protocol = self._settings.kafka_security_protocol
@@ -194,16 +193,30 @@ class Upstream:
 
     # Connecting
 
-    async def _first(self, targets: Sequence[Address], open: Callable[[Address], Awaitable[T]]) -> T:
-        troubles = []
-        for address in targets:
-            try:
-                return await open(address)
-            except SignInRefused:
-                raise
-            except BrokerUnavailable as error:
-                troubles.append(str(error))
-        raise BrokerUnavailable(_all_of(troubles) or "the broker's address is not known")
+    async def _first(
+        self, targets: Sequence[Address], open: Callable[[Address], Coroutine[Deferred[Any], Any, T]]
+    ) -> T:
+        clock = cast(IReactorTime, self._reactor)
+        return await Race(clock, targets, open, self.bootstrap.hung).result
+
+    async def _open_alive(self, address: Address) -> BrokerStream:
+        """A connection to a broker that has answered something lately, or does so now."""
+        stream = await self._open(address)
+        if self.bootstrap.is_alive(address):
+            return stream
+        try:
+            if self._settings.uses_sasl:
+                # The client's own sign-in comes on this connection, and may begin with the same question.
+                await self._ask_once(await self._open(address), _API_VERSIONS)
+            else:
+                await self._ask(stream, _API_VERSIONS)
+        except ConnectionGone:
+            stream.abort()
+            raise BrokerUnavailable(self._gone(stream, "when asked for its versions")) from None
+        except BaseException:
+            stream.abort()
+            raise
+        return stream
 
     async def _open(self, address: Address) -> BrokerStream:
         host = address.host or "localhost"
@@ -227,7 +240,10 @@ class Upstream:
         return stream
 
     async def _open_signed_in(self, address: Address) -> tuple[BrokerStream, float | None]:
-        self.identity.check(address)
+        try:
+            self.identity.check(address)
+        except SettingError as error:
+            raise BrokerUnavailable(str(error)) from None
         stream = await self._open(address)
 
         def ask(frame: bytes) -> Awaitable[bytes]:
@@ -261,14 +277,21 @@ class Upstream:
             return bytes(body)
 
         try:
-            return await self._within(ANSWER_SECONDS, stream, answer())
+            found = await self._within(ANSWER_SECONDS, stream, answer())
         except FramingError as error:
             protocol = f"LFS_KAFKA_SECURITY_PROTOCOL is {self._settings.kafka_security_protocol}"
             raise BrokerUnavailable(f"{self._named(stream.address)}: {error} ({protocol})") from None
+        self.bootstrap.answered(stream.address)
+        return found
 
     async def _within(self, seconds: float, stream: BrokerStream, steps: Awaitable[T]) -> T:
         """Close the connection where the steps take longer, or are given up."""
-        late = cast(Any, self._reactor).callLater(seconds, stream.give_up)
+
+        def give_up() -> None:
+            self.bootstrap.hung(stream.address)
+            stream.give_up()
+
+        late = cast(Any, self._reactor).callLater(seconds, give_up)
         try:
             return await steps
         except CancelledError:
@@ -305,11 +328,6 @@ class Upstream:
             return f"is not trusted: {stream.trouble}"
         why = f" ({stream.trouble})" if stream.trouble else ""
         return f"does not complete the TLS handshake{why}: is that port for TLS? {protocol}"
-
-
-def _all_of(troubles: Sequence[str]) -> str:
-    """In an order of its own: whose turn it is first changes, and would look like other trouble."""
-    return "; ".join(sorted(troubles))
 
 
 def _unreached(error: Exception) -> str:

@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import FramingError
-from lfsproxy.relay.stream import READ_AHEAD, WRITE_SIZE, ConnectionGone, Event, FrameStream, shielded
+from lfsproxy.kafka.stream import READ_AHEAD, WRITE_SIZE, ConnectionGone, Event, FrameStream, shielded
 from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestFrames, RequestStart
 from tests.relay.records import request

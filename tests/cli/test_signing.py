@@ -1,4 +1,4 @@
-"""The identity on kafka-python's connections: its arguments, a password that changes, one that is refused."""
+"""The commands' identity on kafka-python's connections: arguments, a password that changes or is refused."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from kafka import errors as kafka_errors
+from kafka.future import Future
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
+from kafka.protocol.consumer import FetchRequest, FetchResponse
+from kafka.protocol.metadata import MetadataRequest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface.verify import verifyObject
 
-from lfsproxy.broker.config import connection_arguments
-from lfsproxy.broker.no_publisher import NoPublisher
-from lfsproxy.broker.outcome import not_sent
-from lfsproxy.broker.signing import Identity, SigningManager, SignInWithheld
-from lfsproxy.errors import BrokerUnavailable, SettingError, SignInRefused
-from lfsproxy.interfaces import IEnvelopePublisher
+from lfsproxy.cli.access import security_arguments
+from lfsproxy.cli.signing import Identity, SigningManager, SignInWithheld
+from lfsproxy.errors import SettingError
 from lfsproxy.settings import Settings, load_settings
 
 A, B = ("a", 1), ("b", 1)
@@ -40,32 +39,32 @@ def settings(mechanism: str = "PLAIN", protocol: str = "SASL_SSL", **more: str) 
 
 class ArgumentsTests(SynchronousTestCase):
     def test_without_security_there_is_none(self) -> None:
-        arguments = connection_arguments(Settings())
+        arguments = security_arguments(Settings())
         self.assertEqual(arguments["security_protocol"], "PLAINTEXT")
         self.assertEqual([name for name in arguments if name.startswith(("ssl_", "sasl_"))], [])
 
     def test_tls(self) -> None:
-        arguments = connection_arguments(
+        arguments = security_arguments(
             settings("", "SSL", kafka_tls_ca="ca", kafka_tls_cert="cert", kafka_tls_key="key")
         )
         self.assertEqual(
             {name: value for name, value in arguments.items() if name.startswith("ssl_")},
             {"ssl_check_hostname": True, "ssl_cafile": "ca", "ssl_certfile": "cert", "ssl_keyfile": "key"},
         )
-        self.assertIsNone(connection_arguments(settings("", "SSL"))["ssl_cafile"])
+        self.assertIsNone(security_arguments(settings("", "SSL"))["ssl_cafile"])
 
     def test_sasl(self) -> None:
-        arguments = connection_arguments(settings("SCRAM-SHA-512"))
+        arguments = security_arguments(settings("SCRAM-SHA-512"))
         self.assertEqual(
             (arguments["sasl_mechanism"], arguments["sasl_plain_username"]), ("SCRAM-SHA-512", "pro=2Cxy")
         )
-        self.assertEqual(connection_arguments(settings())["sasl_plain_username"], "pro,xy")
+        self.assertEqual(security_arguments(settings())["sasl_plain_username"], "pro,xy")
 
     def test_a_token_is_read_from_its_file_each_time(self) -> None:
         file = Path(self.mktemp())
         file.write_text("one")
         more = {"kafka_sasl_password": "", "kafka_sasl_password_file": str(file)}
-        provider = connection_arguments(settings("OAUTHBEARER", **more))["sasl_oauth_token_provider"]
+        provider = security_arguments(settings("OAUTHBEARER", **more))["sasl_oauth_token_provider"]
         self.assertEqual(provider.token(), "one")
         file.write_text("two\n")
         self.assertEqual(provider.token(), "two")
@@ -123,7 +122,7 @@ class ManagerTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.identity = Identity(settings())
-        arguments = connection_arguments(settings())
+        arguments = {**security_arguments(settings()), "bootstrap_servers": ["a:1", "b:1"]}
         self.net = NetworkSelector(**arguments)
         self.manager = SigningManager(self.net, self.identity, **arguments)
         self.addCleanup(self.net.close)
@@ -175,13 +174,6 @@ class ManagerTests(SynchronousTestCase):
         with self.assertRaisesRegex(SignInWithheld, "the broker refuses the proxy's sign-in"):
             self.manager.get_connection(self.nodes["a"], pop_on_close=False)
 
-    def test_a_refusal_by_all_is_a_refusal(self) -> None:
-        self.refuse("a")
-        self.assertIsNone(self.manager.refusal())
-        self.assertIsNotNone(self.manager.refusal(self.nodes["a"]))
-        self.refuse("b")
-        self.assertIn("wrong password", self.manager.refusal() or "")
-
     def test_what_comes_with_the_end_of_a_stream_is_heard(self) -> None:
         class Transport:
             reads: list[tuple[bytes, Exception | None]] = [(b"answer", OSError("end")), (b"", OSError("end"))]
@@ -198,31 +190,30 @@ class ManagerTests(SynchronousTestCase):
         self.assertEqual(transport._sock_recv(), (b"answer", None))
         self.assertIsInstance(transport._sock_recv()[1], OSError)
 
+    def answered(self, *records: bytes | None) -> Any:
+        """A Fetch answer as it is read off the wire."""
+        Topic = FetchResponse.FetchableTopicResponse
+        partitions = [
+            Topic.PartitionData(version=12, partition_index=index, records=data, aborted_transactions=[])
+            for index, data in enumerate(records)
+        ]
+        answer = FetchResponse(responses=[Topic(version=12, topic="t", partitions=partitions)])
+        return FetchResponse.decode(answer.encode(version=12), version=12)
 
-class OutcomeTests(SynchronousTestCase):
-    def test_a_refused_sign_in_is_not_the_client_s_fault(self) -> None:
-        for error in (
-            REFUSED,
-            SignInWithheld("the broker refuses it"),
-            kafka_errors.UnsupportedSaslMechanismError(),
-        ):
-            self.assertIsInstance(not_sent(error, "demo"), SignInRefused)
-        self.assertEqual(SignInRefused.http_status, 503)
+    def sent(self, request: Any, answer: Any) -> Any:
+        class Connection:
+            def send_request(self, request: Any, request_timeout_ms: int | None = None) -> Any:
+                return Future().success(answer)
+
+        self.patch(self.manager, "get_connection", lambda node: Connection())
+        return self.manager.send(request, node_id=1).value
+
+    def test_null_records_are_none(self) -> None:
+        found = self.sent(FetchRequest(), self.answered(None, b"", b"batch"))
         self.assertEqual(
-            str(not_sent(SignInWithheld("the broker refuses it"), "demo")), "the broker refuses it"
+            [bytes(each.records) for each in found.responses[0].partitions], [b"", b"", b"batch"]
         )
 
-
-class NoPublisherTests(SynchronousTestCase):
-    def test_it_says_which_setting_is_missing(self) -> None:
-        publisher = NoPublisher()
-        verifyObject(IEnvelopePublisher, publisher)
-        for asking in (
-            publisher.choose_partition("demo", None, None),
-            publisher.publish("demo", 0, None, b"", [], None),
-            publisher.check(),
-        ):
-            failure = self.failureResultOf(Deferred.fromCoroutine(asking), BrokerUnavailable)
-            self.assertIn("LFS_KAFKA_SASL_MECHANISM is not set", failure.getErrorMessage())
-        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(publisher.next_offset("demo", 0))), 0)
-        self.successResultOf(Deferred.fromCoroutine(publisher.stop()))
+    def test_other_answers_stay_as_they_are(self) -> None:
+        answer = object()
+        self.assertIs(self.sent(MetadataRequest(), answer), answer)

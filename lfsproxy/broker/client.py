@@ -1,0 +1,58 @@
+"""The proxy's own Kafka client, put together from the settings."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any, Final
+
+import attrs
+
+from lfsproxy.broker.cluster import Cluster
+from lfsproxy.broker.log import KafkaLog
+from lfsproxy.broker.producer import Producer
+from lfsproxy.broker.publisher import KafkaPublisher
+from lfsproxy.broker.scan import Scan
+from lfsproxy.broker.threads import in_thread
+from lfsproxy.kafka.pool import Pool
+from lfsproxy.kafka.upstream import Upstream
+from lfsproxy.readiness import KnownTrouble
+from lfsproxy.settings import Settings
+
+ANSWER_OVERHEAD: Final = 1024 * 1024
+"""Bytes of an answer besides its batch: names, and the aborted transactions of the partition."""
+
+
+@attrs.frozen
+class KafkaClient:
+    """Publishes and reads with the proxy's own identity. Connects on first use."""
+
+    publisher: KafkaPublisher
+    log: KafkaLog
+    cluster: Cluster
+
+    async def stop(self) -> None:
+        """Take nothing new, wait for what is being published, and close the connections."""
+        await self.publisher.stop()
+        await self.cluster.stop()
+
+
+def kafka_client(
+    reactor: Any, settings: Settings, upstream: Upstream | None = None, trouble: KnownTrouble | None = None
+) -> KafkaClient:
+    """A client for the cluster that the settings name. Batches have connections of their own: what is read
+    from a broker must not hold them up."""
+    reaching = upstream or Upstream(reactor, settings)
+    largest = settings.max_passthrough_size + ANSWER_OVERHEAD
+    cluster = Cluster(reactor, reaching, Pool(reactor, reaching), largest, trouble)
+    threads = in_thread(reactor)
+    producer = Producer(
+        reactor, cluster, Pool(reactor, reaching), settings.max_passthrough_size, _milliseconds
+    )
+    scan = Scan(reactor, cluster, threads, settings.max_decompressed_size)
+    publisher = KafkaPublisher(reactor, cluster, producer, scan, random.Random())
+    return KafkaClient(publisher, KafkaLog(reactor, cluster, threads, settings), cluster)
+
+
+def _milliseconds() -> int:
+    return time.time_ns() // 1_000_000
