@@ -179,7 +179,13 @@ class MemoryTests(ChartTestCase):
         )
 
     def test_what_the_program_cannot_read_is_said(self) -> None:
-        for given in ("kafka_conections=1", "upload_memory=much", "upload_memory"):
+        for given in (
+            "kafka_conections=1",
+            "upload_memory=much",
+            "upload_memory",
+            "workers=0",
+            "workers=auto",
+        ):
             done = subprocess.run(
                 [sys.executable, SIZING, given], capture_output=True, text=True, check=False
             )
