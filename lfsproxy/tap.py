@@ -130,9 +130,17 @@ class Process(MultiService):
         """Twisted's own handlers end the process by the signal again, so that no stop has exit code 0."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._signalled)
+        # The terminal is closed; nohup has it ignored.
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._hung_up)
 
     def _signalled(self, number: int, frame: object) -> None:
         self._reactor.callFromThread(self.stop, signal.Signals(number).name)
+
+    def _hung_up(self, number: int, frame: object) -> None:
+        # The kernel and a shell may both send it, so that a second one is no hurry.
+        if not self._stopping:
+            self._signalled(number, frame)
 
     def stop(self, why: str) -> None:
         """End the process; asked a second time, without waiting for work in flight."""

@@ -18,6 +18,7 @@ inputs = {
     "kafka_connections": 100,  # of all workers, at once
     "http_uploads": 100,  # of all workers, at once
 }
+above_zero = {"s3_part_size", "max_passthrough_size", "workers"}
 
 
 def terms(
@@ -51,7 +52,7 @@ def read(given: list[str]) -> dict[str, int]:
     for each in given:
         name, _, text = each.partition("=")
         value = re.fullmatch(r"(\d+) *([kmg]?)(?:ib)?", text.lower())
-        if name not in inputs or not value:
+        if name not in inputs or not value or (name in above_zero and not int(value[1])):
             sys.exit(f"{each}: not understood. NAME=VALUE, where NAME is one of {', '.join(inputs)}")
         found[name] = int(value[1]) * UNITS[value[2]]
     return found

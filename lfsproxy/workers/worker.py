@@ -51,6 +51,9 @@ class Worker:
             # A supervisor, or a terminal, may signal the parent and its workers at the same time. So a worker
             # takes a second signal for no hurry: only the parent tells it that.
             signal.signal(number, self._signalled)
+        # As lfsproxy.tap.Process has it.
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._signalled)
         control = socket.socket(fileno=CONTROL)
         control.setblocking(False)
         with control:

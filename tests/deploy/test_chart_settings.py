@@ -167,6 +167,21 @@ class MemoryTests(ChartTestCase):
         found = settings_of(render(values={"settings.LFS_WORKERS": "auto", "resources": own}))
         self.assertEqual(found["LFS_WORKERS"], "auto")
 
+    def test_a_number_of_workers_that_the_proxy_refuses(self) -> None:
+        for workers in ("0", "65"):
+            error = self.assertRaises(ChartError, render, values={"settings.LFS_WORKERS": workers})
+            self.assertIn(f"settings.LFS_WORKERS is {workers}: a number from 1 to 64 is needed", str(error))
+
+    def test_cpu_is_requested_for_each_worker(self) -> None:
+        for workers, each, requested in (
+            (1, "500m", "500m"),
+            (4, "500m", "2000m"),
+            (3, "0.25", "750m"),
+            (2, "1", "2000m"),
+        ):
+            found = container(render(values={"settings.LFS_WORKERS": workers, "cpu.request": each}))
+            self.assertEqual(found["resources"]["requests"]["cpu"], requested)
+
     def test_the_page_s_commands_run_as_pasted(self) -> None:
         [block] = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
         command = block.replace("python ", f"{sys.executable} ")
@@ -179,7 +194,13 @@ class MemoryTests(ChartTestCase):
         )
 
     def test_what_the_program_cannot_read_is_said(self) -> None:
-        for given in ("kafka_conections=1", "upload_memory=much", "upload_memory"):
+        for given in (
+            "kafka_conections=1",
+            "upload_memory=much",
+            "upload_memory",
+            "workers=0",
+            "workers=auto",
+        ):
             done = subprocess.run(
                 [sys.executable, SIZING, given], capture_output=True, text=True, check=False
             )

@@ -296,6 +296,23 @@ class RunningTests(ProcessTestCase):
         self.assertEqual(await in_thread(proxy.wait), 0)
         self.assertNotIn("Traceback", proxy.log)
 
+    async def test_a_closed_terminal_lets_an_upload_finish_however_often_it_is_told(self) -> None:
+        # A run of the tests under nohup has it ignored, and so would the proxy.
+        self.addCleanup(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_DFL))
+        servers = await stack()
+        topic = await servers.new_topic("hup")
+        proxy = await self.running(servers, LFS_DRAIN_TIMEOUT="600")
+        client = await in_thread(proxy.begin_upload, topic)
+        self.addCleanup(client.close)
+        proxy.process.send_signal(signal.SIGHUP)
+        await in_thread(proxy.until, proxy.stopped_listening)
+        proxy.process.send_signal(signal.SIGHUP)
+        client.sendall(HALF)
+        answer = await in_thread(client.recv, 65536)
+        self.assertTrue(answer.startswith(b"HTTP/1.1 201 "), answer)
+        self.assertEqual(await in_thread(proxy.wait), 0)
+        self.assertEqual(proxy.log.count("SIGHUP received"), 1)
+
     async def test_the_ports_stay_open_for_load_balancers_until_a_second_signal(self) -> None:
         servers = await stack()
         topic = await servers.new_topic("delay")

@@ -229,12 +229,21 @@ class WorkersProcessTests(ProcessTestCase):
 
     async def test_signals_to_the_whole_group_are_one_signal(self) -> None:
         """As systemd and a terminal send them: to the parent and its workers at the same time."""
+        await self.signal_all(signal.SIGINT)
+
+    async def test_a_closed_terminal_lets_an_upload_finish(self) -> None:
+        # A run of the tests under nohup has it ignored, and so would the proxy.
+        self.addCleanup(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_DFL))
+        await self.signal_all(signal.SIGHUP)
+
+    async def signal_all(self, number: signal.Signals) -> None:
+        """An upload that has begun is finished, and everything ends."""
         proxy = await self.running(LFS_DRAIN_TIMEOUT="600")
         topic = await self.servers.new_topic("group")
         client = await in_thread(proxy.begin_upload, topic)
         self.addCleanup(client.close)
         for pid in (proxy.process.pid, *(each.pid for each in self.workers)):
-            os.kill(pid, signal.SIGINT)
+            os.kill(pid, number)
         await in_thread(proxy.until, proxy.stopped_listening)
         client.sendall(HALF)
         answer = await in_thread(client.recv, 65536)

@@ -150,7 +150,17 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if not (regexMatch "^ *[0-9]+ *$" $workers) -}}
 {{- fail (printf "settings.LFS_WORKERS is %s: write a number, from which the memory of the pod follows, or write resources yourself" $workers) -}}
 {{- end -}}
+{{- if or (lt (int $workers) 1) (gt (int $workers) 64) -}}
+{{- fail (printf "settings.LFS_WORKERS is %s: a number from 1 to 64 is needed" $workers) -}}
+{{- end -}}
 {{- trim $workers -}}
+{{- end -}}
+
+{{/* CPU to request: a quantity such as 500m or 0.5, for each process that serves. */}}
+{{- define "lfsproxy.cpu" -}}
+{{- $each := toString .Values.cpu.request -}}
+{{- $milli := ternary (trimSuffix "m" $each | float64) (mulf (float64 $each) 1000.0) (hasSuffix "m" $each) -}}
+{{- printf "%dm" (mulf $milli (include "lfsproxy.workers" . | float64) | ceil | int64) -}}
 {{- end -}}
 
 {{/* Bytes of the process that starts the workers, where there are several. */}}
@@ -193,7 +203,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- toYaml .Values.resources -}}
 {{- else -}}
 requests:
-  cpu: {{ .Values.cpu.request | quote }}
+  cpu: {{ include "lfsproxy.cpu" . | quote }}
   memory: {{ include "lfsproxy.usualBytes" . | include "lfsproxy.mi" }}
 limits:
   memory: {{ include "lfsproxy.mostBytes" . | include "lfsproxy.mi" }}
