@@ -18,7 +18,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import attrs
@@ -66,7 +66,9 @@ class Repeats:
         self._observer = observer
         self._now = now
         self._counts: OrderedDict[Hashable, _Count] = OrderedDict()
-        self._lock = Lock()
+        # Where the collector of garbage logs an error of a Deferred, it may do so in the midst of a count.
+        self._lock = RLock()
+        self._counting = False
 
     def __call__(self, event: LogEvent) -> None:
         if "fields" in event and "peer" not in event:
@@ -74,7 +76,7 @@ class Repeats:
             return
         with self._lock:
             told: list[_Count] = []
-            is_left_out = self._is_left_out(event, told)
+            is_left_out = not self._counting and self._count_in(event, told)
         self._tell(told)
         if not is_left_out:
             self._observer(event)
@@ -83,14 +85,23 @@ class Repeats:
         """Tell what was left out in the minutes that are over; with ``all`` in those too that are not."""
         now = self._now()
         with self._lock:
+            self._counting = True
             over = [key for key, count in self._counts.items() if all or now - count.began >= WINDOW_SECONDS]
             told = [self._counts.pop(key) for key in over]
+            self._counting = False
         self._tell(told)
 
     @property
     def counted(self) -> int:
         """How many pairs of kind and host are counted."""
         return len(self._counts)
+
+    def _count_in(self, event: LogEvent, told: list[_Count]) -> bool:
+        self._counting = True
+        try:
+            return self._is_left_out(event, told)
+        finally:
+            self._counting = False
 
     def _is_left_out(self, event: LogEvent, told: list[_Count]) -> bool:
         kind = (event.get("log_namespace"), event.get("log_level"))

@@ -11,6 +11,7 @@ import attrs
 from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted
 from lfsproxy.tracing import NO_TRACER, Tracer
+from lfsproxy.words import error_text
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 EXPORTER = "OTEL_TRACES_EXPORTER"
@@ -42,6 +43,8 @@ def make_traces(reactor: Any, environment: Mapping[str, str]) -> Traces:
         return NO_TRACES
     try:
         from lfsproxy.otel import make_tracer
+
+        tracer = make_tracer(reactor, version("lfsproxy"))
     except ImportError as error:
         _log.warn(
             "{asked_by} is set, but there are no traces: {module} is not installed; install LFS Proxy with "
@@ -50,7 +53,13 @@ def make_traces(reactor: Any, environment: Mapping[str, str]) -> Traces:
             module=error.name or "OpenTelemetry",
         )
         return NO_TRACES
-    tracer = make_tracer(reactor, version("lfsproxy"))
+    except ValueError as error:
+        _log.warn(
+            "{asked_by} is set, but there are no traces: OpenTelemetry refuses a variable: {error}",
+            asked_by=asked_by,
+            error=error_text(error),
+        )
+        return NO_TRACES
     _log.info("traces are sent by OTLP, as {asked_by} is set", asked_by=asked_by)
     return Traces(tracer, tracer.close)
 

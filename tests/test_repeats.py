@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Thread
 from typing import Any, cast
 
 from twisted.internet.task import Clock
@@ -33,6 +34,26 @@ class RepeatCase(SynchronousTestCase):
     @property
     def lines(self) -> list[str]:
         return [formatEvent(event) for event in self.events]
+
+
+class WhileCountingTests(RepeatCase):
+    def test_a_line_that_is_logged_in_the_midst_of_a_count_is_written(self) -> None:
+        """As the collector of garbage does, at any place, with the error of a Deferred that nobody took."""
+        said = self.log
+
+        class Garbage:
+            def __str__(self) -> str:
+                said.error("an error that nobody took")
+                return "garbage"
+
+        def event() -> None:
+            self.repeats({"log_format": "{what}", "what": Garbage(), "log_level": LogLevel.info})
+
+        thread = Thread(target=event, daemon=True)
+        thread.start()
+        thread.join(10)
+        self.assertFalse(thread.is_alive())
+        self.assertIn("an error that nobody took", self.lines)
 
 
 class ClientTests(RepeatCase):

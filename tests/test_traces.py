@@ -372,6 +372,12 @@ class OffTests(SynchronousTestCase):
         (line,) = self.lines(OTEL_TRACES_EXPORTER="otlp", OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
         self.assertIn("OTEL_EXPORTER_OTLP_PROTOCOL is 'grpc'", line)
 
+    def test_a_variable_that_opentelemetry_refuses_is_a_warning(self) -> None:
+        refused = {"OTEL_BSP_MAX_QUEUE_SIZE": "100"}
+        with mock.patch.dict("os.environ", refused):
+            (line,) = self.lines(OTEL_EXPORTER_OTLP_ENDPOINT="http://localhost:4318")
+        self.assertIn("OpenTelemetry refuses a variable: max_export_batch_size must be", line)
+
     def test_a_missing_package_is_a_warning(self) -> None:
         missing: dict[str, Any] = {"lfsproxy.otel": None, "opentelemetry": None}
         with mock.patch.dict(sys.modules, missing):

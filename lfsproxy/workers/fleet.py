@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 
 from lfsproxy.logs import Logger
+from lfsproxy.words import error_text
 
 FIRST_PAUSE, MOST_PAUSE = 1.0, 30.0
 """Seconds before the second replacement in a row, and at most."""
@@ -190,7 +191,11 @@ class Fleet:
     def _run(self, slot: Slot) -> None:
         slot.waiting, slot.refusal, slot.unanswered = None, "", 0
         slot.started_at = self._clock.seconds()
-        slot.handle = self._begin(slot)
+        try:
+            slot.handle = self._begin(slot)
+        except OSError as error:
+            # No memory or no descriptor for another process now; in a while there may be.
+            self._replace(slot, f"not been started ({error_text(error)})")
 
     def _handles(self) -> list[Handle]:
         return [slot.handle for slot in self.slots if slot.handle is not None]

@@ -8,7 +8,9 @@ has taken it then, the others are busy or gone, and it takes up to AT_ONCE of th
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import socket
 from typing import Any, cast
 
@@ -21,12 +23,14 @@ from zope.interface import implementer
 from lfsproxy.errors import SettingError
 from lfsproxy.net.listening import IListener
 from lfsproxy.settings import Address
+from lfsproxy.words import error_text
 from lfsproxy.workers.board import Board, Cells
 
 LEAVE_SECONDS = 0.005
 AT_ONCE = 8
 ANSWER_SECONDS = 10.0
-"""The parent answers within a few milliseconds; a worker whose parent does not is of no use."""
+"""The parent answers within a few milliseconds, unless it is stopped. So long a worker waits once: it asks
+nothing more until the late answer is there."""
 
 
 @implementer(IListener)
@@ -34,39 +38,59 @@ class AskedPorts:
     """Asks the parent for each port, and waits for it: the parent waits for nobody."""
 
     def __init__(self, reactor: Any, connection: socket.socket, board: Board, index: int) -> None:
-        connection.settimeout(ANSWER_SECONDS)
         self._reactor = reactor
         self._connection = connection
         self._board = board
         self._index = index
+        self._waits = False
+        self._read = b""
 
     def listen(self, address: Address, factory: ServerFactory[Any], setting: str) -> IListeningPort:
         asked = {"host": address.host, "port": address.port, "setting": setting}
         try:
-            self._connection.sendall(json.dumps(asked).encode() + b"\n")
-            answer, descriptors = self._answer()
+            answer, descriptors = self._ask(json.dumps(asked).encode() + b"\n")
         except OSError:
             raise SettingError(f"cannot listen at {address}: the parent process does not answer") from None
         if "refused" in answer:
             raise SettingError(answer["refused"])
-        [descriptor] = descriptors
-        # Twisted's adoptStreamPort does the same with a Port of its own. Each makes a descriptor of its own.
-        with socket.socket(fileno=descriptor) as bound:
-            make: Any = SharedPort._fromListeningDescriptor
-            port: SharedPort = make(self._reactor, descriptor, bound.family, factory)
+        try:
+            port = self._port(descriptors, factory)
+        except OSError as error:
+            raise SettingError(f"cannot listen at {address}: {error_text(error)}") from None
         port.cells = self._board.port(answer["port"], self._index)
         port.startListening()
         return cast(IListeningPort, port)
 
-    def _answer(self) -> tuple[dict[str, Any], list[int]]:
-        read, descriptors = b"", list[int]()
-        while not read.endswith(b"\n"):
+    def _port(self, descriptors: list[int], factory: ServerFactory[Any]) -> SharedPort:
+        if not descriptors:
+            # The kernel leaves out what this process has no number for.
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        # Twisted's adoptStreamPort does the same with a Port of its own. Each makes a descriptor of its own.
+        with socket.socket(fileno=descriptors[0]) as bound:
+            make: Any = SharedPort._fromListeningDescriptor
+            return cast(SharedPort, make(self._reactor, bound.fileno(), bound.family, factory))
+
+    def _ask(self, question: bytes) -> tuple[dict[str, Any], list[int]]:
+        if self._waits:
+            # Of the question before this one: else its port would be taken for this one's.
+            for late in self._answer(0)[1]:
+                os.close(late)
+        self._waits = True
+        self._connection.settimeout(ANSWER_SECONDS)
+        self._connection.sendall(question)
+        return self._answer(ANSWER_SECONDS)
+
+    def _answer(self, seconds: float) -> tuple[dict[str, Any], list[int]]:
+        self._connection.settimeout(seconds)
+        descriptors = list[int]()
+        while not self._read.endswith(b"\n"):
             data, found, _, _ = socket.recv_fds(self._connection, 65536, 1)
             if not data:
                 raise ConnectionError
-            read += data
+            self._read += data
             descriptors += found
-        return json.loads(read), descriptors
+        answer, self._read, self._waits = json.loads(self._read), b"", False
+        return answer, descriptors
 
 
 class _Counted(tcp.Server):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import attrs
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
@@ -44,6 +46,7 @@ class FleetTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.begun: list[Running] = []
         self.restarts = 0
+        self.no_memory = False
         self.refusals: list[str] = []
         self.fleet = Fleet(self.clock, 2, self.begin, self.count, self.refusals.append, 40.0)
         logs = capturedLogs()
@@ -51,6 +54,8 @@ class FleetTestCase(SynchronousTestCase):
         self.addCleanup(logs.__exit__, None, None, None)
 
     def begin(self, slot: Slot) -> Running:
+        if self.no_memory:
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
         self.begun.append(Running(slot))
         return self.begun[-1]
 
@@ -84,6 +89,27 @@ class ReplaceTests(FleetTestCase):
         self.assertEqual([each.slot for each in self.begun], [first.slot, second.slot, first.slot])
         self.assertEqual(self.restarts, 1)
         self.assertEqual(self.lines, [f"worker 0 has {KILLED}: it is replaced at once"])
+
+    def test_one_that_cannot_be_started_is_tried_again(self) -> None:
+        first, _ = self.start()
+        self.no_memory = True
+        first.kill()
+        self.clock.advance(0)
+        self.assertEqual(
+            self.lines[1:],
+            ["worker 0 has not been started (Cannot allocate memory): it is replaced in 1 s"],
+        )
+        self.no_memory = False
+        self.clock.advance(1)
+        self.assertIs(self.begun[-1].slot, first.slot)
+        self.assertEqual(len(self.begun), 3)
+
+    def test_a_start_without_memory_is_tried_again(self) -> None:
+        self.no_memory = True
+        self.fleet.start()
+        self.no_memory = False
+        self.clock.advance(0)
+        self.assertEqual([each.slot.index for each in self.begun], [0, 1])
 
     def test_one_that_ends_again_and_again_is_replaced_ever_more_slowly(self) -> None:
         self.start()

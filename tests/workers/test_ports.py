@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from twisted.internet import reactor as global_reactor
@@ -18,6 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from lfsproxy.errors import SettingError
 from lfsproxy.net.listening import BoundPorts
 from lfsproxy.settings import Address
+from lfsproxy.workers import listening
 from lfsproxy.workers.board import MOST_PORTS, Board
 from lfsproxy.workers.listening import AskedPorts
 from lfsproxy.workers.office import UNUSED_SECONDS, Desk, PortOffice
@@ -100,6 +103,15 @@ class Taken(Protocol):
 
     def connectionLost(self, reason: Any = None) -> None:
         self.by.lost += 1
+
+
+def descriptors() -> Iterator[int]:
+    """All that this process has open."""
+    for name in os.listdir("/proc/self/fd"):
+        # The one by which they are listed is closed by now.
+        with contextlib.suppress(OSError):
+            os.fstat(int(name))
+            yield int(name)
 
 
 class PortsTestCase(TestCase):
@@ -236,6 +248,48 @@ class AskedPortsTests(PortsTestCase):
         ports = AskedPorts(reactor, first, Board(self.folder, 2), 0)
         error = self.assertRaises(SettingError, ports.listen, ANY, Taking(), "LFS_X")
         self.assertIn("the parent process does not answer", str(error))
+
+    def late(self) -> tuple[AskedPorts, socket.socket, Callable[[], str]]:
+        """A worker's side, the parent's, and what the worker is told when it asks for a port."""
+        first, second = socket.socketpair()
+        self.addCleanup(first.close)
+        self.addCleanup(second.close)
+        ports = AskedPorts(reactor, first, Board(self.folder, 2), 0)
+
+        def ask() -> str:
+            return str(self.assertRaises(SettingError, ports.listen, ANY, SayIndex(0), "LFS_X"))
+
+        return ports, second, ask
+
+    async def test_an_answer_that_comes_too_late_is_not_taken_for_that_to_the_next_question(self) -> None:
+        self.patch(listening, "ANSWER_SECONDS", 0.02)
+        ports, parent, ask = self.late()
+        self.assertIn("does not answer", ask())
+        sockets = []
+        for setting in ("LFS_LATE", "LFS_X"):
+            descriptor, number = self.office.take(0, ANY, setting)
+            sockets.append(os.fstat(descriptor).st_ino)
+            socket.send_fds(parent, [json.dumps({"port": number}).encode() + b"\n"], [descriptor])
+        port = cast(Any, ports.listen(ANY, SayIndex(0), "LFS_X"))
+        self.addCleanup(port.stopListening)
+        open_now = [os.fstat(each).st_ino for each in descriptors()]
+        # The parent's own; and the worker's, which has none of the answer that was late.
+        self.assertEqual([open_now.count(each) for each in sockets], [1, 2])
+        self.assertEqual(os.fstat(port.fileno()).st_ino, sockets[1])
+
+    async def test_a_parent_that_does_not_answer_is_waited_for_once(self) -> None:
+        self.patch(listening, "ANSWER_SECONDS", 0.02)
+        _, parent, ask = self.late()
+        self.assertIn("does not answer", ask())
+        self.patch(listening, "ANSWER_SECONDS", 1.0)
+        for _ in range(3):
+            self.assertIn("does not answer", ask())
+        self.assertEqual(parent.recv(65536).count(b"\n"), 1)
+
+    async def test_a_worker_without_a_free_descriptor_says_so(self) -> None:
+        _, parent, ask = self.late()
+        parent.sendall(b'{"port": 0}\n')
+        self.assertIn("Too many open files", ask())
 
 
 class SpreadTests(PortsTestCase):
