@@ -71,7 +71,8 @@ def make_backends(
     if not settings.has_identity:
         return Backends(store, NoPublisher(), NoLog(), (store.close,))
     kafka = kafka_client(reactor, settings, upstream, trouble)
-    return Backends(store, kafka.publisher, kafka.log, (kafka.stop, store.close))
+    closers = kafka.publisher.stop, kafka.cluster.stop, store.close
+    return Backends(store, kafka.publisher, kafka.log, closers)
 
 
 def make_store(

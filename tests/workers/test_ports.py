@@ -257,7 +257,7 @@ class AskedPortsTests(PortsTestCase):
         ports = AskedPorts(reactor, first, Board(self.folder, 2), 0)
 
         def ask() -> str:
-            return str(self.assertRaises(SettingError, ports.listen, ANY, SayIndex(0), "LFS_X"))
+            return str(self.assertRaises(SettingError, ports.listen, ANY, Taking(), "LFS_X"))
 
         return ports, second, ask
 
@@ -270,7 +270,7 @@ class AskedPortsTests(PortsTestCase):
             descriptor, number = self.office.take(0, ANY, setting)
             sockets.append(os.fstat(descriptor).st_ino)
             socket.send_fds(parent, [json.dumps({"port": number}).encode() + b"\n"], [descriptor])
-        port = cast(Any, ports.listen(ANY, SayIndex(0), "LFS_X"))
+        port = cast(Any, ports.listen(ANY, Taking(), "LFS_X"))
         self.addCleanup(port.stopListening)
         open_now = [os.fstat(each).st_ino for each in descriptors()]
         # The parent's own; and the worker's, which has none of the answer that was late.
