@@ -80,6 +80,9 @@ class KafkaLog:
         answer = await self._cluster.fetch(topic, partition, offset)
         place = f"{topic}, partition {partition}, offset {offset}"
         _check(answer, place, topic, offset)
+        if not answer.records and offset < answer.high_watermark:
+            # As from tiered storage that is slow: the last batch of a log stays, also where it is compacted.
+            raise BrokerUnavailable(f"Kafka gives nothing of {place}, which is in the log: ask again")
         aborted = [(one.producer_id, one.first_offset) for one in answer.aborted_transactions or ()]
         try:
             found = await self._in_thread(self._look, bytes(answer.records or b""), offset, aborted, most)

@@ -189,6 +189,8 @@ class Producer:
         if version is None:
             raise BrokerUnavailable(f"{address} does not speak Produce as the proxy does")
         is_idempotent = INIT_PRODUCER_ID.version(connection.ranges) is not None
+        if lane.flight is not None and lane.flight.is_idempotent and not is_idempotent:
+            raise BrokerUnavailable(f"{address} knows no producer ids, and could write a batch twice")
         if lane.needs_producer(is_idempotent):
             lane.give_producer(await _new_producer(connection) if is_idempotent else NO_PRODUCER)
         if lane.flight is None and self._clock.seconds() - connection.heard_at > ALIVE_SECONDS:

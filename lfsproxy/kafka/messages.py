@@ -25,6 +25,8 @@ Ranges = Mapping[int, tuple[int, int]]
 READ_COMMITTED: Final = 1
 READ_UNCOMMITTED: Final = 0
 _NO_TIMEOUT: Final = 2**31 - 1
+_TIERED_MS: Final = 2000
+"""How long a broker may take to read from tiered storage before it answers that it has nothing yet."""
 
 
 @attrs.frozen
@@ -111,7 +113,8 @@ def batches_from(topic: str, partition: int, offset: int, size: int, isolation: 
         )
         return {
             "replica_id": -1,
-            "max_wait_ms": 0,
+            # Only what is in tiered storage is waited for: no bytes are enough.
+            "max_wait_ms": _TIERED_MS,
             "min_bytes": 0,
             "max_bytes": size,
             "isolation_level": isolation,

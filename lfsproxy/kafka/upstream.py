@@ -253,6 +253,10 @@ class Upstream:
             seconds = await self.identity.sign_in_first(ask, address)
         except ConnectionGone:
             raise BrokerUnavailable(self._gone(stream, "during sign-in")) from None
+        except SettingError as error:
+            # The password file went since the look above.
+            stream.abort()
+            raise BrokerUnavailable(str(error)) from None
         except BaseException:
             stream.abort()
             raise

@@ -122,7 +122,8 @@ class LogTests(SynchronousTestCase):
             (FetchAnswer(error_code=-1), BrokerUnavailable),
             (FetchAnswer(high_watermark=BASE, last_stable_offset=BASE), NoSuchRecord),
             (FetchAnswer(last_stable_offset=BASE), NoSuchRecord),
-            (FetchAnswer(records=None), NoSuchRecord),
+            (FetchAnswer(records=None), BrokerUnavailable),
+            (FetchAnswer(0, BASE, -1, None), NoSuchRecord),
             (FetchAnswer(records=BATCH[:-1]), UnreadableRecord),
             (FetchAnswer(records=BATCH[:-1] + b"x"), UnreadableRecord),
         ):

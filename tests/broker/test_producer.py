@@ -344,6 +344,19 @@ class WithoutIdsTests(ClientTestCase):
         self.assertEqual(len(self.brokers.logs["demo", 0].producers), 1)
 
 
+class MixedTests(ClientTestCase):
+    def test_what_has_left_with_an_id_goes_to_no_broker_that_would_write_it_twice(self) -> None:
+        def gone_after(side: BrokerSide, asked: Asked) -> None:
+            act.gone_after(side, asked)
+            self.brokers.ranges[KafkaApi.INIT_PRODUCER_ID] = (-1, -1)
+
+        self.brokers.next(PRODUCE, gone_after)
+        publishing = self.publish()
+        self.net.pass_seconds(PUBLISH_SECONDS + 1)
+        self.failureResultOf(publishing, OutcomeUnknown)
+        self.assertEqual(self.brokers.count(PRODUCE), 1)
+
+
 class CancelTests(ClientTestCase):
     def cancel(self, publishing: Deferred[Any]) -> None:
         publishing.cancel()

@@ -1,6 +1,6 @@
 """Replicas and the S3 server are killed under load; and what the inspection afterwards would find.
 
-``python -m benchmarks.kills`` has a longer storm, and waits for what takes 95 s to be known.
+``python -m benchmarks.kills`` has a longer storm, and waits for what takes 60 s to be known.
 """
 
 from __future__ import annotations

@@ -50,6 +50,19 @@ class PoolTestCase(SynchronousTestCase):
         self.assertEqual(self.net.getDelayedCalls(), [], "a delayed call is left")
 
 
+class PasswordFileTests(PoolTestCase):
+    overrides = {
+        "kafka_security_protocol": "SASL_PLAINTEXT",
+        "kafka_sasl_mechanism": "PLAIN",
+        "kafka_sasl_username": "proxy",
+        "kafka_sasl_password_file": "/nowhere/password",
+    }
+
+    def test_a_file_that_goes_while_a_connection_is_made_makes_the_broker_unavailable(self) -> None:
+        self.patch(self.upstream.identity, "check", lambda address: None)
+        self.assertIn("/nowhere", str(self.failureResultOf(self.get(), BrokerUnavailable).value))
+
+
 class ConnectionTests(PoolTestCase):
     def setUp(self) -> None:
         super().setUp()

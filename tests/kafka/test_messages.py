@@ -63,7 +63,7 @@ class QuestionTests(SynchronousTestCase):
             self.assertEqual(
                 (asked.topics[0].topic, partition.partition, partition.fetch_offset), ("demo", 3, 7)
             )
-            self.assertEqual((asked.isolation_level, asked.max_bytes, asked.max_wait_ms), (1, 99, 0))
+            self.assertEqual((asked.isolation_level, asked.max_bytes, asked.min_bytes), (1, 99, 0))
 
     @given(st.sampled_from(ALL), st.binary(max_size=200), st.data())
     def test_whatever_comes_is_read_or_refused(self, one: tuple[Api, Build], body: bytes, data: Any) -> None:

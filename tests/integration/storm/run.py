@@ -29,7 +29,7 @@ SETTINGS = {"LFS_S3_PART_SIZE": str(5 * MIB), "LFS_MAX_PASSTHROUGH_SIZE": str(MI
 EXPIRY_SECONDS = 5
 """How long an upload lives while what is left is cleaned up."""
 SETTLE_SECONDS = 150.0
-"""What may be published, or not, is known 95 s after its intent."""
+"""What may be published, or not, is known 60 s after its intent."""
 
 
 @attrs.define
@@ -59,7 +59,7 @@ class Storm:
 def observe(servers: Stack, seed: int, seconds: float, settling: float = SETTLE_SECONDS) -> Storm:
     """Have a storm of so many seconds over servers whose S3 is nobody else's, and look what is left. Blocks.
 
-    ``settling`` is for how long uploads without an end are asked for: below 95 s, some may stay without one.
+    ``settling`` is for how long uploads without an end are asked for: below 60 s, some may stay without one.
     """
     for topic in TOPICS:
         servers.kafka.create_topic(topic, partitions=PARTITIONS)
