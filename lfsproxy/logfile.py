@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -41,7 +42,7 @@ class Log:
     def __init__(self, level: str, observer: ILogObserver) -> None:
         self.repeats = Repeats(observer)
         self._observe = at_least(level, self.repeats)
-        self._flushes = LoopingCall(self.repeats.flush)
+        self._flushes = LoopingCall(self._flush)
 
     def __call__(self, event: LogEvent) -> None:
         self._observe(event)
@@ -55,7 +56,12 @@ class Log:
         """Tell what was left out up to now, for the last time."""
         if self._flushes.running:
             self._flushes.stop()
-        self.repeats.flush(all=True)
+        self._flush(all=True)
+
+    def _flush(self, all: bool = False) -> None:
+        # A log that cannot be written now (its disk is full) may be later; then it has to go on.
+        with suppress(OSError):
+            self.repeats.flush(all)
 
 
 def log_observer(settings: Settings, twistd: Mapping[str, Any]) -> Log | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -103,18 +104,25 @@ class Process(MultiService):
             parent.setComponent(ILogObserver, self._observer)
 
     def privilegedStartService(self) -> None:
-        try:
+        with self._one_line():
             super().privilegedStartService()  # type: ignore[no-untyped-call]  # of Twisted
+
+    def startService(self) -> None:
+        with self._one_line():
+            super().startService()  # type: ignore[no-untyped-call]  # of Twisted
+        self._reactor.callWhenRunning(self._handle_signals)
+        if self._observer is not None:
+            self._observer.start(self._reactor)
+
+    @contextmanager
+    def _one_line(self) -> Iterator[None]:
+        """End the process with one line where a setting does not let it start."""
+        try:
+            yield
         except SettingError as error:
             # Into the log, as nobody reads a daemon's standard error.
             self._log.critical("{error}", error=error)
             raise SystemExit(1) from None
-
-    def startService(self) -> None:
-        super().startService()  # type: ignore[no-untyped-call]  # of Twisted
-        self._reactor.callWhenRunning(self._handle_signals)
-        if self._observer is not None:
-            self._observer.start(self._reactor)
 
     async def stopService(self) -> None:
         """Stop everything; last of all the log tells what it has left out."""

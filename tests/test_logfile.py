@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 from pathlib import Path
@@ -128,6 +129,27 @@ class ProcessTests(SynchronousTestCase):
         self.successResultOf(Deferred.fromCoroutine(cast(Any, process.stopService())))
         self.assertEqual(written[-1]["fields"]["count"], 3)
         self.assertEqual(reactor.getDelayedCalls(), [])
+
+    def test_a_log_that_could_not_be_written_goes_on_later(self) -> None:
+        lines: list[LogEvent] = []
+        disk = {"full": False}
+
+        def write(event: LogEvent) -> None:
+            if disk["full"]:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            lines.append(event)
+
+        clock = MemoryReactorClock()
+        log = Log("info", cast(ILogObserver, write))
+        log.repeats._now = clock.seconds
+        log.start(clock)
+        self.addCleanup(log.stop)
+        for disk["full"] in (True, False):
+            for _ in range(FEW + 1):
+                log.repeats._is_left_out({"log_format": "again"}, [])
+            for _ in range(int(WINDOW_SECONDS // FLUSH_SECONDS) + 1):
+                clock.advance(FLUSH_SECONDS)
+        self.assertEqual([each["count"] for each in lines], [1])
 
     def test_a_line_about_a_client_names_it_in_json(self) -> None:
         event = {"log_format": "x", "log_level": LogLevel.info, "peer": "10.0.0.1:7"}

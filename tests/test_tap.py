@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from twisted.application.service import Service
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
+from lfsproxy.errors import SettingError
 from lfsproxy.settings import flag, load_settings, setting_table, variable
-from lfsproxy.tap import Options
+from lfsproxy.tap import Options, Process
 
 
 def new_options() -> Options:
@@ -46,3 +50,17 @@ class OptionsTests(SynchronousTestCase):
 
     def test_an_unknown_option_is_a_usage_error(self) -> None:
         self.assertRaises(UsageError, self.options, "--s3-bukket", "x")
+
+
+class RefusedStartTests(SynchronousTestCase):
+    def test_a_setting_that_is_found_wrong_at_any_step_of_the_start_is_one_line(self) -> None:
+        def refuse() -> None:
+            raise SettingError("LFS_X is wrong")
+
+        for step in ("privilegedStartService", "startService"):
+            proxy = Service()
+            setattr(proxy, step, refuse)
+            process = Process(MemoryReactorClock(), cast(Any, proxy))
+            with capturedLogs() as events:
+                self.assertRaises(SystemExit, getattr(process, step))
+            self.assertEqual([formatEvent(event) for event in events], ["LFS_X is wrong"])

@@ -97,6 +97,8 @@ class EventLines:
         try:
             event = eventFromJSON(line)
         except ValueError:
+            event = None
+        if not isinstance(event, dict):
             _log.warn("worker {index}: {line}", index=self._index, line=line)
             return
         self._publish(event)

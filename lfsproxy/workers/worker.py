@@ -72,18 +72,21 @@ class Worker:
 
     def _start(self) -> None:
         boot = self._boot
-        board = Board(boot.folder, boot.workers)
         try:
+            board = Board(boot.folder, boot.workers)
             metrics = SharedMetrics(version("lfsproxy"), boot.folder, str(boot.index), board)
             ports = AskedPorts(self._reactor, socket.socket(fileno=PORTS), board, boot.index)
             proxy = make_proxy(self._reactor, boot.loaded, os.environ, metrics, ports, self.fleet)
             proxy.privilegedStartService()
         except SettingError as error:
             self._log.critical("{error}", error=error)
-            self.status = 1
             self._control.tell(commands.Refused, text=str(error)[: commands.MOST_CHARACTERS])
-            # It ends once that is sent.
-            cast(Any, self._control.transport).loseConnection()
+            self._give_up()
+            return
+        except Exception:
+            # Else it would answer its parent's pings for ever, and serve nobody.
+            self._log.failure("the worker cannot start")
+            self._give_up()
             return
         proxy.startService()
         self._proxy = proxy
@@ -91,6 +94,11 @@ class Worker:
         gauges.clock = self._reactor
         gauges.start(GAUGE_SECONDS, now=False)
         self._control.tell(commands.Started)
+
+    def _give_up(self) -> None:
+        """End once what was told to the parent is sent."""
+        self.status = 1
+        cast(Any, self._control.transport).loseConnection()
 
     def _stop_service(self) -> Deferred[None] | None:
         if self._proxy is None:
@@ -119,7 +127,7 @@ class Worker:
     def orphan(self) -> None:
         """The connection to the parent is closed: the parent is gone, or knows why this worker ends."""
         if self.status:
-            self.stop("a setting is refused")
+            self.stop("it cannot start")
         elif not self._stopping:
             self._orphaned = True
             self.stop("the parent process has ended")

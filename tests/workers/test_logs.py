@@ -59,8 +59,8 @@ class ThroughTheParentTests(SynchronousTestCase):
 
     def test_a_line_that_is_no_event_is_a_text(self) -> None:
         self.patch(Logger, "emit", self._record)
-        self.lines(b"Fatal Python error\n\xff\n")
-        self.assertEqual([each["line"] for each in self.published], ["Fatal Python error", "\ufffd"])
+        self.lines(b"Fatal Python error\n\xff\n12\n")
+        self.assertEqual([each["line"] for each in self.published], ["Fatal Python error", "\ufffd", "12"])
 
     def _record(self, level: Any, format: str | None = None, **values: Any) -> None:
         self.published.append(values)
