@@ -41,6 +41,7 @@ class Worker:
         self._proxy: LfsProxy | None = None
         self._stopping = False
         self._orphaned = False
+        self._parent = os.getppid()
         self._control = _Control(self)
         self.fleet = FleetReadiness(self._tell_state)
 
@@ -65,8 +66,9 @@ class Worker:
         self._lines.start(reactor)
         reactor.run(installSignalHandlers=False)
         self._lines.stop()
-        if self._orphaned:
-            # There is nobody else to do it; another worker may be doing the same.
+        if os.getppid() != self._parent:
+            # There is nobody else to do it; another worker may be doing the same. It may have been stopping
+            # already when the parent ended.
             shutil.rmtree(self._boot.folder, ignore_errors=True)
         return self.status
 

@@ -271,6 +271,23 @@ class WorkersProcessTests(ProcessTestCase):
             socket.create_server((HOST, port)).close()
         self.assertIn("the parent process has ended", proxy.log)
 
+    async def test_a_parent_that_is_killed_with_signals_to_its_workers_leaves_nothing(self) -> None:
+        """As systemd has it: once the main process is gone, what is left gets SIGTERM."""
+        proxy = await self.running()
+        # Other runs on this machine have such folders too.
+        files = [Path(file.path) for worker in self.workers for file in worker.open_files()]
+        folders = {file.parent for file in files} & self.shared_folders()
+        self.assertEqual(len(folders), 1)
+        for worker in self.workers:
+            worker.suspend()
+        proxy.process.kill()
+        proxy.process.wait()
+        for worker in self.workers:
+            worker.terminate()
+            worker.resume()
+        await in_thread(self.until_gone)
+        self.assertFalse(folders & self.shared_folders())
+
     async def test_a_worker_that_is_told_to_stop_is_replaced(self) -> None:
         proxy = await self.running()
         self.workers[0].terminate()
