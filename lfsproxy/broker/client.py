@@ -10,6 +10,7 @@ import attrs
 
 from lfsproxy.broker.cluster import Cluster
 from lfsproxy.broker.log import KafkaLog
+from lfsproxy.broker.lookups import Lookups
 from lfsproxy.broker.producer import Producer
 from lfsproxy.broker.publisher import KafkaPublisher
 from lfsproxy.broker.scan import Scan
@@ -49,9 +50,10 @@ def kafka_client(
     producer = Producer(
         reactor, cluster, Pool(reactor, reaching), settings.max_passthrough_size, _milliseconds
     )
-    scan = Scan(reactor, cluster, threads, settings.max_decompressed_size)
+    lookups = Lookups(reactor)
+    scan = Scan(reactor, cluster, lookups, threads, settings.max_decompressed_size)
     publisher = KafkaPublisher(reactor, cluster, producer, scan, random.Random())
-    return KafkaClient(publisher, KafkaLog(reactor, cluster, threads, settings), cluster)
+    return KafkaClient(publisher, KafkaLog(reactor, cluster, lookups, threads, settings), cluster)
 
 
 def _milliseconds() -> int:

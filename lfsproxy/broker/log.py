@@ -1,7 +1,7 @@
 """Reads single records out of the log: IRecordLog over the proxy's own connections.
 
-An answer holds one batch, which is looked through in a thread. At most LOOKUPS answers are held at a time,
-each of at most LFS_MAX_PASSTHROUGH_SIZE and the value that is taken out of it.
+An answer holds one batch, which is looked through in a thread. Few answers are held at a time (lookups), each
+of at most LFS_MAX_PASSTHROUGH_SIZE and the value that is taken out of it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from lfsproxy.broker.cluster import Cluster
+from lfsproxy.broker.lookups import Lookups
 from lfsproxy.broker.seconds import METADATA_SECONDS
 from lfsproxy.broker.threads import InThread
 from lfsproxy.codes import KafkaCode
@@ -32,11 +33,8 @@ from lfsproxy.errors import (
 )
 from lfsproxy.interfaces import IRecordLog, LogRecord
 from lfsproxy.settings import Settings
-from lfsproxy.wakeups import Semaphore, to_its_end
 from lfsproxy.wire.lookup import FoundRecord, find_record
 
-LOOKUPS = 2
-"""Lookups at once: docs/architecture.md has the memory that each takes."""
 READ_SECONDS = 2 * METADATA_SECONDS
 """How long it may take to read a record, waiting behind others included."""
 
@@ -46,7 +44,12 @@ class KafkaLog:
     """Asks the ``cluster``, which others may ask too."""
 
     def __init__(
-        self, reactor: IReactorTime, cluster: Cluster, in_thread: InThread, settings: Settings
+        self,
+        reactor: IReactorTime,
+        cluster: Cluster,
+        lookups: Lookups,
+        in_thread: InThread,
+        settings: Settings,
     ) -> None:
         self._reactor = reactor
         self._cluster = cluster
@@ -55,7 +58,7 @@ class KafkaLog:
         self._find = partial(
             find_record, max_value=self._most, max_decompressed=settings.max_decompressed_size
         )
-        self._lookups = Semaphore(reactor, LOOKUPS)
+        self._lookups = lookups
 
     async def read(self, topic: str, partition: int, offset: int, most: int) -> LogRecord:
         reading = Deferred.fromCoroutine(self._read_in_turn(topic, partition, offset, most))
@@ -65,16 +68,7 @@ class KafkaLog:
             raise BrokerUnavailable(f"Kafka gave no record within {READ_SECONDS:g} s") from None
 
     async def _read_in_turn(self, topic: str, partition: int, offset: int, most: int) -> LogRecord:
-        await self._lookups.acquire()
-
-        async def look_up() -> LogRecord:
-            try:
-                return await self._read(topic, partition, offset, most)
-            finally:
-                self._lookups.release()
-
-        # A caller that stops waiting leaves the lookup to its end: its place is free when its memory is.
-        return await to_its_end(look_up())
+        return await self._lookups.run(lambda: self._read(topic, partition, offset, most))
 
     async def _read(self, topic: str, partition: int, offset: int, most: int) -> LogRecord:
         answer = await self._cluster.fetch(topic, partition, offset)

@@ -7,6 +7,7 @@ from functools import partial
 from twisted.internet.interfaces import IReactorTime
 
 from lfsproxy.broker.cluster import EARLIEST, Cluster
+from lfsproxy.broker.lookups import Lookups
 from lfsproxy.broker.threads import InThread
 from lfsproxy.codes import KafkaCode
 from lfsproxy.errors import BrokerUnavailable
@@ -25,10 +26,16 @@ class Scan:
     """Looks through partitions, one batch after the other, as they are: also behind open transactions."""
 
     def __init__(
-        self, clock: IReactorTime, cluster: Cluster, in_thread: InThread, max_decompressed: int
+        self,
+        clock: IReactorTime,
+        cluster: Cluster,
+        lookups: Lookups,
+        in_thread: InThread,
+        max_decompressed: int,
     ) -> None:
         self._clock = clock
         self._cluster = cluster
+        self._lookups = lookups
         self._in_thread = in_thread
         self._find = partial(find_value, max_decompressed=max_decompressed)
 
@@ -45,21 +52,28 @@ class Scan:
         place = max(0, end - SCAN_RECORDS) if first is None else first
         lowest = place
         while place < end and self._clock.seconds() < deadline:
-            answer = await self._cluster.fetch(topic, partition, place, SCAN_BYTES, READ_UNCOMMITTED)
-            if answer.error_code == KafkaCode.OFFSET_OUT_OF_RANGE:
+            found = await self._lookups.run(partial(self._look, topic, partition, place, value, lowest))
+            if found is None:
                 start = await self._cluster.offset(topic, partition, EARLIEST)
                 if start <= place:
                     return None
                 place = start
                 continue
-            if answer.error_code:
-                raise BrokerUnavailable(
-                    f"Kafka answers error {answer.error_code} for {topic}, partition {partition}"
-                )
-            found: Search = await self._in_thread(self._find, bytes(answer.records or b""), value, lowest)
             if found.offset is not None:
                 return found.offset, found.timestamp
             if found.next_offset is None or found.next_offset <= place:
                 return None
             place = found.next_offset
         return None
+
+    async def _look(self, topic: str, partition: int, place: int, value: bytes, lowest: int) -> Search | None:
+        """Look through what stands at an offset; None where the log does not begin that early."""
+        answer = await self._cluster.fetch(topic, partition, place, SCAN_BYTES, READ_UNCOMMITTED)
+        if answer.error_code == KafkaCode.OFFSET_OUT_OF_RANGE:
+            return None
+        if answer.error_code:
+            raise BrokerUnavailable(
+                f"Kafka answers error {answer.error_code} for {topic}, partition {partition}"
+            )
+        found: Search = await self._in_thread(self._find, bytes(answer.records or b""), value, lowest)
+        return found

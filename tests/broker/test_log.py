@@ -11,7 +11,8 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succ
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.broker.log import LOOKUPS, READ_SECONDS, KafkaLog
+from lfsproxy.broker.log import READ_SECONDS, KafkaLog
+from lfsproxy.broker.lookups import LOOKUPS, Lookups
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.errors import (
     BrokerUnavailable,
@@ -74,7 +75,9 @@ class LogTests(SynchronousTestCase):
         self.clock = Clock()
         self.cluster = Cluster()
         self.threads = HeldThreads()
-        self.log = KafkaLog(self.clock, cast(Any, self.cluster), self.threads.run, Settings())
+        self.log = KafkaLog(
+            self.clock, cast(Any, self.cluster), Lookups(self.clock), self.threads.run, Settings()
+        )
 
     def begin(self, offset: int = BASE, most: int = 1000) -> Deferred[LogRecord]:
         return Deferred.fromCoroutine(self.log.read("t", 0, offset, most))
@@ -108,7 +111,9 @@ class LogTests(SynchronousTestCase):
         self,
     ) -> None:
         settings = Settings(max_passthrough_size=len(LARGE) - 1)
-        self.log = KafkaLog(self.clock, cast(Any, self.cluster), self.threads.run, settings)
+        self.log = KafkaLog(
+            self.clock, cast(Any, self.cluster), Lookups(self.clock), self.threads.run, settings
+        )
         self.assertFails(UnreadableRecord, BASE + 1)
         # The start refuses less upload memory than this, and a download may have three quarters of it.
         least = 2 * (settings.s3_part_size + settings.max_passthrough_size)

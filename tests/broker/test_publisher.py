@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kafka.partitioner import murmur2
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
+from lfsproxy.broker.lookups import LOOKUPS
 from lfsproxy.broker.scan import SCAN_BYTES, SCAN_RECORDS
 from lfsproxy.errors import BadRequest, BrokerUnavailable, NoSuchRecord, UnknownTopic
 from lfsproxy.interfaces import IEnvelopePublisher, IRecordLog, Published
@@ -126,6 +129,30 @@ class FindTests(ClientTestCase):
         log.end = SCAN_RECORDS + 10
         found = self.begin(self.publisher._scan.find("demo", 0, b"old", None))
         self.assertIsNone(self.successResultOf(found))
+
+    def test_few_answers_are_held_however_many_look(self) -> None:
+        for value in (b"a", b"b"):
+            self.published(value)
+        fetch = self.client.cluster.fetch
+        held: list[Deferred[None]] = []
+
+        async def held_fetch(*args: Any) -> Any:
+            held.append(Deferred())
+            await held[-1]
+            return await fetch(*args)
+
+        self.patch(self.client.cluster, "fetch", held_fetch)
+        looking = [self.begin(self.publisher.find("demo", 0, b"b", 0)) for _ in range(20)]
+        self.assertEqual(len(held), LOOKUPS)
+        answered = 0
+        while held:
+            self.assertLessEqual(len(held), LOOKUPS)
+            held.pop(0).callback(None)
+            answered += 1
+            self.net.flow()
+        self.assertGreaterEqual(answered, 20)
+        for each in looking:
+            self.assertEqual(self.successResultOf(each), Published("demo", 0, 1, 1000))
 
     def test_a_topic_that_is_gone_says_nothing_of_the_record(self) -> None:
         self.brokers.logs.clear()
