@@ -26,6 +26,7 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent
 from zope.interface import implementer
 
 from lfsproxy.net.peers import host_of
+from lfsproxy.words import error_text
 
 FEW = 10
 """Lines of one kind and host that are written within WINDOW_SECONDS."""
@@ -107,7 +108,7 @@ class Repeats:
         kind = (event.get("log_namespace"), event.get("log_level"))
         if "peer" not in event:
             failure = event.get("log_failure")
-            text = f"{formatEvent(event)}{failure.value!r}" if failure is not None else formatEvent(event)
+            text = f"{formatEvent(event)} {error_text(failure.value)}" if failure is not None else formatEvent(event)
             return self._is_beyond(event, (*kind, text), "", FEW, told)
         of_text = (*kind, event.get("log_format"))
         host, words = host_of(str(event["peer"])), _VALUES.sub("", str(event.get("kind", "")))
