@@ -108,7 +108,11 @@ class Repeats:
         kind = (event.get("log_namespace"), event.get("log_level"))
         if "peer" not in event:
             failure = event.get("log_failure")
-            text = f"{formatEvent(event)} {error_text(failure.value)}" if failure is not None else formatEvent(event)
+            text = (
+                f"{formatEvent(event)} {error_text(failure.value)}"
+                if failure is not None
+                else formatEvent(event)
+            )
             return self._is_beyond(event, (*kind, text), "", FEW, told)
         of_text = (*kind, event.get("log_format"))
         host, words = host_of(str(event["peer"])), _VALUES.sub("", str(event.get("kind", "")))
