@@ -6,15 +6,31 @@ a port: a cell for each worker, with its open connections, or ABSENT where it do
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
 
+NAME = "board"
 ABSENT = -1
 MOST_PORTS = 512
 """Rows for ports. A port beyond them is served as well, its connections fall as they may."""
+
+
+def remove_abandoned(folders: Iterable[Path]) -> None:
+    """Remove folders whose board no process has open: those of a fleet that was killed to the last one."""
+    for folder in folders:
+        try:
+            with open(folder / NAME, "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if folder.lstat().st_uid == os.getuid():
+                    shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            continue  # It is used, is not for us, or has no board yet.
 
 
 @attrs.frozen
@@ -48,12 +64,16 @@ class Cells:
 
 
 class Board:
-    """The file ``board`` in ``folder``, which the parent makes (``create``) before its workers open it."""
+    """The file ``board`` in ``folder``, which the parent makes (``create``) before its workers open it.
+
+    Whoever has it open holds a lock that others may hold too: so a folder that nobody uses can be told.
+    """
 
     def __init__(self, folder: str, workers: int) -> None:
         self._workers = workers
-        with open(Path(folder, "board"), "r+b") as file:
-            self._cells = memoryview(mmap.mmap(file.fileno(), 0)).cast("i")
+        self._file = open(Path(folder, NAME), "r+b")  # noqa: SIM115  # the lock lasts as long as the process
+        fcntl.flock(self._file, fcntl.LOCK_SH)
+        self._cells = memoryview(mmap.mmap(self._file.fileno(), 0)).cast("i")
 
     @classmethod
     def create(cls, folder: str, workers: int) -> Board:
@@ -62,8 +82,13 @@ class Board:
         for at in range(workers + 1, len(cells)):
             cells[at] = ABSENT
         cells[workers] = os.getpid()
-        Path(folder, "board").write_bytes(cells)
-        return cls(folder, workers)
+        # It has its name only when it is locked: no other parent may take it for a file that nobody uses.
+        with open(Path(folder, f"{NAME}.new"), "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            file.write(cells)
+            file.flush()
+            os.rename(file.name, Path(folder, NAME))
+            return cls(folder, workers)
 
     @property
     def parent(self) -> int:

@@ -25,18 +25,23 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from lfsproxy.errors import SettingError
 from lfsproxy.metrics import PrometheusMetrics
 from lfsproxy.words import error_text
-from lfsproxy.workers.board import Board
+from lfsproxy.workers.board import Board, remove_abandoned
 
 IN_MEMORY = "/dev/shm"
 """Where Linux keeps files in memory. Elsewhere the kernel would write them to a disk again and again."""
+PREFIX = "lfsproxy-workers-"
 _LEAST = ("process_max_fds", "process_start_time_seconds")
 
 
 def new_folder() -> str:
-    """A folder for the files, which only this user can read. Raises SettingError where there can be none."""
+    """A folder for the files, which only this user can read. Raises SettingError where there can be none.
+
+    Those that nobody uses any more are removed.
+    """
     try:
-        where = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None
-        return tempfile.mkdtemp(prefix="lfsproxy-", dir=where)
+        where = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else tempfile.gettempdir()
+        remove_abandoned(Path(where).glob(f"{PREFIX}*"))
+        return tempfile.mkdtemp(prefix=PREFIX, dir=where)
     except OSError as error:
         raise SettingError(
             f"LFS_WORKERS is above 1: no folder can be made for the metrics that workers share "

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet import reactor as global_reactor
@@ -21,7 +22,7 @@ from lfsproxy.errors import SettingError
 from lfsproxy.net.listening import BoundPorts
 from lfsproxy.settings import Address
 from lfsproxy.workers import listening
-from lfsproxy.workers.board import MOST_PORTS, Board
+from lfsproxy.workers.board import MOST_PORTS, Board, remove_abandoned
 from lfsproxy.workers.listening import AskedPorts
 from lfsproxy.workers.office import UNUSED_SECONDS, Desk, PortOffice
 
@@ -77,6 +78,24 @@ class BoardTests(SynchronousTestCase):
         second.leave()
         second.count(-1)
         self.assertEqual(first.ahead, 0)
+
+    def test_the_folder_of_a_fleet_that_is_gone_is_removed(self) -> None:
+        used = Path(self.mktemp())
+        begun, gone, other = (used.with_name(f"{used.name}-{name}") for name in ("begun", "gone", "other"))
+        for folder in (used, begun, gone, other):
+            folder.mkdir()
+        board = Board.create(str(used), 2)
+        (gone / "board").write_bytes(b"")
+        (gone / "counter_0.db").write_bytes(b"")
+        remove_abandoned([used, begun, gone, used / "none"])
+        self.assertEqual([each.exists() for each in (used, begun, gone, other)], [True, True, False, True])
+        late = Board(str(used), 2)
+        del board
+        remove_abandoned([used])
+        self.assertTrue(used.exists())
+        del late
+        remove_abandoned([used])
+        self.assertFalse(used.exists())
 
     def test_ports_beyond_the_board_have_no_cells(self) -> None:
         self.assertIsNone(self.workers[0].port(MOST_PORTS, 0))
