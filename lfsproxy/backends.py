@@ -71,8 +71,7 @@ def make_backends(
     if not settings.has_identity:
         return Backends(store, NoPublisher(), NoLog(), (store.close,))
     kafka = kafka_client(reactor, settings, upstream, trouble)
-    closers = kafka.publisher.stop, kafka.cluster.stop, store.close
-    return Backends(store, kafka.publisher, kafka.log, closers)
+    return Backends(store, kafka.publisher, kafka.log, (*kafka.closers, store.close))
 
 
 def make_store(

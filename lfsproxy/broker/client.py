@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 import attrs
@@ -32,10 +33,16 @@ class KafkaClient:
     log: KafkaLog
     cluster: Cluster
 
+    @property
+    def closers(self) -> Sequence[Callable[[], Coroutine[Any, Any, None]]]:
+        """The steps of its end: take nothing new and wait for what is being published, then close the
+        connections."""
+        return self.publisher.stop, self.cluster.stop
+
     async def stop(self) -> None:
-        """Take nothing new, wait for what is being published, and close the connections."""
-        await self.publisher.stop()
-        await self.cluster.stop()
+        """All of them."""
+        for close in self.closers:
+            await close()
 
 
 def kafka_client(
