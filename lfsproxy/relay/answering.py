@@ -14,7 +14,7 @@ from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.order import Answer, Body, Expected, Pass, Sink, Take
 from lfsproxy.wire import addresses, versions
 from lfsproxy.wire.apis import KafkaApi
-from lfsproxy.wire.frames import RequestStart, ResponseStart
+from lfsproxy.wire.frames import RequestStart, ResponseStart, response_frame
 from lfsproxy.wire.primitives import INT32
 from lfsproxy.wire.routing import Look
 from lfsproxy.wire.sasl import SignInWatch, decode_authenticate, handshake_mechanism
@@ -123,6 +123,6 @@ async def _named_at_front(start: RequestStart, body: Body) -> bytes:
 def _sign_in(start: RequestStart, watch: SignInWatch) -> Take:
     async def take(body: bytes) -> bytes:
         watch.answered(decode_authenticate(body, start.api_version))
-        return INT32.pack(4 + len(body)) + INT32.pack(start.correlation_id) + body
+        return response_frame(start.correlation_id, body)
 
     return take

@@ -31,9 +31,8 @@ from lfsproxy.relay.works import Works
 from lfsproxy.uploadlog import SENDER, Sender
 from lfsproxy.wire.answers import NodeEndpoint, ProduceResponse
 from lfsproxy.wire.chunks import Piece
-from lfsproxy.wire.frames import FrameBytes, RequestStart
+from lfsproxy.wire.frames import FrameBytes, RequestStart, response_frame
 from lfsproxy.wire.plain import plain_answer_size
-from lfsproxy.wire.primitives import INT32
 
 LARGE_REQUEST: Final = 8 * 1024 * 1024
 """Bytes of a request that is received in large reads, once it has its lease."""
@@ -105,11 +104,10 @@ class Producing:
         """Passes an answer on as it is, unless brokers may be named in it."""
 
         async def take(body: bytes) -> bytes:
-            if len(body) != size:
-                verdict = ProduceResponse.decode(version, body)
-                moved = self.advertise(verdict.node_endpoints)
-                return attrs.evolve(verdict, node_endpoints=moved).encode(version, correlation_id)
-            return INT32.pack(4 + len(body)) + INT32.pack(correlation_id) + body
+            if len(body) == size:
+                return response_frame(correlation_id, body)
+            answer = ProduceResponse.decode(version, body).advertised(self.advertise)
+            return answer.encode(version, correlation_id)
 
         return take
 

@@ -13,7 +13,7 @@ no throttle_time_ms::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
 from typing import Final
 
@@ -37,6 +37,10 @@ class NodeEndpoint:
     port: int
     rack: str | None = None
     tags: Sequence[Tag] = ()
+
+
+Advertise = Callable[[Sequence[NodeEndpoint]], Sequence[NodeEndpoint]]
+"""Puts the addresses at which the client reaches brokers in place of theirs."""
 
 
 @attrs.frozen
@@ -88,6 +92,12 @@ class ProduceResponse:
                 tags.append((number, data))
         reader.end()
         return cls(partitions, throttle_ms, endpoints, tags)
+
+    def advertised(self, advertise: Advertise) -> ProduceResponse:
+        """The same with brokers at the addresses at which the client reaches them."""
+        if not self.node_endpoints:
+            return self
+        return attrs.evolve(self, node_endpoints=advertise(self.node_endpoints))
 
     def encode(self, version: int, correlation_id: int) -> bytes:
         """The whole frame, its length field included. Partitions are grouped by topic, in their order."""

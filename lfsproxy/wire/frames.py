@@ -29,6 +29,7 @@ MAX_FRAME: Final = 2**31 - 1
 """Bytes that a frame's length field, an int32, can count."""
 _INT32 = Struct(">i")
 _REQUEST_HEAD = Struct(">ihhih")
+_RESPONSE_HEAD = Struct(">ii")
 _HTTP_METHODS = frozenset({b"GET ", b"HEAD", b"POST", b"PUT ", b"PATC", b"DELE", b"OPTI", b"CONN", b"PRI "})
 
 
@@ -79,6 +80,11 @@ class FrameEnd:
 
 
 _FRAME_END = FrameEnd()
+
+
+def response_frame(correlation_id: int, body: bytes) -> bytes:
+    """A whole response, its length field included; ``body`` is what follows the correlation id."""
+    return _RESPONSE_HEAD.pack(4 + len(body), correlation_id) + body
 
 
 class _Body:

@@ -14,7 +14,7 @@ verdicts merged with the proxy's own refusals, in the order of the client's requ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 
 import attrs
@@ -22,10 +22,7 @@ import attrs
 from lfsproxy.codes import SURELY_NOT_APPENDED, KafkaCode
 from lfsproxy.errors import LfsError
 from lfsproxy.relay.produce.batches import Batch
-from lfsproxy.wire.answers import NodeEndpoint, PartitionAnswer, ProduceResponse, merge_answers
-
-Advertise = Callable[[Sequence[NodeEndpoint]], Sequence[NodeEndpoint]]
-"""Puts the addresses at which the client reaches brokers in place of theirs."""
+from lfsproxy.wire.answers import Advertise, PartitionAnswer, ProduceResponse, merge_answers
 
 
 class Fate(Enum):
@@ -95,10 +92,7 @@ class Verdicts:
         if not self.is_due:
             return None
         self._due = False
-        answer = self._merged()
-        if answer.node_endpoints:
-            answer = attrs.evolve(answer, node_endpoints=advertise(answer.node_endpoints))
-        return answer.encode(self._version, self._correlation_id)
+        return self._merged().advertised(advertise).encode(self._version, self._correlation_id)
 
     def _merged(self) -> ProduceResponse:
         # By partition, each told about once; where some of its records were sent and others refused: refused,
