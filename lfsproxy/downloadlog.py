@@ -8,19 +8,17 @@ from __future__ import annotations
 import attrs
 
 from lfsproxy.logs import Logger
-from lfsproxy.trail import TRAIL, Trail
-from lfsproxy.uploadlog import SENDER, Sender, as_line
+from lfsproxy.uploadlog import End, log_end
 
 _log = Logger()
 
 
 @attrs.frozen(kw_only=True)
-class DownloadEnd:
-    """How a download ended. ``size`` is the bytes that were given out, ``seconds`` since it began.
+class DownloadEnd(End):
+    """How a download ended. ``size`` is the bytes that were given out.
 
     ``status`` is the answer's, None where there was none; ``range`` the part that was asked for, as
-    first-last, empty for the whole. ``result`` as in lfsproxy.interfaces.IMetrics, with ``reason`` where it
-    is not ok. ``partition`` and ``offset`` are as the client wrote them.
+    first-last, empty for the whole. ``partition`` and ``offset`` are as the client wrote them.
     """
 
     method: str
@@ -29,12 +27,6 @@ class DownloadEnd:
     offset: str
     status: int | None = None
     range: str = ""
-    size: int = 0
-    seconds: float = 0.0
-    result: str = "ok"
-    reason: str = ""
-    sender: Sender = attrs.field(factory=SENDER.get)
-    trail: Trail = attrs.field(factory=TRAIL.get)
 
 
 def log_download(end: DownloadEnd) -> None:
@@ -51,14 +43,8 @@ def log_download(end: DownloadEnd) -> None:
         "offset": _number(end.offset),
         "key": end.trail.key,
         "range": end.range,
-        "bytes": end.size,
-        "seconds": round(end.seconds, 3),
-        "request_id": end.sender.request_id,
-        "s3_request_id": end.trail.s3_request_id,
-        "trace_id": end.trail.span.trace_id,
-        "reason": end.reason,
     }
-    _log.info("download {line}", line=as_line(fields), fields={"event": "download", **fields})
+    log_end(_log, "download", fields, end)
 
 
 def _number(text: str) -> int | str:

@@ -7,12 +7,15 @@ which it began. What sends requests later, from callbacks, keeps the trail itsel
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
 import attrs
 
 from lfsproxy.tracing import NO_SPAN, Span
+
+T = TypeVar("T")
 
 _WEIGHTS = {"put_object": 2, "complete_multipart_upload": 2, "get_object": 1, "head_object": 1}
 """Which request of a blob matters most: an error, or what makes it visible, before what reads it."""
@@ -45,10 +48,15 @@ TRAIL: ContextVar[Trail] = ContextVar("lfsproxy_trail", default=NOBODYS)
 
 
 @contextmanager
-def follow(trail: Trail) -> Iterator[None]:
-    """What is started meanwhile leaves this trail."""
-    token = TRAIL.set(trail)
+def meanwhile(variable: ContextVar[T], value: T) -> Iterator[None]:
+    """What is started meanwhile has this value of a context variable."""
+    token = variable.set(value)
     try:
         yield
     finally:
-        TRAIL.reset(token)
+        variable.reset(token)
+
+
+def follow(trail: Trail) -> AbstractContextManager[None]:
+    """What is started meanwhile leaves this trail."""
+    return meanwhile(TRAIL, trail)

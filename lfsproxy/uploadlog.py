@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
 
@@ -22,7 +21,7 @@ import attrs
 
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.logs import Logger
-from lfsproxy.trail import TRAIL, Trail
+from lfsproxy.trail import TRAIL, Trail, meanwhile
 
 MOST_SHOWN = 1000
 """Characters of one value in a line of the log."""
@@ -45,23 +44,32 @@ SENDER: ContextVar[Sender] = ContextVar("lfsproxy_sender", default=NOBODY)
 """The sender of what is worked on."""
 
 
-@contextmanager
-def sent_by(sender: Sender) -> Iterator[None]:
+def sent_by(sender: Sender) -> AbstractContextManager[None]:
     """What is started meanwhile is this sender's."""
-    token = SENDER.set(sender)
-    try:
-        yield
-    finally:
-        SENDER.reset(token)
+    return meanwhile(SENDER, sender)
 
 
 @attrs.frozen(kw_only=True)
-class UploadEnd:
-    """How an upload ended. ``size`` is the bytes received, ``seconds`` since it began.
+class End:
+    """How an upload or a download ended. ``size`` is in bytes, ``seconds`` since it began.
 
-    ``door`` is kafka, http or tus; ``result`` as in lfsproxy.interfaces.IMetrics, with ``reason`` where it is
-    not ok. ``partition`` and ``key`` are not known of an upload that ended before it had them, ``offset``
-    only where the broker told it.
+    ``result`` is as in lfsproxy.interfaces.IMetrics, with ``reason`` where it is not ok.
+    """
+
+    size: int = 0
+    seconds: float = 0.0
+    result: str = "ok"
+    reason: str = ""
+    sender: Sender = attrs.field(factory=SENDER.get)
+    trail: Trail = attrs.field(factory=TRAIL.get)
+
+
+@attrs.frozen(kw_only=True)
+class UploadEnd(End):
+    """How an upload ended. ``size`` is the bytes received.
+
+    ``door`` is kafka, http or tus. ``partition`` and ``key`` are not known of an upload that ended before it
+    had them, ``offset`` only where the broker told it.
     """
 
     door: str
@@ -69,12 +77,19 @@ class UploadEnd:
     partition: int | None = None
     offset: int | None = None
     key: str = ""
-    size: int = 0
-    seconds: float = 0.0
-    result: str = "ok"
-    reason: str = ""
-    sender: Sender = attrs.field(factory=SENDER.get)
-    trail: Trail = attrs.field(factory=TRAIL.get)
+
+
+def log_end(log: Logger, event: str, fields: dict[str, Any], end: End) -> None:
+    """The line of an end: its own ``fields``, and then those that every end has."""
+    fields |= {
+        "bytes": end.size,
+        "seconds": round(end.seconds, 3),
+        "request_id": end.sender.request_id,
+        "s3_request_id": end.trail.s3_request_id,
+        "trace_id": end.trail.span.trace_id,
+        "reason": end.reason,
+    }
+    log.info(f"{event} {{line}}", line=as_line(fields), fields={"event": event, **fields})
 
 
 def upload_ended(metrics: IMetrics, end: UploadEnd) -> None:
@@ -95,14 +110,8 @@ def log_upload(end: UploadEnd) -> None:
         "partition": end.partition,
         "offset": end.offset,
         "key": end.key,
-        "bytes": end.size,
-        "seconds": round(end.seconds, 3),
-        "request_id": end.sender.request_id,
-        "s3_request_id": end.trail.s3_request_id,
-        "trace_id": end.trail.span.trace_id,
-        "reason": end.reason,
     }
-    _log.info("upload {line}", line=as_line(fields), fields={"event": "upload", **fields})
+    log_end(_log, "upload", fields, end)
 
 
 def as_line(fields: dict[str, Any]) -> str:
