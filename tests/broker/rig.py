@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from lfsproxy.broker.client import kafka_client
 from lfsproxy.interfaces import Published
 from lfsproxy.settings import Address, Settings
-from tests.kafka.brokers import BrokerNet, Brokers
+from lfsproxy.wire.apis import KafkaApi
+from tests.kafka.brokers import Asked, BrokerNet, Brokers, BrokerSide
 
 
 class ClientTestCase(SynchronousTestCase):
@@ -55,3 +56,17 @@ class ClientTestCase(SynchronousTestCase):
         self.successResultOf(stopped)
         self.assertEqual([wire for wire in self.net.wires if wire.open], [], "a connection is left open")
         self.assertEqual(self.net.getDelayedCalls(), [], "a delayed call is left")
+
+
+class Held:
+    """Holds the answer to the next batch."""
+
+    def __init__(self, test: ClientTestCase) -> None:
+        self.test = test
+        self.held: list[tuple[BrokerSide, Asked]] = []
+        test.brokers.next(KafkaApi.PRODUCE, lambda side, asked: self.held.append((side, asked)))
+
+    def let_go(self) -> None:
+        for side, asked in self.held:
+            side.say(side.brokers.answer(asked))
+        self.test.net.flow()

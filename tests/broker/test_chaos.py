@@ -14,7 +14,7 @@ from lfsproxy.errors import BrokerRefused, BrokerUnavailable, OutcomeUnknown
 from lfsproxy.interfaces import Published
 from lfsproxy.settings import Address, Settings
 from lfsproxy.wire.apis import KafkaApi
-from tests.kafka import brokers as act
+from tests.kafka import acts as act
 from tests.kafka.brokers import Act, BrokerNet, Brokers
 
 FAULTS: list[Act | None] = [

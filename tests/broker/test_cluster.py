@@ -19,7 +19,7 @@ from lfsproxy.kafka.race import STAGGER_SECONDS
 from lfsproxy.settings import Address
 from lfsproxy.wire.apis import KafkaApi
 from tests.broker.rig import ClientTestCase
-from tests.kafka import brokers as act
+from tests.kafka import acts as act
 
 METADATA = KafkaApi.METADATA
 

@@ -10,7 +10,6 @@ from lfsproxy.broker import producer
 from lfsproxy.broker.seconds import ALIVE_SECONDS, METADATA_SECONDS, PUBLISH_SECONDS, RETRY_SECONDS
 from lfsproxy.errors import (
     BrokerInvalid,
-    BrokerRefused,
     BrokerTooLarge,
     BrokerUnavailable,
     Draining,
@@ -23,9 +22,9 @@ from lfsproxy.interfaces import Published
 from lfsproxy.settings import Address
 from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.batch import parse_batch_header
-from tests.broker.rig import ClientTestCase
-from tests.kafka import brokers as act
-from tests.kafka.brokers import Asked, BrokerSide, Log
+from tests.broker.rig import ClientTestCase, Held
+from tests.kafka import acts as act
+from tests.kafka.brokers import Act, Asked, BrokerSide, Log
 
 PRODUCE = KafkaApi.PRODUCE
 
@@ -78,22 +77,8 @@ class PublishTests(ClientTestCase):
         self.assertEqual(self.successResultOf(publishing).offset, 1)
 
 
-class Held:
-    """Holds the answer to the next batch."""
-
-    def __init__(self, test: ClientTestCase) -> None:
-        self.test = test
-        self.held: list[tuple[BrokerSide, Asked]] = []
-        test.brokers.next(PRODUCE, lambda side, asked: self.held.append((side, asked)))
-
-    def let_go(self) -> None:
-        for side, asked in self.held:
-            side.say(side.brokers.answer(asked))
-        self.test.net.flow()
-
-
 class FaultTests(ClientTestCase):
-    def outcome(self, *acts: act.Act | None, seconds: float = 31) -> Published | LfsError:
+    def outcome(self, *acts: Act | None, seconds: float = 31) -> Published | LfsError:
         """What becomes of a record whose batches are answered so."""
         self.brokers.next(PRODUCE, *acts)
         publishing = self.publish(b"record")
@@ -103,7 +88,7 @@ class FaultTests(ClientTestCase):
         self.assertEqual(len(results), 1, "no outcome yet")
         return results[0] if isinstance(results[0], Published) else results[0].value
 
-    def assert_published_once(self, *acts: act.Act | None) -> None:
+    def assert_published_once(self, *acts: Act | None) -> None:
         found = self.outcome(*acts)
         assert isinstance(found, Published), found
         values = self.brokers.logs["demo", 0].values
@@ -300,61 +285,6 @@ class MovingTests(ClientTestCase):
         self.successResultOf(publishing)
         self.brokers.throttle_ms = 0
         self.net.pass_seconds(1)
-
-
-class WithoutIdsTests(ClientTestCase):
-    """A broker that does not offer InitProducerId."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.brokers.ranges[KafkaApi.INIT_PRODUCER_ID] = (-1, -1)
-
-    def test_a_record_is_published_without_an_id(self) -> None:
-        self.published()
-        self.assertEqual(self.brokers.logs["demo", 0].producers, {})
-
-    def test_what_was_sent_is_not_sent_again(self) -> None:
-        for lost, kind in (
-            (act.gone_after, OutcomeUnknown),
-            (act.gone, OutcomeUnknown),
-            (act.code(6), OutcomeUnknown),
-            (act.code(19), BrokerRefused),
-        ):
-            asked = self.brokers.count(PRODUCE)
-            self.brokers.next(PRODUCE, lost)
-            publishing = self.publish()
-            self.net.pass_seconds(1)
-            self.failureResultOf(publishing, kind)
-            self.assertEqual(self.brokers.count(PRODUCE), asked + 1)
-
-    def test_one_batch_is_on_its_way_at_a_time(self) -> None:
-        held = Held(self)
-        publishing = [self.publish() for _ in range(3)]
-        self.assertEqual(self.brokers.count(PRODUCE), 1)
-        held.let_go()
-        self.assertEqual([self.successResultOf(each).offset for each in publishing], [0, 1, 2])
-
-    def test_it_may_learn_to(self) -> None:
-        self.published()
-        self.brokers.ranges[KafkaApi.INIT_PRODUCER_ID] = (0, 4)
-        for end in self.brokers.open:
-            end.hang_up()
-        self.net.flow()
-        self.published()
-        self.assertEqual(len(self.brokers.logs["demo", 0].producers), 1)
-
-
-class MixedTests(ClientTestCase):
-    def test_what_has_left_with_an_id_goes_to_no_broker_that_would_write_it_twice(self) -> None:
-        def gone_after(side: BrokerSide, asked: Asked) -> None:
-            act.gone_after(side, asked)
-            self.brokers.ranges[KafkaApi.INIT_PRODUCER_ID] = (-1, -1)
-
-        self.brokers.next(PRODUCE, gone_after)
-        publishing = self.publish()
-        self.net.pass_seconds(PUBLISH_SECONDS + 1)
-        self.failureResultOf(publishing, OutcomeUnknown)
-        self.assertEqual(self.brokers.count(PRODUCE), 1)
 
 
 class CancelTests(ClientTestCase):

@@ -14,7 +14,7 @@ from lfsproxy.errors import BadRequest, BrokerUnavailable, NoSuchRecord, Unknown
 from lfsproxy.interfaces import IEnvelopePublisher, IRecordLog, Published
 from lfsproxy.wire.apis import KafkaApi
 from tests.broker.rig import ClientTestCase
-from tests.kafka import brokers as act
+from tests.kafka import acts as act
 from tests.kafka.brokers import Log
 
 

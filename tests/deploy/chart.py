@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import tempfile
@@ -11,13 +10,12 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
-from unittest import SkipTest
 
 import jsonschema
 import kubernetes_validate
 import yaml
 
-from lfsproxy.devstack.cache import cache_folder
+from tests.deploy.go_tools import go_tool
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "lfsproxy"
@@ -26,7 +24,6 @@ HELM = "helm.sh/helm/v3/cmd/helm"
 HELM_VERSION = "v3.22.0"
 KUBERNETES = ("1.27", "1.37")
 """The oldest version that the chart takes, and the newest of which there are schemas."""
-INSTALL_SECONDS = 900
 
 
 class ChartError(Exception):
@@ -39,19 +36,8 @@ def helm() -> str:
     found = shutil.which("helm")
     if found:
         return found
-    folder = cache_folder() / "tools" / f"helm-{HELM_VERSION}"
-    if not (folder / "helm").exists():
-        if shutil.which("go") is None:
-            raise SkipTest("the Helm chart is NOT TESTED: neither helm nor go is on PATH")
-        folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            ["go", "install", f"{HELM}@{HELM_VERSION}"],
-            env={**os.environ, "GOBIN": str(folder)},
-            check=True,
-            capture_output=True,
-            timeout=INSTALL_SECONDS,
-        )
-    return str(folder / "helm")
+    without = "the Helm chart is NOT TESTED: neither helm nor go is on PATH"
+    return str(go_tool("helm", HELM_VERSION, HELM, "helm", without))
 
 
 def run_helm(*arguments: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -15,9 +14,9 @@ from unittest import SkipTest
 import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.devstack.cache import cache_folder
 from lfsproxy.settings import Settings
-from tests.deploy.chart import CHART, INSTALL_SECONDS, ROOT
+from tests.deploy.chart import CHART, ROOT
+from tests.deploy.go_tools import go_tool
 from tests.deploy.stopping import clean_up_seconds
 
 FILE = ROOT / "docker-compose.yml"
@@ -29,19 +28,8 @@ LOADER_VERSION = "v2.9.0"
 @cache
 def loader() -> Path:
     """Compose's loader as a command. Raises SkipTest where Go is not on PATH."""
-    folder = cache_folder() / "tools" / f"compose-go-{LOADER_VERSION}"
-    if not (folder / "cmd").exists():
-        if shutil.which("go") is None:
-            raise SkipTest("docker-compose.yml is NOT CHECKED by Compose's loader: go is not on PATH")
-        folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            ["go", "install", f"{LOADER}@{LOADER_VERSION}"],
-            env={**os.environ, "GOBIN": str(folder)},
-            check=True,
-            capture_output=True,
-            timeout=INSTALL_SECONDS,
-        )
-    return folder / "cmd"
+    without = "docker-compose.yml is NOT CHECKED by Compose's loader: go is not on PATH"
+    return go_tool("compose-go", LOADER_VERSION, LOADER, "cmd", without)
 
 
 def load(file: Path) -> subprocess.CompletedProcess[str]:

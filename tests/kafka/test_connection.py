@@ -15,7 +15,7 @@ from lfsproxy.kafka.pool import OPEN_SECONDS, Pool
 from lfsproxy.kafka.upstream import Upstream
 from lfsproxy.settings import Address, Settings
 from lfsproxy.wire.apis import KafkaApi
-from tests.kafka import brokers as act
+from tests.kafka import acts as act
 from tests.kafka.brokers import Asked, BrokerNet, Brokers, BrokerSide
 from tests.relay.broker import Request
 from tests.relay.sasl import SaslServer
