@@ -137,6 +137,21 @@ class ProcessTestCase(TestCase):
         self.addCleanup(proxy.close)
         return proxy
 
+    async def assert_drains(
+        self, proxy: Proxy, topic: str, stop: Callable[[], None], again: Callable[[], None] = lambda: None
+    ) -> None:
+        """After ``stop``, and ``again`` once no port is open, an upload that had begun is finished, and the
+        process ends with 0."""
+        client = await in_thread(proxy.begin_upload, topic)
+        self.addCleanup(client.close)
+        stop()
+        await in_thread(proxy.until, proxy.stopped_listening)
+        again()
+        client.sendall(HALF)
+        answer = await in_thread(client.recv, 65536)
+        self.assertTrue(answer.startswith(b"HTTP/1.1 201 "), answer)
+        self.assertEqual(await in_thread(proxy.wait), 0)
+
 
 class RefusedStartTests(ProcessTestCase):
     def test_a_bad_value_is_one_line_and_exit_status_1(self) -> None:
@@ -286,14 +301,7 @@ class RunningTests(ProcessTestCase):
         servers = await stack()
         topic = await servers.new_topic("drain")
         proxy = await self.running(servers)
-        client = await in_thread(proxy.begin_upload, topic)
-        self.addCleanup(client.close)
-        proxy.process.send_signal(signal.SIGTERM)
-        await in_thread(proxy.until, proxy.stopped_listening)
-        client.sendall(HALF)
-        answer = await in_thread(client.recv, 65536)
-        self.assertTrue(answer.startswith(b"HTTP/1.1 201 "), answer)
-        self.assertEqual(await in_thread(proxy.wait), 0)
+        await self.assert_drains(proxy, topic, lambda: proxy.process.send_signal(signal.SIGTERM))
         self.assertNotIn("Traceback", proxy.log)
 
     async def test_a_closed_terminal_lets_an_upload_finish_however_often_it_is_told(self) -> None:
@@ -302,15 +310,11 @@ class RunningTests(ProcessTestCase):
         servers = await stack()
         topic = await servers.new_topic("hup")
         proxy = await self.running(servers, LFS_DRAIN_TIMEOUT="600")
-        client = await in_thread(proxy.begin_upload, topic)
-        self.addCleanup(client.close)
-        proxy.process.send_signal(signal.SIGHUP)
-        await in_thread(proxy.until, proxy.stopped_listening)
-        proxy.process.send_signal(signal.SIGHUP)
-        client.sendall(HALF)
-        answer = await in_thread(client.recv, 65536)
-        self.assertTrue(answer.startswith(b"HTTP/1.1 201 "), answer)
-        self.assertEqual(await in_thread(proxy.wait), 0)
+
+        def hang_up() -> None:
+            proxy.process.send_signal(signal.SIGHUP)
+
+        await self.assert_drains(proxy, topic, hang_up, hang_up)
         self.assertEqual(proxy.log.count("SIGHUP received"), 1)
 
     async def test_the_ports_stay_open_for_load_balancers_until_a_second_signal(self) -> None:

@@ -28,7 +28,7 @@ from tests.integration.http_door import read_records
 from tests.integration.kafka_door import wait_for
 from tests.integration.proxy import ProxyProcess, own_proxy
 from tests.integration.stack import in_thread, stack
-from tests.integration.test_process import HALF, ProcessTestCase, Proxy
+from tests.integration.test_process import ProcessTestCase, Proxy
 from tests.integration.tus import create, head, patch, pattern
 
 MIB = 2**20
@@ -213,15 +213,8 @@ class WorkersProcessTests(ProcessTestCase):
     async def test_sigterm_lets_an_upload_finish_and_exits_0(self) -> None:
         proxy = await self.running()
         topic = await self.servers.new_topic("drain")
-        client = await in_thread(proxy.begin_upload, topic)
-        self.addCleanup(client.close)
         folders = self.shared_folders()
-        proxy.process.send_signal(signal.SIGTERM)
-        await in_thread(proxy.until, proxy.stopped_listening)
-        client.sendall(HALF)
-        answer = await in_thread(client.recv, 65536)
-        self.assertTrue(answer.startswith(b"HTTP/1.1 201 "), answer)
-        self.assertEqual(await in_thread(proxy.wait), 0)
+        await self.assert_drains(proxy, topic, lambda: proxy.process.send_signal(signal.SIGTERM))
         await in_thread(self.until_gone)
         self.assertNotIn("Traceback", proxy.log)
         self.assertNotIn("is replaced", proxy.log)
@@ -240,15 +233,12 @@ class WorkersProcessTests(ProcessTestCase):
         """An upload that has begun is finished, and everything ends."""
         proxy = await self.running(LFS_DRAIN_TIMEOUT="600")
         topic = await self.servers.new_topic("group")
-        client = await in_thread(proxy.begin_upload, topic)
-        self.addCleanup(client.close)
-        for pid in (proxy.process.pid, *(each.pid for each in self.workers)):
-            os.kill(pid, number)
-        await in_thread(proxy.until, proxy.stopped_listening)
-        client.sendall(HALF)
-        answer = await in_thread(client.recv, 65536)
-        self.assertTrue(answer.startswith(b"HTTP/1.1 201 "), answer)
-        self.assertEqual(await in_thread(proxy.wait), 0)
+
+        def signal_each() -> None:
+            for pid in (proxy.process.pid, *(each.pid for each in self.workers)):
+                os.kill(pid, number)
+
+        await self.assert_drains(proxy, topic, signal_each)
 
     async def test_the_delay_and_a_second_signal(self) -> None:
         proxy = await self.running(LFS_DRAIN_DELAY="10m")
