@@ -14,10 +14,12 @@ import socket
 import struct
 import termios
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
+from weakref import WeakSet
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITCPTransport
@@ -78,6 +80,10 @@ class S3ClientProtocol(HTTP11ClientProtocol):
 
     _requests = 0
 
+    def __init__(self, quiescent: Callable[[S3ClientProtocol], None]) -> None:
+        super().__init__(quiescent)  # type: ignore[no-untyped-call]  # of Twisted
+        self._lost: Deferred[None] = Deferred()
+
     def connectionMade(self) -> None:
         super().connectionMade()
         # Over TLS the socket is one transport below.
@@ -120,6 +126,16 @@ class S3ClientProtocol(HTTP11ClientProtocol):
     def _cut(self, result: object) -> None:
         cast(ITCPTransport, self.transport).abortConnection()
 
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]  # of Twisted
+        self._lost.callback(None)
+
+    def end(self) -> Deferred[None]:
+        """Close at once, whatever is still to be written; fires when the socket is closed."""
+        if not self._lost.called:
+            self._cut(None)
+        return self._lost
+
     def _unacknowledged(self) -> int | None:
         """Bytes that the kernel holds for the peer; None where it does not tell."""
         # Over TLS the socket is one transport below.
@@ -142,18 +158,33 @@ class S3ClientProtocol(HTTP11ClientProtocol):
 class _Factory(_HTTP11ClientFactory):
     noisy = False
 
+    def __init__(
+        self, made: Callable[[S3ClientProtocol], None], quiescent: Callable[..., None], metadata: str
+    ) -> None:
+        super().__init__(quiescent, metadata)  # type: ignore[no-untyped-call]  # of Twisted
+        self._made = made
+
     def buildProtocol(self, addr: object) -> S3ClientProtocol:
-        return S3ClientProtocol(self._quiescentCallback)  # type: ignore[no-untyped-call]  # of Twisted
+        protocol = S3ClientProtocol(self._quiescentCallback)
+        self._made(protocol)
+        return protocol
 
 
-def connection_pool(clock: IReactorTime, idle: int) -> HTTPConnectionPool:
-    """A pool that keeps up to ``idle`` connections for the next requests."""
-    pool = HTTPConnectionPool(clock, persistent=True)
-    pool._factory = _Factory
-    pool.maxPersistentPerHost = idle
-    pool.cachedConnectionTimeout = IDLE_SECONDS
-    pool.retryAutomatically = False
-    return pool
+class S3Connections(HTTPConnectionPool):
+    """A pool that keeps up to ``idle`` connections for the next requests, and knows those in use too."""
+
+    def __init__(self, clock: IReactorTime, idle: int) -> None:
+        super().__init__(clock, persistent=True)  # type: ignore[no-untyped-call]  # of Twisted
+        self._made: WeakSet[S3ClientProtocol] = WeakSet()
+        self._factory = partial(_Factory, self._made.add)  # type: ignore[assignment]  # it is only called
+        self.maxPersistentPerHost = idle
+        self.cachedConnectionTimeout = IDLE_SECONDS
+        self.retryAutomatically = False
+
+    async def close_all(self) -> None:
+        """End when no connection is open any more: one whose answer came early is in no pool."""
+        await self.closeCachedConnections()  # type: ignore[no-untyped-call]  # of Twisted
+        await gatherResults([protocol.end() for protocol in list(self._made) if protocol.transport])
 
 
 @implementer(IAgentEndpointFactory)

@@ -20,9 +20,9 @@ from lfsproxy.s3.answers import MAX_ANSWER, Answer, read_answer
 from lfsproxy.s3.body import BufferBody
 from lfsproxy.s3.connection import (
     BodyCollector,
+    S3Connections,
     S3Endpoints,
     StaleConnection,
-    connection_pool,
 )
 from lfsproxy.s3.signing import SignedRequest
 from lfsproxy.s3.stream import BodyStream
@@ -114,7 +114,7 @@ class Exchanges:
     ) -> None:
         self._clock = clock
         self._watches: set[StallWatch] = set()
-        self._pool = connection_pool(clock, idle)
+        self._pool = S3Connections(clock, idle)
         endpoints = S3Endpoints(reactor, tls, connect_timeout)
         self._agent = Agent.usingEndpointFactory(reactor, endpoints, self._pool)
 
@@ -122,7 +122,7 @@ class Exchanges:
         """Cancel the requests that are under way, and close all connections."""
         for watch in list(self._watches):
             watch.cancel()
-        await self._pool.closeCachedConnections()
+        await self._pool.close_all()
 
     async def open(self, request: SignedRequest, stall: float) -> Answer:
         """Send ``request``, and read of its answer only what is before the body: that is in ``stream``.
