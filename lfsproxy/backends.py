@@ -7,7 +7,7 @@ The proxy, the upkeep commands and worker processes begin here. Another kind of 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import attrs
@@ -17,7 +17,6 @@ from lfsproxy.broker.no_publisher import NoLog, NoPublisher
 from lfsproxy.interfaces import IEnvelopePublisher, IMetrics, IRecordLog, IStore
 from lfsproxy.kafka.upstream import Upstream
 from lfsproxy.logs import Logger
-from lfsproxy.net.tls import ClientTls
 from lfsproxy.readiness import KnownTrouble
 from lfsproxy.s3.credentials import ChainCredentials, CredentialSource
 from lfsproxy.s3.proxies import ignored_proxy
@@ -25,6 +24,9 @@ from lfsproxy.s3.signing import S3Location
 from lfsproxy.s3.store import S3Store
 from lfsproxy.settings import Settings, s3_authorities
 from lfsproxy.settings.authorities import S3_CA
+
+if TYPE_CHECKING:
+    from lfsproxy.net.tls import ClientTls
 
 _log = Logger()
 
@@ -104,8 +106,12 @@ def make_store(
     )
 
 
-def _s3_tls(settings: Settings, environment: Mapping[str, str]) -> ClientTls:
-    """Which S3 servers are trusted. A flag may have given LFS_S3_CA. Raises SettingError."""
+def _s3_tls(settings: Settings, environment: Mapping[str, str]) -> ClientTls | None:
+    """Which S3 servers are trusted, None for http. A flag may have given LFS_S3_CA. Raises SettingError."""
+    if not settings.s3_uses_tls:
+        return None
+    from lfsproxy.net.tls import ClientTls
+
     name, path = s3_authorities({**environment, S3_CA: settings.s3_ca})
     tls = ClientTls("LFS_S3", path, ca_setting=name)
     tls.check()

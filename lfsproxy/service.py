@@ -30,7 +30,6 @@ from lfsproxy.kafka.upstream import Upstream
 from lfsproxy.logs import Logger
 from lfsproxy.metrics import MetricsSite, PrometheusMetrics
 from lfsproxy.net.listening import BoundPorts, IListener
-from lfsproxy.net.tls import ServerTls, certificate_expiry
 from lfsproxy.opening import say_origins, warn_of_unknown
 from lfsproxy.quoting import quoted_setting
 from lfsproxy.readiness import FleetReadiness, KnownTrouble, Readiness
@@ -39,7 +38,6 @@ from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.settings import Address, LoadedSettings, check_files, setting_table, variable
 from lfsproxy.traces import NO_TRACES, Traces, make_traces
 from lfsproxy.web.door import make_site
-from lfsproxy.web.https import over_tls
 
 _log = Logger()
 
@@ -104,6 +102,8 @@ class LfsProxy(Service):
             metrics.ready(name.lower(), partial(self.readiness.answers, name))
         for name in setting_table():
             if name.endswith("_tls_cert") and (path := getattr(settings, name)):
+                from lfsproxy.net.tls import certificate_expiry
+
                 metrics.certificate(variable(name), partial(certificate_expiry, path))
         self.uploads = (
             ResumableUploads(store.resumable, claims, publisher, self.budget, settings.tus_expiry)
@@ -144,6 +144,9 @@ class LfsProxy(Service):
         cert, key = self.settings.http_tls_cert, self.settings.http_tls_key
         if not cert:
             return site
+        from lfsproxy.net.tls import ServerTls
+        from lfsproxy.web.https import over_tls
+
         tls = ServerTls("LFS_HTTP_TLS", cert, key, client_ca, [b"http/1.1"])
         tls.check()
         return over_tls(site, tls, self.reactor)

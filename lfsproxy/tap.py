@@ -26,6 +26,7 @@ from lfsproxy.settings import (
     setting_table,
     variable,
 )
+from lfsproxy.slim import slim_imports
 
 if TYPE_CHECKING:
     from lfsproxy.logfile import Log
@@ -162,6 +163,13 @@ class Process(MultiService):
 
 def makeService(options: Options) -> IService:
     """The service of the process, for twistd's reactor."""
+    settings = options.loaded.settings
+    # A parent of workers speaks to nobody but them.
+    with slim_imports(tls=settings.needs_tls and settings.workers == 1):
+        return _make_service(options)
+
+
+def _make_service(options: Options) -> IService:
     from twisted.internet import reactor
 
     from lfsproxy.logfile import log_observer

@@ -23,8 +23,7 @@ from lfsproxy.kafka.identity import Identity
 from lfsproxy.kafka.race import Race
 from lfsproxy.kafka.stream import ConnectionGone, FrameStream
 from lfsproxy.net.connecting import host_endpoint, why_unreached
-from lfsproxy.net.tls import ClientTls, tls_trouble
-from lfsproxy.net.trust import UntrustedServer
+from lfsproxy.net.tls_errors import UntrustedServer, tls_trouble
 from lfsproxy.settings import Address, Settings
 from lfsproxy.wire import addresses, metadata
 from lfsproxy.wire.apis import KafkaApi
@@ -117,6 +116,8 @@ class Upstream:
         self.identity = Identity(reactor, settings, self._named)
         self._tls = None
         if settings.uses_tls:
+            from lfsproxy.net.tls import ClientTls
+
             self._tls = ClientTls(
                 "LFS_KAFKA_TLS", settings.kafka_tls_ca, settings.kafka_tls_cert, settings.kafka_tls_key
             )

@@ -22,11 +22,10 @@ from twisted.internet.ssl import (
     trustRootFromCertificates,
 )
 from twisted.protocols.tls import TLSMemoryBIOProtocol
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lfsproxy.net.reread import Reread
-from lfsproxy.net.trust import Explaining, UntrustedServer
+from lfsproxy.net.trust import Explaining
 from lfsproxy.words import error_text
 
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
@@ -158,11 +157,3 @@ class ServerTls:
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         return SSL.Connection(self.context(), None)
-
-
-def tls_trouble(reason: Failure | None) -> str:
-    """What a lost connection's reason says of TLS, for people; "" where it says nothing of TLS."""
-    error = None if reason is None else reason.value
-    if isinstance(error, UntrustedServer):
-        return str(error)
-    return f"TLS: {error_text(error)}" if isinstance(error, SSL.Error) else ""

@@ -19,6 +19,8 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from lfsproxy.net.tls_errors import UntrustedServer
+
 MOST_NAMES = 5
 """Names of a certificate that a message shows."""
 _NOT_YET_VALID = 9
@@ -28,8 +30,8 @@ _UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21, 27})
 trusted."""
 
 
-class UntrustedServer(SSL.Error):
-    """A server's certificate is refused. ``str(error)`` says why, and what to set where that can be told."""
+class _Untrusted(UntrustedServer, SSL.Error):
+    """An UntrustedServer that Twisted takes for an error of TLS, which it is."""
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -50,7 +52,7 @@ class Explaining:
         def verify(_: SSL.Connection, certificate: crypto.X509, code: int, depth: int, ok: int) -> bool:
             trouble = self._trouble(certificate, code, depth, bool(ok))
             if trouble:
-                cast(Any, tlsProtocol).failVerification(Failure(UntrustedServer(trouble)))
+                cast(Any, tlsProtocol).failVerification(Failure(_Untrusted(trouble)))
             return not trouble
 
         connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, verify)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Protocol, ServerFactory
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.kafka.stream import FrameStream
 from lfsproxy.logs import Logger
-from lfsproxy.net.tls import ServerTls, tls_trouble
+from lfsproxy.net.tls_errors import tls_trouble
 from lfsproxy.settings import Address
 from lfsproxy.wire.frames import RequestFrames
+
+if TYPE_CHECKING:
+    from lfsproxy.net.tls import ServerTls
 
 HANDSHAKE_SECONDS: Final = 10.0
 """Within which a client completes its TLS handshake. Nothing else is done for it before."""
@@ -44,6 +46,8 @@ class Accepting:
         factory = _ClientFactory(self, self._reactor, targets, self._tls is not None)
         if self._tls is None:
             return factory
+        from twisted.protocols.tls import TLSMemoryBIOFactory
+
         return cast(ServerFactory[Any], TLSMemoryBIOFactory(self._tls, False, factory, self._reactor))
 
     def end_handshakes(self) -> None:

@@ -21,7 +21,6 @@ from lfsproxy.kafka.upstream import BrokerStream, Upstream
 from lfsproxy.logs import Logger
 from lfsproxy.net.listening import IListener
 from lfsproxy.net.peers import CHECK_SECONDS
-from lfsproxy.net.tls import ServerTls
 from lfsproxy.readiness import KnownTrouble
 from lfsproxy.relay.accepting import Accepting, Targets
 from lfsproxy.relay.brokers import BrokerDirectory
@@ -72,6 +71,8 @@ class RelayService(Service):
         self._context = RelayContext(clock, settings, metrics, directory, self._upstream, produce, random)
         self._tls = None
         if settings.kafka_listener_tls_cert:
+            from lfsproxy.net.tls import ServerTls
+
             self._tls = ServerTls(
                 "LFS_KAFKA_LISTENER_TLS",
                 settings.kafka_listener_tls_cert,

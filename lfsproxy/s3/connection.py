@@ -15,7 +15,7 @@ import struct
 import termios
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -41,9 +41,11 @@ from twisted.web.iweb import IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
 from lfsproxy.net.connecting import host_endpoint
-from lfsproxy.net.tls import ClientTls
 from lfsproxy.net.writing import write_through
 from lfsproxy.s3.body import BufferBody
+
+if TYPE_CHECKING:
+    from lfsproxy.net.tls import ClientTls
 
 IDLE_SECONDS = 15
 """How long an idle connection is kept: stores close theirs after 20 seconds and more."""
@@ -189,9 +191,9 @@ class S3Connections(HTTPConnectionPool):
 
 @implementer(IAgentEndpointFactory)
 class S3Endpoints:
-    """Where a URL's host is. ``timeout`` bounds one connection attempt, in seconds."""
+    """Where a URL's host is. ``timeout`` bounds one connection attempt, in seconds; ``tls`` is for https."""
 
-    def __init__(self, reactor: object, tls: ClientTls, timeout: float) -> None:
+    def __init__(self, reactor: object, tls: ClientTls | None, timeout: float) -> None:
         self._reactor = reactor
         self._tls = tls
         self._timeout = timeout
@@ -208,6 +210,7 @@ class S3Endpoints:
         else:
             endpoint = host_endpoint(self._reactor, host, uri.port, self._timeout)
         if uri.scheme == b"https":
+            assert self._tls is not None  # as the store's location is https then
             return wrapClientTLS(self._tls.creator(uri.host.decode("ascii")), endpoint)
         return endpoint
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import attrs
-from botocore.credentials import Credentials, ReadOnlyCredentials, RefreshableCredentials
+from botocore.credentials import Credentials, EnvProvider, ReadOnlyCredentials, RefreshableCredentials
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -18,7 +18,6 @@ from botocore.exceptions import (
     HTTPClientError,
     MetadataRetrievalError,
 )
-from botocore.session import Session
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
@@ -56,6 +55,11 @@ class StaticCredentials:
 
 def chain_credentials() -> Credentials | None:
     """What botocore's chain finds. Blocks."""
+    if found := EnvProvider().load():
+        return found
+    # All of botocore's clients, which the first link of the chain does without.
+    from botocore.session import Session
+
     return Session().get_credentials()
 
 

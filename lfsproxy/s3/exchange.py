@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
-from OpenSSL import SSL
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -15,7 +14,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
 from lfsproxy.checksums import Buffer
-from lfsproxy.net.tls import ClientTls
+from lfsproxy.net.tls_errors import is_tls_error
 from lfsproxy.s3.answers import MAX_ANSWER, Answer, read_answer
 from lfsproxy.s3.body import BufferBody
 from lfsproxy.s3.connection import (
@@ -27,6 +26,9 @@ from lfsproxy.s3.connection import (
 from lfsproxy.s3.signing import SignedRequest
 from lfsproxy.s3.stream import BodyStream
 from lfsproxy.words import error_text
+
+if TYPE_CHECKING:
+    from lfsproxy.net.tls import ClientTls
 
 _T = TypeVar("_T")
 
@@ -108,7 +110,7 @@ class Exchanges:
         self,
         reactor: ReactorBase,
         clock: IReactorTime,
-        tls: ClientTls,
+        tls: ClientTls | None,
         connect_timeout: float,
         idle: int,
     ) -> None:
@@ -230,4 +232,4 @@ def _causes(error: BaseException) -> list[BaseException]:
 def _reached(error: BaseException) -> bool:
     """Whether there was a connection: only then Agent wraps what went wrong. A failed handshake is none."""
     causes = _causes(error)
-    return causes != [error] and not any(isinstance(cause, SSL.Error) for cause in causes)
+    return causes != [error] and not any(is_tls_error(cause) for cause in causes)

@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from OpenSSL import SSL
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.web._newclient import ParseError
 
 from lfsproxy.net.connecting import why_unreached
-from lfsproxy.net.trust import UntrustedServer
+from lfsproxy.net.tls_errors import UntrustedServer, is_tls_error
 from lfsproxy.s3.answers import Answer
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.words import error_text, is_notation
@@ -91,9 +90,9 @@ def _host(location: S3Location) -> str:
 def _known_cause(location: S3Location, cause: BaseException) -> str:
     if isinstance(cause, UntrustedServer):
         return f"is not trusted: {cause}{_by_path(location) if ' is for ' in str(cause) else ''}"
-    if isinstance(cause, SSL.Error) and any(text in error_text(cause) for text in _NO_TLS):
+    if is_tls_error(cause) and any(text in error_text(cause) for text in _NO_TLS):
         return f"does not speak TLS at that port{_other_scheme(location)}"
-    if isinstance(cause, SSL.Error):
+    if is_tls_error(cause):
         return f"cannot be used with TLS: {error_text(cause)}"
     if isinstance(cause, ParseError) and any(
         _TLS_ALERT in each for each in cause.args if isinstance(each, bytes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 from twisted.internet.base import ReactorBase
@@ -14,7 +15,6 @@ from zope.interface import implementer
 from lfsproxy.checksums import Checksum
 from lfsproxy.errors import BlobMissing, BlobTruncated, StoreUnavailable, TooLarge
 from lfsproxy.interfaces import IBlobSource, IBlobStore, IMetrics, IPartMemory, IStore
-from lfsproxy.net.tls import ClientTls
 from lfsproxy.s3.cleanup import FIRST_DELAY, Cleanup, Leftover
 from lfsproxy.s3.client import S3Client
 from lfsproxy.s3.credentials import CredentialSource
@@ -24,6 +24,9 @@ from lfsproxy.s3.index import S3Index
 from lfsproxy.s3.resumable import S3ResumableStore
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.s3.upload import MAX_PARTS, S3Upload, UploadPlan, meta, object_headers
+
+if TYPE_CHECKING:
+    from lfsproxy.net.tls import ClientTls
 
 MIB = 1024 * 1024
 IDLE_CONNECTIONS_PER_PART = 8
@@ -116,7 +119,7 @@ class S3Store:
     """One bucket. Sizes in bytes, times in seconds; ``upload_memory`` is the whole process's
     (LFS_UPLOAD_MEMORY), ``random`` gives numbers from 0 to 1.
 
-    ``tls`` says which servers are trusted; ``clock`` is the reactor unless given.
+    ``tls`` says which servers are trusted, None for http; ``clock`` is the reactor unless given.
     """
 
     reactor: ReactorBase
@@ -128,7 +131,7 @@ class S3Store:
     retry_timeout: float
     upload_memory: int
     checksums: bool
-    tls: ClientTls
+    tls: ClientTls | None
     clock: IReactorTime | None = None
     random: Callable[[], float] = random.random
     blobs: S3Blobs = attrs.field(init=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -217,6 +218,17 @@ class Values:
     def uses_tls(self) -> bool:
         """Whether the brokers are spoken to over TLS."""
         return self.kafka_security_protocol.endswith("SSL")
+
+    @property
+    def s3_uses_tls(self) -> bool:
+        """Whether S3 is spoken to over TLS. A file of authorities is looked at even where it is of no use."""
+        return urlsplit(self.s3_endpoint).scheme != "http" or bool(self.s3_ca)
+
+    @property
+    def needs_tls(self) -> bool:
+        """Whether anything is spoken over TLS."""
+        served = self.http_tls_cert or self.kafka_listener_tls_cert
+        return bool(served) or self.uses_tls or self.s3_uses_tls
 
     @property
     def has_identity(self) -> bool:

@@ -31,7 +31,7 @@ from zope.interface import implementer
 
 from lfsproxy.errors import BadRequest
 from lfsproxy.net.peers import CHECK_SECONDS, beneath, has_unread, peer_is_gone, plain_host
-from lfsproxy.net.tls import tls_trouble
+from lfsproxy.net.tls_errors import tls_trouble
 from lfsproxy.net.writing import write_through
 from lfsproxy.web.request import DRAIN_BYTES, StreamingRequest, new_request_id
 from lfsproxy.web.seams import Site

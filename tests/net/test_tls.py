@@ -23,7 +23,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from lfsproxy.errors import SettingError
-from lfsproxy.net.tls import ClientTls, ServerTls, certificate_expiry, tls_trouble
+from lfsproxy.net.tls import ClientTls, ServerTls, certificate_expiry
+from lfsproxy.net.tls_errors import tls_trouble
 from tests.certificates import Authority, Issued
 
 PREFIX = "LFS_KAFKA_TLS"
