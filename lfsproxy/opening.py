@@ -6,15 +6,20 @@ from collections.abc import Mapping
 
 from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted_setting
-from lfsproxy.settings import unknown_variables
+from lfsproxy.settings import LoadedSettings, unknown_variables
 
 _log = Logger()
 
 
-def say_origins(origins: Mapping[str, tuple[str, str]]) -> None:
-    """Say each setting that is not a default; ``origins`` are those of LoadedSettings."""
-    for origin, text in origins.values():
+def say_settings(loaded: LoadedSettings) -> None:
+    """Say each setting that is not a default, and which bucket it is if none was given."""
+    for origin, text in loaded.origins.values():
         _log.info("{origin} is {text}", origin=origin, text=quoted_setting(text))
+    if "s3_bucket" not in loaded.given:
+        _log.info(
+            "blobs go to the default bucket, {bucket}; set LFS_S3_BUCKET to use another",
+            bucket=quoted_setting(loaded.settings.s3_bucket),
+        )
 
 
 def warn_of_unknown(environment: Mapping[str, str]) -> None:

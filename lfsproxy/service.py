@@ -30,8 +30,7 @@ from lfsproxy.kafka.upstream import Upstream
 from lfsproxy.logs import Logger
 from lfsproxy.metrics import MetricsSite, PrometheusMetrics
 from lfsproxy.net.listening import BoundPorts, IListener
-from lfsproxy.opening import say_origins, warn_of_unknown
-from lfsproxy.quoting import quoted_setting
+from lfsproxy.opening import say_settings, warn_of_unknown
 from lfsproxy.readiness import FleetReadiness, KnownTrouble, Readiness
 from lfsproxy.relay import RelayService
 from lfsproxy.resumable.uploads import ResumableUploads
@@ -70,7 +69,7 @@ class LfsProxy(Service):
         self.reactor = reactor
         self.settings = settings
         self.metrics = metrics
-        self._origins = loaded.origins
+        self._loaded = loaded
         self._backends = backends
         self._listener = listener
         self._traces = traces
@@ -192,12 +191,7 @@ class LfsProxy(Service):
             python=platform.python_version(),
             twisted=twisted.__version__,
         )
-        say_origins(self._origins)
-        if settings.s3_bucket == setting_table()["s3_bucket"].default:
-            self._log.info(
-                "blobs go to the default bucket, {bucket}; set LFS_S3_BUCKET to use another",
-                bucket=quoted_setting(settings.s3_bucket),
-            )
+        say_settings(self._loaded)
         try:
             self.relay.open()
             listen = self._listener.listen

@@ -75,7 +75,11 @@ class StartTests(ProxyTestCase):
 
     async def test_the_default_bucket_has_a_line_of_its_own(self) -> None:
         line = "blobs go to the default bucket, 'kafscale'; set LFS_S3_BUCKET to use another"
-        for environment, count in (({}, 1), ({"LFS_S3_BUCKET": "another"}, 0)):
+        for environment, count in (
+            ({}, 1),
+            ({"LFS_S3_BUCKET": "another"}, 0),
+            ({"LFS_S3_BUCKET": "kafscale"}, 0),
+        ):
             with capturedLogs() as events:
                 self.start(self.proxy(**environment))
             self.assertEqual([formatEvent(event) for event in events].count(line), count)

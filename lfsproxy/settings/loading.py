@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import attrs
@@ -19,10 +19,14 @@ from lfsproxy.settings.table import setting_table
 
 @attrs.frozen
 class LoadedSettings:
-    """Settings and, by name of each that is not a default, (where it came from, its text or ***)."""
+    """Settings and, by name of each that is not a default, (where it came from, its text or ***).
+
+    ``given`` names those that were given, be it their defaults.
+    """
 
     settings: Settings
     origins: Mapping[str, tuple[str, str]]
+    given: Set[str] = frozenset()
 
 
 def load_settings(environment: Mapping[str, str], flags: Mapping[str, str | None]) -> LoadedSettings:
@@ -47,7 +51,7 @@ def load_settings(environment: Mapping[str, str], flags: Mapping[str, str | None
             raise SettingError(f"{origin} is {quoted_setting(_without_password(shown))}: {error}") from None
         if given != info.default:
             origins[name] = (origin, shown)
-    return LoadedSettings(Settings(**values), origins)
+    return LoadedSettings(Settings(**values), origins, values.keys())
 
 
 def _without_password(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import BinaryIO, cast
 
 import attrs
 
-from lfsproxy.settings import LoadedSettings, Settings
+from lfsproxy.settings import LoadedSettings, Settings, setting_table
 
 CONTROL, PORTS = 3, 4
 """File descriptors that a worker inherits: of the connection to its parent, and of that for ports."""
@@ -36,8 +36,8 @@ class Boot:
 
     @property
     def loaded(self) -> LoadedSettings:
-        """The worker's settings. Where they came from has been said by the parent."""
-        return LoadedSettings(self.settings, {})
+        """The worker's settings. The parent has said which were given, and where."""
+        return LoadedSettings(self.settings, {}, setting_table().keys())
 
 
 def share_of(settings: Settings) -> Settings:

@@ -16,7 +16,7 @@ from twisted.application.service import Service
 from lfsproxy.errors import SettingError
 from lfsproxy.logs import Logger
 from lfsproxy.net.listening import IListener
-from lfsproxy.opening import say_origins, warn_of_unknown
+from lfsproxy.opening import say_settings, warn_of_unknown
 from lfsproxy.settings import LoadedSettings, check_files
 from lfsproxy.workers.board import Board
 from lfsproxy.workers.boot import Boot, share_of
@@ -53,7 +53,7 @@ class Parent(Service):
 
     def privilegedStartService(self) -> None:
         settings = self._loaded.settings
-        say_origins(self._loaded.origins)
+        say_settings(self._loaded)
         try:
             for address, setting in (
                 (settings.kafka_addr, "LFS_KAFKA_ADDR"),

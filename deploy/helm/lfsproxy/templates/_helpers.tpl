@@ -165,12 +165,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* Bytes of the process that starts the workers, where there are several. */}}
 {{- define "lfsproxy.parentBytes" -}}
-{{- if eq (include "lfsproxy.workers" .) "1" }}0{{ else }}{{ mul 64 1048576 }}{{ end -}}
+{{- if eq (include "lfsproxy.workers" .) "1" }}0{{ else }}{{ mul 52 1048576 }}{{ end -}}
 {{- end -}}
 
 {{/* What a pod usually needs, in bytes. */}}
 {{- define "lfsproxy.usualBytes" -}}
-{{- add (include "lfsproxy.parentBytes" . | int64) (mul 96 1048576 (include "lfsproxy.workers" . | int64)) (include "lfsproxy.size" (list . "LFS_UPLOAD_MEMORY" "128MiB") | int64) -}}
+{{- add (include "lfsproxy.parentBytes" . | int64) (mul 88 1048576 (include "lfsproxy.workers" . | int64)) (include "lfsproxy.size" (list . "LFS_UPLOAD_MEMORY" "128MiB") | int64) -}}
 {{- end -}}
 
 {{/* The most memory that a pod needs, in bytes: the formula of docs/operate/sizing.md. */}}
@@ -189,7 +189,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $decoding := mul 60 $mib -}}
 {{- $kafka := mul (int64 .Values.memory.kafkaConnections) 6 $mib -}}
 {{- $http := div (mul (int64 .Values.memory.httpUploads) $mib) 4 -}}
-{{- $each := add (mul 96 $mib) $inflating $searched $streamed $lookups $decoding -}}
+{{- $each := add (mul 88 $mib) $inflating $searched $streamed $lookups $decoding -}}
 {{- add (include "lfsproxy.parentBytes" . | int64) (mul $workers $each) $upload $kafka $http -}}
 {{- end -}}
 
