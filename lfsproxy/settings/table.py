@@ -142,6 +142,11 @@ class Values:
         time(zero=True),
         "Seconds, within 10 %, after which a Kafka connection is closed between requests. 0: no limit.",
     )
+    http_keep_alive: float = _setting(
+        "75",
+        time(),
+        "Seconds that an idle HTTP connection is kept: longer than a load balancer in front keeps its own.",
+    )
     http_max_connection_age: float = _setting(
         "0",
         time(zero=True),

@@ -38,9 +38,6 @@ from lfsproxy.web.seams import Site
 
 HANDSHAKE_SECONDS = 10.0
 """The time that a TLS handshake has: a few round trips, also on a slow line."""
-KEEP_ALIVE_SECONDS = 75.0
-"""The time that an idle connection is kept: longer than the 60 s of common load balancers, which would else
-send a request into a connection that closes."""
 QUIET_SECONDS = 1.0
 """The least time that an old connection is idle before it is closed: a request that comes meanwhile is
 answered, and told that it is the last one."""
@@ -97,7 +94,8 @@ class StreamingChannel(HTTPChannel):
     @property
     def _idle_seconds(self) -> float:
         """How long it may be idle from now on."""
-        return min(KEEP_ALIVE_SECONDS, max(self._old_at - self.site.reactor.seconds(), QUIET_SECONDS))
+        left = max(self._old_at - self.site.reactor.seconds(), QUIET_SECONDS)
+        return min(self.site.keep_alive, left)
 
     @property
     def is_full(self) -> bool:

@@ -81,11 +81,15 @@ class Connection(Protocol):
 
 
 class Site(Protocol):
-    """The site, as its connections and their requests see it. ``stall_timeout`` is in seconds."""
+    """The site, as its connections and their requests see it. ``stall_timeout`` is in seconds.
+
+    So is ``keep_alive``, for which an idle connection is kept.
+    """
 
     reactor: IReactorTime
     tracer: Tracer
     stall_timeout: float
+    keep_alive: float
     base_path: str
     cut: LfsError | None
     """Why connections are cut by the proxy itself, once they are."""

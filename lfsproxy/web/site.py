@@ -67,6 +67,7 @@ class LfsSite(Site):
         super().__init__(resource, reactor=reactor)
         self.tracer = tracer
         self.stall_timeout = settings.stall_timeout
+        self.keep_alive = settings.http_keep_alive
         self.base_path = settings.http_base_path
         self._max_age = settings.http_max_connection_age
         self._random = random

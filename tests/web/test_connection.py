@@ -7,8 +7,9 @@ from __future__ import annotations
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from lfsproxy.settings import DEFAULTS
 from lfsproxy.web import channel
-from lfsproxy.web.channel import HEADER_SECONDS, KEEP_ALIVE_SECONDS, LINGER_SECONDS
+from lfsproxy.web.channel import HEADER_SECONDS, LINGER_SECONDS
 from lfsproxy.web.request import DRAIN_BYTES
 from tests.web.doubles import MIB, Door, chunked, request
 
@@ -348,13 +349,23 @@ class TimeTests(SynchronousTestCase):
         self.client = self.door.client()
 
     def test_an_idle_connection_is_closed(self) -> None:
-        self.door.clock.advance(KEEP_ALIVE_SECONDS)
+        self.door.clock.advance(DEFAULTS.http_keep_alive)
         self.assertTrue(self.client.transport.disconnecting)
 
+    def test_how_long_it_may_be_idle_is_a_setting(self) -> None:
+        door = Door(ready=False, http_keep_alive=400.0)
+        client = door.client()
+        for _ in range(2):
+            door.clock.advance(399)
+            self.assertFalse(client.transport.disconnecting)
+            client.send(request("GET", "/healthz"))
+        door.clock.advance(400)
+        self.assertTrue(client.transport.disconnecting)
+
     def test_an_idle_connection_is_closed_after_a_request_too(self) -> None:
-        self.door.clock.advance(KEEP_ALIVE_SECONDS - 1)
+        self.door.clock.advance(DEFAULTS.http_keep_alive - 1)
         self.client.send(request("GET", "/healthz"))
-        self.door.clock.advance(KEEP_ALIVE_SECONDS - 1)
+        self.door.clock.advance(DEFAULTS.http_keep_alive - 1)
         self.assertFalse(self.client.transport.disconnecting)
         self.door.clock.advance(1)
         self.assertTrue(self.client.transport.disconnecting)
@@ -374,7 +385,7 @@ class TimeTests(SynchronousTestCase):
         self.assertEqual(self.client.answer().status, 201)
 
     def test_a_connection_that_will_not_close_is_cut(self) -> None:
-        self.door.clock.advance(KEEP_ALIVE_SECONDS)
+        self.door.clock.advance(DEFAULTS.http_keep_alive)
         self.assertFalse(self.client.transport.aborted)
         with capturedLogs() as events:
             self.door.clock.advance(15)

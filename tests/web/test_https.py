@@ -16,7 +16,8 @@ from twisted.test.iosim import FakeTransport, IOPump
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.net.tls import ClientTls, ServerTls
-from lfsproxy.web.channel import HANDSHAKE_SECONDS, KEEP_ALIVE_SECONDS
+from lfsproxy.settings import DEFAULTS
+from lfsproxy.web.channel import HANDSHAKE_SECONDS
 from lfsproxy.web.https import ANSWER, over_tls
 from tests.certificates import Authority, Issued
 from tests.web.doubles import MIB, Door, request
@@ -148,7 +149,7 @@ class HttpsTests(SynchronousTestCase):
 
     def test_after_the_handshake_the_connection_may_be_idle(self) -> None:
         wire = self.connect()
-        wire.pass_seconds(KEEP_ALIVE_SECONDS - 1)
+        wire.pass_seconds(DEFAULTS.http_keep_alive - 1)
         self.assertFalse(wire.end.closed)
         wire.pass_seconds(1)
         self.assertTrue(wire.end.closed)
