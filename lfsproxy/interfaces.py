@@ -362,9 +362,9 @@ class IMetrics(Interface):
         """A download ended; ``size`` is in bytes that the client was given."""
 
     def hydration(topic: str, result: str, size: int) -> None:
-        """An envelope in an answer to a Kafka consumer was looked at. ``result`` is ok, too_large, not_allowed,
-        missing, corrupt, store_error or cancelled; ``size`` is in bytes of the blob that the consumer was
-        given."""
+        """What became of an envelope in an answer to a Kafka consumer. ``result`` is ok, too_large,
+        not_allowed, missing, corrupt, store_error or cancelled; ``size`` is in bytes of the blob that the
+        consumer was given."""
 
     def hydration_time(seconds: float) -> None:
         """An answer with blobs has left: from the broker's to its last byte."""
