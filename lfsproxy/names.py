@@ -26,3 +26,8 @@ def is_chosen(name: str, globs: Sequence[str]) -> bool:
     left_out = [glob[1:] for glob in globs if glob.startswith("!")]
     is_among = any(fnmatchcase(name, glob) for glob in chosen) or (bool(left_out) and not chosen)
     return is_among and not any(fnmatchcase(name, glob) for glob in left_out)
+
+
+def is_internal(topic: str) -> bool:
+    """Whether a topic is Kafka's own, or one that its tools keep for themselves, by its name."""
+    return topic.startswith("__")

@@ -56,7 +56,7 @@ def needs_a_look(shared: Shared, batch: Batch) -> bool:
     settings = shared.settings
     if batch.error is not None or batch.is_null or not shared.looks_into(batch.topic):
         return False
-    if not is_clear(batch.records, settings.offload_threshold):
+    if not is_clear(batch.records, shared.threshold(batch.topic)):
         return True
     if batch.size > settings.max_passthrough_size:
         batch.error = _too_large(batch, settings)
@@ -128,7 +128,7 @@ class Offloader:
     async def _scan(self, batch: Batch, header: BatchHeader, is_usual: bool) -> BatchScan | None:
         """Off the reactor thread where it may take long. None: nothing is to be offloaded."""
         settings, plans = self._shared.settings, self._plans
-        threshold = settings.offload_threshold
+        threshold = self._shared.threshold(batch.topic)
         limits = {
             "max_decompressed": settings.max_decompressed_size,
             "max_held": settings.max_passthrough_size,
