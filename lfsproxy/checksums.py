@@ -1,4 +1,4 @@
-"""The three checksum algorithms of envelopes behind one incremental interface."""
+"""The three checksum algorithms of envelopes behind one incremental interface, and joining CRC-32C values."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Callable
+from functools import cache
 from typing import Protocol
 
 from lfsproxy.errors import InvalidChecksum
@@ -93,3 +94,46 @@ def parse_checksum(algorithm: str, text: str) -> str:
     if len(text) != digits or not _HEX.fullmatch(text):
         raise InvalidChecksum(f"a {algorithm} checksum is {digits} hex digits, got {quoted(text)}")
     return text.lower()
+
+
+_CASTAGNOLI = 0x82F63B78
+"""The polynomial of CRC-32C ("Castagnoli"), without x^32: the highest bit is x^0, the lowest x^31."""
+_ONE = 1 << 31
+_X8 = 1 << 23
+
+
+def combine_crc32c(first: int, second: int, second_length: int) -> int:
+    """The CRC-32C of two runs of bytes, one behind the other, out of each one's.
+
+    As zlib's crc32_combine: the first is multiplied by x^8 for each of the ``second_length`` bytes (0 or more),
+    modulo CRC-32C's polynomial. One multiplication for each byte of the length as a number.
+    """
+    place = 0
+    while second_length:
+        second_length, digit = divmod(second_length, 256)
+        if digit:
+            first = _times(first, _powers(place)[digit])
+        place += 1
+    return first ^ second
+
+
+def _times(a: int, b: int) -> int:
+    """The product of two polynomials over GF(2), modulo CRC-32C's."""
+    product = 0
+    while a:
+        # From x^0 on: ``b`` grows by a factor of x as ``a`` loses its first term.
+        if a & _ONE:
+            product ^= b
+        a = a << 1 & 0xFFFFFFFF
+        b = b >> 1 ^ _CASTAGNOLI if b & 1 else b >> 1
+    return product
+
+
+@cache
+def _powers(place: int) -> tuple[int, ...]:
+    """What multiplies for 0 to 255 times 256^place bytes. There is one for each byte that a length can have."""
+    step = _times(_powers(place - 1)[255], _powers(place - 1)[1]) if place else _X8
+    powers = [_ONE]
+    for _ in range(255):
+        powers.append(_times(powers[-1], step))
+    return tuple(powers)
