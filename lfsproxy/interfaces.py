@@ -307,6 +307,13 @@ class IBlobSource(Interface):
     async def size_of(key: str) -> int | None:
         """A blob's size in bytes, None where it is not there."""
 
+    async def crc32c(key: str, size: int) -> int:
+        """The CRC-32C of a whole blob that has to have ``size`` bytes.
+
+        Without reading it where the store keeps one, else the blob is read through once; what that gave is
+        remembered for a while. Raises BlobMissing, or BlobTruncated for another size.
+        """
+
     async def presign(key: str, seconds: int, content_type: str, disposition: str) -> str:
         """A URL that gives the blob to anyone for ``seconds``, with those two headers."""
 

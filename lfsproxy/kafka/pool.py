@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from lfsproxy.errors import BrokerUnavailable
 from lfsproxy.kafka.connection import Connection
 from lfsproxy.kafka.messages import API_VERSIONS, ranges_of
-from lfsproxy.kafka.shared import Shared
+from lfsproxy.shared import Shared
 from lfsproxy.kafka.upstream import Upstream
 from lfsproxy.settings import Address
 
