@@ -185,9 +185,11 @@ class IResumableStore(Interface):
     async def put_part(key: str, upload_id: str, number: int, buffers: Sequence[Buffer]) -> StoredPart:
         """Store a part, over any that has its number."""
 
-    async def complete_parts(key: str, upload_id: str, parts: Sequence[StoredPart], length: int) -> bool:
+    async def complete_parts(
+        key: str, upload_id: str, parts: Sequence[StoredPart], length: int, part_size: int
+    ) -> bool:
         """Make the blob of these very parts visible; done already is no error. No part that was replaced
-        since is taken: StoreRefused.
+        since is taken: StoreRefused. Each but the last has ``part_size`` bytes, all together ``length``.
 
         False where there is a blob of that length and the store does not say whether it is of these parts.
         """

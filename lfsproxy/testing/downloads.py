@@ -42,8 +42,8 @@ class MemoryLog(Faults):
 class MemoryBlobSource(Faults):
     """The blobs of a MemoryBlobStore, ``piece`` bytes at a time.
 
-    Calls that can be failed or held: open, size_of, crc32c, presign; and read, of every download. ``open_downloads``
-    counts those that were not closed yet.
+    Calls that can be failed or held: open, size_of, crc32c, presign; and read, of every download.
+    ``open_downloads`` counts those that were not closed yet.
     """
 
     def __init__(self, store: MemoryBlobStore, piece: int = 256 * 1024) -> None:

@@ -79,8 +79,8 @@ class BlobTests(FakeS3TestCase):
     async def test_a_blob_of_parts_is_sure_when_the_store_can_tell(self) -> None:
         upload = await self.store.begin_parts("lfs/parts", "text/plain", {})
         parts = [await self.store.put_part("lfs/parts", upload, n, [b"z" * PART]) for n in (1, 2)]
-        self.assertTrue(await self.store.complete_parts("lfs/parts", upload, parts, 2 * PART))
-        again = await self.store.complete_parts("lfs/parts", upload, parts, 2 * PART)
+        self.assertTrue(await self.store.complete_parts("lfs/parts", upload, parts, 2 * PART, PART))
+        again = await self.store.complete_parts("lfs/parts", upload, parts, 2 * PART, PART)
         self.assertEqual(again, self.checksums)
 
 
