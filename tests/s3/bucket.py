@@ -152,10 +152,11 @@ class FakeBucket:
         if kind == "FULL_OBJECT" and self.full_object != "kept":
             if self.full_object == "refused":
                 return error_answer(400, "InvalidRequest")
-            request.headers["x-amz-checksum-type"] = kind = ""
+            kind = ""
         self._next_id += 1
         upload_id = f"upload+{self._next_id}/="
-        self.uploads[upload_id] = OpenUpload(request.key, request.headers, self.seconds)
+        headers = {**request.headers, "x-amz-checksum-type": kind}
+        self.uploads[upload_id] = OpenUpload(request.key, headers, self.seconds)
         told = {"x-amz-checksum-type": kind} if kind else {}
         return 200, told, _xml("InitiateMultipartUploadResult", f"<UploadId>{upload_id}</UploadId>")
 
@@ -188,11 +189,10 @@ class FakeBucket:
         if "x-amz-checksum-algorithm" in upload.headers:
             composite = f"{_encode(crc32c(crcs))}-{len(listed)}"
             checksum = _encode(crc32c(data)) if kind == "FULL_OBJECT" else composite
-        if (
-            request.headers.get("x-amz-checksum-type", kind) != kind
-            or request.headers.get("x-amz-checksum-crc32c", checksum) != checksum
-        ):
+        if request.headers.get("x-amz-checksum-type", kind) != kind:
             return error_answer(400, "InvalidArgument")
+        if request.headers.get("x-amz-checksum-crc32c", checksum) != checksum:
+            return error_answer(400, "BadDigest")
         self.objects[request.key] = StoredObject(
             data, upload.headers, checksum, self.seconds, tuple(sizes), kind
         )
