@@ -23,7 +23,7 @@ from lfsproxy.interfaces import IBlobDownload
 from lfsproxy.s3.client import S3Client
 from lfsproxy.s3.crc import CHECKSUM, composite_crc, decode_crc, told_crc, whole_crc
 from lfsproxy.s3.digest import digest
-from lfsproxy.s3.upload import MAX_PARTS
+from lfsproxy.s3.multipart import MAX_PARTS
 from lfsproxy.shared import Shared
 from lfsproxy.wakeups import Semaphore, all_of
 
