@@ -6,7 +6,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Protocol
 
 from lfsproxy.errors import InvalidChecksum
@@ -96,42 +96,57 @@ def parse_checksum(algorithm: str, text: str) -> str:
     return text.lower()
 
 
-_CASTAGNOLI = 0x82F63B78
-"""The polynomial of CRC-32C ("Castagnoli"), without x^32: the highest bit is x^0, the lowest x^31."""
 _ONE = 1 << 31
-_X8 = 1 << 23
+"""The polynomial 1. As in CRC-32C's own values, the highest bit is x^0 and the lowest x^31."""
+_X8 = _ONE >> 8
 
 
 def combine_crc32c(first: int, second: int, second_length: int) -> int:
     """The CRC-32C of two runs of bytes, one behind the other, out of each one's.
 
-    As zlib's crc32_combine: the first is multiplied by x^8 for each of the ``second_length`` bytes (0 or more),
-    modulo CRC-32C's polynomial. One multiplication for each byte of the length as a number.
+    As zlib's crc32_combine: ``first`` is multiplied by x^8 for each of the ``second_length`` bytes (0 or
+    more), modulo CRC-32C's polynomial.
     """
-    place = 0
-    while second_length:
-        second_length, digit = divmod(second_length, 256)
+    return _times(first, _shift(second_length)) ^ second
+
+
+@lru_cache(maxsize=256)
+def _shift(length: int) -> int:
+    """x^8 for each of ``length`` bytes. One multiplication for each byte that the length takes as a number;
+    parts mostly have the same one."""
+    factor = _ONE
+    for place, digit in enumerate(length.to_bytes(8, "little")):
         if digit:
-            first = _times(first, _powers(place)[digit])
-        place += 1
-    return first ^ second
+            power = _powers(place)[digit]
+            factor = power if factor == _ONE else _times(factor, power)
+    return factor
 
 
 def _times(a: int, b: int) -> int:
-    """The product of two polynomials over GF(2), modulo CRC-32C's."""
+    """The product of two polynomials over GF(2), modulo CRC-32C's: from x^31 on, four terms at once."""
+    b1 = _times_x(b)
+    b2 = _times_x(b1)
+    b3 = _times_x(b2)
+    low = (0, b3, b2, b2 ^ b3)
+    multiples = low + tuple([high ^ one for high in (b1, b, b ^ b1) for one in low])
     product = 0
-    while a:
-        # From x^0 on: ``b`` grows by a factor of x as ``a`` loses its first term.
-        if a & _ONE:
-            product ^= b
-        a = a << 1 & 0xFFFFFFFF
-        b = b >> 1 ^ _CASTAGNOLI if b & 1 else b >> 1
+    for shift in range(0, 32, 4):
+        product = product >> 4 ^ _X4_CARRY[product & 15] ^ multiples[a >> shift & 15]
     return product
+
+
+def _times_x(a: int) -> int:
+    # 0x82F63B78 is Castagnoli's polynomial without its x^32.
+    return a >> 1 ^ 0x82F63B78 if a & 1 else a >> 1
+
+
+_X4_CARRY = tuple(_times_x(_times_x(_times_x(_times_x(term)))) for term in range(16))
+"""What the four highest terms of a polynomial become when it is multiplied by x^4."""
 
 
 @cache
 def _powers(place: int) -> tuple[int, ...]:
-    """What multiplies for 0 to 255 times 256^place bytes. There is one for each byte that a length can have."""
+    """The factors for 0 to 255 times 256^place bytes, made when a length first needs them."""
     step = _times(_powers(place - 1)[255], _powers(place - 1)[1]) if place else _X8
     powers = [_ONE]
     for _ in range(255):
