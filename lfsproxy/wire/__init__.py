@@ -6,6 +6,6 @@ records as they arrive, ``scan`` reads one that is held whole, ``lookup`` takes 
 writes it anew; ``walk`` goes through batches that were fetched, ``hydrate`` writes them anew around blobs;
 ``marks`` knows what headers ask for; ``apis`` has the APIs' names, ``versions`` is the table of what the
 proxy understands of them, ``addresses`` rewrites the brokers that answers name; ``metadata``,
-``list_offsets`` and ``sasl`` have the proxy's own questions, ``asking`` their frame. Below them are ``chunks``,
-``primitives``, and the codecs: ``decompress``, ``compress`` and ``snappy``.
+``list_offsets`` and ``sasl`` have the proxy's own questions, ``asking`` their frame. Below them are
+``chunks``, ``primitives``, and the codecs: ``decompress``, ``compress`` and ``snappy``.
 """
