@@ -1,7 +1,6 @@
 """Envelope in, payload out: what is behind a record, verified on its way. Knows neither Kafka nor HTTP.
 
-Whoever may produce to a topic decides what an envelope says, so only blobs of that very topic are given out,
-and those below the prefixes that the operator allows.
+Which blobs are given out is told by lfsproxy.following.
 """
 
 from __future__ import annotations
@@ -9,18 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import attrs
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from lfsproxy.budget import Lease, MemoryBudget
-from lfsproxy.checksums import Checksum, new_checksum
-from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, Envelope, check_place, recognise, topic_prefix
-from lfsproxy.errors import BlobCorrupt, BlobMissing, BlobTruncated, LfsError, NoSuchRecord, UnreadableRecord
+from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, Envelope, recognise
+from lfsproxy.errors import BlobMissing, BlobTruncated, LfsError, NoSuchRecord, UnreadableRecord
+from lfsproxy.following import BUFFER_BYTES, Places, Verified
 from lfsproxy.interfaces import Header, IBlobDownload, IBlobSource, IMetrics, IRecordLog
 from lfsproxy.settings import DEFAULTS
 
-BUFFER_BYTES = 1024 * 1024
-"""What one download holds at most, of whatever length: read ahead, held back, being written."""
 KEPT_VALUE = 64 * 1024
 """Bytes of an ordinary value up to which it is not read a second time to be given out."""
 
@@ -61,11 +57,8 @@ class Download:
         self._downloads = downloads
         self._found = found
         self._lease = lease
-        self._bytes = bytes_
+        self._bytes: IBlobDownload | Verified | bytes = bytes_
         self._started = started
-        self._checksum: Checksum | None = None
-        self._hashing: Deferred[None] | None = None
-        self._held = b""
         self._given = 0
         self._result: str | None = "cancelled"
 
@@ -76,8 +69,9 @@ class Download:
 
     def verify(self) -> None:
         """All bytes will be read: the last are handed out only when they have the envelope's checksum."""
-        if self._found.envelope is not None:
-            self._checksum = new_checksum(self._found.envelope.checksum_algo)
+        envelope = self._found.envelope
+        if envelope is not None and not isinstance(self._bytes, (bytes, Verified)):
+            self._bytes = Verified(self._downloads.source, self._bytes, envelope)
 
     async def read(self) -> bytes:
         """The next bytes, none at the end. In place of a wrong end BlobCorrupt or a store error."""
@@ -95,27 +89,7 @@ class Download:
         if isinstance(self._bytes, bytes):
             data, self._bytes = self._bytes, b""
             return data
-        if self._checksum is None:
-            return await self._bytes.read()
-        while True:
-            data = await self._bytes.read()
-            if self._hashing is not None:
-                await self._hashing
-                self._hashing = None
-            if not data:
-                self._compare(self._checksum)
-                data, self._held = self._held, b""
-                return data
-            # While the client gets the bytes before these.
-            self._hashing = Deferred.fromCoroutine(self._downloads.source.digest([self._checksum], data))
-            before, self._held = self._held, data
-            if before:
-                return before
-
-    def _compare(self, checksum: Checksum) -> None:
-        actual = checksum.hexdigest()
-        if actual != self._found.checksum:
-            raise BlobCorrupt(checksum.name, self._found.checksum, actual)
+        return await self._bytes.read()
 
     def fail(self, error: LfsError) -> None:
         """The caller gives it up, for that reason."""
@@ -128,7 +102,7 @@ class Download:
             return
         if not isinstance(self._bytes, bytes):
             self._bytes.close()
-        self._bytes = self._held = b""
+        self._bytes = b""
         self._lease.release()
         seconds = self._downloads.clock.seconds() - self._started
         self._downloads.metrics.download(self._found.topic, result, self._given, seconds)
@@ -170,8 +144,8 @@ class Downloads:
     def check(self, found: Found) -> None:
         """Raise EnvelopeNotAllowed for an envelope that points to where this topic's blobs are not."""
         if found.envelope is not None:
-            own = topic_prefix(self.namespace, found.topic)
-            check_place(found.envelope, [self.source.bucket], [own, *self.prefixes])
+            places = Places(self.source.bucket, self.namespace, self.prefixes)
+            places.check(found.topic, found.envelope)
 
     async def check_blob(self, found: Found) -> None:
         """Ask the store whether it has the blob. Raises BlobMissing, BlobTruncated or a store error."""

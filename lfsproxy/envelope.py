@@ -32,6 +32,8 @@ VERSION = 1
 OLDER_VERSION = 1
 MAX_ENVELOPE_BYTES = 64 * 1024
 """A value of so many bytes is no envelope: the longest key and content type leave room below it."""
+MARKS = (b'"lfs_version"', b'"kfs_lfs"')
+"""One of these is in every envelope, the older kind's too."""
 MAX_NESTING = 100
 """Levels of objects and arrays; a parser's own limit differs from language to language."""
 

@@ -185,9 +185,11 @@ class IResumableStore(Interface):
     async def put_part(key: str, upload_id: str, number: int, buffers: Sequence[Buffer]) -> StoredPart:
         """Store a part, over any that has its number."""
 
-    async def complete_parts(key: str, upload_id: str, parts: Sequence[StoredPart], length: int) -> bool:
+    async def complete_parts(
+        key: str, upload_id: str, parts: Sequence[StoredPart], length: int, part_size: int
+    ) -> bool:
         """Make the blob of these very parts visible; done already is no error. No part that was replaced
-        since is taken: StoreRefused.
+        since is taken: StoreRefused. Each but the last has ``part_size`` bytes, all together ``length``.
 
         False where there is a blob of that length and the store does not say whether it is of these parts.
         """
@@ -307,6 +309,13 @@ class IBlobSource(Interface):
     async def size_of(key: str) -> int | None:
         """A blob's size in bytes, None where it is not there."""
 
+    async def crc32c(key: str, size: int) -> int:
+        """The CRC-32C of a whole blob that has to have ``size`` bytes.
+
+        Without reading it where the store keeps one, else the blob is read through once; what that gave is
+        remembered for a while. Raises BlobMissing, or BlobTruncated for another size.
+        """
+
     async def presign(key: str, seconds: int, content_type: str, disposition: str) -> str:
         """A URL that gives the blob to anyone for ``seconds``, with those two headers."""
 
@@ -360,6 +369,14 @@ class IMetrics(Interface):
 
     def download(topic: str, result: str, size: int, seconds: float) -> None:
         """A download ended; ``size`` is in bytes that the client was given."""
+
+    def hydration(topic: str, result: str, size: int) -> None:
+        """What became of an envelope in an answer to a Kafka consumer. ``result`` is ok, too_large,
+        not_allowed, missing, corrupt, store_error or cancelled; ``size`` is in bytes of the blob that the
+        consumer was given."""
+
+    def hydration_time(seconds: float) -> None:
+        """An answer with blobs has left: from the broker's to its last byte."""
 
     def publish(seconds: float) -> None:
         """The broker answered a publish of the HTTP door."""

@@ -109,6 +109,15 @@ class PrometheusMetrics:
         self._download_seconds = self._histogram(
             "lfsproxy_download_seconds", "From a download's request to its end."
         )
+        self._hydrations = self._counter(
+            "lfsproxy_hydrations_total", "Envelopes in answers to Kafka consumers.", "topic", "result"
+        )
+        self._hydrated_bytes = self._counter(
+            "lfsproxy_hydrated_bytes_total", "Bytes of blobs that Kafka consumers were given.", "topic"
+        )
+        self._hydration_seconds = self._histogram(
+            "lfsproxy_hydration_seconds", "From a broker's answer to the last byte of the one with blobs."
+        )
         self._s3_seconds = self._histogram(
             "lfsproxy_s3_operation_seconds", "Requests to the blob store.", "operation", "result"
         )
@@ -191,6 +200,15 @@ class PrometheusMetrics:
         self._downloads.labels(self._topic(topic), result).inc()
         self._download_bytes.inc(size)
         self._download_seconds.observe(seconds)
+
+    def hydration(self, topic: str, result: str, size: int) -> None:
+        topic = self._topic(topic)
+        self._hydrations.labels(topic, result).inc()
+        if size:
+            self._hydrated_bytes.labels(topic).inc(size)
+
+    def hydration_time(self, seconds: float) -> None:
+        self._hydration_seconds.observe(seconds)
 
     def publish(self, seconds: float) -> None:
         self._publish_seconds.observe(seconds)

@@ -9,8 +9,8 @@ may be made of several of the broker's.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, Protocol
 
 import attrs
 
@@ -33,9 +33,23 @@ class Body(Protocol):
         """The next bytes, None at the end. Raises ConnectionGone or FramingError."""
         ...
 
+    async def all(self) -> bytes:
+        """All that is left. Raises ConnectionGone or FramingError."""
+        ...
+
 
 class Sink(Protocol):
     """Where an answer goes: the client's connection."""
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether the client takes more, as far as is known."""
+        ...
+
+    @property
+    def acknowledged(self) -> int | None:
+        """How many bytes it has taken of all that were sent; None where that is not known."""
+        ...
 
     def write(self, data: bytes | memoryview) -> None:
         """Hand on bytes, not more than 256 KiB (``stream.WRITE_SIZE``) between two calls of ``drained``."""
@@ -49,9 +63,9 @@ class Sink(Protocol):
 Take = Callable[[bytes], Awaitable[bytes | None]]
 """Takes a whole answer of the broker, from behind its correlation id on. Gives the client's whole frame, None
 where there is none yet."""
-Pass = Callable[[ResponseStart, Body, Sink], Awaitable[None]]
-"""Passes an answer on while it comes, changed or not: writes the client's whole frame, and reads the broker's
-to its end."""
+Pass = Callable[[ResponseStart, Body, Sink], Coroutine[Any, Any, None]]
+"""Passes an answer on while it comes, changed or not: writes the client's whole frame. It is cancelled where
+the client is gone; what it leaves of the broker's is read away."""
 
 
 @attrs.define(eq=False)

@@ -23,6 +23,7 @@ from lfsproxy.relay.answering import Answering
 from lfsproxy.relay.brokers import Advertised
 from lfsproxy.relay.client import KafkaClient
 from lfsproxy.relay.context import RelayContext
+from lfsproxy.relay.fetching import Fetching
 from lfsproxy.relay.forwarding import Forwarding
 from lfsproxy.relay.keepalive import PROBE, KeepAlive
 from lfsproxy.relay.life import Action, Event, Life, State
@@ -79,18 +80,26 @@ class Session:
         self._keep_alive = KeepAlive(clock, self._probe)
         advertised = Advertised(context.directory, stream.local_host)
         self._answering = answering = Answering(context, advertised)
+        questions = Questions(clock, self._forwarding, lambda: answering.ranges)
         self.producing = Producing(
             context,
             self._client,
             self._replies,
             self._forwarding,
             self._works,
-            Questions(clock, self._forwarding, lambda: answering.ranges),
+            questions,
             advertised,
             self._keep_alive,
         )
         self._requests = Requests(
-            context, self._client, self._replies, self._forwarding, self._works, answering, self.producing
+            context,
+            self._client,
+            self._replies,
+            self._forwarding,
+            self._works,
+            answering,
+            self.producing,
+            Fetching(context, self._client, self.producing.share, questions),
         )
         self._does: dict[Action, Callable[[], None]] = {
             Action.STOP_CONNECTING: self._stop_connecting,
@@ -102,7 +111,7 @@ class Session:
             Action.FINISH_CLIENT: stream.finish,
             Action.ABORT: self._abort,
         }
-        stream.on_lost = lambda: self._tell(Event.CLIENT_LOST)
+        stream.on_lost = self._client_lost
 
     # From outside
 
@@ -221,6 +230,10 @@ class Session:
         await self._see_off(stream)
         if lingering.active():
             lingering.cancel()
+
+    def _client_lost(self) -> None:
+        self._replies.client_lost()
+        self._tell(Event.CLIENT_LOST)
 
     def _tell(self, event: Event) -> None:
         for action in self._life.happened(event):

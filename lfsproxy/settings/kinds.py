@@ -155,6 +155,17 @@ BASE_PATH = Kind("a path such as /lfs, or empty", _read_base_path, ("/lfs", "/a/
 TOPICS = list_of(
     "topic names or globs (letters, digits, '.', '_', '-', *, ?, [ and ])", GLOB_PATTERN, ("a*,b", "photos")
 )
+HYDRATED_TOPICS = list_of(
+    "topic names or globs, a ! before those that are left out",
+    rf"!?(?!!){GLOB_PATTERN}",
+    ("photos,video-*", "*,!audit"),
+    may_be_empty=True,
+)
+CLIENT_IDS = list_of(
+    "client ids or globs (? is any other character), a ! before those that are left out",
+    rf"!?(?!!){GLOB_PATTERN}",
+    ("*,!sdk-*", "kcat"),
+)
 PREFIXES = list_of(
     f"key prefixes such as {topic_prefix('default', 'photos')} (no * and no bucket's name)",
     r"(?!.*//)(?!(.*/)?\.{1,2}(/|$))[A-Za-z0-9._~!'()=+@-][A-Za-z0-9._~!'()=+@/-]{0,1023}",

@@ -175,6 +175,24 @@ class Values:
         kinds.PREFIXES,
         "Key prefixes that downloads may follow besides their topic's own, commas between them.",
     )
+    hydrate_topics: tuple[str, ...] = _setting(
+        "",
+        kinds.HYDRATED_TOPICS,
+        "Topics (globs) whose envelopes Kafka consumers get as the blobs themselves. Empty: none.",
+    )
+    hydrate_client_ids: tuple[str, ...] = _setting(
+        "*", kinds.CLIENT_IDS, "Which consumers get blobs, by client.id (globs; a leading ! leaves out)."
+    )
+    hydrate_max_size: int = _setting(
+        "52428800",
+        size(1),
+        "Largest blob in bytes that a Kafka consumer gets; a larger one stays an envelope.",
+    )
+    hydrate_missing: str = _setting(
+        "error",
+        one_of("error", "envelope"),
+        "What a consumer gets for a blob that is gone: error, CORRUPT_MESSAGE; envelope, the envelope.",
+    )
     upload_memory: int = _setting("134217728", size(MIB), "Bytes of memory that all uploads share.")
     s3_part_size: int = _setting(
         "8388608", size(MIN_PART, MAX_PART), "Bytes of one part of a multipart upload."

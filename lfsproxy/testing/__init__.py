@@ -332,6 +332,12 @@ class MemoryMetrics:
     def download(self, topic: str, result: str, size: int, seconds: float) -> None:
         self.calls.append(("download", (topic, result, size, seconds)))
 
+    def hydration(self, topic: str, result: str, size: int) -> None:
+        self.calls.append(("hydration", (topic, result, size)))
+
+    def hydration_time(self, seconds: float) -> None:
+        self.calls.append(("hydration_time", (seconds,)))
+
     def publish(self, seconds: float) -> None:
         self.calls.append(("publish", (seconds,)))
 

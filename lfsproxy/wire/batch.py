@@ -42,8 +42,6 @@ USUAL_RECORDS: Final = 2**20 // LEAST_RECORD
 """As many of the smallest records as make 1 MiB: a count that is believed whatever the batch's size."""
 RECORDS_PER_BYTE: Final = 8
 """Of the smallest records, the most that one byte of compressed data can stand for, with room to spare."""
-_OVERLAP = len(MARK) - 1
-"""Bytes of the mark that may stand before an edge between two pieces, and again behind it."""
 _HEADER = Struct(">qiibIhiqqqhii")
 _SIGNED = Struct(">hiqqqhii")
 
@@ -170,15 +168,21 @@ def crc_of(pieces: Iterable[Piece]) -> int:
     return value
 
 
-def has_mark(pieces: Iterable[Piece]) -> bool:
-    """Whether the bytes LFS_BLOB are anywhere in ``pieces``, also across their edges."""
+def has_any(pieces: Iterable[Piece], marks: Sequence[bytes]) -> bool:
+    """Whether one of ``marks`` is anywhere in ``pieces``, also across their edges."""
+    overlap = max(map(len, marks)) - 1
     tail = b""
     for piece in pieces:
-        edge = tail + piece[:_OVERLAP]
-        if find(piece, MARK) >= 0 or MARK in edge:
+        edge = tail + piece[:overlap]
+        if any(find(piece, mark) >= 0 or mark in edge for mark in marks):
             return True
-        tail = bytes(piece[-_OVERLAP:]) if len(piece) >= _OVERLAP else edge[-_OVERLAP:]
+        tail = bytes(piece[-overlap:]) if len(piece) >= overlap else edge[-overlap:]
     return False
+
+
+def has_mark(pieces: Iterable[Piece]) -> bool:
+    """Whether the bytes LFS_BLOB are anywhere in ``pieces``, also across their edges."""
+    return has_any(pieces, (MARK,))
 
 
 def is_clear(records: Piece | Sequence[Piece], threshold: int = 0) -> bool:

@@ -6,13 +6,13 @@ removed it, and may end in the middle of a batch.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import attrs
 
 from lfsproxy.errors import CorruptBatch, LfsError, TooLarge, UndecodableRecords
-from lfsproxy.wire.batch import BATCH_OVERHEAD, HEADER_SIZE, BatchHeader, crc_of, parse_batch_header
+from lfsproxy.wire.batch import BatchHeader, crc_of
 from lfsproxy.wire.records import (
     MAX_DECOMPRESSED,
     MAX_HELD,
@@ -22,6 +22,7 @@ from lfsproxy.wire.records import (
     RecordStart,
     ValueBytes,
 )
+from lfsproxy.wire.walk import batches
 
 _LOG_APPEND_TIME: Final = 0x08
 """The bit of a batch's attributes: its records have the broker's time, the batch's highest."""
@@ -51,13 +52,16 @@ def find_record(
     TooLarge for a value of more than ``max_value`` bytes or a batch beyond ``max_decompressed``,
     UndecodableRecords, or CorruptBatch.
     """
-    for header, batch in _batches(records):
+    for found in batches(records):
+        header, batch = found.header, found.data
+        if header is None:
+            return None
         if header.magic != 2:
             raise UndecodableRecords(f"a record batch of format {header.magic}, which has no headers")
         if header.base_offset > offset:
             return None
         if header.base_offset + header.last_offset_delta >= offset:
-            if len(batch) < header.batch_length + BATCH_OVERHEAD:
+            if not found.whole:
                 raise UndecodableRecords("the broker gives a part of the batch only")
             if header.is_control or _is_aborted(header, offset, aborted):
                 return None
@@ -83,8 +87,9 @@ def find_value(records: bytes, value: bytes, first: int, max_decompressed: int =
     A batch that does not decode, or is not of format 2, does not have it: the proxy writes none such.
     """
     next_offset = None
-    for header, batch in _batches(records):
-        if len(batch) < header.batch_length + BATCH_OVERHEAD:
+    for each in batches(records):
+        header, batch = each.header, each.data
+        if header is None or not each.whole:
             break
         next_offset = header.base_offset + max(header.last_offset_delta, 0) + 1
         if header.magic == 2 and not header.is_control:
@@ -117,16 +122,6 @@ def _search(
     except LfsError:
         return None
     return None
-
-
-def _batches(records: bytes) -> Iterator[tuple[BatchHeader, memoryview]]:
-    """Each batch with its header. The last one may be cut off, its header is not."""
-    view = memoryview(records)
-    while len(view) >= HEADER_SIZE:
-        header = parse_batch_header(view)
-        size = max(header.batch_length + BATCH_OVERHEAD, HEADER_SIZE)
-        yield header, view[:size]
-        view = view[size:]
 
 
 def _timestamp(header: BatchHeader, start: RecordStart) -> int:

@@ -39,6 +39,15 @@ class Reader:
         """Bytes not read yet."""
         return len(self._data) - self._position
 
+    @property
+    def position(self) -> int:
+        """Bytes read so far."""
+        return self._position
+
+    def since(self, position: int) -> memoryview:
+        """What was read from ``position`` on, as it came."""
+        return self._data[position : self._position]
+
     def raw(self, count: int) -> memoryview:
         """The next ``count`` bytes."""
         if count < 0 or count > self.left:
@@ -150,3 +159,8 @@ def put_tags(out: bytearray, tags: Iterable[Tag], flexible: bool) -> None:
         put_uvarint(out, number)
         put_uvarint(out, len(data))
         out += data
+
+
+def varint_size(value: int) -> int:
+    """Bytes of a zig-zag varint."""
+    return (value if value >= 0 else ~value).bit_length() // 7 + 1

@@ -183,7 +183,7 @@ def segments(
 
     Slices of ``records`` where the batch is not compressed, else pieces of at most about 256 KiB.
     """
-    area = _Area(uncompressed(as_pieces(records), scan.header, max_held, max_window))
+    area = Area(uncompressed(as_pieces(records), scan.header, max_held, max_window))
     place = 0
     for plan in scan.offload:
         for data in area.take(plan.raw_start - place):
@@ -254,8 +254,11 @@ def is_clear_inside(
     return not has_mark(counted()) and not (threshold and size >= threshold)
 
 
-class _Area:
-    """Takes byte counts out of pieces that are made lazily."""
+class Area:
+    """Takes byte counts out of pieces that are made lazily.
+
+    Raises UndecodableRecords where fewer come than were there when the batch was read first.
+    """
 
     def __init__(self, pieces: Iterator[Piece]) -> None:
         self._pieces = pieces

@@ -8,6 +8,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import UUID
 
 import attrs
 from kafka.protocol.consumer import ListOffsetsRequest, ListOffsetsResponse
@@ -96,6 +97,8 @@ class Cluster:
     ``fields``: more of each PartitionAnswer. ``reachable`` False: connections are refused, as they always
     are at a port in ``down``. ``topics``: error code and number of partitions of topics that are not simply
     there; ``tells_of_topics`` False: the answer about one has none. ``asked``: what was asked about.
+    ``names``: those of topics by their ids; ``asked_ids``: which were asked about.
+    ``others``: what answers other requests, by their API's key.
     ``sasl``: what answers SaslHandshake and SaslAuthenticate. A port in ``no_metadata`` closes when it is
     asked for that; one in ``controllers`` does not list it either. One in ``hung`` takes connections, and is
     silent. ``said`` is what every port answers
@@ -118,6 +121,7 @@ class Cluster:
         self.next_offsets: dict[tuple[str, int], int] = {}
         self.log: list[tuple[str, int, ReadBatch]] = []
         self.sasl: Callable[[Request], bytes] | None = None
+        self.others: dict[int, Callable[[Request], bytes]] = {}
         self.no_metadata: set[int] = set()
         self.controllers: set[int] = set()
         self.hung: set[int] = set()
@@ -125,6 +129,8 @@ class Cluster:
         self.asked: list[str] = []
         self.topics: dict[str, tuple[int, int]] = {}
         self.tells_of_topics = True
+        self.names: dict[bytes, str] = {}
+        self.asked_ids: list[bytes] = []
 
     def fail_next(self, code: int, topic: str = "demo-topic", partition: int = 0) -> None:
         """Answer the partition's next batch with an error."""
@@ -249,6 +255,8 @@ class BrokerEnd:
                 return correlation + self._list_offsets(request)
             case KafkaApi.SASL_HANDSHAKE | KafkaApi.SASL_AUTHENTICATE if self.cluster.sasl is not None:
                 return correlation + self.cluster.sasl(request)
+        if request.api_key in self.cluster.others:
+            return correlation + self.cluster.others[request.api_key](request)
         return correlation + b"answer to " + request.body
 
     def _topics(self, request: Request) -> list[Any]:
@@ -256,7 +264,11 @@ class BrokerEnd:
         assert not asked.allow_auto_topic_creation
         Topic = MetadataResponse.MetadataResponseTopic
         found = []
-        for name in [topic.name for topic in asked.topics]:
+        for topic in asked.topics:
+            if topic.name is None:
+                found.append(self._topic_by_id(request.version, topic.topic_id))
+                continue
+            name = topic.name
             self.cluster.asked.append(name)
             code, count = self.cluster.topics.get(name, (0, 64))
             partitions = [
@@ -271,6 +283,13 @@ class BrokerEnd:
             ]
             found.append(Topic(version=request.version, error_code=code, name=name, partitions=partitions))
         return found if self.cluster.tells_of_topics else []
+
+    def _topic_by_id(self, version: int, id: UUID) -> Any:
+        self.cluster.asked_ids.append(id.bytes)
+        name = self.cluster.names.get(id.bytes)
+        code = 0 if name else 100
+        Topic = MetadataResponse.MetadataResponseTopic
+        return Topic(version=version, error_code=code, name=name, topic_id=id)
 
     def _list_offsets(self, request: Request) -> bytes:
         asked = ListOffsetsRequest.decode(request.frame, version=request.version, header=True, framed=True)

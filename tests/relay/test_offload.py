@@ -177,6 +177,17 @@ class ThresholdTests(RelayTestCase):
         self.client().send(produce(1, batch(record(bytes(5000)), codec=4)))
         self.assert_published(bytes(5000))
 
+    def test_topics_that_kafka_and_its_tools_keep_for_themselves_are_offloaded_by_the_header_alone(
+        self,
+    ) -> None:
+        frame = produce(1, batch(record(b"x" * 5000)), topic="__internal")
+        client = self.client()
+        client.send(frame)
+        self.assertEqual(self.broker.requests[-1].frame, frame)
+        self.assertEqual(self.store.blobs, {})
+        client.send(produce(2, batch(lfs(b"x")), topic="__internal"))
+        self.assert_published(b"x", topic="__internal")
+
     def test_small_values_in_a_large_batch_pass_byte_for_byte(self) -> None:
         frame = produce(1, batch(*[record(b"x" * 900) for _ in range(10)]))
         self.client().send(frame)

@@ -149,6 +149,11 @@ class ThresholdTests(RelayTestCase):
             [each.headers for each in self.cluster.records()[0].records[:2]], [[(b"h", b"v")]] * 2
         )
 
+    def test_topics_that_kafka_and_its_tools_keep_for_themselves_stay_as_they_are(self) -> None:
+        frame = produce(1, batch(record(bytes(200 * KIB))), topic="__internal")
+        self.client().send(frame)
+        self.assertEqual(self.broker.requests[-1].frame, frame)
+
 
 class SeveralBatchesTests(RelayTestCase):
     def test_each_batch_is_a_request_of_its_own_and_the_answers_are_one(self) -> None:

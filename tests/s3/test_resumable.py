@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 from lfsproxy.errors import StoreRefused
 from lfsproxy.resumable.errors import OtherBytes
 from lfsproxy.s3.resumable import COMPARED
@@ -79,9 +81,27 @@ class BlobTests(FakeS3TestCase):
     async def test_a_blob_of_parts_is_sure_when_the_store_can_tell(self) -> None:
         upload = await self.store.begin_parts("lfs/parts", "text/plain", {})
         parts = [await self.store.put_part("lfs/parts", upload, n, [b"z" * PART]) for n in (1, 2)]
-        self.assertTrue(await self.store.complete_parts("lfs/parts", upload, parts, 2 * PART))
-        again = await self.store.complete_parts("lfs/parts", upload, parts, 2 * PART)
+        self.assertTrue(await self.store.complete_parts("lfs/parts", upload, parts, 2 * PART, PART))
+        again = await self.store.complete_parts("lfs/parts", upload, parts, 2 * PART, PART)
         self.assertEqual(again, self.checksums)
+
+    async def test_a_blob_that_the_store_made_of_other_bytes_is_not_sure(self) -> None:
+        for full_object in ("kept", "refused"):
+            self.fake.full_object = full_object
+            key = f"lfs/{full_object}"
+            upload = await self.store.begin_parts(key, "text/plain", {})
+            parts = [await self.store.put_part(key, upload, n, [b"z" * PART]) for n in (1, 2)]
+            _, etag, crc = self.fake.uploads[upload].parts[2]
+            self.fake.uploads[upload].parts[2] = (b"y" * PART, etag, crc)
+            sure = await self.store.complete_parts(key, upload, parts, 2 * PART, PART)
+            # Only a checksum of the whole tells it.
+            self.assertEqual(sure, not self.checksums or full_object == "refused")
+
+    async def test_nothing_is_expected_of_a_part_whose_checksum_is_not_known(self) -> None:
+        upload = await self.store.begin_parts("lfs/parts", "text/plain", {})
+        parts = [await self.store.put_part("lfs/parts", upload, n, [b"z" * PART]) for n in (1, 2)]
+        parts[0] = attrs.evolve(parts[0], crc=None)
+        self.assertTrue(await self.store.complete_parts("lfs/parts", upload, parts, 2 * PART, PART))
 
 
 class BlobWithoutChecksumTests(BlobTests):

@@ -18,7 +18,7 @@ from lfsproxy.settings import (
 from tests.settings.values import COMPANIONS, EXAMPLES, NASTY, SPECIFIED, TAKEN
 from tests.source import constants
 
-COMMON = {"PLAINTEXT", "crc32c", "default", "false", "relay", "sha256", "2147483647"}
+COMMON = {"PLAINTEXT", "crc32c", "default", "error", "false", "relay", "sha256", "2147483647"}
 """Defaults whose texts mean other things too; those of up to four characters do in any case."""
 
 

@@ -22,8 +22,8 @@ from lfsproxy.relay.produce.batches import Batch
 from lfsproxy.relay.produce.connection import Connection
 from lfsproxy.relay.produce.plans import Plans
 from lfsproxy.relay.produce.rewriting import Offloaded, Rewriter
-from lfsproxy.relay.produce.scanning import Found, Pace
 from lfsproxy.relay.produce.shared import Shared
+from lfsproxy.relay.scanning import Pace
 from lfsproxy.relay.turns import Turns
 from lfsproxy.settings import Settings
 from lfsproxy.wakeups import Semaphore
@@ -56,7 +56,7 @@ def needs_a_look(shared: Shared, batch: Batch) -> bool:
     settings = shared.settings
     if batch.error is not None or batch.is_null or not shared.looks_into(batch.topic):
         return False
-    if not is_clear(batch.records, settings.offload_threshold):
+    if not is_clear(batch.records, shared.threshold(batch.topic)):
         return True
     if batch.size > settings.max_passthrough_size:
         batch.error = _too_large(batch, settings)
@@ -128,7 +128,7 @@ class Offloader:
     async def _scan(self, batch: Batch, header: BatchHeader, is_usual: bool) -> BatchScan | None:
         """Off the reactor thread where it may take long. None: nothing is to be offloaded."""
         settings, plans = self._shared.settings, self._plans
-        threshold = settings.offload_threshold
+        threshold = self._shared.threshold(batch.topic)
         limits = {
             "max_decompressed": settings.max_decompressed_size,
             "max_held": settings.max_passthrough_size,
@@ -150,7 +150,7 @@ class Offloader:
             return scan_batch(batch.records, wanted, threshold=threshold, max_plans=room, pace=pace, **limits)
 
         if header.codec == NONE and batch.size <= SCAN_INLINE:
-            found: Found = scan(lambda: None)
+            found: BatchScan | LfsError | None = scan(lambda: None)
         else:
             found = await self._shared.scans.run(self._connection.share, scan)
         if isinstance(found, PlansTooLarge):

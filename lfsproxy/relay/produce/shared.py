@@ -15,7 +15,8 @@ from lfsproxy.claimcheck import ClaimCheck
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.kafka.stream import uncancelled
 from lfsproxy.logs import Logger
-from lfsproxy.relay.produce.scanning import Scans
+from lfsproxy.names import is_internal
+from lfsproxy.relay.scanning import Scans
 from lfsproxy.relay.turns import Turns
 from lfsproxy.settings import Settings
 from lfsproxy.wakeups import Semaphore
@@ -58,6 +59,12 @@ class Shared:
     def looks_into(self, topic: str) -> bool:
         """Whether LFS records of this topic are offloaded (LFS_TOPICS)."""
         return any(fnmatchcase(topic, glob) for glob in self.settings.topics)
+
+    def threshold(self, topic: str) -> int:
+        """Bytes from which a value of this topic is offloaded without a header, 0 for never: what Kafka and
+        its tools keep for themselves (__consumer_offsets, __transaction_state) is read by programs that know
+        nothing of envelopes."""
+        return 0 if is_internal(topic) else self.settings.offload_threshold
 
     # What nobody waits for
 

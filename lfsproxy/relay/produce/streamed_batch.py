@@ -196,7 +196,7 @@ class StreamedBatch:
             await self._store(record, memoryview(value or b""), mark)
 
     def _mark(self, record: RecordStart, end: RecordEnd) -> LfsMark | None:
-        threshold = self._settings.offload_threshold
+        threshold = self._shared.threshold(self.batch.topic)
         if record.value_length < 0:
             return None
         if threshold and record.value_length >= threshold:

@@ -1,0 +1,70 @@
+"""Following an envelope to its blob: which may be followed, and the blob's bytes verified on their way out.
+
+Whoever may produce to a topic decides what an envelope says, so only blobs of that very topic are given out,
+and those below the prefixes that the operator allows.
+"""
+
+from __future__ import annotations
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from lfsproxy.checksums import new_checksum
+from lfsproxy.envelope import Envelope, check_place, topic_prefix
+from lfsproxy.errors import BlobCorrupt
+from lfsproxy.interfaces import IBlobDownload, IBlobSource
+
+BUFFER_BYTES = 1024 * 1024
+"""What one blob on its way out holds at most, of whatever length: read ahead, held back, being written."""
+
+
+@attrs.frozen
+class Places:
+    """Where a topic's blobs may be: in ``bucket``, below its own prefix or one of ``prefixes``."""
+
+    bucket: str
+    namespace: str
+    prefixes: tuple[str, ...]
+
+    def check(self, topic: str, envelope: Envelope) -> None:
+        """Raise EnvelopeNotAllowed for an envelope that points to where this topic's blobs are not."""
+        check_place(envelope, [self.bucket], [topic_prefix(self.namespace, topic), *self.prefixes])
+
+
+class Verified:
+    """All bytes of a blob: the last are handed out only when the whole has its envelope's checksum."""
+
+    def __init__(self, source: IBlobSource, blob: IBlobDownload, envelope: Envelope) -> None:
+        self._source = source
+        self._blob = blob
+        self._wanted = envelope.checksum
+        self._checksum = new_checksum(envelope.checksum_algo)
+        self._hashing: Deferred[None] | None = None
+        self._held = b""
+
+    async def read(self) -> bytes:
+        """The next bytes, none at the end. In place of a wrong end BlobCorrupt or a store error."""
+        while True:
+            data = await self._blob.read()
+            if self._hashing is not None:
+                await self._hashing
+                self._hashing = None
+            if not data:
+                self._compare()
+                data, self._held = self._held, b""
+                return data
+            # While the client gets the bytes before these.
+            self._hashing = Deferred.fromCoroutine(self._source.digest([self._checksum], data))
+            before, self._held = self._held, data
+            if before:
+                return before
+
+    def _compare(self) -> None:
+        actual = self._checksum.hexdigest()
+        if actual != self._wanted:
+            raise BlobCorrupt(self._checksum.name, self._wanted, actual)
+
+    def close(self) -> None:
+        """Let go of the store, also before the end. May be called more than once."""
+        self._held = b""
+        self._blob.close()
