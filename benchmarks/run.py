@@ -20,7 +20,6 @@ import time
 from pathlib import Path
 
 from benchmarks.compare import page, results, session, tables, targets, workloads
-from benchmarks.compare.client import ClientFailed
 from lfsproxy.devstack.s3 import find_minio
 
 
@@ -43,16 +42,18 @@ def parsed() -> argparse.Namespace:
     return options.parse_args()
 
 
-def main() -> None:
+def main() -> int:
+    """The exit status: 1 if a target could not do a workload."""
     chosen = parsed()
     if chosen.list:
         print(listing())
-        return
+        return 0
     found = results.read(chosen.kept) if chosen.kept else measured(chosen)
     if chosen.markdown:
         print(tables.markdown(found, chosen.base), end="")
     if chosen.docs:
         page.write(found, chosen.docs, tables.markdown(found, chosen.base))
+    return 1 if found.failed else 0
 
 
 def listing() -> str:
@@ -83,13 +84,13 @@ def measured(chosen: argparse.Namespace) -> results.Results:
     kept = results.Results(machine(), command(chosen), absent)
     print(f"{', '.join(kept.machine.values())}, load {os.getloadavg()[0]:.1f} at the start", flush=True)
     began = time.monotonic()
-    try:
-        for workload, runs in session.measure(given, found, options, chosen.rounds):
-            kept.runs[workload.name] = runs
-            print(f"\n{tables.text(workload, runs, chosen.base)}", flush=True)
-            kept.write(chosen.out / "results.json")
-    except ClientFailed as error:
-        raise SystemExit(f"Error: {error}") from None
+    for done in session.measure(given, found, options, chosen.rounds):
+        kept.runs[done.workload.name] = done.runs
+        print(f"\n{tables.text(done.workload, done.runs, chosen.base)}", flush=True)
+        for target, why in done.failed.items():
+            kept.failed[f"{done.workload.name} by {target}"] = why.splitlines()[0]
+            print(f"FAILED: {done.workload.name} by {target}: {why}", file=sys.stderr)
+        kept.write(chosen.out / "results.json")
     (chosen.out / "results.md").write_text(tables.markdown(kept, chosen.base), encoding="utf-8")
     page.draw(kept, chosen.out)
     print(f"\n{tables.summary(kept)}\n{time.monotonic() - began:.0f} s; results are in {chosen.out}")
@@ -117,4 +118,4 @@ def command(chosen: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

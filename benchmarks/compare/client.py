@@ -20,6 +20,9 @@ import attrs
 from benchmarks.compare.figures import quantile
 
 ROOT = Path(__file__).resolve().parents[2]
+READY = "ready\n"
+FAILED = "failed"
+"""The one member of what is said in place of an outcome."""
 LIMIT = 600.0
 """Seconds that a run may take."""
 
@@ -79,11 +82,11 @@ def run(job: Job, begins: Callable[[], object] = lambda: None) -> Outcome:
         late.start()
         try:
             child.stdin.write(json.dumps(attrs.asdict(job)) + "\n")
-            ready = child.stdout.readline()
-            if ready:
+            answer = child.stdout.readline()
+            if answer == READY:
                 begins()
                 child.stdin.write("go\n")
-            answer = child.stdout.readline()
+                answer = child.stdout.readline()
         except BrokenPipeError:
             answer = ""
         except BaseException:
@@ -91,9 +94,11 @@ def run(job: Job, begins: Callable[[], object] = lambda: None) -> Outcome:
             raise
         finally:
             late.cancel()
-        if child.wait() or not answer:
-            raise ClientFailed(f"the client ended with status {child.returncode}")
-        return Outcome(**json.loads(answer))
+        child.wait()
+        said = json.loads(answer) if answer else {FAILED: f"the client ended with {child.returncode}"}
+        if FAILED in said:
+            raise ClientFailed(said[FAILED])
+        return Outcome(**said)
 
 
 def prepare(job: Job) -> Work:
@@ -122,10 +127,13 @@ def measured(work: Work) -> dict[str, Any]:
 
 
 def main() -> None:
-    work = prepare(Job(**json.loads(sys.stdin.readline())))
-    print("ready", flush=True)
-    if sys.stdin.readline():
-        print(json.dumps(measured(work)), flush=True)
+    try:
+        work = prepare(Job(**json.loads(sys.stdin.readline())))
+        print(READY, end="", flush=True)
+        said = measured(work) if sys.stdin.readline() else {}
+    except Exception as error:
+        said = {FAILED: f"{type(error).__name__}: {error}"}
+    print(json.dumps(said), flush=True)
 
 
 if __name__ == "__main__":

@@ -33,9 +33,13 @@ class Sample:
 
 @attrs.frozen
 class Figure:
-    """One number of a sample. ``over`` makes one of several rounds' numbers; ``digits`` are those shown."""
+    """One number of a sample. ``over`` makes one of several rounds' numbers; ``digits`` are those shown.
+
+    ``title`` is that of a column, ``word`` what it is in a sentence, before its unit.
+    """
 
     title: str
+    word: str
     unit: str
     of: Callable[[Sample], float | None]
     digits: int = 0
@@ -61,15 +65,23 @@ def _scaled(value: float | None, factor: float) -> float | None:
 
 
 FIGURES: Mapping[str, Figure] = {
-    "rate": Figure("MB/s", "MB/s", lambda one: one.size / MB / one.seconds, more_is_better=True),
-    "per_second": Figure("requests/s", "/s", lambda one: one.requests / one.seconds, more_is_better=True),
-    "p50": Figure("p50, ms", "ms", lambda one: _scaled(one.p50, 1e3), digits=2),
-    "p99": Figure("p99, ms", "ms", lambda one: _scaled(one.p99, 1e3), digits=2),
-    "cpu_per_gb": Figure("CPU s/GB", "s/GB", lambda one: _scaled(one.cpu, GB / one.size), digits=2),
-    "cpu_per_request": Figure("CPU us/request", "us", lambda one: _scaled(one.cpu, 1e6 / one.requests)),
-    "base": Figure("idle, MB", "MB", lambda one: _scaled(one.base, 1 / MB), over=lambda all_: all_[0]),
-    "peak": Figure("peak, MB", "MB", lambda one: _scaled(one.peak, 1 / MB), over=max),
-    "client": Figure("client's cores", "cores", lambda one: one.client_cpu / one.seconds, digits=2),
+    "rate": Figure("MB/s", "rate", "MB/s", lambda one: one.size / MB / one.seconds, more_is_better=True),
+    "per_second": Figure(
+        "requests/s", "rate", "/s", lambda one: one.requests / one.seconds, more_is_better=True
+    ),
+    "p50": Figure("p50, ms", "p50", "ms", lambda one: _scaled(one.p50, 1e3), digits=2),
+    "p99": Figure("p99, ms", "p99", "ms", lambda one: _scaled(one.p99, 1e3), digits=2),
+    "cpu_per_gb": Figure("CPU s/GB", "CPU", "s/GB", lambda one: _scaled(one.cpu, GB / one.size), digits=2),
+    "cpu_per_request": Figure(
+        "CPU us/request", "CPU", "us", lambda one: _scaled(one.cpu, 1e6 / one.requests)
+    ),
+    "base": Figure(
+        "idle, MB", "idle memory", "MB", lambda one: _scaled(one.base, 1 / MB), over=lambda all_: all_[0]
+    ),
+    "peak": Figure("peak, MB", "peak memory", "MB", lambda one: _scaled(one.peak, 1 / MB), over=max),
+    "client": Figure(
+        "client's cores", "the client's CPU", "cores", lambda one: one.client_cpu / one.seconds, digits=2
+    ),
 }
 
 

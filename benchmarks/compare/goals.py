@@ -29,11 +29,10 @@ class Goal:
 
     def __str__(self) -> str:
         figure = FIGURES[self.figure]
-        sign, unit = "≤" if self.at_most else "≥", figure.unit
-        if self.base is None:
-            return f"{figure.title.removesuffix(f', {unit}')} {sign} {self.bound:g} {unit}"
-        beside = f"{self.base} + {self.bound:g} {unit}" if self.plus else f"{self.bound:g} x {self.base}"
-        return f"{figure.title.removesuffix(f', {unit}')} {sign} {beside}"
+        bound = f"{self.bound:g} {figure.unit}"
+        if self.base is not None:
+            bound = f"{self.base} + {bound}" if self.plus else f"{self.bound:g} x {self.base}"
+        return f"{figure.word} {'≤' if self.at_most else '≥'} {bound}"
 
 
 def at_least(figure: str, bound: float, of: str | None = None) -> Goal:

@@ -17,11 +17,16 @@ Runs = dict[str, list[Sample]]
 
 @attrs.define
 class Results:
-    """``machine`` says on what, ``command`` by what; ``absent`` targets have the reason."""
+    """``machine`` says on what, ``command`` by what.
+
+    ``absent`` has why targets are not there, ``failed`` what went wrong with a workload by a target, whose
+    samples are then left out.
+    """
 
     machine: Mapping[str, str]
     command: str
     absent: Mapping[str, str] = attrs.Factory(dict)
+    failed: dict[str, str] = attrs.Factory(dict)
     runs: dict[str, Runs] = attrs.Factory(dict)
 
     def of(self) -> list[tuple[Workload, Runs]]:

@@ -22,7 +22,8 @@ from benchmarks.stack import BUCKET, backends
 from lfsproxy.devstack import KafkaServer, S3Server
 from lfsproxy.devstack.ports import HOST, free_port
 from lfsproxy.devstack.process import ServerProcess
-from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, Envelope
+from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, Envelope, topic_prefix
+from lfsproxy.settings import DEFAULTS
 from tests.integration.stack import s3_client
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ BROKER = {"log.retention.check.interval.ms": "3000"}
 SHORT = {"retention.bytes": "300000000", "segment.bytes": "100000000", "file.delete.delay.ms": "1000"}
 """What is produced again and again does not fill the disk."""
 PIECE = 8 * 1024 * 1024
-KEPT = "kept/"
-"""Where blobs are that are read: the others are removed after each run."""
 
 
 @attrs.define(slots=False)
@@ -93,7 +92,7 @@ class Real:
         """Remove the blobs of a run, but not those that are read."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
         for page in pages:
-            keys = [each["Key"] for each in page.get("Contents", []) if not each["Key"].startswith(KEPT)]
+            keys = [each["Key"] for each in page.get("Contents", []) if not each["Key"].endswith("kept")]
             if keys:
                 self.client.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": key} for key in keys]})
 
@@ -110,7 +109,7 @@ def random_file(folder: Path, size: int) -> Path:
 
 def kept(workload: Workload) -> str:
     """The key of the blob that a workload downloads."""
-    return f"{KEPT}{workload.name}"
+    return f"{topic_prefix(DEFAULTS.namespace, workload.name)}kept"
 
 
 @attrs.frozen

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+import attrs
 
 from benchmarks.compare.client import ClientFailed, Job, Outcome, run
 from benchmarks.compare.figures import Sample
@@ -17,10 +19,19 @@ from benchmarks.compare.usage import Usage
 from benchmarks.compare.workloads import Workload
 
 
+@attrs.frozen
+class Done:
+    """A workload with its samples, and by target what went wrong."""
+
+    workload: Workload
+    runs: Runs
+    failed: Mapping[str, str]
+
+
 def measure(
     workloads: Sequence[Workload], targets: Sequence[Target], options: Options, rounds: int
-) -> Iterator[tuple[Workload, Runs]]:
-    """Start the servers, and give the samples of each workload when it is done. Raises ClientFailed."""
+) -> Iterator[Done]:
+    """Start the servers, and give each workload when it is done."""
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         behind: dict[bool, Servers] = {}
@@ -30,23 +41,23 @@ def measure(
             behind[True] = stack.enter_context(null())
         for workload in workloads:
             able = [(each, behind[each.null]) for each in targets if workload.load in each.loads]
-            if able:
-                yield workload, _rounds(workload, able, options, rounds, folder)
+            yield _play(workload, able, options, rounds, folder)
 
 
-def _rounds(
+def _play(
     workload: Workload,
     able: Sequence[tuple[Target, Servers]],
     options: Options,
     rounds: int,
     folder: Path,
-) -> Runs:
+) -> Done:
     """All rounds of a workload. The targets are started anew for it, so that no other one shows in them."""
     file = random_file(folder, workload.size) if workload.load == "upload" else None
     for servers in {id(servers): servers for _, servers in able}.values():
         if isinstance(servers, Real):
             servers.provide(workload, folder)
     runs: Runs = {target.name: [] for target, _ in able}
+    failed: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
         started = [
             (target.name, servers, stack.enter_context(target.start(servers, options)))
@@ -54,15 +65,16 @@ def _rounds(
         ]
         for number in range(rounds):
             for name, servers, ready in order(started, number):
+                if name in failed:
+                    continue
                 try:
                     runs[name].append(sample(ready, workload, ready.job(workload, servers, file)))
                 except ClientFailed as error:
-                    raise ClientFailed(
-                        f"{workload.name} by {name}: {error}\n{ready.log()[-2000:]}"
-                    ) from error
+                    failed[name] = f"{error}\n{ready.log()[-2000:]}"
+                    del runs[name]
                 if isinstance(servers, Real):
                     servers.tidy()
-    return runs
+    return Done(workload, runs, failed)
 
 
 def sample(target: Ready, workload: Workload, job: Job) -> Sample:

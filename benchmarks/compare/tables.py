@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from benchmarks.compare.figures import FIGURES, Sample
-from benchmarks.compare.goals import SUBJECT, judge
+from benchmarks.compare.goals import judge
 from benchmarks.compare.results import Results
 from benchmarks.compare.workloads import Workload
 
@@ -14,19 +14,17 @@ BASE = "straight"
 
 
 def rows(workload: Workload, runs: Mapping[str, Sequence[Sample]], base: str) -> list[list[str]]:
-    """A heading, and a row for each target: figures, how far the first was spread, its ratio to base."""
+    """A heading, and a row for each target: its figures, the first with its least and most, and its ratio."""
     figures = [FIGURES[name] for name in workload.shown]
-    first = figures[0]
-    given = [each for each in figures if any(each.all(samples) for samples in runs.values())]
-    found = [["", *(each.title for each in given), "least to most", f"to {base}"]]
+    first, *others = [each for each in figures if any(each.all(samples) for samples in runs.values())]
+    found = [["", first.title, f"to {base}", *(each.title for each in others)]]
     beside = first.value(runs.get(base, ()))
     for target, samples in runs.items():
-        values = sorted(first.all(samples))
-        spread = f"{first.shown(values[0])} to {first.shown(values[-1])}" if values else ""
-        own = first.value(samples)
-        ratio = f"{own / beside:.2f}" if own is not None and beside else ""
-        cells = [each.shown(each.value(samples)) for each in given]
-        found.append([target, *cells, spread, "" if target == base else ratio])
+        own, values = first.value(samples), first.all(samples)
+        spread = f" ({first.shown(min(values))} to {first.shown(max(values))})" if len(values) > 1 else ""
+        ratio = f"{own / beside:.2f}" if own is not None and beside and target != base else ""
+        cells = [each.shown(each.value(samples)) for each in others]
+        found.append([target, first.shown(own) + spread, ratio, *cells])
     return found
 
 
@@ -39,21 +37,17 @@ def text(workload: Workload, runs: Mapping[str, Sequence[Sample]], base: str = B
         cells = [row[0].ljust(widths[0])]
         cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         lines.append("  " + "  ".join(cells).rstrip())
-    lines += [f"  goal: {judge(goal, runs)}" for goal in workload.goals if SUBJECT in runs]
+    lines += [f"  goal: {judge(goal, runs)}" for goal in workload.goals]
     return "\n".join(lines)
 
 
 def summary(results: Results) -> str:
     """How many goals are met, and which are not."""
-    verdicts = [
-        (workload, judge(goal, runs))
-        for workload, runs in results.of()
-        if SUBJECT in runs
-        for goal in workload.goals
-    ]
+    verdicts = [(workload, judge(goal, runs)) for workload, runs in results.of() for goal in workload.goals]
     lines = [f"{sum(each.met is True for _, each in verdicts)} of {len(verdicts)} goals are met"]
     lines += [f"  {workload.name}: {each}" for workload, each in verdicts if each.met is not True]
     lines += [f"ABSENT: {target}: {why}" for target, why in results.absent.items()]
+    lines += [f"FAILED: {what}: {why}" for what, why in results.failed.items()]
     return "\n".join(lines)
 
 
@@ -72,10 +66,12 @@ def _markdown(results: Results, base: str) -> Iterator[str]:
         yield _line(["---", *["---:"] * (len(heading) - 1)])
         yield from map(_line, table)
         yield ""
-        if workload.goals and SUBJECT in runs:
+        if workload.goals:
             yield "\n".join(f"- {judge(goal, runs)}" for goal in workload.goals) + "\n"
     for target, why in results.absent.items():
         yield f"Not there: `{target}` ({why}).\n"
+    for what, why in results.failed.items():
+        yield f"Failed: {what} ({why}).\n"
 
 
 def _line(cells: Sequence[str]) -> str:
