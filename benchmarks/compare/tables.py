@@ -16,7 +16,8 @@ BASE = "straight"
 def rows(workload: Workload, runs: Mapping[str, Sequence[Sample]], base: str) -> list[list[str]]:
     """A heading, and a row for each target: its figures, the first with its least and most, and its ratio."""
     figures = [FIGURES[name] for name in workload.shown]
-    first, *others = [each for each in figures if any(each.all(samples) for samples in runs.values())]
+    given = [each for each in figures if any(each.all(samples) for samples in runs.values())]
+    first, *others = given or figures
     found = [["", first.title, f"to {base}", *(each.title for each in others)]]
     beside = first.value(runs.get(base, ()))
     for target, samples in runs.items():
