@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import sys
 import time
@@ -21,6 +22,13 @@ from pathlib import Path
 
 from benchmarks.compare import page, results, session, tables, targets, workloads
 from lfsproxy.devstack.s3 import find_minio
+
+
+def setting(text: str) -> str:
+    """A setting with its value. Raises ArgumentTypeError."""
+    if not re.fullmatch(r"LFS_[A-Z0-9_]+=.*", text):
+        raise argparse.ArgumentTypeError(f"{text} is not LFS_NAME=VALUE")
+    return text
 
 
 def parsed() -> argparse.Namespace:
@@ -33,7 +41,7 @@ def parsed() -> argparse.Namespace:
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--base", default=tables.BASE, help="the target to which the others are a ratio")
     options.add_argument("--other", type=Path, help="a folder with another version of the proxy, to compare")
-    options.add_argument("--set", nargs="*", default=[], metavar="LFS_X=Y", help="settings of the proxy")
+    options.add_argument("--set", nargs="*", default=[], type=setting, metavar="LFS_X=Y", help="of the proxy")
     options.add_argument("--out", type=Path, default=Path("build/bench"))
     options.add_argument("--list", action="store_true", help="say what there is, and measure nothing")
     options.add_argument("--from", dest="kept", type=Path, help="show a results.json, and measure nothing")
@@ -48,11 +56,14 @@ def main() -> int:
     if chosen.list:
         print(listing())
         return 0
-    found = results.read(chosen.kept) if chosen.kept else measured(chosen)
-    if chosen.markdown:
-        print(tables.markdown(found, chosen.base), end="")
-    if chosen.docs:
-        page.write(found, chosen.docs, tables.markdown(found, chosen.base))
+    try:
+        found = results.read(chosen.kept) if chosen.kept else measured(chosen)
+        if chosen.markdown:
+            print(tables.markdown(found, chosen.base), end="")
+        if chosen.docs:
+            page.write(found, chosen.docs, tables.markdown(found, chosen.base))
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"Error: {error}") from error
     return 1 if found.failed else 0
 
 
@@ -71,12 +82,9 @@ def listing() -> str:
 
 def measured(chosen: argparse.Namespace) -> results.Results:
     """Measure, show each workload when it is done, and keep the results."""
-    try:
-        given = workloads.chosen(chosen.only)
-        options = targets.Options(dict(each.split("=", 1) for each in chosen.set), chosen.other)
-        found, absent = targets.present(chosen.targets, options)
-    except ValueError as error:
-        raise SystemExit(f"Error: {error}") from None
+    given = workloads.chosen(chosen.only)
+    options = targets.Options(dict(each.split("=", 1) for each in chosen.set), chosen.other)
+    found, absent = targets.present(chosen.targets, options)
     if "other" not in chosen.targets:
         absent.pop("other", None)
     for name, why in absent.items():

@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -96,7 +95,7 @@ def kafscale(servers: Servers) -> Iterator[Running]:
     with tempfile.TemporaryDirectory() as folder:
         process = ServerProcess("KafScale's proxy", Path(folder, "log"))
         with _etcd(etcd, Path(folder)) as url, _ended(process):
-            _tell(etcdctl, url, servers.kafka_port)
+            _tell(etcdctl, Path(folder), url, servers.kafka_port)
             kafka, http, health, metrics = (free_port() for _ in range(4))
             process.start(
                 [binary],
@@ -143,7 +142,7 @@ def _etcd(binary: str, folder: Path) -> Iterator[str]:
         yield clients
 
 
-def _tell(etcdctl: str, url: str, kafka_port: int) -> None:
+def _tell(etcdctl: str, folder: Path, url: str, kafka_port: int) -> None:
     """Write the cluster with its one topic, as KafScale's proxy expects to read it."""
     snapshot = {
         "Brokers": [{"NodeID": 1, "Host": HOST, "Port": kafka_port}],
@@ -157,8 +156,7 @@ def _tell(etcdctl: str, url: str, kafka_port: int) -> None:
         ],
     }
     command = [etcdctl, "--endpoints", url, "put", "/kafscale/metadata/snapshot", json.dumps(snapshot)]
-    environment = {**os.environ, "ETCDCTL_API": "3"}
-    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, timeout=START)
+    ServerProcess("etcdctl", folder / "etcdctl.log").run(command, timeout=START)
 
 
 def listens(port: int) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
+import psutil
 
 from benchmarks.compare.client import ClientFailed, Job, Outcome, run
 from benchmarks.compare.figures import Sample
@@ -17,6 +18,7 @@ from benchmarks.compare.servers import Real, null, random_file, real
 from benchmarks.compare.targets import Options, Ready, Servers, Target
 from benchmarks.compare.usage import Usage
 from benchmarks.compare.workloads import Workload
+from lfsproxy.devstack.errors import DevstackError
 
 
 @attrs.frozen
@@ -59,21 +61,26 @@ def _play(
     runs: Runs = {target.name: [] for target, _ in able}
     failed: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
-        started = [
-            (target.name, servers, stack.enter_context(target.start(servers, options)))
-            for target, servers in able
-        ]
+        started: list[tuple[str, Servers, Ready]] = []
+        for target, servers in able:
+            try:
+                ready = stack.enter_context(target.start(servers, options))
+                started.append((target.name, servers, ready))
+            except DevstackError as error:
+                failed[target.name] = str(error)
         for number in range(rounds):
             for name, servers, ready in order(started, number):
                 if name in failed:
                     continue
                 try:
                     runs[name].append(sample(ready, workload, ready.job(workload, servers, file)))
-                except ClientFailed as error:
+                except (ClientFailed, psutil.Error, OSError) as error:
+                    # Of a process that is gone, /proc has nothing either.
                     failed[name] = f"{error}\n{ready.log()[-2000:]}"
-                    del runs[name]
                 if isinstance(servers, Real):
                     servers.tidy()
+    for name in failed:
+        del runs[name]
     return Done(workload, runs, failed)
 
 

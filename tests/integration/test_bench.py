@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import TestCase
 
+from benchmarks.compare import client
+from benchmarks.compare.client import ClientFailed, Job
 from benchmarks.compare.results import read
+from benchmarks.compare.session import measure
+from benchmarks.compare.targets import Options, Servers, Target
+from benchmarks.compare.workloads import LOADS, chosen
+from lfsproxy.devstack.errors import DevstackError
+from lfsproxy.devstack.ports import HOST, free_port
 from tests.docs.blocks import ROOT
 from tests.integration.stack import in_thread
 
@@ -55,3 +65,31 @@ class BenchTests(TestCase):
         self.assertIn("FAILED: tiny by null: RuntimeError: the answer was b'HTTP/1.1 413", errors)
         found = read(self.folder / "results.json")
         self.assertEqual((found.runs["tiny"], list(found.failed)), ({}, ["tiny by null"]))
+
+    async def test_a_target_that_does_not_start_is_named(self) -> None:
+        def start(servers: Servers, options: Options) -> contextlib.nullcontext[Any]:
+            raise DevstackError("it has no port")
+
+        target = Target("broken", "", tuple(LOADS), start, null=True)
+        [done] = await in_thread(lambda: list(measure(chosen(["tiny"]), [target], Options(), 1)))
+        self.assertEqual((done.runs, done.failed), ({}, {"broken": "it has no port"}))
+
+
+class ClientTests(TestCase):
+    def job(self, port: int) -> Job:
+        return Job("upload_in_turn", 1, 1, 1, "topic", "", http_port=port, path="/")
+
+    async def test_a_client_that_fails_says_why(self) -> None:
+        begun: list[None] = []
+        failed = in_thread(client.run, self.job(free_port()), lambda: begun.append(None))
+        error = await self.assertFailure(failed, ClientFailed)
+        self.assertIn("ConnectionRefusedError", str(error))
+        self.assertEqual(begun, [])
+
+    async def test_a_client_that_gets_no_answer_is_ended(self) -> None:
+        self.patch(client, "LIMIT", 2.0)
+        with socket.create_server((HOST, 0)) as silent:
+            error = await self.assertFailure(
+                in_thread(client.run, self.job(silent.getsockname()[1])), ClientFailed
+            )
+        self.assertEqual(str(error), "the client ended with -9")
