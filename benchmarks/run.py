@@ -90,7 +90,7 @@ def measured(chosen: argparse.Namespace) -> results.Results:
     for name, why in absent.items():
         print(f"ABSENT: {name}: {why}. Its figures and the goals beside it are left out.", file=sys.stderr)
     kept = results.Results(machine(), command(chosen), absent)
-    print(f"{', '.join(kept.machine.values())}, load {os.getloadavg()[0]:.1f} at the start", flush=True)
+    print(", ".join(kept.machine.values()), flush=True)
     began = time.monotonic()
     for done in session.measure(given, found, options, chosen.rounds):
         kept.runs[done.workload.name] = done.runs
@@ -111,6 +111,7 @@ def machine() -> dict[str, str]:
         "cores": f"{os.cpu_count()} cores, shared by all",
         "python": f"Python {sys.version_info.major}.{sys.version_info.minor}",
         "store": "MinIO" if find_minio() else "S3Proxy",
+        "load": f"a load of {os.getloadavg()[0]:.1f} by other programs before the start",
     }
 
 

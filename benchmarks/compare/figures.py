@@ -86,5 +86,5 @@ FIGURES: Mapping[str, Figure] = {
 
 
 def quantile(sorted_values: Sequence[float], share: float) -> float:
-    """The least of the values that ``share`` of them do not exceed."""
+    """The least of the values that ``share`` of them, in whole percent, do not exceed."""
     return sorted_values[max(0, -(-len(sorted_values) * round(share * 100) // 100) - 1)]

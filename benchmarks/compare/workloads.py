@@ -151,7 +151,7 @@ WORKLOADS: Sequence[Workload] = (
         "Kafka, one record of 100 B a request",
         "produce_in_turn",
         size=100,
-        count=2000,
+        count=4000,
         shown=IN_TURN,
         goals=(at_most_beyond("p50", 0.05, base="kafka-proxy"), at_most("cpu_per_request", 160)),
         measures="what the proxy adds to one small request (acks=1, linger.ms=0, the next after its answer)",
