@@ -2,6 +2,8 @@
 #   make lfs-demo     Kafka, S3 and the proxy on this machine, with a round of uploads and reads
 #   make test         lint, types, docs, unit tests and the integration tests on a real Kafka and S3 server
 #   make test-sdks    the tests of the four client libraries, for which Go, Maven, a JDK and Node.js are needed
+#   make bench        the proxy beside other ways to do the same (docs/benchmarks.md); about ten minutes. ROUNDS=2,
+#                     ONLY='http-1g kafka-*', TARGETS='ours straight', SET=LFS_WORKERS=2, OTHER=folder of another version
 #   make lint | docs | clean
 #   make docs-reference   the page docs/reference/settings.md, anew from the table of settings
 #   make helm-schema      the schema of the Helm chart's values, anew from the same table
@@ -22,7 +24,7 @@ ifneq ($(PYTHON),)
 sources += $(shell .ci/other-python "$(VENV)" "$(PYTHON)" && echo other-python)
 endif
 
-.PHONY: other-python lfs-demo test test-sdks lint docs docs-reference helm-schema lock sbom release-check clean
+.PHONY: other-python lfs-demo test test-sdks bench lint docs docs-reference helm-schema lock sbom release-check clean
 
 lfs-demo: $(VENV)/installed-demo
 	@$(VENV)/bin/lfsproxy demo
@@ -34,6 +36,11 @@ test-sdks: $(VENV)/installed-test
 	@LFS_TEST_ALL_SDKS=1 $(VENV)/bin/python -m tests.run sdks
 	@LFS_TEST_ALL_SDKS=1 $(VENV)/bin/python -m twisted.trial tests.client tests.integration.test_sdks \
 		tests.integration.test_examples_go tests.integration.test_examples_js tests.integration.test_examples_python
+
+# Names of workloads are patterns, not of files here.
+bench: $(VENV)/installed-test
+	@set -f; $(VENV)/bin/python -m benchmarks.run --rounds $(or $(ROUNDS),5) --only $(ONLY) --targets $(TARGETS) \
+		--set $(SET) $(if $(OTHER),--other $(OTHER))
 
 lint: $(VENV)/installed-test
 	@$(VENV)/bin/python -m tests.run lint types imports
