@@ -19,6 +19,7 @@ from lfsproxy.net.tls import ClientTls
 from lfsproxy.s3.answers import MAX_ANSWER, Answer, read_answer
 from lfsproxy.s3.body import BufferBody
 from lfsproxy.s3.connection import (
+    BODY_BYTES,
     BodyCollector,
     S3Connections,
     S3Endpoints,
@@ -135,6 +136,7 @@ class Exchanges:
             response = await watch.over(self._request(request, None))
             watch.progressed()
             if response.code < 300:
+                cast(Any, response).read_size(BODY_BYTES)
                 stream = BodyStream(self._clock, stall, cast(Any, response).cut)
                 response.deliverBody(stream)
                 return attrs.evolve(_answer(response, b""), stream=stream)

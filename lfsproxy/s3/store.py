@@ -18,6 +18,7 @@ from lfsproxy.net.tls import ClientTls
 from lfsproxy.s3.cleanup import FIRST_DELAY, Cleanup, Leftover
 from lfsproxy.s3.client import S3Client
 from lfsproxy.s3.credentials import CredentialSource
+from lfsproxy.s3.digest import digest
 from lfsproxy.s3.download import S3BlobSource
 from lfsproxy.s3.exchange import Exchanges
 from lfsproxy.s3.index import S3Index
@@ -88,7 +89,7 @@ class S3Blobs:
             download = await self._source.open(key, length, 0, length)
             try:
                 while data := await download.read():
-                    await self._source.digest(checksums, data)
+                    await digest(self._reactor, checksums, data)
             finally:
                 download.close()
         except (BlobMissing, BlobTruncated) as error:
@@ -158,7 +159,7 @@ class S3Store:
             self.checksums,
         )
         self._cleanup = Cleanup(self.client, clock, self.random, self.metrics)
-        self.source = S3BlobSource(self.client, self.credentials, self.reactor, clock, self.retry_timeout)
+        self.source = S3BlobSource(self.client, self.credentials, clock, self.retry_timeout)
         self.blobs = blobs = S3Blobs(
             self.client,
             self._cleanup,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from urllib.parse import quote
 
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from lfsproxy.checksums import Buffer, Checksum
 from lfsproxy.errors import BlobMissing, BlobTruncated, LfsError, NoSuchRecord, UnknownTopic
 from lfsproxy.interfaces import IBlobDownload, IBlobSource, IRecordLog, LogRecord
 from lfsproxy.testing import Faults, MemoryBlobStore, MemoryPublisher
@@ -69,10 +67,6 @@ class MemoryBlobSource(Faults):
     async def presign(self, key: str, seconds: int, content_type: str, disposition: str) -> str:
         await self._pass("presign")
         return f"https://s3.example/{quote(key)}?expires={seconds}&type={quote(content_type)}"
-
-    async def digest(self, checksums: Sequence[Checksum], data: Buffer) -> None:
-        for checksum in checksums:
-            checksum.update(data)
 
 
 @implementer(IBlobDownload)
