@@ -42,7 +42,7 @@ from zope.interface import implementer
 
 from lfsproxy.net.connecting import host_endpoint
 from lfsproxy.net.tls import ClientTls
-from lfsproxy.net.writing import write_through
+from lfsproxy.net.writing import Piece, write_through
 from lfsproxy.s3.body import BufferBody
 
 IDLE_SECONDS = 15
@@ -58,7 +58,7 @@ BODY_BYTES = 1024 * 1024
 class _AtOnce(proxyForInterface(ITCPTransport, "transport")):  # type: ignore[misc]  # made at run time
     """A socket's own transport whose socket is given bytes at once, where it takes them."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Piece) -> None:
         write_through(self.transport, [data])
 
     def __getattr__(self, name: str) -> Any:
@@ -94,8 +94,10 @@ class S3ClientProtocol(HTTP11ClientProtocol):
     def request(self, request: Request) -> Deferred[IResponse]:
         self._requests += 1
         self._read_size(ANSWER_BYTES)
-        answer = super().request(request)
         body = request.bodyProducer
+        if isinstance(body, BufferBody):
+            body.takes_views = isinstance(self.transport, _AtOnce)
+        answer = super().request(request)
         if isinstance(body, BufferBody) and self._responseDeferred is not None:
             body.unacknowledged = self._unacknowledged
             self._responseDeferred.addCallback(self._answered, body)
