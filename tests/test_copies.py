@@ -1,4 +1,4 @@
-"""Bytes are copied as rarely as possible on their way: each limit is what a path does today, and a little more.
+"""Bytes are copied rarely on their way: each limit is what a path does today, and a little more.
 
 What the kernel copies, at each read and each write, is not counted.
 """
