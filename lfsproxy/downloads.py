@@ -71,7 +71,7 @@ class Download:
         """All bytes will be read: the last are handed out only when they have the envelope's checksum."""
         envelope = self._found.envelope
         if envelope is not None and not isinstance(self._bytes, (bytes, Verified)):
-            self._bytes = Verified(self._downloads.source, self._bytes, envelope)
+            self._bytes = Verified(self._bytes, envelope)
 
     async def read(self) -> bytes:
         """The next bytes, none at the end. In place of a wrong end BlobCorrupt or a store error."""

@@ -319,9 +319,6 @@ class IBlobSource(Interface):
     async def presign(key: str, seconds: int, content_type: str, disposition: str) -> str:
         """A URL that gives the blob to anyone for ``seconds``, with those two headers."""
 
-    async def digest(checksums: Sequence[Checksum], data: Buffer) -> None:
-        """Bring checksums forward, off the reactor thread where it takes long."""
-
 
 class IObjectIndex(Interface):
     """What lies in the bucket, for upkeep. Calls raise StoreUnavailable and StoreRefused.

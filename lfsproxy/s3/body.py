@@ -23,13 +23,15 @@ class BufferBody:
     transport has taken what it was given. Agent's request and its producer refer to each other, so
     ``release`` has to be called when the request is over, or the buffers live until the next collection.
     ``answered`` is set by the code that waits for the answer, and called with one that comes before the
-    body's end; ``unacknowledged`` is set by the connection that sends.
+    body's end. The connection that sends sets ``takes_views`` where it takes memoryviews, as Twisted's own
+    transports do not, and ``unacknowledged``.
     """
 
     def __init__(self, buffers: Sequence[Buffer], progressed: Callable[[], None]) -> None:
         self.length = sum(len(buffer) for buffer in buffers)
         self.answered: Callable[[IResponse], Deferred[bytes]] | None = None
         self.unacknowledged: Callable[[], int | None] = lambda: None
+        self.takes_views = False
         self.finished = False
         self._buffers = buffers
         self._progressed = progressed
@@ -69,11 +71,12 @@ class BufferBody:
                 return
             buffer = self._buffers[self._index]
             end = min(self._offset + MAX_WRITE, len(buffer))
-            # Transports take bytes only. A chunk as it was received goes on as it is, without a copy.
-            if isinstance(buffer, bytes) and end - self._offset == len(buffer):
-                piece = buffer
-            else:
-                piece = bytes(memoryview(buffer)[self._offset : end])
+            # A chunk as it was received goes on as it is, without a copy.
+            piece: Buffer = buffer
+            if not isinstance(buffer, bytes) or end - self._offset < len(buffer):
+                piece = memoryview(buffer)[self._offset : end]
+                if not self.takes_views:
+                    piece = bytes(piece)
             self._index, self._offset = (self._index + 1, 0) if end == len(buffer) else (self._index, end)
             if piece:
-                self._consumer.write(piece)
+                self._consumer.write(piece)  # type: ignore[arg-type]  # see takes_views

@@ -41,7 +41,7 @@ from twisted.web.iweb import IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
 from lfsproxy.net.connecting import host_endpoint
-from lfsproxy.net.writing import write_through
+from lfsproxy.net.writing import Piece, write_through
 from lfsproxy.s3.body import BufferBody
 
 if TYPE_CHECKING:
@@ -51,14 +51,16 @@ IDLE_SECONDS = 15
 """How long an idle connection is kept: stores close theirs after 20 seconds and more."""
 
 
-READ_BYTES = 256 * 1024
-"""How much is read from a socket at once: a download costs a tenth less time than with Twisted's 64 KiB."""
+ANSWER_BYTES = 64 * 1024
+"""How much of a small answer is read from a socket at once."""
+BODY_BYTES = 1024 * 1024
+"""How much of a blob is read at once: one turn for 1 MiB costs a third less than four turns do."""
 
 
 class _AtOnce(proxyForInterface(ITCPTransport, "transport")):  # type: ignore[misc]  # made at run time
     """A socket's own transport whose socket is given bytes at once, where it takes them."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Piece) -> None:
         write_through(self.transport, [data])
 
     def __getattr__(self, name: str) -> Any:
@@ -88,17 +90,16 @@ class S3ClientProtocol(HTTP11ClientProtocol):
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        # Over TLS the socket is one transport below.
-        tcp: Any = getattr(self.transport, "transport", self.transport)
-        if hasattr(tcp, "bufferSize"):
-            tcp.bufferSize = READ_BYTES
         if isinstance(self.transport, Connection):
             self.transport = _AtOnce(self.transport)
 
     def request(self, request: Request) -> Deferred[IResponse]:
         self._requests += 1
-        answer = super().request(request)
+        self._read_size(ANSWER_BYTES)
         body = request.bodyProducer
+        if isinstance(body, BufferBody):
+            body.takes_views = isinstance(self.transport, _AtOnce)
+        answer = super().request(request)
         if isinstance(body, BufferBody) and self._responseDeferred is not None:
             body.unacknowledged = self._unacknowledged
             self._responseDeferred.addCallback(self._answered, body)
@@ -115,9 +116,16 @@ class S3ClientProtocol(HTTP11ClientProtocol):
         return response
 
     def _may_be_cut(self, response: IResponse) -> IResponse:
-        """The reader of the body gets no transport from Agent that could be aborted."""
+        """The reader of the body gets no transport from Agent that could be aborted, or told what to read."""
         cast(Any, response).cut = self._cut_body
+        cast(Any, response).read_size = self._read_size
         return response
+
+    def _read_size(self, size: int) -> None:
+        # Over TLS the socket is one transport below.
+        tcp: Any = getattr(self.transport, "transport", self.transport)
+        if hasattr(tcp, "bufferSize"):
+            tcp.bufferSize = size
 
     def _cut_body(self) -> None:
         """While its answer is still read: what is parsed next must not put the connection into the pool."""

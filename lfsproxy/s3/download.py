@@ -6,7 +6,6 @@ long that is tried counts from the last progress, so that a long download may be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 
 from twisted.internet.base import ReactorBase
@@ -15,14 +14,12 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from lfsproxy.checksums import Buffer, Checksum
 from lfsproxy.errors import BlobMissing, BlobTruncated, StoreRefused, StoreUnavailable
 from lfsproxy.interfaces import IBlobDownload, IBlobSource
 from lfsproxy.s3 import explain
 from lfsproxy.s3.answers import Answer
 from lfsproxy.s3.client import S3Client
 from lfsproxy.s3.credentials import CredentialSource
-from lfsproxy.s3.digest import digest
 from lfsproxy.s3.signing import presign_get
 from lfsproxy.s3.stream import BodyBroken, BodyStream
 from lfsproxy.s3.whole import Blob, WholeCrcs
@@ -46,7 +43,6 @@ class S3BlobSource:
         self.bucket = client.location.bucket
         self._client = client
         self._credentials = credentials
-        self._reactor = reactor
         self._clock = clock
         self._patience = patience
         self._crcs = WholeCrcs(client, reactor, self._open_whole)
@@ -79,9 +75,6 @@ class S3BlobSource:
             seconds,
             {"response-content-type": content_type, "response-content-disposition": disposition},
         )
-
-    async def digest(self, checksums: Sequence[Checksum], data: Buffer) -> None:
-        await digest(self._reactor, checksums, data)
 
 
 @implementer(IBlobDownload)

@@ -18,6 +18,7 @@ from lfsproxy.interfaces import IBlobSource, IBlobStore, IMetrics, IPartMemory, 
 from lfsproxy.s3.cleanup import FIRST_DELAY, Cleanup, Leftover
 from lfsproxy.s3.client import S3Client
 from lfsproxy.s3.credentials import CredentialSource
+from lfsproxy.s3.digest import digest
 from lfsproxy.s3.download import S3BlobSource
 from lfsproxy.s3.exchange import Exchanges
 from lfsproxy.s3.index import S3Index
@@ -92,7 +93,7 @@ class S3Blobs:
             download = await self._source.open(key, length, 0, length)
             try:
                 while data := await download.read():
-                    await self._source.digest(checksums, data)
+                    await digest(self._reactor, checksums, data)
             finally:
                 download.close()
         except (BlobMissing, BlobTruncated) as error:

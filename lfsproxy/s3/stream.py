@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -19,7 +19,9 @@ class BodyBroken(Exception):
 
 
 class BodyStream(Protocol):
-    """Holds at most what one read of the socket brings. ``stall``: seconds without a byte while one reads.
+    """Holds at most what one read of the socket brings, and nothing while its reader is at work on that.
+
+    ``stall``: seconds without a byte while one reads.
 
     ``cut`` closes the connection at once: an orderly end of TLS would wait for an answer that is not read.
     """
@@ -31,7 +33,6 @@ class BodyStream(Protocol):
         self._chunks: list[bytes] = []
         self._reader: Deferred[bytes] | None = None
         self._silence: IDelayedCall | None = None
-        self._paused = False
         self._ended = False
         self._error: BodyBroken | None = None
 
@@ -42,13 +43,13 @@ class BodyStream(Protocol):
         if self._chunks:
             data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
             self._chunks.clear()
-            self._set_paused(False)
             return succeed(data)
         if self._error is not None:
             return fail(self._error)
         if self._ended:
             return succeed(b"")
         self._reader = Deferred(self._stop_reading)
+        self._transport.resumeProducing()
         if self._silence is None:
             self._silence = self._clock.callLater(self._stall, self._silent)
         else:
@@ -73,11 +74,11 @@ class BodyStream(Protocol):
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.callback(data)
-            # The reader may be at work on it now, and not read yet.
         else:
             self._chunks.append(data)
-        if self._reader is None:
-            self._set_paused(bool(self._chunks))
+        # A reader that keeps up has read on by now: then the socket is not touched.
+        if self._reader is None and not self._over:
+            self._transport.pauseProducing()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._stop_silence()
@@ -93,15 +94,10 @@ class BodyStream(Protocol):
         elif reader is not None:
             reader.errback(self._error)
 
-    def _set_paused(self, paused: bool) -> None:
-        if paused == self._paused or self._over or self.transport is None:
-            return
-        self._paused = paused
-        transport = cast(Any, self.transport)
-        if paused:
-            transport.pauseProducing()
-        else:
-            transport.resumeProducing()
+    @property
+    def _transport(self) -> Any:
+        """What may be paused, also when it is."""
+        return self.transport
 
     def _stop_reading(self, _: Deferred[bytes]) -> None:
         self._reader = None

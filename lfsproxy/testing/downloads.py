@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from urllib.parse import quote
 
 import attrs
@@ -11,7 +10,6 @@ from crc32c import crc32c
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from lfsproxy.checksums import Buffer, Checksum
 from lfsproxy.errors import BlobMissing, BlobTruncated, LfsError, NoSuchRecord, UnknownTopic
 from lfsproxy.interfaces import IBlobDownload, IBlobSource, IRecordLog, LogRecord
 from lfsproxy.testing import Faults, MemoryBlobStore, MemoryPublisher
@@ -77,10 +75,6 @@ class MemoryBlobSource(Faults):
     async def presign(self, key: str, seconds: int, content_type: str, disposition: str) -> str:
         await self._pass("presign")
         return f"https://s3.example/{quote(key)}?expires={seconds}&type={quote(content_type)}"
-
-    async def digest(self, checksums: Sequence[Checksum], data: Buffer) -> None:
-        for checksum in checksums:
-            checksum.update(data)
 
 
 @implementer(IBlobDownload)

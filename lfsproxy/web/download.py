@@ -141,7 +141,11 @@ class DownloadApi:
                 if evicted:
                     raise slow
                 work.size += len(data)
-                await flow.write(data)
+                room = flow.write(data)
+                # Else it would be held besides its copy that waits for the client.
+                data = b""
+                if room is not None:
+                    await room
                 data = await download.read()
             flow.finish()
         except LfsError as error:

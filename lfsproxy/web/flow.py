@@ -41,12 +41,18 @@ class ResponseFlow:
         self._progress = 0.0
         request.registerProducer(self, True)
 
-    async def write(self, data: bytes) -> None:
-        """Write, and wait until there is room for more. Raises Stalled."""
+    def write(self, data: bytes) -> Deferred[None] | None:
+        """Write. What is returned fires when there is room for more, or fails with Stalled: None is room.
+
+        Nothing here holds ``data`` then but the connection, and of that what has not left.
+        """
         self._request.write(data)
-        if not self._full:
-            self._lease.received(len(data))
-            return
+        if self._full:
+            return Deferred.fromCoroutine(self._wait_for_room())
+        self._lease.received(len(data))
+        return None
+
+    async def _wait_for_room(self) -> None:
         self._room = Deferred(self._leave)
         self._progress = self._clock.seconds()
         self._taken = bytes_acknowledged(self._request.transport)

@@ -136,8 +136,34 @@ class StreamTests(SynchronousTestCase):
     def test_nothing_more_is_read_while_nobody_reads(self) -> None:
         self.stream.dataReceived(b"one")
         self.assertEqual(self.transport.producerState, "paused")
-        self.assertEqual(self.successResultOf(self.stream.read()), b"one")
+        # The connection resumes it when it hands the body over.
+        self.transport.resumeProducing()
+        self.stream.dataReceived(b"two")
+        self.assertEqual(self.transport.producerState, "paused")
+        self.assertEqual(self.successResultOf(self.stream.read()), b"onetwo")
+        self.assertEqual(self.transport.producerState, "paused")
+        self.stream.read()
         self.assertEqual(self.transport.producerState, "producing")
+
+    def test_nothing_more_is_read_while_its_reader_is_at_work(self) -> None:
+        reading = self.stream.read()
+        self.stream.dataReceived(b"one")
+        self.assertEqual(self.successResultOf(reading), b"one")
+        self.assertEqual(self.transport.producerState, "paused")
+
+    def test_a_reader_that_keeps_up_never_pauses(self) -> None:
+        got: list[bytes] = []
+
+        def take(data: bytes) -> None:
+            got.append(data)
+            self.stream.read().addCallback(take)
+
+        self.stream.read().addCallback(take)
+        paused = []
+        self.patch(self.transport, "pauseProducing", lambda: paused.append(True))
+        for piece in (b"one", b"two"):
+            self.stream.dataReceived(piece)
+        self.assertEqual((got, paused), ([b"one", b"two"], []))
 
     def test_the_end_comes_after_what_was_not_read_yet(self) -> None:
         self.stream.dataReceived(b"one")

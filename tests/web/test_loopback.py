@@ -26,7 +26,7 @@ from lfsproxy.settings import Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics, MemoryPublisher
 from lfsproxy.testing.downloads import MemoryBlobSource, MemoryLog
 from lfsproxy.web.door import make_site
-from lfsproxy.web.feeding import READ_BYTES
+from lfsproxy.web.feeding import LARGE_READ_BYTES
 from lfsproxy.web.https import over_tls
 from lfsproxy.web.request import StreamingRequest
 from lfsproxy.web.site import LfsSite
@@ -144,8 +144,8 @@ class LoopbackTests(TestCase):
 
     def assertFlat(self, store: SlowStore) -> None:
         self.assertGreater(store.most_unwritten, 0, "the client was not faster than the store")
-        self.assertLessEqual(store.most_unwritten, 2 * READ_BYTES)
-        self.assertEqual(store.read_size, READ_BYTES)
+        self.assertLessEqual(store.most_unwritten, 2 * LARGE_READ_BYTES)
+        self.assertEqual(store.read_size, LARGE_READ_BYTES)
 
     async def test_raw_body(self) -> None:
         head = b"Content-Length: %d\r\n\r\n" % SIZE

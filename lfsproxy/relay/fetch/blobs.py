@@ -148,7 +148,7 @@ class Blobs:
     async def _open(self, blob: Blob) -> Verified:
         source, envelope = self._shared.source, blob.envelope
         size = envelope.content_length
-        return Verified(source, await source.open(envelope.s3_key, size, 0, size), envelope)
+        return Verified(await source.open(envelope.s3_key, size, 0, size), envelope)
 
     def _fail(self, blob: Blob, error: LfsError) -> None:
         code: int | None = KafkaCode.CORRUPT_MESSAGE
