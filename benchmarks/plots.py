@@ -59,9 +59,14 @@ def picture(
     drawn = list(shown)
     width = 24 * CELL_WIDTH
     height = max(panel.y + panel.height for panel, _ in drawn) * CELL_HEIGHT + GAP
+    body = "\n".join(text for panel, series in drawn for text in _panel(panel, series, start, end))
+    return document(width, height, title, body, dark)
+
+
+def document(width: float, height: float, title: str, body: str, dark: bool) -> str:
+    """A picture around its elements, with the colours and classes that these may name."""
     colours, lines = (DARK, DARK_LINES) if dark else (LIGHT, LIGHT_LINES)
     variables = {**colours, **{f"line{number}": colour for number, colour in enumerate(lines)}}
-    body = "\n".join(text for panel, series in drawn for text in _panel(panel, series, start, end))
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-labelledby="title">
   <title id="title">{escape(title)}</title>
@@ -74,6 +79,7 @@ def picture(
     .box {{ fill: var(--box); stroke: var(--grid); }}
     .grid {{ stroke: var(--grid); }}
     .line {{ fill: none; stroke-width: 1.5; stroke-linejoin: round; stroke-linecap: round; }}
+    .linear {{ stroke-dasharray: 4 4; }}
     .mark {{ stroke-width: 3; }}
     .y {{ text-anchor: end; }}
   </style>
