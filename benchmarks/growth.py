@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.growth_curves import Curve, Grown
+from benchmarks.growth_curves import Curve, Grown, Refused
 from benchmarks.growth_loads import CURVES, ROUNDS
 from benchmarks.growth_plot import picture
 from benchmarks.null_stage import null_ends, stage
@@ -33,9 +33,12 @@ def measure(curve: Curve, ends: Mapping[str, str], until: float) -> Grown:
                 last = max(grown.costs)
                 expected = ROUNDS * grown.costs[last].seconds * step / last
             if expected > curve.limit or time.monotonic() + expected > until:
-                grown.left_out.append(step)
+                grown.left_out[step] = f"it would take {expected:.0f} s"
                 continue
-            grown.costs[step] = curve.measure(proxy, step)
+            try:
+                grown.costs[step] = curve.measure(proxy, step)
+            except Refused as error:
+                grown.left_out[step] = str(error)
     return grown
 
 

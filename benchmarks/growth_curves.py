@@ -14,6 +14,10 @@ LINEAR = 1.15
 the last one."""
 
 
+class Refused(Exception):
+    """What was sent was not taken, so that there is no cost to measure."""
+
+
 @attrs.frozen
 class Cost:
     """What one step costs, in the unit of its curve, with the proxy's most resident bytes meanwhile.
@@ -46,17 +50,19 @@ class Curve:
 
 @attrs.define
 class Grown:
-    """A curve as it was measured; ``left_out`` are steps beyond the limit."""
+    """A curve as it was measured; ``left_out`` are steps that have no cost, with the reason."""
 
     curve: Curve
     costs: dict[int, Cost] = attrs.Factory(dict)
-    left_out: list[int] = attrs.Factory(list)
+    left_out: dict[int, str] = attrs.Factory(dict)
 
     @property
     def exponent(self) -> float:
         """p where the cost grows as step to the p: the steepest way to the last step, from one of at most
         a quarter of it. What is paid once makes it less than 1; 0 where nothing is paid for each.
         """
+        if not self.costs:
+            return 0.0
         last = max(self.costs)
         ends = [
             (step, cost.value) for step, cost in self.costs.items() if 4 * step <= last and cost.value > 0
@@ -67,6 +73,8 @@ class Grown:
     @property
     def each(self) -> float:
         """What one more costs: the slope between the first step and the last one."""
+        if not self.costs:
+            return 0.0
         first, last = min(self.costs), max(self.costs)
         return (self.costs[last].value - self.costs[first].value) / max(last - first, 1)
 
@@ -92,7 +100,7 @@ class Grown:
             f"{cost.bound / 1e6:.0f} MB{cost.note and ', '}{cost.note}"
             for step, cost in self.costs.items()
         ]
-        lines += [f"  {step:7} {curve.across}: left out, it would take too long" for step in self.left_out]
+        lines += [f"  {step:7} {curve.across}: left out, {why}" for step, why in self.left_out.items()]
         lines += [f"  TOO MUCH: {fault}" for fault in self.faults]
         return "\n".join(lines)
 

@@ -14,7 +14,7 @@ from itertools import repeat
 
 import attrs
 
-from benchmarks.growth_curves import Cost, Curve
+from benchmarks.growth_curves import Cost, Curve, Refused
 from benchmarks.null_ends import TOPIC, exactly
 from benchmarks.null_stage import MIB, Stage, Used, memory_bound
 from lfsproxy.devstack.ports import HOST
@@ -67,7 +67,7 @@ def upload(port: int, size: int, pieces: Callable[[], Iterator[bytes]]) -> None:
             connection.sendall(piece)
         answer = connection.recv(65536)
     if not answer.startswith(b"HTTP/1.1 201"):
-        raise SystemExit(f"the upload was answered {answer[:400]!r}")
+        raise Refused(f"the upload was answered {answer[:400]!r}")
 
 
 def ask(client: RawClient, *pieces: bytes) -> bytes:
@@ -75,7 +75,7 @@ def ask(client: RawClient, *pieces: bytes) -> bytes:
     client.send(*pieces)
     answer = client.answer()
     if answer is None:
-        raise SystemExit("the Kafka door closed the connection")
+        raise Refused("the Kafka door closed the connection")
     return answer
 
 
@@ -91,7 +91,7 @@ def send(client: RawClient, pieces: Iterator[bytes]) -> None:
     """A Produce request that has to be acknowledged."""
     client.send_all(pieces)
     if (said := client.said()) != "ok":
-        raise SystemExit(f"the record was answered: {said}")
+        raise Refused(f"the record was answered: {said}")
 
 
 def http_size(stage: Stage, mebibytes: int) -> Cost:
@@ -119,7 +119,7 @@ def idle(stage: Stage, count: int, port: int, request: bytes, *, is_kafka: bool)
             if is_kafka:
                 exactly(connection, struct.unpack(">i", exactly(connection, 4))[0])
             elif not connection.recv(65536).startswith(b"HTTP/1.1 200"):
-                raise SystemExit("the request was refused")
+                raise Refused("the request was refused")
         peak = stage.proxy.memory
         kafka, http = (count, 0) if is_kafka else (0, count)
         bound = memory_bound(kafka_connections=kafka, http_uploads=http)
