@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.growth_curves import Curve, Grown, Refused
-from benchmarks.growth_loads import CURVES, ROUNDS
+from benchmarks.growth_loads import CURVES
 from benchmarks.growth_plot import picture
 from benchmarks.null_stage import null_ends, stage
 
@@ -31,7 +31,7 @@ def measure(curve: Curve, ends: Mapping[str, str], until: float) -> Grown:
         for step in curve.steps:
             if grown.costs:
                 last = max(grown.costs)
-                expected = ROUNDS * grown.costs[last].seconds * step / last
+                expected = grown.costs[last].seconds * step / last
             if expected > curve.limit or time.monotonic() + expected > until:
                 grown.left_out[step] = f"it would take {expected:.0f} s"
                 continue

@@ -36,7 +36,8 @@ class Cost:
 class Curve:
     """``measure`` is given a stage and a step. ``unit`` is that of the cost, ``across`` that of the steps.
 
-    A step that will take more than ``limit`` seconds, by the one before, is left out.
+    A step that will take more than ``limit`` seconds, by the one before, is left out. A cost below ``least``
+    says nothing about growth.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Curve:
     unit: str = "CPU ms"
     settings: Mapping[str, str] = {}
     limit: float = 60.0
+    least: float = 0.0
 
 
 @attrs.define
@@ -65,7 +67,9 @@ class Grown:
             return 0.0
         last = max(self.costs)
         ends = [
-            (step, cost.value) for step, cost in self.costs.items() if 4 * step <= last and cost.value > 0
+            (step, cost.value)
+            for step, cost in self.costs.items()
+            if 4 * step <= last and cost.value > self.curve.least
         ]
         top = max(self.costs[last].value, 1e-12)
         return max((math.log(top / value) / math.log(last / step) for step, value in ends), default=0.0)

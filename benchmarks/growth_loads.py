@@ -217,8 +217,8 @@ AT_ONCE = (1, 4, 16, 64, 256, 1000)
 CURVES: Sequence[Curve] = (
     Curve("HTTP upload, by size", "MiB", SIZES, http_size),
     Curve("Kafka LFS record, by size", "MiB", SIZES, kafka_size),
-    Curve("Kafka connections, idle", "connections", CONNECTIONS, idle_kafka, "KiB"),
-    Curve("HTTP connections, kept alive", "connections", CONNECTIONS, idle_http, "KiB"),
+    Curve("Kafka connections, idle", "connections", CONNECTIONS, idle_kafka, "KiB", least=1024),
+    Curve("HTTP connections, kept alive", "connections", CONNECTIONS, idle_http, "KiB", least=512),
     Curve("Metadata answer, by topics", "topics", (1, 10, 100, 1000, 10000), topics),
     Curve("Produce request up to 64 KiB", "partitions", (1, 10, 100, 300), plain_partitions),
     Curve("Produce request above 64 KiB", "partitions", (500, 1000, 2000), plain_partitions),

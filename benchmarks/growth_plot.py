@@ -9,9 +9,10 @@ from html import escape
 from benchmarks.growth_curves import Grown
 from benchmarks.plots import document
 
-WIDE, HIGH = 380, 200
-LEFT, TOP, RIGHT, BOTTOM = 56, 44, 14, 26
-IN_A_ROW = 3
+WIDE, HIGH = 352, 200
+LEFT, TOP, RIGHT, BOTTOM = 56, 50, 14, 26
+IN_A_ROW = 2
+LETTERS = 12
 TITLE = "How the costs grow: CPU time and memory by size, connections, topics, partitions, records, uploads."
 
 
@@ -24,7 +25,7 @@ def picture(curves: Sequence[Grown], dark: bool) -> str:
         for place, each in enumerate(shown)
         for text in _panel(each, place % IN_A_ROW * WIDE, place // IN_A_ROW * HIGH)
     )
-    return document(IN_A_ROW * WIDE, rows * HIGH, TITLE, body, dark)
+    return document(IN_A_ROW * WIDE, rows * HIGH, TITLE, body, dark, LETTERS)
 
 
 def _panel(grown: Grown, left: float, top: float) -> Iterator[str]:

@@ -63,8 +63,11 @@ def picture(
     return document(width, height, title, body, dark)
 
 
-def document(width: float, height: float, title: str, body: str, dark: bool) -> str:
-    """A picture around its elements, with the colours and classes that these may name."""
+def document(width: float, height: float, title: str, body: str, dark: bool, letters: int = 11) -> str:
+    """A picture around its elements, with the colours and classes that these may name.
+
+    ``letters`` are the pixels of a usual one.
+    """
     colours, lines = (DARK, DARK_LINES) if dark else (LIGHT, LIGHT_LINES)
     variables = {**colours, **{f"line{number}": colour for number, colour in enumerate(lines)}}
     return f"""\
@@ -72,7 +75,7 @@ def document(width: float, height: float, title: str, body: str, dark: bool) -> 
   <title id="title">{escape(title)}</title>
   <style>
     svg {{ {" ".join(f"--{name}: {colour};" for name, colour in variables.items())} }}
-    text {{ font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; font-size: 11px; fill: var(--soft); }}
+    text {{ font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; font-size: {letters}px; fill: var(--soft); }}
     .row {{ font-size: 15px; font-weight: 600; fill: var(--ink); }}
     .name {{ font-size: 13px; font-weight: 600; fill: var(--ink); }}
     .page {{ fill: var(--page); }}
