@@ -46,7 +46,7 @@ class Curve:
     measure: Callable[[Stage, int], Cost]
     unit: str = "CPU ms"
     settings: Mapping[str, str] = {}
-    limit: float = 60.0
+    limit: float = 120.0
     least: float = 0.0
 
 

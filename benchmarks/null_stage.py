@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
-import signal
-import subprocess
+import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,30 +14,40 @@ from pathlib import Path
 import attrs
 
 from lfsproxy.devstack.ports import HOST, free_port
+from lfsproxy.devstack.process import ServerProcess
 from tests.integration.proxy import ProxyProcess
 
 MIB = 1024 * 1024
-_SIZING = Path(__file__).parents[1] / "examples" / "operate" / "sizing.py"
+_ROOT = Path(__file__).parents[1]
+_SIZING = _ROOT / "examples" / "operate" / "sizing.py"
 
 
 @contextlib.contextmanager
 def null_ends() -> Iterator[Mapping[str, str]]:
     """Both ends, as processes of their own; the settings with which a proxy finds them."""
     broker, store = free_port(), free_port()
-    command = [sys.executable, "-m", "benchmarks.null_ends", str(broker), str(store)]
-    ends = subprocess.Popen(command, start_new_session=True)
-    try:
-        yield {
-            "LFS_KAFKA_BROKERS": f"{HOST}:{broker}",
-            "LFS_S3_ENDPOINT": f"http://{HOST}:{store}",
-            "LFS_S3_PATH_STYLE": "true",
-            "LFS_LOG_LEVEL": "warn",
-            "AWS_ACCESS_KEY_ID": "id",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-        }
-    finally:
-        os.killpg(ends.pid, signal.SIGKILL)
-        ends.wait()
+    with tempfile.TemporaryDirectory() as folder:
+        ends = ServerProcess("the null ends", Path(folder, "log"))
+        command = [sys.executable, "-m", "benchmarks.null_ends", str(broker), str(store)]
+        try:
+            ends.start(command, ready=lambda: listens(broker) and listens(store), timeout=60, cwd=_ROOT)
+            yield {
+                "LFS_KAFKA_BROKERS": f"{HOST}:{broker}",
+                "LFS_S3_ENDPOINT": f"http://{HOST}:{store}",
+                "LFS_S3_PATH_STYLE": "true",
+                "LFS_LOG_LEVEL": "warn",
+                "AWS_ACCESS_KEY_ID": "id",
+                "AWS_SECRET_ACCESS_KEY": "secret",
+            }
+        finally:
+            ends.kill()
+
+
+def listens(port: int) -> bool:
+    """Whether somebody takes connections there."""
+    with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+        return True
+    return False
 
 
 @attrs.frozen

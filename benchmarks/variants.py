@@ -17,7 +17,6 @@ import statistics
 import struct
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -139,7 +138,6 @@ def main() -> None:
         Path(folder, "sitecustomize.py").write_text(given.before)
         environment = dict(each.split("=", 1) for each in given.env)
         environment["PYTHONPATH"] = os.pathsep.join((folder, str(given.tree)))
-        time.sleep(1)
         sides = (
             stack.enter_context(stage(ends)),
             stack.enter_context(stage(ends, given.python, **environment)),
