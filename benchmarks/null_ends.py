@@ -4,7 +4,8 @@
 
 Bytes of records and blobs are dropped in the kernel (MSG_TRUNC of recv(2)), never copied into the process.
 Some processes share the ports, with a thread for each connection. What is small (Metadata, ApiVersions,
-ListOffsets) is answered as by the tests' scripted cluster.
+ListOffsets) is answered as by the tests' scripted cluster. A question about the topic ``topics-N`` is
+answered with N topics; ``partitions-N`` has N partitions, every other topic one.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
+from typing import Any
 
-from kafka.protocol.metadata import MetadataResponse
+from kafka.protocol.consumer import ListOffsetsRequest
+from kafka.protocol.metadata import MetadataRequest, MetadataResponse
 
 from lfsproxy.devstack.ports import HOST
 from lfsproxy.wire.answers import PartitionAnswer, ProduceResponse
@@ -51,45 +55,70 @@ def exactly(connection: socket.socket, count: int) -> bytes:
     return data
 
 
-def broker(connection: socket.socket, addresses: dict[int, tuple[str, int]]) -> None:
+def broker(connection: socket.socket, address: tuple[str, int]) -> None:
     """One connection to the broker."""
     while True:
-        (size,) = struct.unpack(">i", exactly(connection, 4))
+        head = exactly(connection, 4)
+        (size,) = struct.unpack(">i", head)
         start = exactly(connection, min(size, _START))
         drop(connection, size - len(start))
         api_key, version, correlation_id, length = struct.unpack_from(">hhih", start)
         if api_key == KafkaApi.PRODUCE:
-            connection.sendall(produced(start[10 + max(length, 0) :], version, correlation_id))
+            if answer := produced(start[10 + max(length, 0) :], version, correlation_id):
+                connection.sendall(answer)
             continue
         answer = struct.pack(">i", correlation_id)
         if api_key == KafkaApi.API_VERSIONS:
             answer += api_versions(version, APIS)
         elif api_key == KafkaApi.METADATA:
-            answer += metadata(version, addresses, [topic(version)])
+            asked = _decoded(MetadataRequest, head + start, version).topics
+            answer += described(version, address, asked[0].name if asked else TOPIC)
         elif api_key == KafkaApi.LIST_OFFSETS:
-            answer += list_offsets(version, TOPIC, 0, 0)
+            (topic,) = _decoded(ListOffsetsRequest, head + start, version).topics
+            answer += list_offsets(version, topic.name, topic.partitions[0].partition_index, 0)
         connection.sendall(struct.pack(">i", len(answer)) + answer)
 
 
-def topic(version: int) -> MetadataResponse.MetadataResponseTopic:
-    """The one topic, as an answer to Metadata has it."""
+def _decoded(message: Any, frame: bytes, version: int) -> Any:
+    return message.decode(frame, version=version, header=True, framed=True)
+
+
+@cache
+def described(version: int, address: tuple[str, int], name: str) -> bytes:
+    """What follows the correlation id of an answer to Metadata about a topic."""
+    what, _, digits = name.partition("-")
+    count = int(digits) if digits.isdecimal() else 1
+    names = [f"{name}-{index}" for index in range(count)] if what == "topics" else [name]
+    topics = [topic(version, each, count if what == "partitions" else 1) for each in names]
+    return metadata(version, {0: address}, topics)
+
+
+def topic(version: int, name: str, partitions: int) -> MetadataResponse.MetadataResponseTopic:
+    """A topic, as an answer to Metadata has it."""
     Topic = MetadataResponse.MetadataResponseTopic
-    partition = Topic.MetadataResponsePartition(
-        version=version, partition_index=0, leader_id=0, replica_nodes=[0], isr_nodes=[0]
-    )
-    return Topic(version=version, error_code=0, name=TOPIC, partitions=[partition])
+    found = [
+        Topic.MetadataResponsePartition(
+            version=version, partition_index=index, leader_id=0, replica_nodes=[0], isr_nodes=[0]
+        )
+        for index in range(partitions)
+    ]
+    return Topic(version=version, error_code=0, name=name, partitions=found)
 
 
 def produced(body: bytes, version: int, correlation_id: int) -> bytes:
-    """The answer to a Produce request of one partition, of version 3 to 8."""
+    """The answer to a Produce request of version 3 to 8, b"" where it wants none.
+
+    Its partitions are of one topic and have numbers side by side.
+    """
     (transaction,) = struct.unpack_from(">h", body)
-    at = 2 + max(transaction, 0) + 6 + 4
+    at = 2 + max(transaction, 0)
+    (acks,) = struct.unpack_from(">h", body, at)
+    at += 6 + 4
     (length,) = struct.unpack_from(">h", body, at)
     topic = body[at + 2 : at + 2 + length].decode()
-    (partition,) = struct.unpack_from(">i", body, at + 2 + length + 4)
-    return ProduceResponse([PartitionAnswer(topic, partition, 0, 0, log_start_offset=0)]).encode(
-        version, correlation_id
-    )
+    count, first = struct.unpack_from(">ii", body, at + 2 + length)
+    answers = [PartitionAnswer(topic, first + each, 0, 0, log_start_offset=0) for each in range(count)]
+    return ProduceResponse(answers).encode(version, correlation_id) if acks else b""
 
 
 def store(connection: socket.socket) -> None:
@@ -123,6 +152,7 @@ def stored(head: bytes) -> bytes:
 
 def serve(server: socket.socket, each: Callable[[socket.socket], None]) -> None:
     """Accept for ever, with a thread for each connection."""
+    threading.stack_size(2**18)
 
     def run(connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -136,9 +166,9 @@ def serve(server: socket.socket, each: Callable[[socket.socket], None]) -> None:
 
 def both(broker_end: socket.socket, store_end: socket.socket) -> None:
     """Serve both ends in this process."""
-    addresses = {0: (HOST, int(broker_end.getsockname()[1]))}
+    address = HOST, int(broker_end.getsockname()[1])
     threading.Thread(target=serve, args=(store_end, store), daemon=True).start()
-    serve(broker_end, lambda connection: broker(connection, addresses))
+    serve(broker_end, lambda connection: broker(connection, address))
 
 
 def main() -> None:

@@ -59,21 +59,30 @@ def picture(
     drawn = list(shown)
     width = 24 * CELL_WIDTH
     height = max(panel.y + panel.height for panel, _ in drawn) * CELL_HEIGHT + GAP
+    body = "\n".join(text for panel, series in drawn for text in _panel(panel, series, start, end))
+    return document(width, height, title, body, dark)
+
+
+def document(width: float, height: float, title: str, body: str, dark: bool, letters: int = 11) -> str:
+    """A picture around its elements, with the colours and classes that these may name.
+
+    ``letters`` are the pixels of a usual one.
+    """
     colours, lines = (DARK, DARK_LINES) if dark else (LIGHT, LIGHT_LINES)
     variables = {**colours, **{f"line{number}": colour for number, colour in enumerate(lines)}}
-    body = "\n".join(text for panel, series in drawn for text in _panel(panel, series, start, end))
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-labelledby="title">
   <title id="title">{escape(title)}</title>
   <style>
     svg {{ {" ".join(f"--{name}: {colour};" for name, colour in variables.items())} }}
-    text {{ font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; font-size: 11px; fill: var(--soft); }}
+    text {{ font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; font-size: {letters}px; fill: var(--soft); }}
     .row {{ font-size: 15px; font-weight: 600; fill: var(--ink); }}
     .name {{ font-size: 13px; font-weight: 600; fill: var(--ink); }}
     .page {{ fill: var(--page); }}
     .box {{ fill: var(--box); stroke: var(--grid); }}
     .grid {{ stroke: var(--grid); }}
     .line {{ fill: none; stroke-width: 1.5; stroke-linejoin: round; stroke-linecap: round; }}
+    .linear {{ stroke-dasharray: 4 4; }}
     .mark {{ stroke-width: 3; }}
     .y {{ text-anchor: end; }}
   </style>

@@ -14,6 +14,7 @@ from twisted.internet.defer import maybeDeferred
 from twisted.logger import ILogObserver
 from twisted.python import usage
 
+from lfsproxy.cycles import collect_seldom
 from lfsproxy.errors import SettingError
 from lfsproxy.logs import Logger
 from lfsproxy.settings import (
@@ -109,6 +110,7 @@ class Process(MultiService):
             super().privilegedStartService()  # type: ignore[no-untyped-call]  # of Twisted
 
     def startService(self) -> None:
+        collect_seldom()
         with self._one_line():
             super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         self._reactor.callWhenRunning(self._handle_signals)

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
 
+from lfsproxy.cycles import collect_seldom
 from lfsproxy.errors import SettingError
 from lfsproxy.logfile import Log
 from lfsproxy.logs import Logger
@@ -73,6 +74,7 @@ class Worker:
         return self.status
 
     def _start(self) -> None:
+        collect_seldom()
         boot = self._boot
         try:
             board = Board(boot.folder, boot.workers)

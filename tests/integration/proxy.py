@@ -49,10 +49,13 @@ class ProxyProcess:
     """``python -m twisted -n --pidfile= lfsproxy`` on free ports, kept over restarts.
 
     ``environment`` holds the LFS_* and AWS_* variables; no others of the tests' own reach the process.
-    ``tls`` is how to speak to its HTTP port where that has a certificate.
+    ``tls`` is how to speak to its HTTP port where that has a certificate, ``python`` the interpreter.
     """
 
-    def __init__(self, environment: Mapping[str, str], tls: SSLContext | None = None) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], tls: SSLContext | None = None, python: str = sys.executable
+    ) -> None:
+        self._python = python
         handlers = [] if tls is None else [urllib.request.HTTPSHandler(context=tls)]
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), *handlers)
         self._folder = tempfile.TemporaryDirectory(prefix="lfsproxy-proxy-")
@@ -95,7 +98,7 @@ class ProxyProcess:
 
     def start(self, timeout: float = 30, until: Callable[[], bool] | None = None) -> None:
         """Start it and return when /readyz is green, or ``until`` says so."""
-        command = [sys.executable, "-c", TWISTD, "-n", "--pidfile=", "lfsproxy"]
+        command = [self._python, "-c", TWISTD, "-n", "--pidfile=", "lfsproxy"]
         self._process.start(
             command,
             ready=until or self.is_ready,
