@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log"
 	"sync"
 	"time"
 
@@ -28,7 +29,12 @@ func readByKafkaGo(ctx context.Context, asked job, out *printer) {
 			defer running.Done()
 			for {
 				r, err := reader.ReadMessage(ctx)
-				check(err)
+				check(ctx.Err())
+				if err != nil {
+					// Each error is the application's, which asks again.
+					log.Print(err)
+					continue
+				}
 				one := line{
 					Topic: r.Topic, Partition: int32(r.Partition), Offset: r.Offset, Key: r.Key,
 					Timestamp: r.Time.UnixMilli(),
