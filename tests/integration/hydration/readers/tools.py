@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from unittest import SkipTest
@@ -19,6 +20,9 @@ from tests.integration.clients.java import require_compiler
 
 HERE = Path(__file__).parent
 SECONDS = 600
+
+_making = threading.Lock()
+"""Tests run clients side by side."""
 
 
 def _need(reader: str, *programs: str) -> None:
@@ -34,13 +38,14 @@ def _made(language: str, make: Callable[[Path], None]) -> Path:
     digest = hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in sources))
     tools = cache_folder() / "tools"
     folder = tools / f"readers-{language}-{digest.hexdigest()[:16]}"
-    if not folder.exists():
-        tools.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=tools) as unfinished:
-            built = Path(unfinished, "built")
-            shutil.copytree(HERE / language, built)
-            make(built)
-            built.rename(folder)
+    with _making:
+        if not folder.exists():
+            tools.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=tools) as unfinished:
+                built = Path(unfinished, "built")
+                shutil.copytree(HERE / language, built)
+                make(built)
+                built.rename(folder)
     return folder
 
 
