@@ -33,6 +33,10 @@ class Body(Protocol):
         """The next bytes, None at the end. Raises ConnectionGone or FramingError."""
         ...
 
+    async def all(self) -> bytes:
+        """All that is left. Raises ConnectionGone or FramingError."""
+        ...
+
 
 class Sink(Protocol):
     """Where an answer goes: the client's connection."""
@@ -50,8 +54,8 @@ Take = Callable[[bytes], Awaitable[bytes | None]]
 """Takes a whole answer of the broker, from behind its correlation id on. Gives the client's whole frame, None
 where there is none yet."""
 Pass = Callable[[ResponseStart, Body, Sink], Awaitable[None]]
-"""Passes an answer on while it comes, changed or not: writes the client's whole frame, and reads the broker's
-to its end."""
+"""Passes an answer on while it comes, changed or not: writes the client's whole frame. It is cancelled where the
+client is gone; what it leaves of the broker's is read away."""
 
 
 @attrs.define(eq=False)

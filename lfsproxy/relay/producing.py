@@ -21,12 +21,12 @@ from lfsproxy.relay.produce.entries import Entries
 from lfsproxy.relay.produce.held import SMALL_FRAME, HeldProduce
 from lfsproxy.relay.produce.hints import OffsetHints
 from lfsproxy.relay.produce.holes import Holes
-from lfsproxy.relay.produce.scanning import Share
 from lfsproxy.relay.produce.streamed import StreamedProduce
 from lfsproxy.relay.produce.topics import Topics
 from lfsproxy.relay.produce.work import ProduceWork
 from lfsproxy.relay.questions import Questions
 from lfsproxy.relay.replies import Replies
+from lfsproxy.relay.scanning import Share
 from lfsproxy.relay.works import Works
 from lfsproxy.uploadlog import SENDER, Sender
 from lfsproxy.wire.answers import NodeEndpoint, ProduceResponse

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -10,13 +10,16 @@ from twisted.internet.interfaces import IReactorTime
 
 from lfsproxy.kafka.stream import ConnectionGone
 from lfsproxy.relay.forwarding import Forwarding
-from lfsproxy.wire import list_offsets, metadata
+from lfsproxy.wire import list_offsets, metadata, topic_ids
 from lfsproxy.wire.apis import KafkaApi
 
 HINT_SECONDS: Final = 2.0
 """Within which a broker says where a partition ends, or is not waited for: an object's key can do without."""
 TOPIC_SECONDS: Final = 2.0
 """Within which a broker says whether it has a topic, or is not waited for: the batch then goes its way."""
+NAMES_SECONDS: Final = 10.0
+"""Within which a broker says which topics a consumer has asked for by their ids. Longer than the others: without
+it the consumer's connection has to be closed."""
 
 T = TypeVar("T")
 
@@ -55,6 +58,13 @@ class Questions:
             return None
         frame = metadata.metadata_request(topic)
         return self._ask(frame, TOPIC_SECONDS, lambda body: metadata.topic_state(body, topic))
+
+    def names(self, ids: Collection[bytes]) -> Deferred[Mapping[bytes, str | None] | None] | None:
+        """Which names topics have, by their ids; None for one that is not there."""
+        low, high = self._ranges().get(KafkaApi.METADATA, (topic_ids.VERSION, topic_ids.VERSION))
+        if not low <= topic_ids.VERSION <= high:
+            return None
+        return self._ask(topic_ids.names_request(ids), NAMES_SECONDS, topic_ids.names_told)
 
     def _ask(self, frame: bytes, seconds: float, decode: Callable[[bytes], T | None]) -> Deferred[T | None]:
         async def ask() -> T | None:

@@ -11,19 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from lfsproxy.budget import Lease, MemoryBudget
-from lfsproxy.errors import FramingError, Stalled
+from lfsproxy.errors import FramingError, LfsError, Stalled
 from lfsproxy.kafka.stream import WRITE_SIZE, ConnectionGone, FrameStream
-from lfsproxy.relay.order import Answer, Expected, Order, Take
+from lfsproxy.relay.memory import SMALL_ANSWER, memory_for_answer
+from lfsproxy.relay.order import Answer, Expected, Order, Pass, Take
 from lfsproxy.wakeups import Condition
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, ResponseStart
 
-SMALL_ANSWER: Final = 64 * 1024
-"""Bytes of an answer that is collected without a lease: a Produce answer about more than a thousand
-partitions, a FindCoordinator answer about as many groups."""
 MOST_COLLECTED: Final = 2 * 1024 * 1024
 """Bytes of an answer that can be collected at all: sixty thousand partitions. While one is decoded, which is
 done in one turn of the reactor, its Python objects take some fifteen times that."""
@@ -32,16 +30,13 @@ MOST_VERDICTS: Final = 15 * 1024 * 1024
 longer are records that the broker refuses, each with a sentence, which take some twice their bytes."""
 COPIES: Final = 2
 """Times that an answer is held while it is looked into: as the broker sent it, and as the client gets it."""
-MEMORY_SECONDS: Final = 10.0
-"""How long an answer waits for memory. Less than clients wait for it (30 s), more than it takes to find out
-that a client is too slow (2 s) and to take its memory."""
 
 
 class Replies:
     """The answers of one session.
 
-    ``changed`` is called when one has left or was taken; ``evicted`` where the client does not take a large
-    one, while others wait for memory.
+    ``changed`` is called when one has left or was taken; ``close`` closes the client's connection, where it
+    does not take a large one while others wait for memory, or where one cannot be given to its end.
     """
 
     def __init__(
@@ -49,14 +44,15 @@ class Replies:
         client: FrameStream,
         budget: MemoryBudget,
         changed: Callable[[], None],
-        evicted: Callable[[Stalled], None],
+        close: Callable[[LfsError], None],
     ) -> None:
         self.order = Order()
         self._client = client
         self._budget = budget
         self._changed = changed
-        self._evicted = evicted
+        self._close = close
         self._waiting: Deferred[Lease] | None = None
+        self._passing: Deferred[None] | None = None
         self._some_left = Condition(budget.clock)
         self._stopped = False
 
@@ -71,14 +67,18 @@ class Replies:
             await self._some_left.wait()
 
     def client_lost(self) -> None:
-        """The client is gone."""
+        """The client is gone: an answer that is passed on changed is given up, since it may take its time."""
         self._some_left.wake()
+        if self._passing is not None:
+            self._passing.cancel()
 
     def stop(self) -> None:
         """No more answers come, and none is passed on any further."""
         self._stopped = True
         if self._waiting is not None:
             self._waiting.cancel()
+        if self._passing is not None:
+            self._passing.cancel()
         for lost in self.order.lose():
             lost()
 
@@ -104,7 +104,7 @@ class Replies:
         assert answer is not None, "what the proxy asks for itself is collected"
         self.order.begin_to_leave(answer)
         if expected.passes is not None:
-            await expected.passes(start, body, self._client)
+            await self._pass_changed(expected.passes, body, start)
         else:
             self._client.write(start.head)
             await body.relay(self._client)
@@ -113,6 +113,24 @@ class Replies:
         self.order.came()
         self.order.left(answer)
         self._flush()
+
+    async def _pass_changed(self, passes: Pass, body: _Body, start: ResponseStart) -> None:
+        """Pass an answer on as ``passes`` has it. Where that fails the client's connection is closed, and only
+        that: the answers behind this one may decide about blobs."""
+        body.begin()
+        self._passing = Deferred.fromCoroutine(passes(start, body, self._client))
+        try:
+            await self._passing
+        except FramingError:
+            raise
+        except LfsError as error:
+            self._close(error)
+        except CancelledError:
+            if self._stopped:
+                raise ConnectionGone from None
+        finally:
+            self._passing = None
+        await body.drop()
 
     async def _collect(self, body: _Body, start: ResponseStart, expected: Expected, take: Take) -> None:
         """Take an answer as a whole."""
@@ -141,8 +159,7 @@ class Replies:
             raise FramingError(
                 f"the broker's answer of {size} bytes is too large to look into, beyond {most}"
             )
-        self._waiting = self._budget.acquire(COPIES * size)
-        self._waiting.addTimeout(MEMORY_SECONDS, self._budget.clock, _no_memory(size))
+        self._waiting = memory_for_answer(self._budget, COPIES * size, size)
         try:
             return await self._waiting
         finally:
@@ -164,7 +181,7 @@ class Replies:
     async def _send(self, answer: Answer, data: bytes, lease: Lease) -> None:
         """Write a large answer as fast as the client takes it; one that takes none loses its connection."""
         self.order.begin_to_leave(answer)
-        lease.evicted = lambda: self._evicted(Stalled("it took too little of an answer while others waited"))
+        lease.evicted = lambda: self._close(Stalled("it took too little of an answer while others waited"))
         lease.waits_for_peer(True)
         view = memoryview(data)
         for position in range(0, len(view), WRITE_SIZE):
@@ -179,8 +196,8 @@ class Replies:
 
     async def _drop(self, body: _Body, expected: Expected) -> None:
         """An answer of the proxy's own for which there is no memory is as good as none."""
-        while await body.next_piece() is not None:
-            pass
+        body.begin()
+        await body.drop()
         if self._stopped:
             raise ConnectionGone
         self.order.came()
@@ -199,11 +216,22 @@ class _Body:
 
     def __init__(self, broker: FrameStream) -> None:
         self._broker = broker
+        self._is_open = False
+
+    def begin(self) -> None:
+        """The body of another frame begins."""
+        self._is_open = True
 
     async def next_piece(self) -> Piece | None:
         """The next bytes, None at the end."""
         event = await self._broker.next_event()
+        self._is_open = isinstance(event, FrameBytes)
         return event.data if isinstance(event, FrameBytes) else None
+
+    async def drop(self) -> None:
+        """Read what is left, if it was not read to its end."""
+        while self._is_open:
+            await self.next_piece()
 
     async def relay(self, client: FrameStream) -> None:
         """Write all that is left, as it comes."""
@@ -216,20 +244,9 @@ class _Body:
         whole = self._broker.frames.whole_body()
         if whole is not None:
             self._broker.frames.skip_body()
+            self._is_open = False
             return whole
         pieces = []
         while (piece := await self.next_piece()) is not None:
             pieces.append(piece)
         return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
-
-
-def _no_memory(size: int) -> Callable[[object, float], object]:
-    """What a wait for memory ends with when it has taken too long."""
-
-    def raise_stalled(result: object, seconds: float) -> object:
-        raise Stalled(
-            f"there was no memory for the broker's answer of {size} bytes within {seconds:g} s "
-            "(LFS_UPLOAD_MEMORY)"
-        )
-
-    return raise_stalled

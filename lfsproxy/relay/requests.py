@@ -101,7 +101,6 @@ class Requests:
         """End the reading, unless what is read goes on without its client."""
         if self.awaits_answer:
             self.stop()
-        self._replies.client_lost()
 
     async def _read(self, goes_on: Callable[[], bool]) -> None:
         turns = Turns(self._context.reactor, REQUESTS_AT_ONCE)

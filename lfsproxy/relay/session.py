@@ -102,7 +102,7 @@ class Session:
             Action.FINISH_CLIENT: stream.finish,
             Action.ABORT: self._abort,
         }
-        stream.on_lost = lambda: self._tell(Event.CLIENT_LOST)
+        stream.on_lost = self._client_lost
 
     # From outside
 
@@ -221,6 +221,10 @@ class Session:
         await self._see_off(stream)
         if lingering.active():
             lingering.cancel()
+
+    def _client_lost(self) -> None:
+        self._replies.client_lost()
+        self._tell(Event.CLIENT_LOST)
 
     def _tell(self, event: Event) -> None:
         for action in self._life.happened(event):

@@ -11,7 +11,7 @@ from lfsproxy.relay.produce.connection import Settle
 from lfsproxy.relay.produce.entries import Entries
 from lfsproxy.relay.produce.hints import OffsetHints
 from lfsproxy.relay.produce.holes import Holes
-from lfsproxy.relay.produce.scanning import Share
+from lfsproxy.relay.scanning import Share
 from lfsproxy.relay.produce.topics import Topics
 from lfsproxy.wire.answers import NodeEndpoint
 from lfsproxy.wire.chunks import Piece

@@ -177,7 +177,9 @@ class ThresholdTests(RelayTestCase):
         self.client().send(produce(1, batch(record(bytes(5000)), codec=4)))
         self.assert_published(bytes(5000))
 
-    def test_topics_that_kafka_and_its_tools_keep_for_themselves_are_offloaded_by_the_header_alone(self) -> None:
+    def test_topics_that_kafka_and_its_tools_keep_for_themselves_are_offloaded_by_the_header_alone(
+        self,
+    ) -> None:
         frame = produce(1, batch(record(b"x" * 5000)), topic="__internal")
         client = self.client()
         client.send(frame)

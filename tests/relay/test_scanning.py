@@ -13,7 +13,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import LfsError, UndecodableRecords
-from lfsproxy.relay.produce.scanning import HALF_LIFE, SHORT_SECONDS, Found, Pace, Scans, Search, Share
+from lfsproxy.relay.scanning import HALF_LIFE, SHORT_SECONDS, Pace, Scans, Share
 
 
 @attrs.define
@@ -51,7 +51,9 @@ class ScansTests(SynchronousTestCase):
         self.scans = Scans(cast(Any, self.net), lambda: self.threads.seconds)
         self.ended: list[str] = []
 
-    def search(self, name: str, seconds: float, error: LfsError | None = None) -> Search:
+    def search(
+        self, name: str, seconds: float, error: LfsError | None = None
+    ) -> Callable[[Pace], BatchScan | None]:
         """A search that takes so long, told of every millisecond."""
 
         def search(pace: Pace) -> None:
@@ -66,7 +68,7 @@ class ScansTests(SynchronousTestCase):
 
     def begin(
         self, share: Share, name: str, seconds: float, error: LfsError | None = None
-    ) -> Deferred[Found]:
+    ) -> Deferred[BatchScan | LfsError | None]:
         return Deferred.fromCoroutine(self.scans.run(share, self.search(name, seconds, error)))
 
     def step(self) -> int:

@@ -22,8 +22,8 @@ from lfsproxy.relay.produce.batches import Batch
 from lfsproxy.relay.produce.connection import Connection
 from lfsproxy.relay.produce.plans import Plans
 from lfsproxy.relay.produce.rewriting import Offloaded, Rewriter
-from lfsproxy.relay.produce.scanning import Found, Pace
 from lfsproxy.relay.produce.shared import Shared
+from lfsproxy.relay.scanning import Pace
 from lfsproxy.relay.turns import Turns
 from lfsproxy.settings import Settings
 from lfsproxy.wakeups import Semaphore
@@ -150,7 +150,7 @@ class Offloader:
             return scan_batch(batch.records, wanted, threshold=threshold, max_plans=room, pace=pace, **limits)
 
         if header.codec == NONE and batch.size <= SCAN_INLINE:
-            found: Found = scan(lambda: None)
+            found: BatchScan | LfsError | None = scan(lambda: None)
         else:
             found = await self._shared.scans.run(self._connection.share, scan)
         if isinstance(found, PlansTooLarge):

@@ -16,7 +16,7 @@ from lfsproxy.interfaces import IMetrics
 from lfsproxy.kafka.stream import uncancelled
 from lfsproxy.logs import Logger
 from lfsproxy.names import is_internal
-from lfsproxy.relay.produce.scanning import Scans
+from lfsproxy.relay.scanning import Scans
 from lfsproxy.relay.turns import Turns
 from lfsproxy.settings import Settings
 from lfsproxy.wakeups import Semaphore

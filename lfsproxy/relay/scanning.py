@@ -1,4 +1,4 @@
-"""The two places of the process in which batches are searched for LFS records, and the order of searches.
+"""The two places of the process in which batches are searched, and the order of searches.
 
 A search runs in a thread, which cannot be stopped, and a few bytes may be many records. So each begins as a
 short one: it may use SHORT_SECONDS of processor time, and if it needs more, it is dropped and begun anew when
@@ -15,7 +15,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
@@ -25,7 +25,6 @@ from twisted.internet.threads import deferToThreadPool
 from lfsproxy.errors import LfsError
 from lfsproxy.kafka.stream import shielded
 from lfsproxy.wakeups import WakeLoop
-from lfsproxy.wire.scan import BatchScan
 
 SHORT_SECONDS = 0.02
 """Seconds of processor time after which a search counts as a long one."""
@@ -34,8 +33,7 @@ HALF_LIFE = 10.0
 
 Pace = Callable[[], None]
 """To be called by a search every few milliseconds."""
-Search = Callable[[Pace], BatchScan | None]
-Found = BatchScan | LfsError | None
+T = TypeVar("T")
 
 
 class TakesLong(Exception):
@@ -107,7 +105,7 @@ class Scans(WakeLoop):
         """How many entries order the connections that wait: for each at most one of each kind."""
         return len(self._short) + len(self._long)
 
-    async def run(self, share: Share, search: Search) -> Found:
+    async def run(self, share: Share, search: Callable[[Pace], T]) -> T | LfsError:
         """Run ``search`` in a thread, again where the time of a short one was not enough.
 
         An LfsError is returned. Where the caller is cancelled this ends, by CancelledError, when the thread
@@ -119,11 +117,13 @@ class Scans(WakeLoop):
             assert not isinstance(found, TakesLong)
         return found
 
-    async def _run(self, share: Share, search: Search, *, is_long: bool) -> Found | TakesLong:
+    async def _run(
+        self, share: Share, search: Callable[[Pace], T], *, is_long: bool
+    ) -> T | LfsError | TakesLong:
         limit = math.inf if is_long else SHORT_SECONDS
         seconds = 0.0
 
-        def timed() -> Found | TakesLong:
+        def timed() -> T | LfsError | TakesLong:
             nonlocal seconds
             started = self._cpu()
 

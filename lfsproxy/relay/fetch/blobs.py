@@ -1,0 +1,185 @@
+"""The blobs of one answer: what has to be known before its first byte leaves, and then their bytes.
+
+A small blob is got whole, and verified. Of a larger one the store tells length and CRC-32C; it is streamed
+when its turn comes, and verified on its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from typing import Any, Final
+
+import attrs
+from crc32c import crc32c
+from twisted.internet.defer import Deferred, gatherResults
+
+from lfsproxy.codes import KafkaCode
+from lfsproxy.errors import BlobCorrupt, BlobMissing, BlobTruncated, LfsError
+from lfsproxy.following import Verified
+from lfsproxy.logs import Logger
+from lfsproxy.relay.fetch.plan import Blob, Place
+from lfsproxy.relay.fetch.shared import Shared
+
+SMALL_AT_ONCE: Final = 32
+"""Small blobs that are got side by side."""
+LARGE_AT_ONCE: Final = 4
+"""Larger blobs that the store is asked about side by side: one without a checksum there is read through."""
+
+_log = Logger()
+
+
+class _Suspect(LfsError):
+    """The blob has turned out wrong a short while ago."""
+
+
+@attrs.frozen(eq=False)
+class _Got:
+    """A blob's CRC-32C, and its bytes where it is held."""
+
+    crc: int
+    pieces: list[bytes] | None = None
+
+
+Get = Callable[[Blob], Coroutine[Any, Any, _Got]]
+
+
+class Blobs:
+    """The blobs of one answer, for ``client`` at ``peer``. ``close`` lets go of all of them.
+
+    ``failed`` are the records whose blobs cannot be given, with the error code of their partition, None where
+    the envelope stays.
+    """
+
+    def __init__(self, shared: Shared, client: str, peer: str) -> None:
+        self.failed: dict[Place, int | None] = {}
+        self._shared = shared
+        self._peer = peer
+        self._client = client
+        self._got: dict[Place, _Got] = {}
+        self._trouble: LfsError | None = None
+
+    async def get(self, blobs: Sequence[Blob]) -> bool:
+        """Get what was not got yet, and let go of what is not among ``blobs``; whether all are there."""
+        wanted = {blob.at for blob in blobs}
+        self._got = {at: got for at, got in self._got.items() if at in wanted}
+        failed = len(self.failed)
+        missing = [blob for blob in blobs if blob.at not in self._got]
+        small = [blob for blob in missing if blob.is_small]
+        large = [blob for blob in missing if not blob.is_small]
+        getting = [
+            *self._begin(small, self._whole, SMALL_AT_ONCE),
+            *self._begin(large, self._known, LARGE_AT_ONCE),
+        ]
+        try:
+            await gatherResults(getting, consumeErrors=True)
+        except BaseException:
+            for each in getting:
+                each.cancel()
+            raise
+        return len(self.failed) == failed
+
+    def crc(self, blob: Blob) -> int:
+        """The CRC-32C of a blob that was got."""
+        return self._got[blob.at].crc
+
+    async def send(self, blob: Blob, write: Callable[[bytes], Awaitable[None]]) -> None:
+        """Write the bytes of a blob that was got; nothing of it is held any more after that.
+
+        The last ones are written only when all are right. Raises a store error, BlobMissing, BlobTruncated or
+        BlobCorrupt; after the last two nobody gets the blob for a while.
+        """
+        pieces = self._got.pop(blob.at).pieces
+        if pieces is not None:
+            for piece in pieces:
+                await write(piece)
+            return
+        try:
+            verified = await self._open(blob)
+            try:
+                while data := await verified.read():
+                    await write(data)
+            finally:
+                verified.close()
+        except (BlobTruncated, BlobCorrupt) as error:
+            self._shared.suspects.add(blob.envelope.s3_key, str(error))
+            raise
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._got.clear()
+
+    def _begin(self, blobs: Sequence[Blob], get: Get, at_once: int) -> list[Deferred[None]]:
+        """Get blobs, some side by side, in their order."""
+        left = iter(blobs)
+        return [Deferred.fromCoroutine(self._get_each(left, get)) for _ in blobs[:at_once]]
+
+    async def _get_each(self, blobs: Iterator[Blob], get: Get) -> None:
+        for blob in blobs:
+            try:
+                self._got[blob.at] = await self._get(blob, get)
+            except LfsError as error:
+                self._fail(blob, error)
+
+    async def _get(self, blob: Blob, get: Get) -> _Got:
+        why = self._shared.suspects.why(blob.envelope.s3_key)
+        if why is not None:
+            raise _Suspect(why)
+        if self._trouble is not None:
+            # Each would take as long as the first to find out.
+            raise self._trouble
+        return await get(blob)
+
+    async def _whole(self, blob: Blob) -> _Got:
+        verified = await self._open(blob)
+        pieces: list[bytes] = []
+        crc = 0
+        try:
+            while data := await verified.read():
+                pieces.append(data)
+                crc = crc32c(data, crc)
+        finally:
+            verified.close()
+        return _Got(crc, pieces)
+
+    async def _known(self, blob: Blob) -> _Got:
+        return _Got(await self._shared.source.crc32c(blob.envelope.s3_key, blob.envelope.content_length))
+
+    async def _open(self, blob: Blob) -> Verified:
+        source, envelope = self._shared.source, blob.envelope
+        size = envelope.content_length
+        return Verified(source, await source.open(envelope.s3_key, size, 0, size), envelope)
+
+    def _fail(self, blob: Blob, error: LfsError) -> None:
+        code: int | None = KafkaCode.CORRUPT_MESSAGE
+        match _result(error):
+            case "missing" if self._shared.rules.keeps:
+                code = None
+            case "store_error":
+                code = KafkaCode.KAFKA_STORAGE_ERROR
+                self._trouble = error
+        self.failed[blob.at] = code
+        self.tell(blob, error)
+
+    def tell(self, blob: Blob, error: LfsError) -> None:
+        """Count and log that the consumer does not get a blob."""
+        topic, partition, offset = blob.at
+        self._shared.metrics.hydration(topic, _result(error), 0)
+        _log.warn(
+            "Kafka client {client_id} ({peer}) does not get the blob of {topic}, partition {partition}, "
+            "offset {offset} ({key}): {error}",
+            client_id=self._client,
+            peer=self._peer,
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            key=blob.envelope.s3_key,
+            error=error,
+            kind=error,
+        )
+
+
+def _result(error: LfsError) -> str:
+    """The label of the metrics."""
+    if isinstance(error, BlobMissing):
+        return "missing"
+    return "corrupt" if isinstance(error, BlobTruncated | BlobCorrupt | _Suspect) else "store_error"

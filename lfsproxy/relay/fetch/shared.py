@@ -1,0 +1,71 @@
+"""What all consumers that get blobs share: the settings, the store, the memory, and what was learnt."""
+
+from __future__ import annotations
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from lfsproxy.budget import MemoryBudget
+from lfsproxy.following import BUFFER_BYTES, Places
+from lfsproxy.interfaces import IBlobSource, IMetrics
+from lfsproxy.names import is_chosen, is_internal
+from lfsproxy.relay.fetch.ids import TopicNames
+from lfsproxy.relay.fetch.plan import Rules
+from lfsproxy.relay.fetch.suspects import Suspects
+from lfsproxy.relay.scanning import Scans
+from lfsproxy.settings import Settings
+from lfsproxy.wire.decompress import USUAL_WINDOW
+from lfsproxy.wire.walk import Limits
+
+
+@attrs.frozen(eq=False)
+class Shared:
+    """The process-wide parts; ``scans`` are the places in which batches are searched."""
+
+    reactor: IReactorTime
+    settings: Settings
+    source: IBlobSource
+    budget: MemoryBudget
+    metrics: IMetrics
+    scans: Scans
+    names: TopicNames = attrs.field(init=False, factory=TopicNames)
+    suspects: Suspects = attrs.field(init=False)
+    rules: Rules = attrs.field(init=False)
+
+    @suspects.default
+    def _none(self) -> Suspects:
+        return Suspects(self.reactor)
+
+    @property
+    def inflating(self) -> int:
+        """Bytes that a batch may take to be decompressed while it is written: what the settings have room for
+        beside everything else, up to what producers use."""
+        settings = self.settings
+        spare = self.budget.largest - settings.max_passthrough_size - settings.s3_part_size - BUFFER_BYTES
+        return min(USUAL_WINDOW, max(spare, 0))
+
+    @property
+    def most_memory(self) -> int:
+        """Bytes that an answer can need besides the broker's own."""
+        return self.settings.s3_part_size + BUFFER_BYTES + self.inflating
+
+    @rules.default
+    def _of_settings(self) -> Rules:
+        settings = self.settings
+        places = Places(self.source.bucket, settings.namespace, settings.download_prefixes)
+        return Rules(
+            places.check,
+            settings.hydrate_max_size,
+            settings.s3_part_size,
+            settings.hydrate_missing == "envelope",
+            Limits(settings.max_decompressed_size, self.inflating, self.inflating),
+        )
+
+    def is_on_for(self, client_id: str) -> bool:
+        """Whether a client gets blobs at all (LFS_HYDRATE_TOPICS, LFS_HYDRATE_CLIENT_IDS)."""
+        settings = self.settings
+        return bool(settings.hydrate_topics) and is_chosen(client_id, settings.hydrate_client_ids)
+
+    def chooses(self, topic: str) -> bool:
+        """Whether a topic's envelopes become blobs (LFS_HYDRATE_TOPICS)."""
+        return not is_internal(topic) and is_chosen(topic, self.settings.hydrate_topics)
