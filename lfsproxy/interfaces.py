@@ -185,9 +185,11 @@ class IResumableStore(Interface):
     async def put_part(key: str, upload_id: str, number: int, buffers: Sequence[Buffer]) -> StoredPart:
         """Store a part, over any that has its number."""
 
-    async def complete_parts(key: str, upload_id: str, parts: Sequence[StoredPart], length: int) -> bool:
+    async def complete_parts(
+        key: str, upload_id: str, parts: Sequence[StoredPart], length: int, part_size: int
+    ) -> bool:
         """Make the blob of these very parts visible; done already is no error. No part that was replaced
-        since is taken: StoreRefused.
+        since is taken: StoreRefused. Each but the last has ``part_size`` bytes, all together ``length``.
 
         False where there is a blob of that length and the store does not say whether it is of these parts.
         """
@@ -306,6 +308,13 @@ class IBlobSource(Interface):
 
     async def size_of(key: str) -> int | None:
         """A blob's size in bytes, None where it is not there."""
+
+    async def crc32c(key: str, size: int) -> int:
+        """The CRC-32C of a whole blob that has to have ``size`` bytes.
+
+        Without reading it where the store keeps one, else the blob is read through once; what that gave is
+        remembered for a while. Raises BlobMissing, or BlobTruncated for another size.
+        """
 
     async def presign(key: str, seconds: int, content_type: str, disposition: str) -> str:
         """A URL that gives the blob to anyone for ``seconds``, with those two headers."""

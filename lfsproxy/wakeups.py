@@ -4,8 +4,8 @@ Twisted's DeferredSemaphore, DeferredLock and DeferredQueue fire the next waiter
 ``put``. A waiter that ends at once lets the next one go a few frames deeper, and so on: some dozens of them
 reach Python's recursion limit, and there a waiter is lost together with what it was just given.
 
-Four ways to wait: Condition (for a change), Semaphore (for a place), Wakeups (for a result of one's own), and
-``to_its_end`` (for work that goes on without its caller).
+Five ways to wait: Condition (for a change), Semaphore (for a place), Wakeups (for a result of one's own),
+``to_its_end`` (for work that goes on without its caller), and ``all_of`` (for several at once).
 
 The rules here: first come, first woken. What a waiter gets is taken only at the moment it is woken, so that
 one that was cancelled has got nothing. Letting go only notes that there is something to do.
@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -185,3 +185,13 @@ def to_its_end(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
 
     Deferred.fromCoroutine(work).addBoth(deliver)
     return answer
+
+
+async def all_of(works: Sequence[Deferred[T]]) -> list[T]:
+    """Wait for all; the first failure is raised as it is, and what has not ended then is cancelled."""
+    try:
+        return await gatherResults(works, consumeErrors=True)
+    except FirstError as error:
+        for work in works:
+            work.cancel()
+        raise cast(Exception, error.subFailure.value) from None

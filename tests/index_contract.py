@@ -98,7 +98,7 @@ class IndexContract(TestCase):
         key = self.prefix + "a"
         done, left = await self.begin(key, key)
         part = await self.resumable.put_part(key, done, 1, [b"data"])
-        await self.resumable.complete_parts(key, done, [part], 4)
+        await self.resumable.complete_parts(key, done, [part], 4, 4)
         [one] = await self.uploads(key)
         self.assertEqual((one.key, one.upload_id), (key, left))
         self.assertLess(abs(one.age), 60)

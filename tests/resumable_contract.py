@@ -103,7 +103,7 @@ class ResumableStoreContract(TestCase):
         self.assertIsNone(await self.store.read_object(self.key, 0, 10))
         length = 2 * self.part + 4
         for _ in range(2):
-            await self.store.complete_parts(self.key, id, parts, length)
+            await self.store.complete_parts(self.key, id, parts, length, self.part)
         self.assertEqual(await self.store.read_object(self.key, length - 14, 20), pieces[1][-10:] + b"last")
         self.assertEqual(await self.unfinished(self.key), 0)
         await self.store.remove_parts(self.key, blob=True)
@@ -113,9 +113,9 @@ class ResumableStoreContract(TestCase):
         part = await self.store.put_part(self.key, id, 1, [b"a" * self.part])
         again = await self.store.put_part(self.key, id, 1, [b"b" * self.part])
         with self.assertRaises(StoreRefused):
-            await self.store.complete_parts(self.key, id, [part], self.part)
+            await self.store.complete_parts(self.key, id, [part], self.part, self.part)
         self.assertIsNone(await self.store.read_object(self.key, 0, 10))
-        await self.store.complete_parts(self.key, id, [again], self.part)
+        await self.store.complete_parts(self.key, id, [again], self.part, self.part)
         await self.store.remove_parts(self.key, blob=True)
 
     async def test_removed_parts_are_gone(self) -> None:

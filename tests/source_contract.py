@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from twisted.internet.defer import Deferred
+from crc32c import crc32c
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
 from lfsproxy.errors import BlobMissing, BlobTruncated
@@ -58,6 +59,29 @@ class SourceContract(TestCase):
     async def test_its_size(self) -> None:
         self.put(KEY, BLOB)
         self.assertEqual(await self.source.size_of(KEY), len(BLOB))
+
+    async def test_the_crc32c_of_the_whole(self) -> None:
+        for data in (BLOB, b"", b"123456789"):
+            self.put(KEY, data)
+            self.assertEqual(await self.source.crc32c(KEY, len(data)), crc32c(data))
+
+    async def test_the_crc32c_is_that_of_what_is_there_now(self) -> None:
+        for data in (BLOB, BLOB[::-1], BLOB):
+            self.put(KEY, data)
+            self.assertEqual(await self.source.crc32c(KEY, len(data)), crc32c(data))
+
+    async def test_no_crc32c_of_a_blob_that_is_not_there_or_has_another_size(self) -> None:
+        with self.assertRaises(BlobMissing):
+            await self.source.crc32c(KEY, 1)
+        self.put(KEY, BLOB)
+        for size in (len(BLOB) - 1, len(BLOB) + 1, 0):
+            with self.assertRaises(BlobTruncated):
+                await self.source.crc32c(KEY, size)
+
+    async def test_several_at_once_are_given_the_crc32c(self) -> None:
+        self.put(KEY, BLOB)
+        asked = [Deferred.fromCoroutine(self.source.crc32c(KEY, len(BLOB))) for _ in range(5)]
+        self.assertEqual(await gatherResults(asked), [crc32c(BLOB)] * 5)
 
     async def test_a_url_names_the_object_and_how_long_it_holds(self) -> None:
         url = await self.source.presign(KEY, 60, "text/plain", "attachment")

@@ -40,11 +40,11 @@ from lfsproxy.kafka.messages import (
 )
 from lfsproxy.kafka.pool import Pool
 from lfsproxy.kafka.race import Race
-from lfsproxy.kafka.shared import Shared
 from lfsproxy.kafka.upstream import Upstream
 from lfsproxy.quoting import quoted
 from lfsproxy.readiness import KnownTrouble
 from lfsproxy.settings import Address
+from lfsproxy.shared import Shared
 
 T = TypeVar("T")
 

@@ -11,9 +11,9 @@ from twisted.internet.interfaces import IReactorTime
 from lfsproxy.errors import BrokerUnavailable
 from lfsproxy.kafka.connection import Connection
 from lfsproxy.kafka.messages import API_VERSIONS, ranges_of
-from lfsproxy.kafka.shared import Shared
 from lfsproxy.kafka.upstream import Upstream
 from lfsproxy.settings import Address
+from lfsproxy.shared import Shared
 
 OPEN_SECONDS: Final = 4.0
 """How long a connection may take to be there, signed in: less than half of a question's time, as another

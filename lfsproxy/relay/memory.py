@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from lfsproxy.budget import Lease, MemoryBudget
 from lfsproxy.errors import Stalled
@@ -22,9 +23,9 @@ that a client is too slow (2 s) and to take its memory."""
 
 
 def memory_for_answer(budget: MemoryBudget, size: int, answer: int) -> Deferred[Lease]:
-    """A lease of ``size`` bytes for an answer of ``answer`` bytes. Fails with Stalled where it takes too long."""
+    """A lease of ``size`` bytes for an answer of ``answer`` bytes. Fails with Stalled if it takes too long."""
 
-    def raise_stalled(result: object, seconds: float) -> object:
+    def raise_stalled(result: Lease | Failure, seconds: float) -> Lease | Failure:
         raise Stalled(
             f"there was no memory for the broker's answer of {answer} bytes within {seconds:g} s "
             "(LFS_UPLOAD_MEMORY)"

@@ -9,8 +9,8 @@ may be made of several of the broker's.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, Protocol
 
 import attrs
 
@@ -53,9 +53,9 @@ class Sink(Protocol):
 Take = Callable[[bytes], Awaitable[bytes | None]]
 """Takes a whole answer of the broker, from behind its correlation id on. Gives the client's whole frame, None
 where there is none yet."""
-Pass = Callable[[ResponseStart, Body, Sink], Awaitable[None]]
-"""Passes an answer on while it comes, changed or not: writes the client's whole frame. It is cancelled where the
-client is gone; what it leaves of the broker's is read away."""
+Pass = Callable[[ResponseStart, Body, Sink], Coroutine[Any, Any, None]]
+"""Passes an answer on while it comes, changed or not: writes the client's whole frame. It is cancelled where
+the client is gone; what it leaves of the broker's is read away."""
 
 
 @attrs.define(eq=False)

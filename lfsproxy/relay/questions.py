@@ -18,8 +18,8 @@ HINT_SECONDS: Final = 2.0
 TOPIC_SECONDS: Final = 2.0
 """Within which a broker says whether it has a topic, or is not waited for: the batch then goes its way."""
 NAMES_SECONDS: Final = 10.0
-"""Within which a broker says which topics a consumer has asked for by their ids. Longer than the others: without
-it the consumer's connection has to be closed."""
+"""Within which a broker says which topics a consumer has asked for by their ids. Longer than the others:
+without it the consumer's connection has to be closed."""
 
 T = TypeVar("T")
 

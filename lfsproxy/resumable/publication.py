@@ -93,7 +93,9 @@ class Publication:
         info, mark = found.info, found.mark
         length, known = mark.offset, mark.checksum
         if mark.multipart is not None:
-            sure = await self.store.complete_parts(info.blob_key, mark.multipart, mark.parts, length)
+            sure = await self.store.complete_parts(
+                info.blob_key, mark.multipart, mark.parts, length, info.part_size
+            )
             if not sure:
                 known = None
         options = info.options

@@ -5,11 +5,9 @@ Operations and headers are those of the Amazon S3 API reference, by their names 
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import attrs
-from crc32c import crc32c
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -20,8 +18,10 @@ from lfsproxy.interfaces import IMetrics
 from lfsproxy.logs import Logger
 from lfsproxy.s3 import explain
 from lfsproxy.s3.answers import MAX_ANSWER, Answer, UnreadableAnswer, parse_xml, text_of
+from lfsproxy.s3.crc import CHECKSUM, CHECKSUM_TYPE, COMPOSITE, FULL_OBJECT, encode_crc
 from lfsproxy.s3.credentials import CredentialSource
 from lfsproxy.s3.exchange import GIVEN_UP, Exchanges, Trouble
+from lfsproxy.s3.multipart import Begun, Part, complete_xml
 from lfsproxy.s3.signing import S3Location, sign
 from lfsproxy.s3.spans import request_ended, request_span
 from lfsproxy.tracing import NO_SPAN
@@ -56,26 +56,6 @@ class S3Refused(StoreRefused):
         self.doubtful = doubtful
 
 
-@attrs.frozen
-class Part:
-    """A part that S3 has: number from 1, its ETag, and its CRC-32C where checksums are on."""
-
-    number: int
-    etag: str
-    crc: int | None
-
-
-def encode_crc(crc: int) -> str:
-    """A CRC-32C as S3 writes it: big-endian, in base64."""
-    return base64.b64encode(crc.to_bytes(4, "big")).decode("ascii")
-
-
-def composite_crc(parts: Sequence[Part]) -> str:
-    """The checksum that S3 gives an object of several parts: that of their checksums, and their number."""
-    crcs = b"".join((part.crc or 0).to_bytes(4, "big") for part in parts)
-    return f"{encode_crc(crc32c(crcs))}-{len(parts)}"
-
-
 class S3Client:
     """Sends requests to one bucket.
 
@@ -105,6 +85,7 @@ class S3Client:
         self._metrics = metrics
         self._patience = patience
         self._conditional = True
+        self._keeps_whole: bool | None = None
         self._is_s3 = False
         self._has_answered = False
 
@@ -113,7 +94,7 @@ class S3Client:
     ) -> Answer:
         """PutObject, never over an existing object. 409 and 412 come back as answers."""
         if crc is not None:
-            headers = {**headers, "x-amz-checksum-crc32c": encode_crc(crc)}
+            headers = {**headers, CHECKSUM: encode_crc(crc)}
         answer = await self._conditionally(
             "put_object", "PUT", key, headers=headers, body=body, accept={409, 412}
         )
@@ -122,45 +103,66 @@ class S3Client:
             raise S3Refused(explain.not_s3(self.location, answer), doubtful=True)
         return answer
 
-    async def create_multipart_upload(self, key: str, headers: Mapping[str, str]) -> tuple[str, bool]:
-        """CreateMultipartUpload: the upload's id, and whether an earlier try may have made another."""
-        if self.checksums:
-            headers = {
-                **headers,
-                "x-amz-checksum-algorithm": "CRC32C",
-                "x-amz-checksum-type": "COMPOSITE",
-            }
-        answer = await self.request(
-            "create_multipart_upload", "POST", key, query={"uploads": ""}, headers=headers
+    async def create_multipart_upload(self, key: str, headers: Mapping[str, str]) -> Begun:
+        """CreateMultipartUpload, with a CRC-32C of the whole unless the store has refused to keep one."""
+        doubtful = False
+        if self.checksums and self._keeps_whole is not False:
+            answer = await self._create(key, headers, FULL_OBJECT, accept={400, 501})
+            doubtful = answer.doubtful
+            if not answer.is_error:
+                whole = answer.headers.get(CHECKSUM_TYPE) == FULL_OBJECT
+                self._note_whole(whole, "it does not say that it does")
+                return Begun(self._required(answer, "UploadId"), doubtful, whole)
+            refused = str(answer)
+        answer = await self._create(key, headers, COMPOSITE if self.checksums else "")
+        if self.checksums and self._keeps_whole is not False:
+            self._note_whole(False, refused)
+        return Begun(self._required(answer, "UploadId"), doubtful or answer.doubtful, False)
+
+    async def _create(
+        self, key: str, headers: Mapping[str, str], checksum_type: str, accept: Collection[int] = ()
+    ) -> Answer:
+        if checksum_type:
+            headers = {**headers, "x-amz-checksum-algorithm": "CRC32C", CHECKSUM_TYPE: checksum_type}
+        return await self.request(
+            "create_multipart_upload", "POST", key, query={"uploads": ""}, headers=headers, accept=accept
         )
-        return self._required(answer, "UploadId"), answer.doubtful
 
     async def upload_part(
         self, key: str, upload_id: str, number: int, body: Sequence[Buffer], crc: int | None
     ) -> Part:
         """UploadPart."""
+        size = sum(map(len, body))
         answer = await self.request(
             "upload_part",
             "PUT",
             key,
             query={"partNumber": str(number), "uploadId": upload_id},
-            headers={} if crc is None else {"x-amz-checksum-crc32c": encode_crc(crc)},
+            headers={} if crc is None else {CHECKSUM: encode_crc(crc)},
             body=body,
         )
         etag = answer.headers.get("etag")
         if not etag:
             raise S3Refused(f"{self.location.named} gave no ETag for a part")
-        return Part(number, etag, crc)
+        return Part(number, etag, crc, size)
 
-    async def complete_multipart_upload(self, key: str, upload_id: str, parts: Sequence[Part]) -> Answer:
-        """CompleteMultipartUpload, never over an existing object. 404, 409 and 412 come back as answers."""
+    async def complete_multipart_upload(
+        self, key: str, upload_id: str, parts: Sequence[Part], whole: str | None = None
+    ) -> Answer:
+        """CompleteMultipartUpload, never over an existing object. 404, 409 and 412 come back as answers.
+
+        ``whole`` is the checksum of the whole, which S3 compares: only for an upload that was begun so.
+        """
+        headers = {"content-type": "application/xml"}
+        if whole is not None:
+            headers |= {CHECKSUM: whole, CHECKSUM_TYPE: FULL_OBJECT}
         return await self._conditionally(
             "complete_multipart_upload",
             "POST",
             key,
             query={"uploadId": upload_id},
-            headers={"content-type": "application/xml"},
-            body=[_complete_xml(parts)],
+            headers=headers,
+            body=[complete_xml(parts)],
             accept={404, 409, 412},
             silence=COMPLETE_SECONDS,
         )
@@ -182,6 +184,20 @@ class S3Client:
         headers = {"x-amz-checksum-mode": "ENABLED"} if self.checksums else {}
         answer = await self.request("head_object", "HEAD", key, headers=headers, accept={404})
         return None if answer.status == 404 else answer
+
+    async def head_part(self, key: str, number: int, etag: str) -> Answer:
+        """HeadObject of one part of an object, with its checksum; any refusal comes back as an answer.
+
+        ``etag``: only of that very object (412), unless it is empty.
+        """
+        return await self.request(
+            "head_object",
+            "HEAD",
+            key,
+            query={"partNumber": str(number)},
+            headers={"x-amz-checksum-mode": "ENABLED", **({"if-match": etag} if etag else {})},
+            accept=_ANY,
+        )
 
     async def get_object(self, key: str, first: int, last: int | None, etag: str | None) -> Answer:
         """GetObject of the bytes from ``first`` to ``last`` (None: to the end), its body as a stream.
@@ -222,6 +238,14 @@ class S3Client:
         if answer.is_error:
             raise StoreRefused(explain.refused(self.location, answer))
         self._is_s3 = True
+
+    def _note_whole(self, whole: bool, why: str) -> None:
+        if not whole and self._keeps_whole is not False:
+            self._log.info(
+                "the store keeps no CRC-32C of a whole blob of several parts, only those of its parts: {why}",
+                why=why,
+            )
+        self._keeps_whole = whole
 
     def count_retry(self, operation: str) -> None:
         """Count a request that a caller of ours sends again."""
@@ -363,12 +387,3 @@ class S3Client:
     def _refusal(self, operation: str, answer: Answer, key: str) -> S3Refused:
         said = explain.refused(self.location, answer)
         return S3Refused(f"{said} ({self._done(operation, key)})", answer.doubtful)
-
-
-def _complete_xml(parts: Sequence[Part]) -> bytes:
-    lines = ['<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">']
-    for part in parts:
-        etag = part.etag.replace("&", "&amp;").replace("<", "&lt;")
-        crc = f"<ChecksumCRC32C>{encode_crc(part.crc)}</ChecksumCRC32C>" if part.crc is not None else ""
-        lines.append(f"<Part>{crc}<ETag>{etag}</ETag><PartNumber>{part.number}</PartNumber></Part>")
-    return "".join([*lines, "</CompleteMultipartUpload>"]).encode("utf-8")

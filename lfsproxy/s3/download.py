@@ -25,6 +25,7 @@ from lfsproxy.s3.credentials import CredentialSource
 from lfsproxy.s3.digest import digest
 from lfsproxy.s3.signing import presign_get
 from lfsproxy.s3.stream import BodyBroken, BodyStream
+from lfsproxy.s3.whole import Blob, WholeCrcs
 
 PAUSE_SECONDS = 0.2
 """Between a connection that broke without a byte and the next: the client's own pauses come on top."""
@@ -48,6 +49,7 @@ class S3BlobSource:
         self._reactor = reactor
         self._clock = clock
         self._patience = patience
+        self._crcs = WholeCrcs(client, reactor, self._open_whole)
 
     async def open(self, key: str, size: int, first: int, count: int) -> IBlobDownload:
         download = S3Download(self._client, self._clock, self._patience, key, size, first, count)
@@ -57,6 +59,17 @@ class S3BlobSource:
     async def size_of(self, key: str) -> int | None:
         head = await self._client.head_object(key)
         return None if head is None else int(head.headers.get("content-length", "0"))
+
+    async def crc32c(self, key: str, size: int) -> int:
+        return await self._crcs.of(key, size)
+
+    async def _open_whole(self, blob: Blob) -> IBlobDownload:
+        size = blob.size
+        download = S3Download(
+            self._client, self._clock, self._patience, blob.key, size, 0, size, blob.etag or None
+        )
+        await download.start()
+        return download
 
     async def presign(self, key: str, seconds: int, content_type: str, disposition: str) -> str:
         return presign_get(
@@ -73,7 +86,7 @@ class S3BlobSource:
 
 @implementer(IBlobDownload)
 class S3Download:
-    """``count`` bytes from ``first`` on of an object of ``size`` bytes."""
+    """``count`` bytes from ``first`` on of an object of ``size`` bytes, and of that ``etag`` if known."""
 
     def __init__(
         self,
@@ -84,6 +97,7 @@ class S3Download:
         size: int,
         first: int,
         count: int,
+        etag: str | None = None,
     ) -> None:
         self._client = client
         self._clock = clock
@@ -93,7 +107,7 @@ class S3Download:
         self._whole = first == 0 and count == size
         self._position = first
         self._end = first + count
-        self._etag: str | None = None
+        self._etag = etag
         self._stream: BodyStream | None = None
         self._progress = clock.seconds()
 

@@ -8,7 +8,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from lfsproxy.checksums import Buffer
-from lfsproxy.s3.client import Part, S3Client, S3Unavailable
+from lfsproxy.s3.client import S3Client, S3Unavailable
+from lfsproxy.s3.multipart import Part
 from lfsproxy.wakeups import Condition
 
 
@@ -17,6 +18,7 @@ class PartSender:
 
     ``digest`` gives the CRC-32C of a part's buffers (None where checksums are off). ``ended`` is called when
     a part is no longer in flight, with the error that it failed with, if any; its buffers are emptied then.
+    ``whole``: the store keeps, and compares, the CRC-32C of the whole object.
     """
 
     def __init__(
@@ -29,6 +31,7 @@ class PartSender:
         ended: Callable[[BaseException | None], None],
     ) -> None:
         self.upload_id: str | None = None
+        self.whole = False
         self.in_flight = 0
         self.stored = 0
         self.cut_parts = False
@@ -83,9 +86,8 @@ class PartSender:
 
     async def _create(self) -> None:
         try:
-            self.upload_id, self.unknown_uploads = await self._client.create_multipart_upload(
-                self._key, self._headers
-            )
+            begun = await self._client.create_multipart_upload(self._key, self._headers)
+            self.upload_id, self.unknown_uploads, self.whole = begun.upload_id, begun.doubtful, begun.whole
         except Exception as error:
             self.unknown_uploads = _may_have_worked(error)
             self._create_error = error

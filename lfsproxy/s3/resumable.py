@@ -22,10 +22,12 @@ from lfsproxy.resumable.errors import NotConditional, OtherBytes
 from lfsproxy.s3 import explain
 from lfsproxy.s3.answers import Answer
 from lfsproxy.s3.cleanup import FIRST_DELAY, Cleanup, Leftover
-from lfsproxy.s3.client import Part, S3Client, composite_crc, encode_crc
+from lfsproxy.s3.client import S3Client
+from lfsproxy.s3.crc import CHECKSUM, encode_crc
 from lfsproxy.s3.digest import INLINE_BYTES, digest
 from lfsproxy.s3.index import list_objects
-from lfsproxy.s3.upload import CHECKSUM, MAX_PARTS, is_same, meta, object_headers
+from lfsproxy.s3.multipart import Part, crcs_of, told_at_the_end
+from lfsproxy.s3.upload import MAX_PARTS, is_same, meta, object_headers
 
 CONFLICT_TRIES = 5
 """S3 answers 409 to one of two conditional writes at the same moment; asked again, it says which won."""
@@ -65,7 +67,7 @@ class S3ResumableStore:
         crc = await self._crc(buffers)
         headers = {**headers, "if-none-match": "*"}
         if crc is not None:
-            headers["x-amz-checksum-crc32c"] = encode_crc(crc)
+            headers[CHECKSUM] = encode_crc(crc)
         for _ in range(CONFLICT_TRIES):
             answer = await self._client.request(
                 "put_object", "PUT", key, headers=headers, body=buffers, accept={409, 412, 501}
@@ -140,8 +142,7 @@ class S3ResumableStore:
     async def begin_parts(self, key: str, content_type: str, metadata: Mapping[str, str]) -> str:
         headers = {**object_headers(content_type), **meta(metadata)}
         # One that an unanswered try began is aborted with the upload's end, by its key.
-        upload_id, _ = await self._client.create_multipart_upload(key, headers)
-        return upload_id
+        return (await self._client.create_multipart_upload(key, headers)).upload_id
 
     async def put_part(self, key: str, upload_id: str, number: int, buffers: Sequence[Buffer]) -> StoredPart:
         crc = await self._crc(buffers)
@@ -149,21 +150,27 @@ class S3ResumableStore:
         return StoredPart(part.number, part.etag, part.crc)
 
     async def complete_parts(
-        self, key: str, upload_id: str, parts: Sequence[StoredPart], length: int
+        self, key: str, upload_id: str, parts: Sequence[StoredPart], length: int, part_size: int
     ) -> bool:
-        listed = [Part(part.number, part.etag, part.crc) for part in parts]
+        sizes = [part_size] * (len(parts) - 1) + [length - part_size * (len(parts) - 1)]
+        listed = [
+            Part(part.number, part.etag, part.crc, size) for part, size in zip(parts, sizes, strict=True)
+        ]
+        # Another process may have begun it, who knows with which type of checksum. So the store is not told
+        # that of the whole, but asked.
         answer = await self._client.complete_multipart_upload(key, upload_id, listed)
+        checksums = crcs_of(listed)
         if not answer.is_error:
-            return True
+            told = told_at_the_end(answer)
+            return not (told and checksums) or told in checksums
         if answer.status == 409:
             raise StoreUnavailable(f"the blob {key} has to be stored again: {self._said(answer)}")
         # An answer that it is there already, or that its upload is gone, mostly means that it was done.
         there = answer.status == 412 or answer.code == "NoSuchUpload"
         head = await self._client.head_object(key) if there else None
-        checksum = composite_crc(listed) if all(part.crc is not None for part in parts) else None
-        if head is None or not is_same(head, length, checksum):
+        if head is None or not is_same(head, length, checksums):
             raise StoreRefused(f"the blob {key} cannot be stored: {self._said(answer)}")
-        return checksum is not None and head.headers.get(CHECKSUM) == checksum
+        return head.headers.get(CHECKSUM) in checksums
 
     async def remove_parts(self, key: str, blob: bool) -> None:
         await self._cleanup.remove(Leftover(key, cut_parts=True, unknown_uploads=True, object=blob))

@@ -7,7 +7,7 @@ in one that is in flight, so that an upload never holds more than its slots and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 
 import attrs
@@ -26,16 +26,16 @@ from lfsproxy.logs import Logger
 from lfsproxy.s3 import explain
 from lfsproxy.s3.answers import Answer
 from lfsproxy.s3.cleanup import Cleanup, Leftover
-from lfsproxy.s3.client import S3Client, S3Refused, S3Unavailable, composite_crc, encode_crc
+from lfsproxy.s3.client import S3Client, S3Refused, S3Unavailable
+from lfsproxy.s3.crc import CHECKSUM, encode_crc
 from lfsproxy.s3.digest import INLINE_BYTES
+from lfsproxy.s3.multipart import crcs_of
 from lfsproxy.s3.parts import PartSender
 from lfsproxy.trail import TRAIL, follow
 from lfsproxy.wakeups import Condition, Semaphore, to_its_end
 from lfsproxy.words import error_text
 
 FORM = "application/x-www-form-urlencoded"
-CHECKSUM = "x-amz-checksum-crc32c"
-"""The header field of the checksum that S3 verifies and keeps."""
 MAX_PARTS = 10_000
 """Parts of one multipart upload, at most ("Amazon S3 multipart upload limits")."""
 
@@ -230,10 +230,10 @@ class S3Upload:
     async def _commit(self, metadata: Mapping[str, str]) -> StoredBlob:
         self._doubtful = True
         try:
-            answer, checksum = await (
+            answer, checksums = await (
                 self._complete() if self._sender.started else self._put({**self._headers, **meta(metadata)})
             )
-            await self._settle(answer, checksum)
+            await self._settle(answer, checksums)
         except LfsError as error:
             self._doubtful = isinstance(error, (S3Unavailable, S3Refused)) and error.doubtful
             raise
@@ -243,7 +243,7 @@ class S3Upload:
             self._cleanup.remove_later(Leftover(self._key, unknown_uploads=True))
         return StoredBlob(self._client.location.bucket, self._key, self._received)
 
-    async def _put(self, headers: Mapping[str, str]) -> tuple[Answer, str | None]:
+    async def _put(self, headers: Mapping[str, str]) -> tuple[Answer, Collection[str]]:
         crc = self._single_crc
         body = self._gathered.pieces()
         try:
@@ -251,16 +251,20 @@ class S3Upload:
         finally:
             # An exception keeps the frames that it came through, and with them their arguments.
             body.clear()
-        return answer, None if crc is None else encode_crc(crc)
+        return answer, () if crc is None else (encode_crc(crc),)
 
-    async def _complete(self) -> tuple[Answer, str | None]:
+    async def _complete(self) -> tuple[Answer, Collection[str]]:
         parts = self._sender.parts
         if self._sender.stored != self._received:
             raise RuntimeError(f"{self._received} bytes came, {self._sender.stored} are stored")
-        answer = await self._client.complete_multipart_upload(self._key, self._sender.upload_id or "", parts)
-        return answer, composite_crc(parts) if self._client.checksums else None
+        checksums = crcs_of(parts)
+        whole = checksums[0] if checksums and self._sender.whole else None
+        answer = await self._client.complete_multipart_upload(
+            self._key, self._sender.upload_id or "", parts, whole
+        )
+        return answer, checksums
 
-    async def _settle(self, answer: Answer, checksum: str | None) -> None:
+    async def _settle(self, answer: Answer, checksums: Collection[str]) -> None:
         """Make sure that the blob is there. An answer that it is there already, or that its upload is gone,
         mostly means that an earlier try worked, ours or of somebody between us and the store. Nobody else
         writes to the key, which is new for every upload: an object of this length there has its bytes."""
@@ -268,7 +272,7 @@ class S3Upload:
             return
         if answer.status == 412 or answer.code == "NoSuchUpload":
             head = await self._client.head_object(self._key)
-            if head is not None and is_same(head, self._received, checksum):
+            if head is not None and is_same(head, self._received, checksums):
                 return
         if answer.status == 412:
             place = f"{self._client.location.bucket}/{self._key} of {self._client.location.named}"
@@ -321,9 +325,9 @@ def _digest(checksum: Checksum, buffers: Sequence[Buffer], with_crc: bool) -> in
     return crc if with_crc else None
 
 
-def is_same(head: Answer, length: int, checksum: str | None) -> bool:
-    """Whether an object has the length, and the checksum where S3 tells it."""
+def is_same(head: Answer, length: int, checksums: Collection[str]) -> bool:
+    """Whether an object has the length, and one of the checksums where S3 tells it."""
     stored = head.headers.get(CHECKSUM)
     return head.headers.get("content-length") == str(length) and (
-        checksum is None or stored is None or stored == checksum
+        not checksums or stored is None or stored in checksums
     )

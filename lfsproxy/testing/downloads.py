@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 import attrs
+from crc32c import crc32c
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
@@ -41,8 +42,8 @@ class MemoryLog(Faults):
 class MemoryBlobSource(Faults):
     """The blobs of a MemoryBlobStore, ``piece`` bytes at a time.
 
-    Calls that can be failed or held: open, size_of, presign; and read, of every download. ``open_downloads``
-    counts those that were not closed yet.
+    Calls that can be failed or held: open, size_of, crc32c, presign; and read, of every download.
+    ``open_downloads`` counts those that were not closed yet.
     """
 
     def __init__(self, store: MemoryBlobStore, piece: int = 256 * 1024) -> None:
@@ -54,17 +55,24 @@ class MemoryBlobSource(Faults):
 
     async def open(self, key: str, size: int, first: int, count: int) -> IBlobDownload:
         await self._pass("open")
+        return _MemoryDownload(self, self._found(key, size)[first : first + count])
+
+    def _found(self, key: str, size: int) -> bytes:
         found = self._store.blobs.get(key)
         if found is None:
             raise BlobMissing(f"the blob {self.bucket}/{key} is missing")
         if len(found.data) != size:
             raise BlobTruncated(f"the blob {self.bucket}/{key} has {len(found.data)} bytes, not {size}")
-        return _MemoryDownload(self, found.data[first : first + count])
+        return found.data
 
     async def size_of(self, key: str) -> int | None:
         await self._pass("size_of")
         found = self._store.blobs.get(key)
         return None if found is None else len(found.data)
+
+    async def crc32c(self, key: str, size: int) -> int:
+        await self._pass("crc32c")
+        return crc32c(self._found(key, size))
 
     async def presign(self, key: str, seconds: int, content_type: str, disposition: str) -> str:
         await self._pass("presign")

@@ -115,7 +115,7 @@ class MemoryResumableStore(Faults):
         return StoredPart(number, hashlib.md5(data, usedforsecurity=False).hexdigest(), zlib.crc32(data))
 
     async def complete_parts(
-        self, key: str, upload_id: str, parts: Sequence[StoredPart], length: int
+        self, key: str, upload_id: str, parts: Sequence[StoredPart], length: int, part_size: int
     ) -> bool:
         await self._pass("complete_parts")
         if upload_id not in self.uploads:

@@ -13,12 +13,16 @@ from typing import Final
 import attrs
 
 from lfsproxy.errors import FramingError, NotSignedIn
-from lfsproxy.wire import versions
+from lfsproxy.wire import fetch, versions
 from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.frames import RequestStart
 
 MOST_COLLECTED: Final = 64 * 1024
 """Bytes of a request whose body has to be known: those of real clients have less than 100."""
+
+MOST_FETCHED: Final = 1024 * 1024
+"""The same of a Fetch request whose body has to be known: thirty thousand partitions. It is kept while the
+broker waits for records."""
 
 
 class Way(Enum):
@@ -31,6 +35,8 @@ class Way(Enum):
     it signs in."""
     PRODUCED = auto()
     """It is searched for LFS records, and may be rewritten."""
+    FETCHED = auto()
+    """It asks for records, and whoever asks gets blobs: its body tells whether its topics have any."""
     SKIPPED = auto()
     """It is read to its end. The broker does not get it: the proxy answers that it does not have the version
     (of ApiVersions)."""
@@ -62,6 +68,7 @@ class Route:
 
 
 _SKIPPED: Final = Route(Way.SKIPPED)
+_FETCHED: Final = Route(Way.FETCHED)
 _PRODUCED: Final = Route(Way.PRODUCED, Look.VERDICTS)
 
 
@@ -101,11 +108,14 @@ def name_of(api_key: int) -> str:
     return offered.api.name if offered else "unknown"
 
 
-def route(start: RequestStart, signed_in: bool | None, hidden: Collection[int] = ()) -> Route:
+def route(
+    start: RequestStart, signed_in: bool | None, hidden: Collection[int] = (), gets_blobs: bool = False
+) -> Route:
     """Decide about a request.
 
     ``signed_in``: whether the client has signed in with the broker through the relay, None where it need not.
-    ``hidden`` are APIs that clients are not offered. Raises what the connection is closed for: NotSignedIn,
+    ``hidden`` are APIs that clients are not offered. ``gets_blobs``: whether the client does that, of a Fetch
+    request. Raises what the connection is closed for: NotSignedIn,
     or FramingError for what was not offered, and for a body that is too large to be collected.
     """
     offered = _OFFERED.get(start.api_key)
@@ -119,6 +129,10 @@ def route(start: RequestStart, signed_in: bool | None, hidden: Collection[int] =
     if start.api_key in hidden:
         raise FramingError(f"{api.name} was not offered: the proxy signs in by itself")
     found = offered.route if signed_in is None else offered.signing_in
+    if gets_blobs and start.api_key == KafkaApi.FETCH and start.api_version >= fetch.MIN_VERSION:
+        found = _FETCHED
+        if start.size > MOST_FETCHED:
+            raise FramingError(f"a request of {start.size} bytes for {api.name}")
     if found is _PRODUCED and signed_in is False:
         raise NotSignedIn("it produces before the broker has taken its sign-in")
     if start.size > MOST_COLLECTED and found.way is Way.COLLECTED:

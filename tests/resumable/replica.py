@@ -220,7 +220,7 @@ class WorldStore(_Asking):
         return part
 
     async def complete_parts(
-        self, key: str, upload_id: str, parts: Sequence[StoredPart], length: int
+        self, key: str, upload_id: str, parts: Sequence[StoredPart], length: int, part_size: int
     ) -> bool:
         what = f"complete {upload_id} {[part.etag for part in parts]}"
         completed = await self.ask(what, partial(self.world.complete, upload_id, parts), True)

@@ -40,12 +40,20 @@ class Request:
 
 @attrs.frozen
 class StoredObject:
-    """An object: its bytes, the headers it was made with, and its checksum as S3 would tell it."""
+    """An object: its bytes, the headers it was made with, and its checksum as S3 would tell it. ``parts`` are
+    the sizes of those that it was made of; ``checksum_type`` is empty where S3 does not name it."""
 
     data: bytes
     headers: dict[str, str]
     checksum: str | None
     written: float = 0.0
+    parts: tuple[int, ...] = ()
+    checksum_type: str = ""
+
+    @property
+    def etag(self) -> str:
+        """As S3 makes it: that of an object of parts has their number behind it."""
+        return f'{_etag(self.data)[:-1]}-{len(self.parts)}"' if self.parts else _etag(self.data)
 
 
 @attrs.define
@@ -59,13 +67,19 @@ class OpenUpload:
 
 
 class FakeBucket:
-    """``seconds`` is the server's time, since the epoch. ``encodes`` False: it knows no encoding-type."""
+    """``seconds`` is the server's time, since the epoch. ``encodes`` False: it knows no encoding-type.
+
+    ``full_object`` is what becomes of a multipart upload of that checksum type: kept, refused or ignored.
+    ``knows_parts`` False: it does not answer to HEAD of one part.
+    """
 
     def __init__(self) -> None:
         self.objects: dict[str, StoredObject] = {}
         self.uploads: dict[str, OpenUpload] = {}
         self.knows_ranges = True
         self.encodes = True
+        self.full_object = "kept"
+        self.knows_parts = True
         self.seconds = 1_700_000_000.0
         self._next_id = 0
 
@@ -73,7 +87,7 @@ class FakeBucket:
         """Do what a request asks for: status, headers, body."""
         if request.bucket != BUCKET:
             return error_answer(404, "NoSuchBucket")
-        crc = request.headers.get("x-amz-checksum-crc32c")
+        crc = request.headers.get("x-amz-checksum-crc32c") if request.method == "PUT" else None
         if crc is not None and crc != _encode(crc32c(body)):
             return error_answer(400, "BadDigest")
         return getattr(self, request.operation)(request, body)  # type: ignore[no-any-return]
@@ -85,23 +99,38 @@ class FakeBucket:
         if request.headers.get("if-none-match") == "*" and request.key in self.objects:
             return error_answer(412, "PreconditionFailed")
         crc = request.headers.get("x-amz-checksum-crc32c")
-        self.objects[request.key] = StoredObject(body, request.headers, crc, self.seconds)
+        kind = "FULL_OBJECT" if crc else ""
+        self.objects[request.key] = StoredObject(body, request.headers, crc, self.seconds, (), kind)
         return 200, {"ETag": _etag(body)}, b""
 
     def head_object(self, request: Request, body: bytes) -> Reply:
         stored = self.objects.get(request.key)
         if stored is None:
             return 404, {}, b""
-        headers = {"Content-Length": str(len(stored.data))}
-        if stored.checksum:
-            headers["x-amz-checksum-crc32c"] = stored.checksum
+        headers = {"ETag": stored.etag}
+        if request.headers.get("if-match", stored.etag) != stored.etag:
+            return 412, {}, b""
+        number = int(request.query.get("partNumber", "0"))
+        checksum = stored.checksum if "x-amz-checksum-mode" in request.headers else None
+        if number and not self.knows_parts:
+            return 501, {}, b""
+        if number and stored.parts:
+            start = sum(stored.parts[: number - 1])
+            part = stored.data[start : start + stored.parts[number - 1]]
+            told = {"x-amz-checksum-crc32c": _encode(crc32c(part))} if checksum else {}
+            return 206, {**headers, "Content-Length": str(len(part)), **told}, b""
+        headers["Content-Length"] = str(len(stored.data))
+        if checksum:
+            headers["x-amz-checksum-crc32c"] = checksum
+        if checksum and stored.checksum_type:
+            headers["x-amz-checksum-type"] = stored.checksum_type
         return 200, headers, b""
 
     def get_object(self, request: Request, body: bytes) -> Reply:
         stored = self.objects.get(request.key)
         if stored is None:
             return error_answer(404, "NoSuchKey")
-        etag = _etag(stored.data)
+        etag = stored.etag
         if request.headers.get("if-match", etag) != etag:
             return error_answer(412, "PreconditionFailed")
         asked = request.headers.get("range", "").removeprefix("bytes=")
@@ -119,10 +148,17 @@ class FakeBucket:
         return 204, {}, b""
 
     def create_multipart_upload(self, request: Request, body: bytes) -> Reply:
+        kind = request.headers.get("x-amz-checksum-type", "")
+        if kind == "FULL_OBJECT" and self.full_object != "kept":
+            if self.full_object == "refused":
+                return error_answer(400, "InvalidRequest")
+            kind = ""
         self._next_id += 1
         upload_id = f"upload+{self._next_id}/="
-        self.uploads[upload_id] = OpenUpload(request.key, request.headers, self.seconds)
-        return 200, {}, _xml("InitiateMultipartUploadResult", f"<UploadId>{upload_id}</UploadId>")
+        headers = {**request.headers, "x-amz-checksum-type": kind}
+        self.uploads[upload_id] = OpenUpload(request.key, headers, self.seconds)
+        told = {"x-amz-checksum-type": kind} if kind else {}
+        return 200, told, _xml("InitiateMultipartUploadResult", f"<UploadId>{upload_id}</UploadId>")
 
     def upload_part(self, request: Request, body: bytes) -> Reply:
         upload = self.uploads.get(request.query["uploadId"])
@@ -138,6 +174,7 @@ class FakeBucket:
         if request.headers.get("if-none-match") == "*" and request.key in self.objects:
             return error_answer(412, "PreconditionFailed")
         crcs = data = b""
+        sizes = []
         listed = list(ElementTree.fromstring(body))
         for element in listed:
             fields = {child.tag.rpartition("}")[2]: child.text or "" for child in element}
@@ -145,12 +182,23 @@ class FakeBucket:
             if fields["ETag"] != etag or fields.get("ChecksumCRC32C", _encode(crc)) != _encode(crc):
                 return error_answer(400, "InvalidPart")
             data += part
+            sizes.append(len(part))
             crcs += crc.to_bytes(4, "big")
-        with_checksum = "x-amz-checksum-algorithm" in upload.headers
-        checksum = f"{_encode(crc32c(crcs))}-{len(listed)}" if with_checksum else None
-        self.objects[request.key] = StoredObject(data, upload.headers, checksum, self.seconds)
+        kind = upload.headers.get("x-amz-checksum-type", "")
+        checksum = None
+        if "x-amz-checksum-algorithm" in upload.headers:
+            composite = f"{_encode(crc32c(crcs))}-{len(listed)}"
+            checksum = _encode(crc32c(data)) if kind == "FULL_OBJECT" else composite
+        if request.headers.get("x-amz-checksum-type", kind) != kind:
+            return error_answer(400, "InvalidArgument")
+        if request.headers.get("x-amz-checksum-crc32c", checksum) != checksum:
+            return error_answer(400, "BadDigest")
+        self.objects[request.key] = StoredObject(
+            data, upload.headers, checksum, self.seconds, tuple(sizes), kind
+        )
         del self.uploads[request.query["uploadId"]]
-        return 200, {}, _xml("CompleteMultipartUploadResult", f"<Key>{request.key}</Key>")
+        told = f"<ChecksumCRC32C>{checksum}</ChecksumCRC32C>" if checksum else ""
+        return 200, {}, _xml("CompleteMultipartUploadResult", f"<Key>{request.key}</Key>{told}")
 
     def abort_multipart_upload(self, request: Request, body: bytes) -> Reply:
         if self.uploads.pop(request.query["uploadId"], None) is None:

@@ -47,6 +47,11 @@ class FakeS3(FakeBucket, Factory):
         """What was asked for, in order."""
         return [request.operation for request in self.requests]
 
+    @property
+    def waiting(self) -> int:
+        """How many requests have come and have no answer yet."""
+        return sum(connection.is_waited_for for connection in self.connections)
+
     def came(self, operation: str) -> Deferred[None]:
         """Fires when the next request of that operation came as far as its fault lets it, or whole."""
         waiter: Deferred[None] = Deferred()
@@ -96,6 +101,11 @@ class _Connection(Protocol):
         self._body = bytearray()
         self._length = 0
         self._deaf = False
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a request has come and has no answer yet."""
+        return self._request is not None
 
     def hear(self) -> None:
         """A connection that reads nothing does not learn either that it was closed."""

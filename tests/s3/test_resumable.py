@@ -79,9 +79,21 @@ class BlobTests(FakeS3TestCase):
     async def test_a_blob_of_parts_is_sure_when_the_store_can_tell(self) -> None:
         upload = await self.store.begin_parts("lfs/parts", "text/plain", {})
         parts = [await self.store.put_part("lfs/parts", upload, n, [b"z" * PART]) for n in (1, 2)]
-        self.assertTrue(await self.store.complete_parts("lfs/parts", upload, parts, 2 * PART))
-        again = await self.store.complete_parts("lfs/parts", upload, parts, 2 * PART)
+        self.assertTrue(await self.store.complete_parts("lfs/parts", upload, parts, 2 * PART, PART))
+        again = await self.store.complete_parts("lfs/parts", upload, parts, 2 * PART, PART)
         self.assertEqual(again, self.checksums)
+
+    async def test_a_blob_that_the_store_made_of_other_bytes_is_not_sure(self) -> None:
+        for full_object in ("kept", "refused"):
+            self.fake.full_object = full_object
+            key = f"lfs/{full_object}"
+            upload = await self.store.begin_parts(key, "text/plain", {})
+            parts = [await self.store.put_part(key, upload, n, [b"z" * PART]) for n in (1, 2)]
+            _, etag, crc = self.fake.uploads[upload].parts[2]
+            self.fake.uploads[upload].parts[2] = (b"y" * PART, etag, crc)
+            sure = await self.store.complete_parts(key, upload, parts, 2 * PART, PART)
+            # Only a checksum of the whole tells it.
+            self.assertEqual(sure, not self.checksums or full_object == "refused")
 
 
 class BlobWithoutChecksumTests(BlobTests):

@@ -135,8 +135,10 @@ class PublicationTests(TusTests):
         store = self.door.uploads_store
         complete = store.complete_parts
 
-        async def unsure(key: str, upload_id: str, parts: Sequence[StoredPart], length: int) -> bool:
-            await complete(key, upload_id, parts, length)
+        async def unsure(
+            key: str, upload_id: str, parts: Sequence[StoredPart], length: int, part_size: int
+        ) -> bool:
+            await complete(key, upload_id, parts, length, part_size)
             store.blobs[key] = attrs.evolve(store.blobs[key], data=content)
             return False
 

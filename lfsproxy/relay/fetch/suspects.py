@@ -1,4 +1,4 @@
-"""Blobs that turned out wrong at their end, when most of their bytes had left: no consumer gets them for a while.
+"""Blobs that turned out wrong when most of their bytes had left: no consumer gets them for a while.
 
 Otherwise it would fetch such a blob again and again, to have its connection closed each time. Meanwhile it is
 answered CORRUPT_MESSAGE, which it hands to its application.

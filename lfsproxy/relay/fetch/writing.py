@@ -19,9 +19,9 @@ WRITES_AT_ONCE: Final = 16
 
 
 class Writer:
-    """Writes pieces of any size, under ``lease``: a client that takes none of them may lose it."""
+    """Writes pieces of any size, under ``lease`` if there is one: a client that takes none may lose it."""
 
-    def __init__(self, reactor: IReactorTime, client: Sink, lease: Lease) -> None:
+    def __init__(self, reactor: IReactorTime, client: Sink, lease: Lease | None) -> None:
         self._client = client
         self._lease = lease
         self._joined = bytearray()
@@ -47,8 +47,10 @@ class Writer:
 
     async def _write(self, data: Piece) -> None:
         self._client.write(data)
-        self._lease.waits_for_peer(True)
+        if self._lease is not None:
+            self._lease.waits_for_peer(True)
         await self._client.drained()
-        self._lease.waits_for_peer(False)
-        self._lease.received(len(data))
+        if self._lease is not None:
+            self._lease.waits_for_peer(False)
+            self._lease.received(len(data))
         await self._turns.step()

@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 
 from lfsproxy.gathered import Gathered
 from lfsproxy.relay.produce.offload import Offloader, needs_a_look
-from lfsproxy.relay.produce.rewriting import all_of
 from lfsproxy.relay.produce.work import ProduceWork
+from lfsproxy.wakeups import all_of
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.produce import PartitionStart, RecordsBytes
 

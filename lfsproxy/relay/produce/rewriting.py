@@ -9,11 +9,10 @@ and for those that are streamed (``streamed``).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Sequence
-from typing import cast
+from collections.abc import Sequence
 
 import attrs
-from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from lfsproxy.claimcheck import Claim, Payload
@@ -25,7 +24,7 @@ from lfsproxy.relay.produce.batches import Batch
 from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.relay.produce.spans import begin_trail, trace_headers
 from lfsproxy.trail import follow
-from lfsproxy.wakeups import Condition, Semaphore
+from lfsproxy.wakeups import Condition, Semaphore, all_of
 from lfsproxy.wire.batch import BatchHeader
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.marks import LfsMark
@@ -253,14 +252,3 @@ class _Naming:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, LfsError) and self._batch.bad_record is None:
             self._batch.bad_record = self._index
-
-
-async def all_of(deferreds: Sequence[Awaitable[None]]) -> None:
-    """Wait for all; the first failure is raised as it is, and what has not ended then is cancelled."""
-    waiting = [cast(Deferred[None], each) for each in deferreds]
-    try:
-        await gatherResults(waiting, consumeErrors=True)
-    except FirstError as error:
-        for each in waiting:
-            each.cancel()
-        raise cast(Exception, error.subFailure.value) from None
