@@ -19,7 +19,7 @@ import struct
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +40,20 @@ PLAIN_HEADERS: list[tuple[str, bytes]] = [("trace", b"1")]
 BLOB_HEADERS: list[tuple[str, bytes]] = [("LFS_BLOB", b""), ("content-type", b"text/plain")]
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 NAMES = {0: "Produce", 3: "Metadata", 10: "FindCoordinator", 18: "ApiVersions", 60: "DescribeCluster"}
+CAPS = {(0, 0, 13): 12}
 Exchange = tuple[bytes, bytes | None]
 """A request's frame and its answer's."""
 
 
 class Recorder:
-    """Passes connections on to Kafka, and keeps both directions of each."""
+    """Passes connections on to Kafka, and keeps both directions of each.
 
-    def __init__(self, port: int, target: int) -> None:
+    ``caps``: (API key, lowest, highest version) as a broker offers them, and the highest that clients see.
+    """
+
+    def __init__(self, port: int, target: int, caps: Mapping[tuple[int, int, int], int] = CAPS) -> None:
         self._target = target
+        self._caps = caps
         self._connections: list[tuple[bytearray, bytearray]] = []
         self._listener = socket.create_server((HOST, port))
         threading.Thread(target=self._accept, daemon=True).start()
@@ -69,22 +74,23 @@ class Recorder:
             kept = (bytearray(), bytearray())
             self._connections.append(kept)
             for source, target, into in ((client, broker, kept[0]), (broker, client, kept[1])):
-                threading.Thread(target=_copy, args=(source, target, into), daemon=True).start()
+                copying = threading.Thread(target=self._copy, args=(source, target, into), daemon=True)
+                copying.start()
 
-
-def _copy(source: socket.socket, target: socket.socket, into: bytearray) -> None:
-    try:
-        while data := source.recv(65536):
-            if not into:
-                # The first answer is that to ApiVersions; api_key, min_version, max_version of Produce.
-                capped = data.replace(struct.pack(">hhh", 0, 0, 13), struct.pack(">hhh", 0, 0, 12), 1)
-            else:
+    def _copy(self, source: socket.socket, target: socket.socket, into: bytearray) -> None:
+        try:
+            while data := source.recv(65536):
                 capped = data
-            into += data
-            target.sendall(capped)
-        target.shutdown(socket.SHUT_WR)
-    except OSError:
-        target.close()
+                if not into:
+                    # The first answer is that to ApiVersions.
+                    for (key, low, high), most in self._caps.items():
+                        offered, seen = (struct.pack(">hhh", key, low, each) for each in (high, most))
+                        capped = capped.replace(offered, seen, 1)
+                into += data
+                target.sendall(capped)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            target.close()
 
 
 def _frames(data: bytes) -> list[bytes]:
