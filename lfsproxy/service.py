@@ -92,7 +92,7 @@ class LfsProxy(Service):
             tracer=traces.tracer,
         )
         self.relay = RelayService(
-            reactor, settings, claims, self.budget, metrics, listener, trouble, upstream
+            reactor, settings, claims, store.source, self.budget, metrics, listener, trouble, upstream
         )
         self.readiness = Readiness(
             reactor,

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.kafka.upstream import Upstream
 from lfsproxy.relay.brokers import BrokerDirectory
+from lfsproxy.relay.fetch.shared import Shared as FetchShared
 from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.settings import Settings
 from lfsproxy.wire.apis import KafkaApi
@@ -29,7 +30,7 @@ class SaidOnce:
 
 @attrs.frozen(eq=False)
 class RelayContext:
-    """The settings and the process-wide parts; ``produce`` has those of Produce requests.
+    """The settings and the process-wide parts; ``produce`` and ``fetch`` have those of such requests.
 
     ``random`` gives numbers from 0 to 1.
     """
@@ -40,6 +41,7 @@ class RelayContext:
     directory: BrokerDirectory
     upstream: Upstream
     produce: Shared
+    fetch: FetchShared
     random: Callable[[], float]
     outage: SaidOnce = attrs.field(factory=lambda: SaidOnce())
 

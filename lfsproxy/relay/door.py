@@ -14,7 +14,7 @@ from twisted.internet.task import LoopingCall
 
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.claimcheck import ClaimCheck
-from lfsproxy.interfaces import IMetrics
+from lfsproxy.interfaces import IBlobSource, IMetrics
 from lfsproxy.kafka.bootstrap import Bootstrap
 from lfsproxy.kafka.stream import FrameStream, uncancelled
 from lfsproxy.kafka.upstream import BrokerStream, Upstream
@@ -27,6 +27,7 @@ from lfsproxy.relay.accepting import Accepting, Targets
 from lfsproxy.relay.brokers import BrokerDirectory
 from lfsproxy.relay.cluster import Cluster
 from lfsproxy.relay.context import RelayContext
+from lfsproxy.relay.fetch.shared import Shared as FetchShared
 from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.relay.session import Session
 from lfsproxy.settings import Address, Settings
@@ -54,6 +55,7 @@ class RelayService(Service):
         reactor: Any,
         settings: Settings,
         claims: ClaimCheck,
+        source: IBlobSource,
         budget: MemoryBudget,
         metrics: IMetrics,
         listener: IListener,
@@ -69,7 +71,10 @@ class RelayService(Service):
         self._upstream = upstream or Upstream(cast(IReactorTCP, reactor), settings)
         clock = cast(IReactorTime, reactor)
         produce = Shared(clock, settings, claims, budget, metrics)
-        self._context = RelayContext(clock, settings, metrics, directory, self._upstream, produce, random)
+        fetch = FetchShared(clock, settings, source, budget, metrics, produce.scans)
+        self._context = RelayContext(
+            clock, settings, metrics, directory, self._upstream, produce, fetch, random
+        )
         self._tls = None
         if settings.kafka_listener_tls_cert:
             self._tls = ServerTls(

@@ -23,7 +23,7 @@ that a client is too slow (2 s) and to take its memory."""
 
 
 def memory_for_answer(budget: MemoryBudget, size: int, answer: int) -> Deferred[Lease]:
-    """A lease of ``size`` bytes for an answer of ``answer`` bytes. Fails with Stalled if it takes too long."""
+    """A lease of ``size`` bytes for an answer of ``answer`` bytes. Fails with Stalled if that takes long."""
 
     def raise_stalled(result: Lease | Failure, seconds: float) -> Lease | Failure:
         raise Stalled(

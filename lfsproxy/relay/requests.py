@@ -11,9 +11,10 @@ from lfsproxy.errors import FramingError
 from lfsproxy.relay.answering import Answering
 from lfsproxy.relay.client import KafkaClient
 from lfsproxy.relay.context import RelayContext
+from lfsproxy.relay.fetching import Fetching
 from lfsproxy.relay.forwarding import Forwarding
 from lfsproxy.relay.line import Line, Place
-from lfsproxy.relay.order import Expected
+from lfsproxy.relay.order import Answer, Expected
 from lfsproxy.relay.producing import Producing
 from lfsproxy.relay.replies import Replies
 from lfsproxy.relay.turns import Turns
@@ -51,6 +52,7 @@ class Requests:
         works: Works,
         answering: Answering,
         producing: Producing,
+        fetching: Fetching,
     ) -> None:
         self.any_began = False
         self.awaits_answer = True
@@ -62,6 +64,7 @@ class Requests:
         self._works = works
         self._answering = answering
         self._producing = producing
+        self._fetching = fetching
         self._line = Line(context.reactor)
         self.is_between = False
         self._held_at: int | None = None
@@ -125,7 +128,12 @@ class Requests:
         await self._stream.drained()
         await self._replies.room()
         sign_in = self._answering.sign_in
-        found = route(start, None if sign_in is None else sign_in.done, self._context.hidden_apis)
+        found = route(
+            start,
+            None if sign_in is None else sign_in.done,
+            self._context.hidden_apis,
+            self._fetching.gets_blobs(start),
+        )
         match found.way:
             case Way.RELAYED:
                 await self._relay(start, found.look)
@@ -135,6 +143,8 @@ class Requests:
                 await self._producing.receive(start, self._line.join(), self._expect)
             case Way.COLLECTED:
                 await self._relay_collected(start, found.look)
+            case Way.FETCHED:
+                await self._fetch(start)
             case Way.SKIPPED:
                 await self._skip(start)
 
@@ -145,11 +155,25 @@ class Requests:
         """Answer a request that the broker does not get, when everything before it was forwarded."""
         while not isinstance(await self._stream.next_event(), FrameEnd):
             pass
+        own = versions.unsupported_version_answer(start.correlation_id)
+        await self._answer(self._replies.order.new(), self._line.join(), own)
+
+    async def _answer(self, answer: Answer, place: Place, data: bytes) -> None:
+        """Answer what the broker does not get, when everything before it was forwarded."""
+        await place.turn()
+        self._replies.complete(answer, data)
+        place.leave()
+
+    async def _fetch(self, start: RequestStart) -> None:
         answer = self._replies.order.new()
         place = self._line.join()
-        await place.turn()
-        self._replies.complete(answer, versions.unsupported_version_answer(start.correlation_id))
-        place.leave()
+        chosen = await self._fetching.choose(start, answer, self._collect)
+        if isinstance(chosen, bytes):
+            await self._answer(answer, place, chosen)
+        elif place.is_first:
+            await self._forward_later(place, chosen.expected, chosen.pieces)
+        else:
+            self._works.spawn(self._forward_later(place, chosen.expected, chosen.pieces))
 
     async def _relay(self, start: RequestStart, look: Look) -> None:
         expected = self._answering.expected(start, look, self._replies.order.new())

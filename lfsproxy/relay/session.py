@@ -23,6 +23,7 @@ from lfsproxy.relay.answering import Answering
 from lfsproxy.relay.brokers import Advertised
 from lfsproxy.relay.client import KafkaClient
 from lfsproxy.relay.context import RelayContext
+from lfsproxy.relay.fetching import Fetching
 from lfsproxy.relay.forwarding import Forwarding
 from lfsproxy.relay.keepalive import PROBE, KeepAlive
 from lfsproxy.relay.life import Action, Event, Life, State
@@ -79,18 +80,26 @@ class Session:
         self._keep_alive = KeepAlive(clock, self._probe)
         advertised = Advertised(context.directory, stream.local_host)
         self._answering = answering = Answering(context, advertised)
+        questions = Questions(clock, self._forwarding, lambda: answering.ranges)
         self.producing = Producing(
             context,
             self._client,
             self._replies,
             self._forwarding,
             self._works,
-            Questions(clock, self._forwarding, lambda: answering.ranges),
+            questions,
             advertised,
             self._keep_alive,
         )
         self._requests = Requests(
-            context, self._client, self._replies, self._forwarding, self._works, answering, self.producing
+            context,
+            self._client,
+            self._replies,
+            self._forwarding,
+            self._works,
+            answering,
+            self.producing,
+            Fetching(context, self._client, self.producing.share, questions),
         )
         self._does: dict[Action, Callable[[], None]] = {
             Action.STOP_CONNECTING: self._stop_connecting,

@@ -11,8 +11,8 @@ from lfsproxy.relay.produce.connection import Settle
 from lfsproxy.relay.produce.entries import Entries
 from lfsproxy.relay.produce.hints import OffsetHints
 from lfsproxy.relay.produce.holes import Holes
-from lfsproxy.relay.scanning import Share
 from lfsproxy.relay.produce.topics import Topics
+from lfsproxy.relay.scanning import Share
 from lfsproxy.wire.answers import NodeEndpoint
 from lfsproxy.wire.chunks import Piece
 

@@ -23,6 +23,7 @@ from lfsproxy.readiness import KnownTrouble
 from lfsproxy.relay.door import RelayService
 from lfsproxy.settings import Address, Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics
+from lfsproxy.testing.downloads import MemoryBlobSource
 from lfsproxy.tracing import NO_TRACER, Tracer
 from lfsproxy.wire.answers import PartitionAnswer, ProduceResponse
 from tests.relay.broker import BrokerEnd, Cluster
@@ -207,6 +208,7 @@ class RelayTestCase(SynchronousTestCase):
         self.settings = Settings(**settings)
         self.metrics = MemoryMetrics()
         self.store = self.store_type(part_size=self.settings.s3_part_size)
+        self.source = MemoryBlobSource(self.store)
         self.budget = MemoryBudget(
             self.net, self.settings.upload_memory, self.settings.s3_part_size, self.settings.stall_timeout
         )
@@ -228,6 +230,7 @@ class RelayTestCase(SynchronousTestCase):
             self.net,
             self.settings,
             claims,
+            self.source,
             self.budget,
             self.metrics,
             listener,

@@ -10,7 +10,8 @@ from zlib import crc32
 
 from lfsproxy.budget import Lease
 from lfsproxy.relay.answering import MOST_FRONT
-from lfsproxy.relay.replies import MEMORY_SECONDS, MOST_COLLECTED, MOST_VERDICTS, SMALL_ANSWER
+from lfsproxy.relay.memory import MEMORY_SECONDS, SMALL_ANSWER
+from lfsproxy.relay.replies import MOST_COLLECTED, MOST_VERDICTS
 from lfsproxy.wire import addresses
 from lfsproxy.wire.answers import PartitionAnswer, ProduceResponse
 from lfsproxy.wire.apis import KafkaApi

@@ -21,6 +21,7 @@ from lfsproxy.net.listening import BoundPorts
 from lfsproxy.relay.door import RelayService
 from lfsproxy.settings import Address, Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics
+from lfsproxy.testing.downloads import MemoryBlobSource
 from lfsproxy.wire.apis import KafkaApi
 from tests.relay.broker import BrokerEnd, Cluster
 from tests.relay.records import batch, lfs, produce, request
@@ -79,7 +80,9 @@ class LoopbackTests(TestCase):
         metrics = MemoryMetrics()
         self.budget = MemoryBudget(reactor, MEMORY, PART, 30.0)
         claims = ClaimCheck(self.store, metrics, reactor)
-        self.relay = RelayService(reactor, settings, claims, self.budget, metrics, BoundPorts(reactor))
+        self.relay = RelayService(
+            reactor, settings, claims, MemoryBlobSource(self.store), self.budget, metrics, BoundPorts(reactor)
+        )
         self.relay.open()
         self.relay.startService()
         self.addCleanup(lambda: Deferred.fromCoroutine(self.relay.stopService()))

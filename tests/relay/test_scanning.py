@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import LfsError, UndecodableRecords
 from lfsproxy.relay.scanning import HALF_LIFE, SHORT_SECONDS, Pace, Scans, Share
+from lfsproxy.wire.scan import BatchScan
 
 
 @attrs.define

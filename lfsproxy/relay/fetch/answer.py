@@ -97,8 +97,8 @@ class HydratedAnswer:
     async def _relay(self, start: ResponseStart, body: Body, client: Sink) -> None:
         """Pass an answer on that is too large to be held: of one batch that is larger than any limit."""
         _log.warn(
-            "Kafka client {client_id} ({peer}) gets envelopes: there is no memory for an answer of {size} bytes "
-            "(LFS_UPLOAD_MEMORY)",
+            "Kafka client {client_id} ({peer}) gets envelopes: there is no memory for an answer of "
+            "{size} bytes (LFS_UPLOAD_MEMORY)",
             client_id=self._consumer.name,
             peer=self._consumer.peer,
             size=start.size,

@@ -172,7 +172,7 @@ class _Stopped(Exception):
 
 
 class _Planner:
-    """Gives out what the consumer takes in one answer. ``found_any``: a record was met that becomes a blob."""
+    """Gives out what the consumer takes in one answer. ``found_any``: some record is to become a blob."""
 
     def __init__(self, max_bytes: int, rules: Rules, failed: Failed, pace: Pace) -> None:
         self.found_any = False
