@@ -197,3 +197,49 @@ def read_topic(
         return sorted(records, key=lambda record: (record.partition, record.offset))
     finally:
         consumer.close()
+
+
+def read_by_kafka_python(bootstrap: str, topic: str, **config: Any) -> list[Record]:
+    """Every record of a topic that is there now, by kafka-python. ``config`` is KafkaConsumer's."""
+    from kafka import KafkaConsumer, TopicPartition
+
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, **config)
+    try:
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        ends = consumer.end_offsets(partitions)
+        records = []
+        while any(consumer.position(each) < end for each, end in ends.items()):
+            for read in consumer.poll(timeout_ms=1000).values():
+                records += [_read(one) for one in read]
+        return sorted(records, key=lambda record: (record.partition, record.offset))
+    finally:
+        consumer.close()
+
+
+def read_by_aiokafka(bootstrap: str, topic: str, **config: Any) -> list[Record]:
+    """Every record of a topic that is there now, by aiokafka. ``config`` is AIOKafkaConsumer's."""
+    return asyncio.run(_read_by_aiokafka(bootstrap, topic, config))
+
+
+async def _read_by_aiokafka(bootstrap: str, topic: str, config: dict[str, Any]) -> list[Record]:
+    from aiokafka import AIOKafkaConsumer
+
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, enable_auto_commit=False, **config)
+    await consumer.start()
+    try:
+        await consumer.seek_to_beginning()
+        ends = await consumer.end_offsets(consumer.assignment())
+        records = []
+        while any([await consumer.position(each) < end for each, end in ends.items()]):
+            for read in (await consumer.getmany(timeout_ms=1000)).values():
+                records += [_read(one) for one in read]
+        return sorted(records, key=lambda record: (record.partition, record.offset))
+    finally:
+        await consumer.stop()
+
+
+def _read(one: Any) -> Record:
+    """A record as kafka-python and aiokafka give it."""
+    return Record(one.value, tuple(one.headers), one.key, one.partition, one.offset)
