@@ -121,7 +121,8 @@ class RecordPlace(NamedTuple):
     """Where a record is in its batch's uncompressed records; places and lengths are in bytes.
 
     ``number`` counts the batch's records from 0. The record's length field is from ``start`` to ``body``, its
-    value's from ``value_field`` to ``value``. A ``length`` of -1 is a null value. ``candidate`` is the value where it may be an envelope.
+    value's from ``value_field`` to ``value``. A ``length`` of -1 is a null value. ``candidate`` is the value
+    where it may be an envelope.
     """
 
     number: int

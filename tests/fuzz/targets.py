@@ -19,12 +19,17 @@ from lfsproxy.wire import addresses, list_offsets, sasl, versions
 from lfsproxy.wire.answers import ProduceResponse
 from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.batch import HEADER_SIZE, is_clear, parse_batch_header
+from lfsproxy.wire.fetch import MAX_VERSION as FETCH_VERSIONS
+from lfsproxy.wire.fetch import parse_fetch_request
+from lfsproxy.wire.fetch_answers import FetchAnswer, FetchedPartition, read_fetch_answer
 from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestFrames, ResponseFrames
+from lfsproxy.wire.hydrate import NewValue, Rewrite
 from lfsproxy.wire.marks import lfs_headers, offload_mark
 from lfsproxy.wire.produce import MAX_VERSION, ProduceEnd, ProduceReader, RecordsBytes
 from lfsproxy.wire.records import BatchEnd, BatchReader, Header, RecordEnd, ValueBytes
 from lfsproxy.wire.rewrite import BatchWriter
 from lfsproxy.wire.scan import KeptBytes, OffloadEnd, is_clear_inside, scan_batch, segments
+from lfsproxy.wire.walk import Limits, batches, may_have_envelope, records_of
 from tests.fuzz import seeds
 from tests.wire.helpers import CODECS, compressed
 from tests.wire.test_captures import exchanges
@@ -32,6 +37,7 @@ from tests.wire.test_captures import exchanges
 MOST_DECOMPRESSED = 256 * 1024
 MOST_HELD = 64 * 1024
 LIMITS: dict[str, Any] = {"max_decompressed": MOST_DECOMPRESSED, "max_held": MOST_HELD}
+FETCH_LIMITS = Limits(MOST_DECOMPRESSED, MOST_HELD)
 
 
 @attrs.frozen
@@ -127,6 +133,54 @@ def _held_batch(data: bytes) -> str:
     return f"{min(len(scan.offload), 2)} offloaded"
 
 
+def _fetched(data: bytes) -> str:
+    """As a fetched batch is searched, walked and written anew; what stays, stays."""
+    found = list(batches(data))
+    assert b"".join(bytes(batch.data) for batch in found) == data
+    if not found or not found[0].searchable:
+        return "not looked into"
+    batch = found[0]
+    likely = may_have_envelope(batch, FETCH_LIMITS)
+    places = list(records_of(batch, FETCH_LIMITS))
+    assert sum(place.size for place in places) <= max(MOST_DECOMPRESSED, len(data))
+    values = [NewValue(place, 0, 0) for place in places if place.candidate]
+    assert likely or not values
+    if not places:
+        return "no records"
+    rewrite = Rewrite(batch, places[0], places[-1], values, FETCH_LIMITS)
+    rewrite.seal()
+    out = b"".join(bytes(piece) for piece in rewrite.pieces() if not isinstance(piece, NewValue))
+    assert len(out) == rewrite.size
+    again = list(records_of(next(batches(out))))
+    assert [place.offset_delta for place in again] == [place.offset_delta for place in places]
+    return f"{min(len(places), 3)} records, {min(len(values), 2)} envelopes"
+
+
+def _fetch_request(data: bytes) -> str:
+    if not data:
+        return "empty"
+    version = data[0] % (FETCH_VERSIONS + 2)
+    request = parse_fetch_request(version, data[1:])
+    written = request.to_bytes(version)  # With the tagged fields in their order.
+    assert parse_fetch_request(version, written).to_bytes(version) == written
+    return f"{min(len(request.topics), 2)} topics, {min(len(request.forgotten), 2)} forgotten"
+
+
+def _frame_of(version: int, answer: FetchAnswer) -> bytes:
+    return b"".join(piece for piece in answer.layout(version, 7) if not isinstance(piece, FetchedPartition))
+
+
+def _fetch_answer(data: bytes) -> str:
+    if not data:
+        return "empty"
+    version = data[0] % (FETCH_VERSIONS + 2)
+    answer = read_fetch_answer(version, data[1:])
+    frame = _frame_of(version, answer)
+    assert len(frame) <= len(data) + 7
+    assert _frame_of(version, read_fetch_answer(version, frame[8:])) == frame
+    return f"{min(len(answer.topics), 2)} topics"
+
+
 def _area(data: bytes, read: Callable[[bytes], str]) -> str:
     """Changed records under a right CRC, compressed as they should be."""
     if not data:
@@ -209,6 +263,10 @@ TARGETS = (
     Target("batch-right-codec", seeds.areas, lambda data: _area(data, _read_batch)),
     Target("held-batch", seeds.batches, lambda data: _held_batch(signed(data))),
     Target("held-batch-right-codec", seeds.areas, lambda data: _area(data, _held_batch)),
+    Target("fetch-request", seeds.fetch_requests, _fetch_request),
+    Target("fetch-answer", seeds.fetch_answers, _fetch_answer),
+    Target("fetched-batch", seeds.fetched, lambda data: _fetched(signed(data))),
+    Target("fetched-batch-right-codec", seeds.fetched_areas, lambda data: _area(data, _fetched)),
     Target("produce-answer", lambda: seeds.response_bodies("Produce"), _produce_answer),
     Target(
         "metadata",

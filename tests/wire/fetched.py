@@ -119,6 +119,7 @@ def made_batches(draw: st.DrawFn, least: int = 1, most: int = 8) -> MadeBatch:
     for _ in range(draw(st.integers(least, most))):
         offset_delta += draw(st.sampled_from([1, 1, 1, 2, 100, 10_000]))
         content = draw(KEYS), draw(VALUES), draw(HEADERS)
+        # kafka-python, which judges, reads the attributes as a varint.
         records.append(
             Made(offset_delta, draw(st.integers(-500, 2**40)), content, draw(st.sampled_from([0, 127])))
         )

@@ -50,7 +50,9 @@ def fetches() -> Iterator[Exchange]:
             yield Exchange(f"{capture['broker']} {fields['client']} {fields['api_version']}", fields)
 
 
-def from_version(version: int, first: int, values: st.SearchStrategy[Any], otherwise: Any) -> Any:
+def from_version(
+    version: int, first: int, values: st.SearchStrategy[Any], otherwise: Any
+) -> st.SearchStrategy[Any]:
     """``values`` for fields that came with version ``first``."""
     return values if version >= first else st.just(otherwise)
 

@@ -1,6 +1,6 @@
 """Makes the vectors of the folder ``fetch`` anew: what real clients and Kafkas say when records are fetched.
 
-    python tests/vectors/wire/capture_fetch.py RELEASE ...
+    python -m tests.vectors.wire.capture_fetch RELEASE ...
 
 Starts a Kafka of each release (``4.1``, a set of jars.toml; that of 4.4.0 was locked for the capture only),
 lets librdkafka and Java produce to it (each codec, one aborted and one committed transaction, see
@@ -25,13 +25,13 @@ import aiokafka
 import click
 import confluent_kafka
 import kafka
-from capture import Recorder
 from kafka.protocol.consumer import FetchRequest
 from kafka.protocol.metadata import MetadataRequest, MetadataResponse
 
 from lfsproxy.devstack import KafkaServer
 from lfsproxy.devstack.ports import HOST, free_port
 from lfsproxy.devstack.tools import write_tools
+from tests.vectors.wire.capture import Recorder
 
 HERE = Path(__file__).parent / "fetch"
 TOPIC = "fetched"
@@ -95,7 +95,8 @@ def topic_id(port: int) -> uuid.UUID:
         include_topic_authorized_operations=False,
     )
     _, frame = ask(port, request)
-    return MetadataResponse.decode(frame[9:], version=12).topics[0].topic_id
+    found: uuid.UUID = MetadataResponse.decode(frame[9:], version=12).topics[0].topic_id
+    return found
 
 
 def fetch_request(version: int, topic: uuid.UUID) -> Any:
