@@ -95,7 +95,8 @@ class Cluster:
     ``held`` True: requests wait for ``answer``. ``codes``: error codes to come, by (topic, partition).
     ``fields``: more of each PartitionAnswer. ``reachable`` False: connections are refused, as they always
     are at a port in ``down``. ``topics``: error code and number of partitions of topics that are not simply
-    there; ``tells_of_topics`` False: the answer about one has none. ``asked``: what was asked about.
+    there; ``names``: those of topics by their ids, ``asked_ids``: which were asked. ``tells_of_topics`` False: the answer about one has none. ``asked``: what was asked about.
+    ``others``: what answers other requests, by their API's key.
     ``sasl``: what answers SaslHandshake and SaslAuthenticate. A port in ``no_metadata`` closes when it is
     asked for that; one in ``controllers`` does not list it either. One in ``hung`` takes connections, and is
     silent. ``said`` is what every port answers
@@ -118,6 +119,7 @@ class Cluster:
         self.next_offsets: dict[tuple[str, int], int] = {}
         self.log: list[tuple[str, int, ReadBatch]] = []
         self.sasl: Callable[[Request], bytes] | None = None
+        self.others: dict[int, Callable[[Request], bytes]] = {}
         self.no_metadata: set[int] = set()
         self.controllers: set[int] = set()
         self.hung: set[int] = set()
@@ -125,6 +127,8 @@ class Cluster:
         self.asked: list[str] = []
         self.topics: dict[str, tuple[int, int]] = {}
         self.tells_of_topics = True
+        self.names: dict[bytes, str] = {}
+        self.asked_ids: list[bytes] = []
 
     def fail_next(self, code: int, topic: str = "demo-topic", partition: int = 0) -> None:
         """Answer the partition's next batch with an error."""
@@ -249,6 +253,8 @@ class BrokerEnd:
                 return correlation + self._list_offsets(request)
             case KafkaApi.SASL_HANDSHAKE | KafkaApi.SASL_AUTHENTICATE if self.cluster.sasl is not None:
                 return correlation + self.cluster.sasl(request)
+        if request.api_key in self.cluster.others:
+            return correlation + self.cluster.others[request.api_key](request)
         return correlation + b"answer to " + request.body
 
     def _topics(self, request: Request) -> list[Any]:
@@ -256,7 +262,17 @@ class BrokerEnd:
         assert not asked.allow_auto_topic_creation
         Topic = MetadataResponse.MetadataResponseTopic
         found = []
-        for name in [topic.name for topic in asked.topics]:
+        for topic in asked.topics:
+            if topic.name is None:
+                id = topic.topic_id.bytes
+                self.cluster.asked_ids.append(id)
+                name = self.cluster.names.get(id)
+                code = 0 if name else 100
+                found.append(
+                    Topic(version=request.version, error_code=code, name=name, topic_id=topic.topic_id)
+                )
+                continue
+            name = topic.name
             self.cluster.asked.append(name)
             code, count = self.cluster.topics.get(name, (0, 64))
             partitions = [

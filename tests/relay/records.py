@@ -206,7 +206,9 @@ def produce_topics(correlation_id: int, topics: Sequence[TopicRecords], **fields
     return b"".join(bytes(piece) for piece in encode_produce(request))
 
 
-def request(api_key: int, version: int, correlation_id: int, body: bytes = b"") -> bytes:
+def request(
+    api_key: int, version: int, correlation_id: int, body: bytes = b"", client_id: bytes = b"a-client"
+) -> bytes:
     """A request of any API; ``body`` is all that follows the client id."""
-    head = struct.pack(">hhih", api_key, version, correlation_id, 8) + b"a-client" + body
+    head = struct.pack(">hhih", api_key, version, correlation_id, len(client_id)) + client_id + body
     return struct.pack(">i", len(head)) + head

@@ -326,6 +326,8 @@ class RelayTestCase(SynchronousTestCase):
         """Let everybody go, then look for leaks."""
         for call in ("write", "seal", "commit", "delete"):
             self.store.let_go(call)
+        for call in ("open", "read", "crc32c"):
+            self.source.let_go(call)
         self.net.flow()
         for client in self.clients:
             client.wire.peer_reads = True
@@ -341,6 +343,7 @@ class RelayTestCase(SynchronousTestCase):
         self.successResultOf(cast(Deferred[None], self._stopped))
         self.assertEqual((self.budget.used, self.budget.waiting), (0, 0), "upload memory is not given back")
         self.assertEqual((self.store.open_uploads, self.store.held_bytes), (0, 0), "an upload is left open")
+        self.assertEqual(self.source.open_downloads, 0, "a download is left open")
         self.assertEqual([wire for wire in self.net.wires if wire.open], [], "a connection is left open")
         self.assertEqual(self.net.getDelayedCalls(), [], "a delayed call is left")
         gauge = [change for (change,) in self.metrics.of("kafka_connection")]

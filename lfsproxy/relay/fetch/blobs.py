@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import attrs
 from crc32c import crc32c
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from lfsproxy.codes import KafkaCode
 from lfsproxy.errors import BlobCorrupt, BlobMissing, BlobTruncated, LfsError
@@ -72,10 +72,11 @@ class Blobs:
         ]
         try:
             await gatherResults(getting, consumeErrors=True)
-        except BaseException:
+        except FirstError as error:
+            # Not one that is a blob's: this is given up, or broken.
             for each in getting:
                 each.cancel()
-            raise
+            raise error.subFailure.value from None
         return len(self.failed) == failed
 
     def crc(self, blob: Blob) -> int:
