@@ -21,7 +21,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lfsproxy.net.peers import has_unread, peer_is_gone, plain_host
+from lfsproxy.net.peers import bytes_acknowledged, has_unread, peer_is_gone, plain_host
 from lfsproxy.net.writing import write_through
 from lfsproxy.wakeups import Condition
 from lfsproxy.wire.chunks import Piece
@@ -180,6 +180,11 @@ class FrameStream(Protocol):
     def is_drained(self) -> bool:
         """Whether the peer takes more, as far as is known."""
         return self._writable
+
+    @property
+    def acknowledged(self) -> int | None:
+        """How many bytes the peer has taken of all that were sent; None where that is not known."""
+        return bytes_acknowledged(self.transport)
 
     async def drained(self) -> None:
         """Wait until the peer takes more. Returns at once after a close: the reader learns of that."""

@@ -41,6 +41,16 @@ class Body(Protocol):
 class Sink(Protocol):
     """Where an answer goes: the client's connection."""
 
+    @property
+    def is_drained(self) -> bool:
+        """Whether the client takes more, as far as is known."""
+        ...
+
+    @property
+    def acknowledged(self) -> int | None:
+        """How many bytes it has taken of all that were sent; None where that is not known."""
+        ...
+
     def write(self, data: bytes | memoryview) -> None:
         """Hand on bytes, not more than 256 KiB (``stream.WRITE_SIZE``) between two calls of ``drained``."""
         ...

@@ -1,4 +1,4 @@
-"""Consumers without an SDK get the blobs themselves: real clients against a real Kafka and a real S3 server."""
+"""Consumers without an SDK get the blobs themselves: real clients against a real Kafka and S3 server."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from tests.integration.clients import commands, java
 from tests.integration.clients.python import kafka_python, read_by_aiokafka, read_by_kafka_python, read_topic
-from tests.integration.clients.records import Mode, Record, lfs
+from tests.integration.clients.records import CODECS, Mode, Record, lfs
 from tests.integration.kafka_door import KafkaDoorTestCase
 from tests.integration.proxy import shared_proxy
 from tests.integration.stack import in_thread, stack
@@ -43,7 +44,7 @@ def as_sent(records: Sequence[Record]) -> list[tuple[Any, ...]]:
 
 
 class HydrationTests(KafkaDoorTestCase):
-    async def setUp(self) -> None:
+    async def setUp(self) -> None:  # type: ignore[override]  # trial awaits it
         self.servers = await stack()
         self.proxy = await shared_proxy(**SETTINGS)
 
@@ -62,3 +63,51 @@ class HydrationTests(KafkaDoorTestCase):
             self.assertEqual(as_sent(read), as_sent(records), reader.__name__)
         sdk = await in_thread(read_topic, self.proxy.bootstrap, topic, client_id="sdk-1")
         self.assertEqual(sdk, await in_thread(self.records, topic))
+
+    async def test_the_commands_of_kafka_and_kcat_get_what_was_sent(self) -> None:
+        values = [b"plain", b"small blob", b"x" * 300_000, b"last"]
+        records = [lfs(value) if b"blob" in value or b"x" in value else Record(value) for value in values]
+        for codec in CODECS:
+            topic = await self.produce(records, Mode(codec))
+            lines = b"".join(value + b"\n" for value in values).decode()
+            kcat = [*commands.kcat(self.proxy.bootstrap), "-C", "-t", topic, "-o", "beginning", "-e", "-q"]
+            self.assertEqual(await in_thread(commands.output_of, kcat), lines, codec)
+        read = await in_thread(
+            java.tool,
+            self.proxy.bootstrap,
+            "kafka-console-consumer",
+            *("--topic", topic, "--from-beginning", "--max-messages", "4", "--timeout-ms", "20000"),
+        )
+        self.assertEqual(read, lines)
+
+    async def test_no_limit_of_a_consumer_skips_or_repeats_a_record(self) -> None:
+        records = [each for partition in range(2) for each in mixed(partition) * 3]
+        for codec in ("none", "zstd"):
+            topic = await self.produce(records, Mode(codec), partitions=2)
+            for limit in (1, 20_000):
+                by_rdkafka = await in_thread(
+                    read_topic, self.proxy.bootstrap, topic, fetch_message_max_bytes=limit
+                )
+                by_python = await in_thread(
+                    read_by_kafka_python,
+                    self.proxy.bootstrap,
+                    topic,
+                    max_partition_fetch_bytes=limit,
+                    fetch_max_bytes=2 * limit,
+                )
+                self.assertEqual(as_sent(by_rdkafka), as_sent(records), (codec, limit))
+                self.assertEqual(by_python, by_rdkafka, (codec, limit))
+
+    async def test_transactions_are_seen_as_they_ended(self) -> None:
+        committed, aborted = mixed(0), [*mixed(1), lfs(b"z", checksum=b"00")]
+        topic = await self.servers.new_topic("hydrated")
+        for records in (committed, aborted, committed):
+            one = [Record(each.value, each.headers, each.key) for each in records]
+            await in_thread(
+                kafka_python, self.proxy.bootstrap, topic, one, Mode(transactional_id=topic, codec="lz4")
+            )
+        read = await in_thread(read_topic, self.proxy.bootstrap, topic)
+        self.assertEqual(as_sent(read), as_sent([*committed, *committed]))
+        uncommitted = await in_thread(read_topic, self.proxy.bootstrap, topic, isolation="read_uncommitted")
+        self.assertGreaterEqual(len(uncommitted), len(read))
+        self.assertEqual([each.value for each in uncommitted if b"content_length" in (each.value or b"")], [])

@@ -8,6 +8,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import UUID
 
 import attrs
 from kafka.protocol.consumer import ListOffsetsRequest, ListOffsetsResponse
@@ -95,7 +96,8 @@ class Cluster:
     ``held`` True: requests wait for ``answer``. ``codes``: error codes to come, by (topic, partition).
     ``fields``: more of each PartitionAnswer. ``reachable`` False: connections are refused, as they always
     are at a port in ``down``. ``topics``: error code and number of partitions of topics that are not simply
-    there; ``names``: those of topics by their ids, ``asked_ids``: which were asked. ``tells_of_topics`` False: the answer about one has none. ``asked``: what was asked about.
+    there; ``tells_of_topics`` False: the answer about one has none. ``asked``: what was asked about.
+    ``names``: those of topics by their ids; ``asked_ids``: which were asked about.
     ``others``: what answers other requests, by their API's key.
     ``sasl``: what answers SaslHandshake and SaslAuthenticate. A port in ``no_metadata`` closes when it is
     asked for that; one in ``controllers`` does not list it either. One in ``hung`` takes connections, and is
@@ -264,13 +266,7 @@ class BrokerEnd:
         found = []
         for topic in asked.topics:
             if topic.name is None:
-                id = topic.topic_id.bytes
-                self.cluster.asked_ids.append(id)
-                name = self.cluster.names.get(id)
-                code = 0 if name else 100
-                found.append(
-                    Topic(version=request.version, error_code=code, name=name, topic_id=topic.topic_id)
-                )
+                found.append(self._topic_by_id(request.version, topic.topic_id))
                 continue
             name = topic.name
             self.cluster.asked.append(name)
@@ -287,6 +283,13 @@ class BrokerEnd:
             ]
             found.append(Topic(version=request.version, error_code=code, name=name, partitions=partitions))
         return found if self.cluster.tells_of_topics else []
+
+    def _topic_by_id(self, version: int, id: UUID) -> Any:
+        self.cluster.asked_ids.append(id.bytes)
+        name = self.cluster.names.get(id.bytes)
+        code = 0 if name else 100
+        Topic = MetadataResponse.MetadataResponseTopic
+        return Topic(version=version, error_code=code, name=name, topic_id=id)
 
     def _list_offsets(self, request: Request) -> bytes:
         asked = ListOffsetsRequest.decode(request.frame, version=request.version, header=True, framed=True)

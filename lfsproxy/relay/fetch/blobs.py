@@ -76,7 +76,7 @@ class Blobs:
             # Not one that is a blob's: this is given up, or broken.
             for each in getting:
                 each.cancel()
-            raise error.subFailure.value from None
+            error.subFailure.raiseException()
         return len(self.failed) == failed
 
     def crc(self, blob: Blob) -> int:

@@ -10,7 +10,7 @@ from lfsproxy.following import BUFFER_BYTES, Places
 from lfsproxy.interfaces import IBlobSource, IMetrics
 from lfsproxy.names import is_chosen, is_internal
 from lfsproxy.relay.fetch.ids import TopicNames
-from lfsproxy.relay.fetch.plan import Rules
+from lfsproxy.relay.fetch.plan import MOST_ANSWER, Rules
 from lfsproxy.relay.fetch.suspects import Suspects
 from lfsproxy.relay.scanning import Scans
 from lfsproxy.settings import Settings
@@ -55,7 +55,7 @@ class Shared:
         places = Places(self.source.bucket, settings.namespace, settings.download_prefixes)
         return Rules(
             places.check,
-            settings.hydrate_max_size,
+            min(settings.hydrate_max_size, MOST_ANSWER),
             settings.s3_part_size,
             settings.hydrate_missing == "envelope",
             Limits(settings.max_decompressed_size, self.inflating, self.inflating),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
 
 from lfsproxy.budget import Lease
 from lfsproxy.kafka.stream import WRITE_SIZE
+from lfsproxy.net.peers import CHECK_SECONDS
 from lfsproxy.relay.order import Sink
 from lfsproxy.relay.turns import Turns
 from lfsproxy.wire.chunks import Piece
@@ -25,6 +27,7 @@ class Writer:
         self._client = client
         self._lease = lease
         self._joined = bytearray()
+        self._reactor = reactor
         self._turns = Turns(reactor, WRITES_AT_ONCE)
 
     async def write(self, piece: Piece) -> None:
@@ -47,10 +50,36 @@ class Writer:
 
     async def _write(self, data: Piece) -> None:
         self._client.write(data)
+        taken = 0
+        if not self._client.is_drained:
+            taken = await self._drained()
         if self._lease is not None:
-            self._lease.waits_for_peer(True)
-        await self._client.drained()
-        if self._lease is not None:
-            self._lease.waits_for_peer(False)
-            self._lease.received(len(data))
+            self._lease.received(max(0, len(data) - taken))
         await self._turns.step()
+
+    async def _drained(self) -> int:
+        """Wait until the client takes more; the bytes that it has taken meanwhile, as the lease was told: they
+        count, however slow it is."""
+        lease = self._lease
+        if lease is None:
+            await self._client.drained()
+            return 0
+        began = told = self._client.acknowledged or 0
+
+        def look() -> None:
+            nonlocal told
+            taken = self._client.acknowledged or 0
+            if taken > told:
+                lease.received(taken - told)
+                told = taken
+
+        looks = LoopingCall(look)
+        looks.clock = self._reactor
+        looks.start(CHECK_SECONDS, now=False)
+        lease.waits_for_peer(True)
+        try:
+            await self._client.drained()
+        finally:
+            lease.waits_for_peer(False)
+            looks.stop()
+        return told - began

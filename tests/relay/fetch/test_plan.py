@@ -36,7 +36,7 @@ RULES = Rules(check, MOST, SMALL)
 class Case:
     """Logs of one topic's partitions, which transactions of each were aborted, and how it is read.
 
-    ``failing`` are records (partition, offset) whose blobs cannot be given; their code, None for the envelope.
+    ``failing`` are records (partition, offset) whose blobs cannot be given: a code, None for the envelope.
     """
 
     logs: Sequence[Log]
@@ -128,7 +128,7 @@ class Reading:
     def answer(self) -> list[FetchedPartition]:
         """What the broker gives, by the consumer's own limits."""
         left = self.case.max_bytes
-        given = []
+        given: list[FetchedPartition] = []
         for number, log in enumerate(self.case.logs):
             if number in self.errors:
                 continue
