@@ -58,8 +58,8 @@ class Writer:
         await self._turns.step()
 
     async def _drained(self) -> int:
-        """Wait until the client takes more; the bytes that it has taken meanwhile, as the lease was told: they
-        count, however slow it is."""
+        """Wait until the client takes more. What it takes meanwhile counts, however slow it is: so many bytes
+        were told to the lease."""
         lease = self._lease
         if lease is None:
             await self._client.drained()
