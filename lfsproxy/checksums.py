@@ -6,7 +6,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Protocol
 
 from lfsproxy.errors import InvalidChecksum
@@ -105,15 +105,21 @@ def combine_crc32c(first: int, second: int, second_length: int) -> int:
     """The CRC-32C of two runs of bytes, one behind the other, out of each one's.
 
     As zlib's crc32_combine: ``first`` is multiplied by x^8 for each of the ``second_length`` bytes (0 or
-    more), modulo CRC-32C's polynomial. One multiplication for each byte that the length takes as a number.
+    more), modulo CRC-32C's polynomial.
     """
-    place = 0
-    while second_length:
-        second_length, digit = divmod(second_length, 256)
+    return _times(first, _shift(second_length)) ^ second
+
+
+@lru_cache(maxsize=256)
+def _shift(length: int) -> int:
+    """x^8 for each of ``length`` bytes. One multiplication for each byte that the length takes as a number;
+    parts mostly have the same one."""
+    factor = _ONE
+    for place, digit in enumerate(length.to_bytes(8, "little")):
         if digit:
-            first = _times(first, _powers(place)[digit])
-        place += 1
-    return first ^ second
+            power = _powers(place)[digit]
+            factor = power if factor == _ONE else _times(factor, power)
+    return factor
 
 
 def _times(a: int, b: int) -> int:

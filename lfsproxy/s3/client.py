@@ -185,17 +185,14 @@ class S3Client:
         answer = await self.request("head_object", "HEAD", key, headers=headers, accept={404})
         return None if answer.status == 404 else answer
 
-    async def head_part(self, key: str, number: int, etag: str) -> Answer:
-        """HeadObject of one part of an object, with its checksum; any refusal comes back as an answer.
-
-        ``etag``: only of that very object (412), unless it is empty.
-        """
+    async def head_part(self, key: str, number: int) -> Answer:
+        """HeadObject of one part of an object, with its checksum; any refusal comes back as an answer."""
         return await self.request(
             "head_object",
             "HEAD",
             key,
             query={"partNumber": str(number)},
-            headers={"x-amz-checksum-mode": "ENABLED", **({"if-match": etag} if etag else {})},
+            headers={"x-amz-checksum-mode": "ENABLED"},
             accept=_ANY,
         )
 
@@ -240,7 +237,7 @@ class S3Client:
         self._is_s3 = True
 
     def _note_whole(self, whole: bool, why: str) -> None:
-        if not whole and self._keeps_whole is not False:
+        if not whole:
             self._log.info(
                 "the store keeps no CRC-32C of a whole blob of several parts, only those of its parts: {why}",
                 why=why,

@@ -9,6 +9,9 @@ import attrs
 from lfsproxy.s3.answers import Answer, UnreadableAnswer, parse_xml, text_of
 from lfsproxy.s3.crc import composite_crc, encode_crc, whole_crc
 
+MAX_PARTS = 10_000
+"""Parts of one multipart upload, at most ("Amazon S3 multipart upload limits")."""
+
 
 @attrs.frozen
 class Begun:

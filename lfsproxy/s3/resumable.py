@@ -26,8 +26,8 @@ from lfsproxy.s3.client import S3Client
 from lfsproxy.s3.crc import CHECKSUM, encode_crc
 from lfsproxy.s3.digest import INLINE_BYTES, digest
 from lfsproxy.s3.index import list_objects
-from lfsproxy.s3.multipart import Part, crcs_of, told_at_the_end
-from lfsproxy.s3.upload import MAX_PARTS, is_same, meta, object_headers
+from lfsproxy.s3.multipart import MAX_PARTS, Part, crcs_of, told_at_the_end
+from lfsproxy.s3.upload import is_same, meta, object_headers
 
 CONFLICT_TRIES = 5
 """S3 answers 409 to one of two conditional writes at the same moment; asked again, it says which won."""

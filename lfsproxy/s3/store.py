@@ -21,9 +21,10 @@ from lfsproxy.s3.credentials import CredentialSource
 from lfsproxy.s3.download import S3BlobSource
 from lfsproxy.s3.exchange import Exchanges
 from lfsproxy.s3.index import S3Index
+from lfsproxy.s3.multipart import MAX_PARTS
 from lfsproxy.s3.resumable import S3ResumableStore
 from lfsproxy.s3.signing import S3Location
-from lfsproxy.s3.upload import MAX_PARTS, S3Upload, UploadPlan, meta, object_headers
+from lfsproxy.s3.upload import S3Upload, UploadPlan, meta, object_headers
 
 MIB = 1024 * 1024
 IDLE_CONNECTIONS_PER_PART = 8

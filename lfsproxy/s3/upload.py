@@ -29,15 +29,13 @@ from lfsproxy.s3.cleanup import Cleanup, Leftover
 from lfsproxy.s3.client import S3Client, S3Refused, S3Unavailable
 from lfsproxy.s3.crc import CHECKSUM, encode_crc
 from lfsproxy.s3.digest import INLINE_BYTES
-from lfsproxy.s3.multipart import crcs_of
+from lfsproxy.s3.multipart import MAX_PARTS, crcs_of
 from lfsproxy.s3.parts import PartSender
 from lfsproxy.trail import TRAIL, follow
 from lfsproxy.wakeups import Condition, Semaphore, to_its_end
 from lfsproxy.words import error_text
 
 FORM = "application/x-www-form-urlencoded"
-MAX_PARTS = 10_000
-"""Parts of one multipart upload, at most ("Amazon S3 multipart upload limits")."""
 
 
 class State(Enum):

@@ -18,11 +18,12 @@ from crc32c import CRC32CHash
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
 
-from lfsproxy.errors import BlobMissing, BlobTruncated, StoreUnavailable
+from lfsproxy.errors import BlobMissing, BlobTruncated
 from lfsproxy.interfaces import IBlobDownload
 from lfsproxy.s3.client import S3Client
 from lfsproxy.s3.crc import CHECKSUM, composite_crc, decode_crc, told_crc, whole_crc
 from lfsproxy.s3.digest import digest
+from lfsproxy.s3.multipart import MAX_PARTS
 from lfsproxy.shared import Shared
 from lfsproxy.wakeups import Semaphore, all_of
 
@@ -73,7 +74,7 @@ class WholeCrcs:
         if there != str(size):
             raise BlobTruncated(f"the blob {name} has {there} bytes, its envelope says {size}")
         blob = Blob(key, size, head.headers.get("etag", ""))
-        crc = told_crc(head.headers) if self._client.checksums else None
+        crc = told_crc(head.headers)
         if crc is not None:
             return crc
         place = key, blob.etag
@@ -92,7 +93,7 @@ class WholeCrcs:
     async def _of_parts(self, blob: Blob, composite: str) -> int | None:
         """Out of those of the parts; None where the store does not tell them, or not so that they fit."""
         number = composite.partition("-")[2]
-        if not (self._client.checksums and number.isdecimal()):
+        if not number.isdecimal() or int(number) > MAX_PARTS:
             return None
         parts: list[tuple[int, int]] = []
         while len(parts) < int(number):
@@ -110,9 +111,7 @@ class WholeCrcs:
 
     async def _part(self, blob: Blob, number: int) -> tuple[int, int] | None:
         """A part's CRC-32C and its size; None where the store does not tell them."""
-        answer = await self._client.head_part(blob.key, number, blob.etag)
-        if answer.status == 412:
-            raise StoreUnavailable(f"the blob {blob.key} was replaced while its checksum was asked for")
+        answer = await self._client.head_part(blob.key, number)
         crc = decode_crc(answer.headers.get(CHECKSUM, ""))
         size = answer.headers.get("content-length", "")
         return (crc, int(size)) if not answer.is_error and crc is not None and size.isdecimal() else None

@@ -8,7 +8,7 @@ from twisted.logger import capturedLogs, formatEvent
 from lfsproxy.errors import StoreRefused, StoreUnavailable
 from lfsproxy.s3.crc import encode_crc
 from tests.s3.bucket import Request
-from tests.s3.faults import Refuse
+from tests.s3.faults import Refuse, Reset
 from tests.s3.helpers import PART
 from tests.s3.uploads import UploadTestCase
 from tests.store_contract import write_all
@@ -31,6 +31,15 @@ class FullObjectTests(UploadTestCase):
         [complete] = self.requests("complete_multipart_upload")
         self.assertEqual((complete.headers[CHECKSUM], complete.headers[TYPE]), (whole, "FULL_OBJECT"))
         self.assertEqual(self.fake.objects["k"].checksum, whole)
+
+    async def test_a_completion_whose_answer_was_lost_is_known_by_either_checksum(self) -> None:
+        for full_object in ("kept", "refused"):
+            self.fake.full_object = full_object
+            self.fake.objects.clear()
+            self.fake.fault("complete_multipart_upload", Reset(after=None))
+            await self.put(SIZE)
+            self.assertEqual(self.fake.operations()[-1], "head_object")
+            self.assert_stored(SIZE)
 
     async def test_bytes_that_s3_has_not_as_they_were_sent_are_no_blob(self) -> None:
         self.use_store(random=self.five_seconds_later)

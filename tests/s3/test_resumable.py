@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 from lfsproxy.errors import StoreRefused
 from lfsproxy.resumable.errors import OtherBytes
 from lfsproxy.s3.resumable import COMPARED
@@ -94,6 +96,12 @@ class BlobTests(FakeS3TestCase):
             sure = await self.store.complete_parts(key, upload, parts, 2 * PART, PART)
             # Only a checksum of the whole tells it.
             self.assertEqual(sure, not self.checksums or full_object == "refused")
+
+    async def test_nothing_is_expected_of_a_part_whose_checksum_is_not_known(self) -> None:
+        upload = await self.store.begin_parts("lfs/parts", "text/plain", {})
+        parts = [await self.store.put_part("lfs/parts", upload, n, [b"z" * PART]) for n in (1, 2)]
+        parts[0] = attrs.evolve(parts[0], crc=None)
+        self.assertTrue(await self.store.complete_parts("lfs/parts", upload, parts, 2 * PART, PART))
 
 
 class BlobWithoutChecksumTests(BlobTests):

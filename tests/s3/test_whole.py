@@ -70,7 +70,7 @@ class WholeTests(FakeS3TestCase):
 
     async def test_so_many_parts_are_asked_for_at_once(self) -> None:
         self.fake.full_object = "refused"
-        await self.use_another_store(part_size=1000)
+        await self.use_another_store(part_size=10_000)
         await self.put()
         held: Deferred[None] = Deferred()
 
@@ -85,7 +85,7 @@ class WholeTests(FakeS3TestCase):
         self.assertEqual(len(self.fake.requests), 2 + PARTS_AT_ONCE)
         held.callback(None)
         self.assertEqual(await asking, CRC)
-        self.assertEqual(len(self.fake.requests), 1 + -(-len(DATA) // 1000))
+        self.assertEqual(len(self.fake.requests), 1 + -(-len(DATA) // 10_000))
 
     async def test_a_store_that_tells_nothing_of_parts_has_the_blob_read_once(self) -> None:
         self.fake.full_object, self.fake.knows_parts = "refused", False
@@ -101,6 +101,18 @@ class WholeTests(FakeS3TestCase):
             self.fake.objects[KEY] = StoredObject(DATA, {}, right.checksum, 0.0, parts, "COMPOSITE")
             await self.use_another_store()
             await self.assert_asked(*["head_object"] * 5, "get_object")
+
+    async def test_parts_that_are_not_all_of_the_blob_are_not_believed(self) -> None:
+        self.fake.full_object = "refused"
+        await self.put()
+        parts = self.fake.objects[KEY]
+        longer = DATA + b"more"
+        self.fake.objects[KEY] = StoredObject(longer, {}, parts.checksum, 0.0, parts.parts, "COMPOSITE")
+        self.assertEqual(await self.ask(size=len(longer)), crc32c(longer))
+
+    async def test_more_parts_than_s3_allows_are_not_asked_for(self) -> None:
+        self.fake.objects[KEY] = StoredObject(DATA, {}, "AAAAAA==-10001", 0.0, (1,) * len(DATA), "COMPOSITE")
+        await self.assert_asked("head_object", "get_object")
 
     async def test_a_blob_without_a_checksum_is_read_once(self) -> None:
         self.fake.objects[KEY] = StoredObject(DATA, {}, None)
