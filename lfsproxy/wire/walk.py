@@ -34,6 +34,9 @@ from lfsproxy.wire.scan import uncompressed
 
 _HEAD: Final = 26
 """The most bytes of a record before its key: length 5, attributes 1, timestamp 10, offset 5, key length 5."""
+_LENGTH: Final = 5
+"""The most bytes of a length."""
+_BRACE: Final = ord("{")
 _LEAST_SIZE: Final = MAGIC_OFFSET + 1 - BATCH_OVERHEAD
 """The smallest ``batch_length`` with which a batch has its magic."""
 _AT_ONCE: Final = 256
@@ -239,22 +242,25 @@ def _record(window: _Window, index: int) -> RecordPlace:
     value_field = window.base + at + max(key_length, 0)
     if key_length < -1 or value_field >= end:
         raise ValueError(f"its key of {key_length} bytes does not fit its length, {length} bytes")
-    window.skip(value_field - start)
-    window.has(5)
-    value_length, at = varint(window.data, window.place, 5)
+    at = value_field - window.base
+    if at + _LENGTH > len(data):
+        window.skip(value_field - start)
+        window.has(_LENGTH)
+        data, at = window.data, window.place
+    value_length, at = varint(data, at, 5)
     value = window.base + at
     tail = value + max(value_length, 0)
     if value_length < -1 or tail >= end:
         raise ValueError(f"its value of {value_length} bytes does not fit its length, {length} bytes")
     window.place = at
-    candidate = _candidate(window, value_length)
+    candidate = _candidate(window, value_length) if 0 < value_length < MAX_ENVELOPE_BYTES else None
     window.skip(end - value)
     return RecordPlace(index, offset_delta, start, body, value_field, value, value_length, end, candidate)
 
 
 def _candidate(window: _Window, length: int) -> bytes | None:
     """The value that comes next where it may be an envelope; nothing is consumed."""
-    if not 0 < length < MAX_ENVELOPE_BYTES or not window.has(1) or window.data[window.place] != ord("{"):
+    if not window.has(1) or window.data[window.place] != _BRACE:
         return None
     if not window.has(length):
         raise IndexError
