@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lfsproxy.errors import FramingError, NotSignedIn
 from lfsproxy.wire.apis import KafkaApi as Api
 from lfsproxy.wire.frames import RequestStart
-from lfsproxy.wire.routing import MOST_COLLECTED, Look, Route, Way, name_of, route
+from lfsproxy.wire.routing import MOST_COLLECTED, MOST_FETCHED, Look, Route, Way, name_of, route
 from lfsproxy.wire.versions import APIS, How
 
 RELAYED = Route(Way.RELAYED)
@@ -46,6 +46,19 @@ class RouteTests(SynchronousTestCase):
             self.assertEqual(
                 found, expected, f"{name_of(key)} {version}, {size} bytes, signed in {signed_in}"
             )
+
+    def test_the_records_of_who_gets_blobs_are_looked_into(self) -> None:
+        for version, signed_in, gets_blobs, expected in (
+            (3, None, True, RELAYED),
+            (4, None, True, Route(Way.FETCHED)),
+            (15, False, True, Route(Way.FETCHED)),
+            (15, None, False, RELAYED),
+        ):
+            found = route(start(Api.FETCH, version, MOST_FETCHED), signed_in, gets_blobs=gets_blobs)
+            self.assertEqual(found, expected, (version, signed_in, gets_blobs))
+        with self.assertRaisesRegex(FramingError, "a request of 1048577 bytes for Fetch"):
+            route(start(Api.FETCH, 15, MOST_FETCHED + 1), None, gets_blobs=True)
+        self.assertEqual(route(start(Api.FETCH, 15, MOST_FETCHED + 1), None), RELAYED)
 
     def test_what_a_connection_is_closed_for(self) -> None:
         hides = (Api.SASL_HANDSHAKE, Api.SASL_AUTHENTICATE)

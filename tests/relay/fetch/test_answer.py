@@ -411,7 +411,7 @@ class MemoryTests(HydrationTestCase):
         self.successResultOf(waiting).release()
 
     def test_an_answer_that_is_more_than_a_lease_passes(self) -> None:
-        data = self.serve(self.put(SMALL), b"x" * 12 * 1024 * KIB)
+        data = self.serve(self.put(SMALL), b"x" * 7 * 1024 * KIB)
         answer = self.answer_of(self.consume())
         self.assertEqual(bytes(answer.topics[0].partitions[0].records or b""), data)
         self.assertEqual(self.results(), [(TOPIC, "too_large")])
