@@ -78,11 +78,13 @@ class HydratedAnswer:
         size = start.size + 4 - len(start.head)
         try:
             if size > SMALL_ANSWER:
-                if size + self._shared.most_memory > self._shared.budget.largest:
+                # While the answer is put together it takes twice its size; its blobs come later.
+                besides = max(self._shared.most_memory, size)
+                if size + besides > self._shared.budget.largest:
                     await self._relay(start, body, client)
                     return
                 self._held = size
-                await self._take(self._shared.most_memory)
+                await self._take(besides)
             await self._answer(start, await body.all(), client)
         finally:
             self._let_go()
@@ -92,7 +94,8 @@ class HydratedAnswer:
         if self._lease is not None:
             self._lease.release()
         for blob in self._due:
-            self._shared.metrics.hydration(blob.at[0], "cancelled", 0)
+            if blob.at not in self._blobs.failed:
+                self._shared.metrics.hydration(blob.at[0], "cancelled", 0)
 
     async def _relay(self, start: ResponseStart, body: Body, client: Sink) -> None:
         """Pass an answer on that is too large to be held: of one batch that is larger than any limit."""
