@@ -17,7 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.wakeups import AT_ONCE, Condition, Semaphore, Wakeups, to_its_end
+from lfsproxy.wakeups import AT_ONCE, Condition, Semaphore, Wakeups, all_of, to_its_end
 
 MANY = 5000
 
@@ -291,3 +291,28 @@ class SemaphoreModelTests(SynchronousTestCase):
         run_state_machine_as_test(
             SemaphoreModel, settings=settings(max_examples=200, deadline=None, database=None)
         )
+
+
+class AllOfTests(SynchronousTestCase):
+    def test_the_results_are_in_the_order_of_the_works(self) -> None:
+        works: list[Deferred[int]] = [Deferred(), Deferred()]
+        waiting = Deferred.fromCoroutine(all_of(works))
+        works[1].callback(1)
+        self.assertNoResult(waiting)
+        works[0].callback(0)
+        self.assertEqual(self.successResultOf(waiting), [0, 1])
+
+    def test_the_first_failure_is_raised_and_ends_the_others(self) -> None:
+        works: list[Deferred[int]] = [Deferred(), Deferred(), Deferred()]
+        waiting = Deferred.fromCoroutine(all_of(works))
+        works[0].callback(0)
+        works[2].errback(ZeroDivisionError())
+        self.failureResultOf(waiting, ZeroDivisionError)
+        self.assertTrue(works[1].called)
+
+    def test_who_stops_waiting_ends_all(self) -> None:
+        works: list[Deferred[int]] = [Deferred(), Deferred()]
+        waiting = Deferred.fromCoroutine(all_of(works))
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.assertTrue(all(work.called for work in works))

@@ -152,18 +152,19 @@ class RequestTests(SynchronousTestCase):
         request = attrs.evolve(request, tags=[], header_tags=[])
         body = request.to_bytes(version)
         theirs = TheirRequest.decode(body[version >= FIRST_FLEXIBLE :], version=version)
-        found = [
-            (
-                _their_topic(topic, version),
-                [(each.partition, each.fetch_offset, each.partition_max_bytes) for each in topic.partitions],
-            )
-            for topic in theirs.topics
-        ]
-        expected = [
-            (topic.topic, [(each.partition, each.fetch_offset, each.max_bytes) for each in topic.partitions])
-            for topic in request.topics
-        ]
-        self.assertEqual(found, expected)
+        for theirs_topic, topic in zip(theirs.topics, request.topics, strict=True):
+            self.assertEqual(_their_topic(theirs_topic, version), topic.topic)
+            for found, partition in zip(theirs_topic.partitions, topic.partitions, strict=True):
+                seen = (found.partition, found.fetch_offset, found.partition_max_bytes)
+                self.assertEqual(seen, (partition.partition, partition.fetch_offset, partition.max_bytes))
+                if version >= 5:
+                    self.assertEqual(found.log_start_offset, partition.log_start_offset)
+                if version >= 9:
+                    self.assertEqual(found.current_leader_epoch, partition.current_leader_epoch)
+                if version >= 12:
+                    self.assertEqual(found.last_fetched_epoch, partition.last_fetched_epoch)
+        if version < 15:
+            self.assertEqual(theirs.replica_id, request.replica_id)
         self.assertEqual(
             (theirs.max_wait_ms, theirs.min_bytes, theirs.max_bytes, theirs.isolation_level),
             (request.max_wait_ms, request.min_bytes, request.max_bytes, request.isolation_level),
@@ -245,6 +246,8 @@ class AnswerTests(SynchronousTestCase):
             frame_of(answer, version)[8 + (version >= FIRST_FLEXIBLE) :], version=version
         )
         self.assertEqual(theirs.throttle_time_ms, answer.throttle_ms)
+        if version >= FIRST_WITH_SESSIONS:
+            self.assertEqual((theirs.error_code, theirs.session_id), (answer.error_code, answer.session_id))
         for theirs_topic, topic in zip(theirs.responses, answer.topics, strict=True):
             self.assertEqual(_their_topic(theirs_topic, version), topic.topic)
             for found, partition in zip(theirs_topic.partitions, topic.partitions, strict=True):
@@ -257,6 +260,11 @@ class AnswerTests(SynchronousTestCase):
                         partition.records,
                     ),
                 )
+                self.assertEqual(found.last_stable_offset, partition.last_stable_offset)
+                if version >= 5:
+                    self.assertEqual(found.log_start_offset, partition.log_start_offset)
+                if version >= 11:
+                    self.assertEqual(found.preferred_read_replica, partition.preferred_read_replica)
                 transactions = found.aborted_transactions
                 if transactions is not None:
                     pairs = [(each.producer_id, each.first_offset) for each in transactions]

@@ -193,6 +193,7 @@ class RecordsTests(SynchronousTestCase):
 
     def test_lengths_that_lie_are_undecodable(self) -> None:
         whole = Made(0, 0, (b"k", b"value", [])).raw()
+        without = Made(0, 0, (None, None, [])).raw()
         huge, negative = varint(2**31 - 1), varint(-2)
         for area in (
             huge + whole[1:],  # the record's length
@@ -204,6 +205,8 @@ class RecordsTests(SynchronousTestCase):
             whole[:6] + negative + whole[7:],
             whole[:6] + varint(6) + whole[7:],  # no byte is left for the headers
             whole[:2] + b"\xff" * 11 + whole[3:],  # the timestamp's delta
+            without[:4] + negative + without[5:],  # a null key's length, and a null value's
+            without[:5] + negative + without[6:],
             whole[:-1],
             whole + b"\0",
         ):

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.envelope import Envelope
 from lfsproxy.errors import EnvelopeNotAllowed
-from lfsproxy.relay.fetch.plan import Plan, Rewritten, Rules, Wanted, make_plan
+from lfsproxy.relay.fetch.plan import MOST_BLOBS, Plan, Rewritten, Rules, Wanted, make_plan
 from lfsproxy.wire.aborted import Aborted
 from lfsproxy.wire.fetch_answers import FetchedPartition
 from tests.relay.fetch.log import Log, aborted_field, blob_of, end_of_transaction, envelope, seen, written
@@ -214,3 +214,36 @@ class PlanTests(SynchronousTestCase):
             if number not in reading.errors:
                 self.assertGreaterEqual(reading.places[number], min(log.end, case.starts[number]))
                 self.assertGreaterEqual(reading.places[number], log.end)
+
+    def plan_of(self, batches: Sequence[MadeBatch], failing: Mapping[tuple[int, int], int | None]) -> Plan:
+        """The plan for one partition with these batches, by no limits."""
+        reading = Reading(Case([Log(batches)], [[]], False, 10**6, 10**6, [0], failing))
+        return reading.plan(reading.answer())
+
+    def test_an_error_waits_until_what_is_before_it_was_given(self) -> None:
+        value = envelope(10).to_bytes()
+        first = MadeBatch([Made(0, 0, (b"k", b"plain", []))], base_offset=0)
+        second = MadeBatch([Made(0, 0, (b"k", value, []))], base_offset=1)
+        (partition,) = self.plan_of([first, second], {(0, 1): ERROR}).partitions
+        self.assertEqual((partition.error_code, partition.parts), (0, [first.to_bytes()]))
+        (partition,) = self.plan_of([second], {(0, 1): ERROR}).partitions
+        self.assertEqual((partition.error_code, partition.parts), (ERROR, []))
+
+    def test_an_answer_has_no_more_blobs_than_can_be_asked_for_in_time(self) -> None:
+        value = envelope(0).to_bytes()
+        records = [Made(number, 0, (b"k", value, [])) for number in range(2 * MOST_BLOBS)]
+        batch = MadeBatch(records, base_offset=0)
+        self.assertEqual(len(self.plan_of([batch], {}).blobs), MOST_BLOBS)
+        gone = {(0, number): None for number in range(MOST_BLOBS)}
+        self.assertEqual(len(self.plan_of([batch], gone).blobs), 0)
+
+    def test_a_batch_that_cannot_be_read_passes_as_it_is(self) -> None:
+        good = envelope(10).to_bytes()
+        batch = MadeBatch([Made(0, 0, (b"k", good, []))], base_offset=0).to_bytes()
+        broken = batch[:-3] + b"???"
+        fetched = FetchedPartition(0, 0, 9, 9, broken + batch)
+        plan = make_plan([Wanted(fetched, "t", 0, 10**6)], 10**6, RULES)
+        (partition,) = plan.partitions
+        assert partition.parts is not None
+        self.assertEqual(partition.parts[0], broken)
+        self.assertIsInstance(partition.parts[1], Rewritten)
