@@ -38,7 +38,8 @@ WHOLE_TOPIC = "large-topic"
 WHOLE_SETTINGS = {
     "LFS_OFFLOAD_THRESHOLD": "1000000",
     "LFS_HYDRATE_TOPICS": WHOLE_TOPIC,
-    "LFS_HYDRATE_MAX_SIZE": "1000000000",
+    "LFS_HYDRATE_CLIENT_IDS": "*,!sdk-*,!mirror-*",
+    "LFS_HYDRATE_MAX_SIZE": "400000000",
 }
 """What makes the proxy do that. The user's own settings go first."""
 
