@@ -1,4 +1,4 @@
-"""docs/how-to/without-an-sdk.md as it is pasted: the proxy by its settings, then its commands, with 300 MB."""
+"""docs/how-to/without-an-sdk.md as it is pasted: the proxy by its settings, then its commands and 300 MB."""
 
 from __future__ import annotations
 
