@@ -1,7 +1,7 @@
 """Kafka Connect, MirrorMaker 2 and Kafka Streams know nothing of S3, and the proxy gives them blobs.
 
-Their jars are those of Maven Central (without_sdk/pom.xml); the sink of objects and the join are programs of the
-tests' own beside it. Without Maven and a JDK they are skipped by name.
+Their jars are those of Maven Central (without_sdk/pom.xml); the sink of objects and the join are programs of
+the tests' own beside it. Without Maven and a JDK they are skipped by name.
 """
 
 from __future__ import annotations

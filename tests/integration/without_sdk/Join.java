@@ -32,6 +32,8 @@ public class Join {
         settings.put("commit.interval.ms", "200");
         settings.put("producer.max.request.size", "100000000");
         settings.put("consumer.auto.offset.reset", "earliest");
+        // Streams does not leave its group: the next one waits until the group has missed it.
+        settings.put("consumer.session.timeout.ms", "6000");
         StreamsBuilder builder = new StreamsBuilder();
         var table = builder.table(
                 given[3],
