@@ -15,7 +15,7 @@ from tests.integration.stack import in_thread, stack
 
 PAGE = "docs/how-to/without-an-sdk.md"
 SIZE = 300_000_000
-MOST_MEMORY = 300_000_000
+MOST_MEMORY = 200_000_000
 
 
 class PageTests(TestCase):
