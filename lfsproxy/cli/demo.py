@@ -1,7 +1,7 @@
 """``lfsproxy demo``: Kafka, S3 and the proxy on this machine, a round of everything, and then they stay up.
 
-The servers are in demo_servers, the round in demo_round, what is shown in demo_screen, and the last words in
-demo_invite.
+The servers are in demo_servers, the round in demo_round and demo_unaware, what is shown in demo_screen, and
+the last words in demo_invite.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from lfsproxy.cli.demo_invite import commands, exports, places
 from lfsproxy.cli.demo_round import FILE_NAME, Round
 from lfsproxy.cli.demo_screen import MIB, Screen
 from lfsproxy.cli.demo_servers import Plan, Servers
+from lfsproxy.cli.demo_unaware import UnawareRound
 from lfsproxy.devstack import DevstackError
 from lfsproxy.settings import DEFAULTS
 
@@ -70,6 +71,7 @@ _SIZE = click.IntRange(1)
 @_option("folder", click.Path(path_type=Path), ".", f"Where {FILE_NAME} is, or is written.")
 @_option("file-size", _SIZE, 64 * MIB, f"Bytes of {FILE_NAME}.")
 @_option("record-size", _SIZE, 16 * MIB, "Bytes of the large record.")
+@_option("whole-size", _SIZE, 30_000_000, "Bytes of the record whose consumer knows nothing of S3.")
 def demo(once: bool, folder: Path, **plan: Any) -> None:
     """Start Kafka, an S3 server and the proxy, send a round of records through, and stay up until Ctrl-C."""
     screen = Screen()
@@ -89,6 +91,7 @@ def _run(plan: Plan, screen: Screen, folder: Path, once: bool) -> int:
         servers.fetch()
         servers.start()
         Round(servers, screen, folder).run()
+        UnawareRound(servers, screen).run()
         finished = True
         if once:
             screen.heading("The round is complete.")

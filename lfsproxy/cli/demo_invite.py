@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lfsproxy.cli.demo_round import FILE_NAME
 from lfsproxy.cli.demo_servers import TOPIC, Servers
+from lfsproxy.cli.demo_unaware import UnawareRound
 from lfsproxy.devstack.s3 import LOCAL_KEY
 
 
@@ -56,6 +57,7 @@ def commands(servers: Servers) -> list[str]:
     lines += [
         f"lfsproxy download {TOPIC}:0:0 -o again.bin",
         f"cmp {FILE_NAME} again.bin",
+        UnawareRound.command(servers),
         f"aws --endpoint-url {servers.s3_endpoint} s3 ls --recursive s3://{plan.bucket}",
     ]
     return lines

@@ -33,6 +33,15 @@ MEMORY_NEEDED = 1200 * MIB
 """Two Java processes and the proxy, measured, and some room."""
 NODE = 1
 TOPIC = "demo-topic"
+WHOLE_TOPIC = "large-topic"
+"""Its consumers get the blobs themselves, while those of TOPIC get envelopes."""
+WHOLE_SETTINGS = {
+    "LFS_OFFLOAD_THRESHOLD": "1000000",
+    "LFS_HYDRATE_TOPICS": WHOLE_TOPIC,
+    "LFS_HYDRATE_CLIENT_IDS": "*,!sdk-*,!mirror-*",
+    "LFS_HYDRATE_MAX_SIZE": "400000000",
+}
+"""What makes the proxy do that. The user's own settings go first."""
 
 
 @attrs.frozen(kw_only=True)
@@ -47,6 +56,7 @@ class Plan:
     data: Path | None
     file_size: int
     record_size: int
+    whole_size: int
     kafka: str = ""
     s3_endpoint: str = ""
     bucket: str = DEFAULTS.s3_bucket
@@ -129,7 +139,7 @@ class Servers:
                 "LFS_DEMO_DATA."
             ) from error
         # The blobs, the store's parts beside them while they are assembled, and Kafka's own files.
-        needed = 2 * (plan.file_size + plan.record_size) + 200 * MIB
+        needed = 2 * (plan.file_size + plan.record_size + plan.whole_size) + 200 * MIB
         if free < needed:
             raise DevstackError(
                 f"{self.data} has {free // MIB} MiB free and the demo needs {needed // MIB} MiB: make room, "
@@ -171,6 +181,7 @@ class Servers:
             self.kafka.start()
             self._screen.say(f"Apache Kafka at {self.brokers}")
             self.kafka.create_topic(TOPIC)
+            self.kafka.create_topic(WHOLE_TOPIC)
             self.tools = write_tools((self.plan.data or cache_folder()) / "bin", self.brokers)
         if self.s3:
             self.s3.wait()
@@ -185,7 +196,8 @@ class Servers:
         )
 
     def _start_proxy(self) -> None:
-        env = {name: value for name, value in self._environ.items() if not name.startswith("LFS_DEMO_")}
+        mine = {name: value for name, value in self._environ.items() if not name.startswith("LFS_DEMO_")}
+        env = {**WHOLE_SETTINGS, **mine}
         if self.s3:
             # Of the user's own account, and nothing to the S3 server here.
             env.pop("AWS_SESSION_TOKEN", None)

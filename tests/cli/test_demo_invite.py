@@ -30,6 +30,7 @@ class InviteTests(SynchronousTestCase):
             data=self.folder,
             file_size=1,
             record_size=1,
+            whole_size=1,
         )
         return Servers(plan, Screen(Console(quiet=True)), variables)
 

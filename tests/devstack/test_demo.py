@@ -87,6 +87,7 @@ class MachineTests(unittest.SynchronousTestCase):
             data=Path(self.mktemp()).absolute(),
             file_size=64 * MIB,
             record_size=16 * MIB,
+            whole_size=30 * MIB,
         )
         self.screen = Screen(Console(quiet=True))
 
@@ -98,7 +99,7 @@ class MachineTests(unittest.SynchronousTestCase):
     def test_too_little_disk_names_the_folder_and_the_variables(self) -> None:
         self.patch(shutil, "disk_usage", lambda path: SimpleNamespace(free=300 * MIB))
         message = self.refused()
-        self.assertIn(f"{self.plan.data} has 300 MiB free and the demo needs 360 MiB", message)
+        self.assertIn(f"{self.plan.data} has 300 MiB free and the demo needs 420 MiB", message)
         self.assertIn("LFS_DEMO_FILE_SIZE", message)
 
     def test_too_little_memory_names_the_way_out(self) -> None:

@@ -46,6 +46,7 @@ _DOCKER = NotRun("it needs Docker; tests/deploy/test_container.py runs the steps
 _MACHINE = NotRun("it changes the machine as root; tests/integration/test_systemd.py runs the unit's command")
 
 
+_UNAWARE = Run("tests.integration.test_without_sdk")
 _OPERATE = Run("tests.integration.test_operate")
 _ACLS = Run("tests.integration.test_rights_kafka", "kafka-acls.sh")
 
@@ -78,6 +79,12 @@ BLOCKS: Mapping[str, Mapping[str, Run | NotRun]] = {
         "seq ": _connect("seq "),
         "connect-standalone.sh": _connect("connect-standalone.sh"),
         "cmp - numbers.txt": _connect("cmp - numbers.txt"),
+    },
+    "docs/how-to/without-an-sdk.md": {
+        "export LFS_OFFLOAD_THRESHOLD": _UNAWARE,
+        "the same 300 MB": _UNAWARE,
+        "kafka-console-consumer": _UNAWARE,
+        "client.id=sdk-1": _UNAWARE,
     },
     "docs/operate/container.md": {
         "docker run": _DOCKER,

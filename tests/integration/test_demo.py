@@ -15,7 +15,11 @@ from twisted.trial import unittest
 from tests.devstack.test_demo import DEMO, ROOT, free_variables
 from tests.integration.stack import Stack, in_thread, stack
 
-SMALL = {"LFS_DEMO_FILE_SIZE": "20000000", "LFS_DEMO_RECORD_SIZE": "9000000"}
+SMALL = {
+    "LFS_DEMO_FILE_SIZE": "20000000",
+    "LFS_DEMO_RECORD_SIZE": "9000000",
+    "LFS_DEMO_WHOLE_SIZE": "9000000",
+}
 SECONDS = 120
 
 
@@ -63,6 +67,8 @@ class DemoTests(unittest.TestCase):
         shown = "\n".join(lines)
         verified = re.findall("sha256 [0-9a-f]{64}: what was sent", shown)
         self.assertEqual((status, len(verified)), (0, 2), shown)
+        self.assertRegex(shown, "9000000 bytes, sha256 [0-9a-f]{64}: byte for byte what was sent")
+        self.assertRegex(shown, r"In Kafka: \d{3} bytes, \{\"lfs_version\":1,")
         starts = ['{"lfs_version":', '{"lfs_version":', '{"hello": "kafk']
         self.assertEqual([line[:15] for line in consumed.splitlines()], starts)
         self.assertEqual((self.folder / "large-file.bin").stat().st_size, 20_000_000)

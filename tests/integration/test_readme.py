@@ -63,6 +63,7 @@ class ReadmeTests(unittest.TestCase):
             "LFS_DEMO_FOLDER": str(self.folder),
             "LFS_DEMO_FILE_SIZE": str(SIZE),
             "LFS_DEMO_RECORD_SIZE": "9000000",
+            "LFS_DEMO_WHOLE_SIZE": "9000000",
         }
 
     def until_invited(self, demo: subprocess.Popen[str]) -> list[str]:
@@ -126,6 +127,7 @@ class ReadmeTests(unittest.TestCase):
         for shown in (readme, quick):
             self.assertRegex(shown, r'"offset": \d+')
             self.assertIn(ENVELOPE, shown)
+        self.assertIn("the same bytes: True", readme)
         # The demo's round and what the page sent: file, record, ordinary record, file, record.
         sizes = re.findall(r"^(\d+) (\d+)$", readme, re.MULTILINE)
         self.assertEqual(sizes[:1] + sizes[3:], [("0", str(SIZE)), ("3", str(SIZE)), ("4", str(SIZE))])

@@ -141,7 +141,7 @@ def _base64(data: bytes | None) -> str | None:
     return None if data is None else base64.b64encode(data).decode()
 
 
-def _tools(bootstrap: str) -> Path:
+def tools(bootstrap: str) -> Path:
     """The folder of the commands, written once: a command that runs cannot be written."""
     with _tools_lock:
         if bootstrap not in _tools_written:
@@ -163,7 +163,7 @@ def tool(
     Raises RuntimeError with all that it said where it failed.
     """
     done = subprocess.run(
-        [_tools(bootstrap) / name, *arguments],
+        [tools(bootstrap) / name, *arguments],
         input=stdin,
         capture_output=True,
         timeout=timeout,
