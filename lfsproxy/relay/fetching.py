@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 
 from lfsproxy.budget import Lease
+from lfsproxy.errors import Stalled
 from lfsproxy.relay.client import KafkaClient
 from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.fetch.answer import Consumer, HydratedAnswer
@@ -25,6 +26,9 @@ SMALL_REQUEST: Final = 64 * 1024
 """Bytes of a request that is read without a lease: about two thousand partitions."""
 PARSED: Final = 16
 """What a request takes while it is read and written anew, in times of its bytes."""
+
+Collect = Callable[[Callable[[int], None]], Awaitable[bytes]]
+"""Gives a request's body, and tells meanwhile how many bytes have come."""
 
 
 @attrs.frozen(eq=False)
@@ -59,18 +63,27 @@ class Fetching:
         return is_on
 
     async def choose(
-        self, start: RequestStart, answer: Answer, collect: Callable[[], Awaitable[bytes]]
+        self, start: RequestStart, answer: Answer, collect: Collect
     ) -> Forwarded | bytes:
         """What goes to the broker for a request whose body ``collect`` gives, or the proxy's own answer.
 
         Raises what ends the session.
         """
         lease: Lease | None = None
+        received: Callable[[int], None] = lambda size: None
         if start.size > SMALL_REQUEST:
             size = min(PARSED * start.size, self._shared.budget.largest)
             lease = await self._shared.budget.acquire(size)
+            lease.evicted = lambda: self._client.close(
+                Stalled("it sent too little of a Fetch request while others waited")
+            )
+            lease.waits_for_peer(True)
+            received = lease.received
         try:
-            return await self._choose(start, answer, await collect())
+            body = await collect(received)
+            if lease is not None:
+                lease.waits_for_peer(False)
+            return await self._choose(start, answer, body)
         finally:
             if lease is not None:
                 lease.release()

@@ -116,8 +116,11 @@ class Replies:
 
     async def _pass_changed(self, passes: Pass, body: _Body, start: ResponseStart) -> None:
         """Pass an answer on as ``passes`` has it. Where that fails the client's connection is closed, and
-        only that: the answers behind this one may decide about blobs."""
+        only that: the answers behind this one may decide about blobs. Nothing is done for one that is gone."""
         body.begin()
+        if self._client.is_given_up:
+            await body.drop()
+            return
         self._passing = Deferred.fromCoroutine(passes(start, body, self._client))
         try:
             await self._passing

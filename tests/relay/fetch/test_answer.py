@@ -415,3 +415,27 @@ class MemoryTests(HydrationTestCase):
         answer = self.answer_of(self.consume())
         self.assertEqual(bytes(answer.topics[0].partitions[0].records or b""), data)
         self.assertEqual(self.results(), [(TOPIC, "too_large")])
+
+    def test_nothing_is_got_for_a_connection_that_was_given_up(self) -> None:
+        self.serve(self.put(LARGE))
+        self.serve(self.put(SMALL), partition=1)
+        self.source.hold("read")
+        client = self.client()
+        client.send(self.fetch(), self.fetch(2, topics={TOPIC: [1]}))
+        self.source.fail_next("read", StoreUnavailable("down"))
+        self.source.let_go("read")
+        self.net.flow()
+        self.assertFalse(client.is_open)
+        self.assertEqual(self.results(), [(TOPIC, "store_error")])
+
+    def test_a_client_that_does_not_send_the_rest_of_a_large_request_loses_its_memory(self) -> None:
+        client = self.client()
+        frame = self.fetch(topics={TOPIC: range(5000)})
+        client.send(frame[: len(frame) // 2])
+        self.assertGreater(self.budget.used, 0)
+        self.pass_seconds(60)
+        self.assertTrue(client.is_open)
+        waiting = self.budget.acquire(self.budget.largest)
+        self.pass_seconds(4)
+        self.assertFalse(client.is_open)
+        self.successResultOf(waiting).release()
