@@ -62,28 +62,20 @@ class Fetching:
             self._decided = start.client_id, is_on
         return is_on
 
-    async def choose(
-        self, start: RequestStart, answer: Answer, collect: Collect
-    ) -> Forwarded | bytes:
+    async def choose(self, start: RequestStart, answer: Answer, collect: Collect) -> Forwarded | bytes:
         """What goes to the broker for a request whose body ``collect`` gives, or the proxy's own answer.
 
         Raises what ends the session.
         """
         lease: Lease | None = None
-        received: Callable[[int], None] = lambda size: None
         if start.size > SMALL_REQUEST:
             size = min(PARSED * start.size, self._shared.budget.largest)
             lease = await self._shared.budget.acquire(size)
             lease.evicted = lambda: self._client.close(
                 Stalled("it sent too little of a Fetch request while others waited")
             )
-            lease.waits_for_peer(True)
-            received = lease.received
         try:
-            body = await collect(received)
-            if lease is not None:
-                lease.waits_for_peer(False)
-            return await self._choose(start, answer, body)
+            return await self._choose(start, answer, await _collected(collect, lease))
         finally:
             if lease is not None:
                 lease.release()
@@ -115,3 +107,13 @@ class Fetching:
             known = await self._shared.names.of(ids, self._questions.names)
             names = dict(known.items())
         return {topic: name for topic, name in names.items() if name and self._shared.chooses(name)}
+
+
+async def _collected(collect: Collect, lease: Lease | None) -> bytes:
+    """A request's body. While it comes, a client that is too slow may lose its lease."""
+    if lease is None:
+        return await collect(lambda size: None)
+    lease.waits_for_peer(True)
+    body = await collect(lease.received)
+    lease.waits_for_peer(False)
+    return body

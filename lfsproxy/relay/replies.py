@@ -115,8 +115,8 @@ class Replies:
         self._flush()
 
     async def _pass_changed(self, passes: Pass, body: _Body, start: ResponseStart) -> None:
-        """Pass an answer on as ``passes`` has it. Where that fails the client's connection is closed, and
-        only that: the answers behind this one may decide about blobs. Nothing is done for one that is gone."""
+        """Pass an answer on as ``passes`` has it, unless the client is gone. Where that fails the client's
+        connection is closed, and only that: the answers behind this one may decide about blobs."""
         body.begin()
         if self._client.is_given_up:
             await body.drop()

@@ -58,6 +58,11 @@ class Blobs:
         self._got: dict[Place, _Got] = {}
         self._trouble: LfsError | None = None
 
+    @property
+    def got(self) -> frozenset[Place]:
+        """The records whose blobs are at hand."""
+        return frozenset(self._got)
+
     async def get(self, blobs: Sequence[Blob]) -> bool:
         """Get what was not got yet, and let go of what is not among ``blobs``; whether all are there."""
         wanted = {blob.at for blob in blobs}

@@ -8,7 +8,7 @@ first records. So the consumer always gets on, and no record is given twice or s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -141,12 +141,14 @@ def make_plan(
     rules: Rules,
     failed: Failed | None = None,
     pace: Pace = lambda: None,
+    got: Container[Place] | None = None,
 ) -> Plan:
     """The plan for an answer of which the consumer takes ``max_bytes`` of records.
 
-    ``pace`` is called every few milliseconds; what it raises is raised.
+    ``pace`` is called every few milliseconds; what it raises is raised. ``got``: of no other records the
+    blobs are given, the answer ends before them.
     """
-    planner = _Planner(min(max_bytes, MOST_ANSWER), rules, failed or {}, pace)
+    planner = _Planner(min(max_bytes, MOST_ANSWER), rules, failed or {}, pace, got)
     partitions = [planner.partition(one) for one in wanted]
     if not planner.found_any:
         # Nothing grows, so that the broker has kept the limits.
@@ -174,11 +176,14 @@ class _Stopped(Exception):
 class _Planner:
     """Gives out what the consumer takes in one answer. ``found_any``: some record is to become a blob."""
 
-    def __init__(self, max_bytes: int, rules: Rules, failed: Failed, pace: Pace) -> None:
+    def __init__(
+        self, max_bytes: int, rules: Rules, failed: Failed, pace: Pace, got: Container[Place] | None
+    ) -> None:
         self.found_any = False
         self.kept: list[tuple[str, str]] = []
         self.rules = rules
         self.failed = failed
+        self.got = got
         self.pace = pace
         self.left = max_bytes
         self.small_left = rules.small
@@ -262,6 +267,8 @@ class _Choice:
         for record in records_of(batch, self._planner.rules.limits, self._planner.pace):
             if self._base + record.offset_delta < self._fetch_offset:
                 continue
+            if record.candidate is not None:
+                self._planner.pace()
             envelope = self._followed(record, is_counted=not is_full)
             found_any = found_any or envelope is not None
             if not is_full:
@@ -314,8 +321,10 @@ class _Choice:
             size = size if stays else record.size_with(length)
             if self._planner.rules.keeps:
                 size = max(size, record.size)
-            if self._blobs_left <= 0 or (is_small and not stays and length > self._small_left):
-                # The next answer has memory for it.
+            got = self._planner.got
+            is_late = got is not None and not stays and at not in got
+            if is_late or self._blobs_left <= 0 or (is_small and not stays and length > self._small_left):
+                # The next answer has time and memory for it.
                 self._planner.left = 0
                 return False
         is_due = self._planner.is_first and self._last is None

@@ -6,11 +6,14 @@ import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
+from unittest import mock
 from uuid import UUID
 
 from lfsproxy.codes import KafkaCode
 from lfsproxy.envelope import Envelope, object_key
 from lfsproxy.errors import BlobMissing, StoreUnavailable
+from lfsproxy.relay import scanning
+from lfsproxy.relay.fetch.answer import MOST_PLANS
 from lfsproxy.testing import MemoryBlob
 from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.fetch import FetchPartition, FetchRequest, FetchTopic, TopicRef, parse_fetch_request
@@ -188,6 +191,18 @@ class GivenTests(HydrationTestCase):
         self.serve(self.put(value), self.put(value))
         self.assertEqual(self.values(self.answer_of(self.consume())), [[value]])
 
+    def test_a_small_answer_is_searched_at_once_and_a_large_one_is_not_however_many_partitions(self) -> None:
+        self.patch(scanning, "AT_ONCE_SECONDS", 60.0)
+        threads = self.net.getThreadPool()
+        run = mock.Mock(wraps=threads.callInThreadWithCallback)
+        self.patch(threads, "callInThreadWithCallback", run)
+        for size, searches in ((KIB, 0), (100 * KIB, 1)):
+            for number in range(3):
+                self.serve(bytes(size), self.put(SMALL), partition=number)
+            client = self.consume(topics={TOPIC: range(3)})
+            self.assertEqual(self.values(self.answer_of(client)), [[bytes(size), SMALL]] * 3)
+            self.assertEqual(run.call_count, searches)
+
     def test_what_is_too_large_or_not_allowed_stays_an_envelope(self) -> None:
         forged = self.put(SMALL, topic="other")
         self.serve(forged, self.put(SMALL))
@@ -273,6 +288,18 @@ class FaultTests(HydrationTestCase):
         self.source.let_go("open")
         self.net.flow()
         self.assertEqual(self.codes(client), [KafkaCode.KAFKA_STORAGE_ERROR])
+
+    def test_an_answer_of_many_partitions_without_their_blobs_is_planned_a_few_times(self) -> None:
+        partitions = range(20)
+        for number in partitions:
+            self.serve(self.put(LARGE), partition=number)
+        self.store.blobs.clear()
+        client = self.consume(topics={TOPIC: partitions}, max_bytes=1000)
+        rest = [number for number, code in enumerate(self.codes(client)) if not code]
+        self.assertEqual(rest, list(partitions[MOST_PLANS - 1 :]))
+        self.assertEqual(self.values(self.answer_of(client)), [[]] * 20)
+        client = self.consume(topics={TOPIC: rest}, max_bytes=1000)
+        self.assertEqual(self.codes(client)[0], KafkaCode.CORRUPT_MESSAGE)
 
     def test_a_blob_that_turns_out_wrong_at_its_end_closes_the_connection_and_is_an_error_then(self) -> None:
         self.serve(self.put(LARGE, checksum="0" * 64))
