@@ -83,8 +83,9 @@ class Fetching:
     async def _choose(self, start: RequestStart, answer: Answer, body: bytes) -> Forwarded | bytes:
         version = start.api_version
         request = parse_fetch_request(version, body)
-        names = await self._names(version, request)
-        match self._sessions.choose(request, names.get):
+        told = await self._names(version, request)
+        names = {topic: name for topic, name in told.items() if name and self._shared.chooses(name)}
+        match self._sessions.choose(request, names.get, all(told.values())):
             case Choice.ASKED_ANEW:
                 return ask_anew(version, start.correlation_id)
             case Choice.PASSES:
@@ -98,15 +99,13 @@ class Fetching:
         size = INT32.pack(start.size + len(new_body) - len(body))
         return Forwarded(expected, [size, start.head[INT32.size :], new_body])
 
-    async def _names(self, version: int, request: FetchRequest) -> Mapping[TopicRef, str]:
-        """The names of the topics whose envelopes become blobs, by how the request names them."""
+    async def _names(self, version: int, request: FetchRequest) -> Mapping[TopicRef, str | None]:
+        """The names of the topics, by how the request names them; None where the broker does not tell it."""
         topics = [topic.topic for topic in request.topics]
-        names: Mapping[TopicRef, str | None] = {topic: topic for topic in topics if isinstance(topic, str)}
-        if version >= FIRST_WITH_IDS:
-            ids = [topic for topic in topics if isinstance(topic, bytes)]
-            known = await self._shared.names.of(ids, self._questions.names)
-            names = dict(known.items())
-        return {topic: name for topic, name in names.items() if name and self._shared.chooses(name)}
+        if version < FIRST_WITH_IDS:
+            return {topic: topic for topic in topics if isinstance(topic, str)}
+        ids = [topic for topic in topics if isinstance(topic, bytes)]
+        return dict((await self._shared.names.of(ids, self._questions.names)).items())
 
 
 async def _collected(collect: Collect, lease: Lease | None) -> bytes:

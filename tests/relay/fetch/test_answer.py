@@ -173,7 +173,19 @@ class GivenTests(HydrationTestCase):
     def test_a_topic_whose_id_the_broker_does_not_know_passes(self) -> None:
         client = self.consume(topics={b"?" * 16: [0]}, version=13)
         self.assertEqual(self.values(self.answer_of(client, version=13)), [[]])
-        self.assertEqual(parse_fetch_request(13, self.broker.requests[-1].body).session_epoch, 0)
+        self.assertEqual(self.answer_of(client, version=13).session_id, 0)
+
+    def test_a_topic_whose_id_becomes_known_gives_blobs_from_then_on(self) -> None:
+        topic_id = bytes(range(16))
+        self.serve(self.put(SMALL), topic=topic_id)
+        client = self.consume(topics={topic_id: [0]}, version=13)
+        self.cluster.names[topic_id] = TOPIC
+        # In a session the broker would give its records to a request that does not name it.
+        self.cluster.names[b"o" * 16] = "other"
+        client.send(self.fetch(2, topics={b"o" * 16: [0]}, version=13, session=(77, 1)))
+        self.assertEqual(self.answer_of(client, 2, 13).error_code, KafkaCode.FETCH_SESSION_ID_NOT_FOUND)
+        client.send(self.fetch(3, topics={topic_id: [0]}, version=13))
+        self.assertEqual(self.values(self.answer_of(client, 3, 13)), [[SMALL]])
 
     def test_a_broker_that_does_not_tell_names_ends_the_connection(self) -> None:
         self.cluster.silent = True
