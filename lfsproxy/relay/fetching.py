@@ -93,7 +93,10 @@ class Fetching:
         asked = Asked(version, body, names)
         consumer = Consumer(self._client.name, self._client.stream.peer, self._client.close, self._share)
         expected = Expected(
-            start.correlation_id, answer, passes=HydratedAnswer(self._shared, asked, consumer).passes
+            start.correlation_id,
+            answer,
+            passes=HydratedAnswer(self._shared, asked, consumer).passes,
+            kept=len(body),
         )
         new_body = lowered(request, self._shared.settings.max_passthrough_size).to_bytes(version)
         size = INT32.pack(start.size + len(new_body) - len(body))

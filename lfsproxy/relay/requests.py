@@ -170,7 +170,7 @@ class Requests:
         chosen = await self._fetching.choose(start, answer, self._collect)
         if isinstance(chosen, bytes):
             await self._answer(answer, place, chosen)
-        elif place.is_first:
+        elif place.is_first or start.size > WAITING_BODY:
             await self._forward_later(place, chosen.expected, chosen.pieces)
         else:
             self._works.spawn(self._forward_later(place, chosen.expected, chosen.pieces))

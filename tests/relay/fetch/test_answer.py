@@ -467,6 +467,24 @@ class MemoryTests(HydrationTestCase):
         self.assertFalse(client.is_open)
         self.assertEqual(self.results(), [(TOPIC, "store_error")])
 
+    def test_no_more_requests_are_read_than_can_be_kept_for_their_answers(self) -> None:
+        self.cluster.held = True
+        client = self.client()
+        client.send(*[self.fetch(number, topics={TOPIC: range(4000)}) for number in range(5)])
+        self.assertEqual(len(self.broker.requests), 3)
+        while self.broker.pending:
+            self.answer()
+        self.assertEqual(client.order, list(range(5)))
+
+    def test_large_requests_that_wait_behind_an_upload_are_not_gathered(self) -> None:
+        self.store.hold("write")
+        client = self.client()
+        client.send(produce(0, batch(lfs(b"x" * KIB))))
+        client.send(*[self.fetch(number, topics={TOPIC: range(4000)}) for number in range(1, 7)])
+        self.assertGreater(client.wire.unread, 200 * KIB)
+        self.let_go("write")
+        self.assertEqual(client.order, list(range(7)))
+
     def test_a_client_that_does_not_send_the_rest_of_a_large_request_loses_its_memory(self) -> None:
         client = self.client()
         frame = self.fetch(topics={TOPIC: range(5000)})
