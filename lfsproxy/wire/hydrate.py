@@ -84,8 +84,8 @@ class Rewrite:
     def pieces(self) -> Iterator[Piece | NewValue]:
         """The batch, lazily; a NewValue stands where its bytes come.
 
-        Slices of the batch as it was where it is not compressed, else pieces of at most about 1 MiB. While the
-        records before the first one are decompressed, which may take its time, empty ones come.
+        Slices of the batch as it was where it is not compressed, else pieces of at most about 1 MiB; empty
+        ones come while records are left out that have to be decompressed.
         """
         assert self._sealed is not None
         gathered = Gathered()

@@ -14,7 +14,7 @@ from crc32c import crc32c
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from lfsproxy.codes import KafkaCode
-from lfsproxy.errors import BlobCorrupt, BlobMissing, BlobTruncated, LfsError
+from lfsproxy.errors import BlobCorrupt, BlobMissing, BlobTruncated, LfsError, StoreUnavailable
 from lfsproxy.following import Verified
 from lfsproxy.logs import Logger
 from lfsproxy.relay.fetch.plan import Blob, Place
@@ -136,6 +136,10 @@ class Blobs:
         return await get(blob)
 
     async def _whole(self, blob: Blob) -> _Got:
+        async with self._shared.gets:
+            return await self._read(blob)
+
+    async def _read(self, blob: Blob) -> _Got:
         verified = await self._open(blob)
         pieces: list[bytes] = []
         crc = 0
@@ -162,7 +166,8 @@ class Blobs:
                 code = None
             case "store_error":
                 code = KafkaCode.KAFKA_STORAGE_ERROR
-                self._trouble = error
+                if isinstance(error, StoreUnavailable):
+                    self._trouble = error
         self.failed[blob.at] = code
         self.tell(blob, error)
 

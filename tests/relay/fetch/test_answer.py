@@ -11,8 +11,9 @@ from uuid import UUID
 
 from lfsproxy.codes import KafkaCode
 from lfsproxy.envelope import Envelope, object_key
-from lfsproxy.errors import BlobMissing, StoreUnavailable
+from lfsproxy.errors import BlobMissing, StoreRefused, StoreUnavailable
 from lfsproxy.relay import scanning
+from lfsproxy.relay.fetch import blobs, shared
 from lfsproxy.relay.fetch.answer import MOST_PLANS
 from lfsproxy.testing import MemoryBlob
 from lfsproxy.wire.apis import KafkaApi
@@ -300,6 +301,26 @@ class FaultTests(HydrationTestCase):
         self.source.let_go("open")
         self.net.flow()
         self.assertEqual(self.codes(client), [KafkaCode.KAFKA_STORAGE_ERROR])
+
+    def test_a_blob_that_the_store_refuses_leaves_the_others(self) -> None:
+        self.serve(self.put(SMALL))
+        self.serve(self.put(SMALL), partition=1)
+        self.source.fail_next("open", StoreRefused("not this one"))
+        client = self.consume(topics={TOPIC: [0, 1]}, max_bytes=500)
+        self.assertEqual(self.codes(client), [KafkaCode.KAFKA_STORAGE_ERROR, 0])
+        self.assertEqual(self.values(self.answer_of(client)), [[], [SMALL]])
+
+    def test_the_store_is_asked_for_so_many_small_blobs_at_once_whoever_waits(self) -> None:
+        self.serve(*[self.put(SMALL) for _ in range(blobs.SMALL_AT_ONCE)])
+        self.source.hold("open")
+        clients = [self.consume() for _ in range(1 + shared.SMALL_AT_ONCE // blobs.SMALL_AT_ONCE)]
+        self.assertEqual(self.source.held("open"), shared.SMALL_AT_ONCE)
+        clients[0].hang_up()
+        self.assertEqual(self.source.held("open"), shared.SMALL_AT_ONCE)
+        self.source.let_go("open")
+        self.net.flow()
+        for client in clients[1:]:
+            self.assertEqual(self.values(self.answer_of(client)), [[SMALL] * blobs.SMALL_AT_ONCE])
 
     def test_an_answer_of_many_partitions_without_their_blobs_is_planned_a_few_times(self) -> None:
         partitions = range(20)
