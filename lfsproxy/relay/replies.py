@@ -131,6 +131,8 @@ class Replies:
         except CancelledError:
             if self._stopped:
                 raise ConnectionGone from None
+            # Whoever gave it up: a part of it may have left, and nothing may follow that.
+            self._client.abort()
         finally:
             self._passing = None
         await body.drop()

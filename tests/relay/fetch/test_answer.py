@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 from uuid import UUID
+
+from twisted.internet.defer import CancelledError
 
 from lfsproxy.codes import KafkaCode
 from lfsproxy.envelope import Envelope, object_key
@@ -475,6 +477,16 @@ class MemoryTests(HydrationTestCase):
         answer = self.answer_of(self.consume())
         self.assertEqual(bytes(answer.topics[0].partitions[0].records or b""), data)
         self.assertEqual(self.results(), [(TOPIC, "too_large")])
+
+    def test_an_answer_that_the_store_gives_up_in_the_middle_closes_the_connection(self) -> None:
+        self.serve(self.put(LARGE))
+        self.source.hold("read")
+        client = self.consume()
+        self.source.fail_next("read", cast(Any, CancelledError()))
+        self.source.let_go("read")
+        self.net.flow()
+        self.assertGreater(len(client.data), 0)
+        self.assertFalse(client.is_open)
 
     def test_nothing_is_got_for_a_connection_that_was_given_up(self) -> None:
         self.serve(self.put(LARGE))
