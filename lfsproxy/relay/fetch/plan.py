@@ -150,8 +150,8 @@ def make_plan(
     """
     planner = _Planner(min(max_bytes, MOST_ANSWER), rules, failed or {}, pace, got)
     partitions = [planner.partition(one) for one in wanted]
-    if not planner.found_any:
-        # Nothing grows, so that the broker has kept the limits.
+    if not planner.found_any and not planner.leaves_out:
+        # Nothing grows, and the broker has kept the limits.
         partitions = [PartitionPlan(one.fetched, None) for one in wanted]
     return Plan(partitions, planner.kept)
 
@@ -174,12 +174,14 @@ class _Stopped(Exception):
 
 
 class _Planner:
-    """Gives out what the consumer takes in one answer. ``found_any``: some record is to become a blob."""
+    """Gives out what the consumer takes in one answer. ``found_any``: some record is to become a blob;
+    ``leaves_out``: not everything was looked at, since a broker gave more than the consumer takes."""
 
     def __init__(
         self, max_bytes: int, rules: Rules, failed: Failed, pace: Pace, got: Container[Place] | None
     ) -> None:
         self.found_any = False
+        self.leaves_out = False
         self.kept: list[tuple[str, str]] = []
         self.rules = rules
         self.failed = failed
@@ -221,6 +223,7 @@ class _Planner:
         header = batch.header
         is_aborted = aborted is not None and header is not None and aborted.has(header)
         if room <= 0 and not self.is_first:
+            self.leaves_out = self.leaves_out or wanted.topic is not None
             raise _Stopped
         if header is not None and wanted.topic is not None and batch.searchable and not is_aborted:
             try:
@@ -236,7 +239,10 @@ class _Planner:
         size = len(batch.data)
         # The end of an answer may be a part of a batch, which its consumer drops.
         is_cut = not batch.whole and (header is not None or size < HEADER_SIZE)
-        if (size > room and not self.is_first) or (is_cut and begins):
+        if size > room and not self.is_first:
+            self.leaves_out = self.leaves_out or wanted.topic is not None
+            raise _Stopped
+        if is_cut and begins:
             raise _Stopped
         return _Given(batch.data, size)
 

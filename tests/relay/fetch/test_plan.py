@@ -246,6 +246,18 @@ class PlanTests(SynchronousTestCase):
         self.assertEqual([part.last.number for part in plan.rewritten], [1])
         self.assertEqual(plan.partitions[1].parts, [])
 
+    def test_an_envelope_does_not_pass_where_a_broker_gives_more_than_was_asked_for(self) -> None:
+        plain = MadeBatch([Made(0, 0, (b"k", bytes(1000), []))], base_offset=0).to_bytes()
+        value = envelope(10).to_bytes()
+        behind = MadeBatch([Made(0, 0, (b"k", value, []))], base_offset=1).to_bytes()
+        for limit in (len(plain) - 1, len(plain), len(plain) + 1):
+            for first, others in ((plain + plain + behind, []), (plain, [plain, behind]), (plain, [behind])):
+                given = [
+                    FetchedPartition(number, 0, 9, 9, one) for number, one in enumerate([first, *others])
+                ]
+                plan = make_plan([Wanted(one, "t", 0, 10**6) for one in given], limit, RULES)
+                self.assertEqual([one.parts for one in plan.partitions], [[plain], *[[] for _ in others]])
+
     def test_a_batch_that_cannot_be_read_passes_as_it_is(self) -> None:
         good = envelope(10).to_bytes()
         batch = MadeBatch([Made(0, 0, (b"k", good, []))], base_offset=0).to_bytes()
