@@ -252,11 +252,10 @@ class PlanTests(SynchronousTestCase):
         behind = MadeBatch([Made(0, 0, (b"k", value, []))], base_offset=1).to_bytes()
         for limit in (len(plain) - 1, len(plain), len(plain) + 1):
             for first, others in ((plain + plain + behind, []), (plain, [plain, behind]), (plain, [behind])):
-                given = [
-                    FetchedPartition(number, 0, 9, 9, one) for number, one in enumerate([first, *others])
-                ]
+                given = [FetchedPartition(0, 0, 9, 9, each) for each in (first, *others)]
                 plan = make_plan([Wanted(one, "t", 0, 10**6) for one in given], limit, RULES)
-                self.assertEqual([one.parts for one in plan.partitions], [[plain], *[[] for _ in others]])
+                found = [written(one, {}) for one in plan.partitions]
+                self.assertEqual(found, [plain, *[b"" for _ in others]])
 
     def test_a_batch_that_cannot_be_read_passes_as_it_is(self) -> None:
         good = envelope(10).to_bytes()
