@@ -150,7 +150,7 @@ def make_plan(
     """
     planner = _Planner(min(max_bytes, MOST_ANSWER), rules, failed or {}, pace, got)
     partitions = [planner.partition(one) for one in wanted]
-    if not planner.found_any and not planner.leaves_out:
+    if not planner.found_any and not planner.left_out_any:
         # Nothing grows, and the broker has kept the limits.
         partitions = [PartitionPlan(one.fetched, None) for one in wanted]
     return Plan(partitions, planner.kept)
@@ -174,14 +174,17 @@ class _Stopped(Exception):
 
 
 class _Planner:
-    """Gives out what the consumer takes in one answer. ``found_any``: some record is to become a blob;
-    ``leaves_out``: not everything was looked at, since a broker gave more than the consumer takes."""
+    """Gives out what the consumer takes in one answer. ``found_any``: some record is to become a blob.
+
+    ``left_out_any``: something is not given that was not looked into: a part of a batch, or what a broker
+    gives beyond the consumer's limits.
+    """
 
     def __init__(
         self, max_bytes: int, rules: Rules, failed: Failed, pace: Pace, got: Container[Place] | None
     ) -> None:
         self.found_any = False
-        self.leaves_out = False
+        self.left_out_any = False
         self.kept: list[tuple[str, str]] = []
         self.rules = rules
         self.failed = failed
@@ -223,7 +226,7 @@ class _Planner:
         header = batch.header
         is_aborted = aborted is not None and header is not None and aborted.has(header)
         if room <= 0 and not self.is_first:
-            self.leaves_out = self.leaves_out or wanted.topic is not None
+            self.left_out_any = self.left_out_any or wanted.topic is not None
             raise _Stopped
         if header is not None and wanted.topic is not None and batch.searchable and not is_aborted:
             try:
@@ -237,12 +240,14 @@ class _Planner:
             except (CorruptBatch, UndecodableRecords):
                 pass  # It passes as it is, so that the consumer sees what is wrong with it.
         size = len(batch.data)
-        # The end of an answer may be a part of a batch, which its consumer drops.
+        # The end of an answer may be a part of a batch. A consumer drops it, or takes the records that are
+        # whole (kafka-go), which have not been looked into.
         is_cut = not batch.whole and (header is not None or size < HEADER_SIZE)
+        self.left_out_any = self.left_out_any or (is_cut and not begins)
         if size > room and not self.is_first:
-            self.leaves_out = self.leaves_out or wanted.topic is not None
+            self.left_out_any = self.left_out_any or wanted.topic is not None
             raise _Stopped
-        if is_cut and begins:
+        if is_cut:
             raise _Stopped
         return _Given(batch.data, size)
 
