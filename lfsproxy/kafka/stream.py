@@ -78,6 +78,7 @@ class FrameStream(Protocol):
         self.received = 0
         self._finished = False
         self._closed = False
+        self._aborted = False
         self._more: Deferred[None] | None = None
         self._writable = True
         self._drained = Condition(clock)
@@ -140,8 +141,13 @@ class FrameStream(Protocol):
 
     @property
     def closed(self) -> bool:
-        """Whether the connection is gone, or was given up."""
+        """Whether the connection is gone."""
         return self._closed
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether nothing that is written reaches the peer: the connection is gone, or about to be."""
+        return self._closed or self._aborted
 
     async def next_event(self) -> Event:
         """The next event of the peer's stream. Raises ConnectionGone at its end, or FramingError."""
@@ -164,7 +170,7 @@ class FrameStream(Protocol):
 
     def write(self, data: bytes | memoryview) -> None:
         """Hand bytes to the socket, not more than WRITE_SIZE between two calls of ``drained``."""
-        if self._closed:
+        if self.is_given_up:
             return
         self._gathered.append(data)
         self._gathered_size += len(data)
@@ -247,8 +253,11 @@ class FrameStream(Protocol):
             transport.loseConnection()
 
     def abort(self) -> None:
-        """Close at once."""
+        """Close at once. Nothing that is written from now on leaves: the peer may have a part of a frame, and
+        would take it for the rest."""
         if self.connected_to_peer and not self._closed:
+            self._aborted = True
+            self._gathered.clear()
             cast(Any, self.transport).abortConnection()
 
     def peer_hung_up(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 
 from lfsproxy.budget import Lease
+from lfsproxy.errors import Stalled
 from lfsproxy.relay.client import KafkaClient
 from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.fetch.answer import Consumer, HydratedAnswer
@@ -25,6 +26,9 @@ SMALL_REQUEST: Final = 64 * 1024
 """Bytes of a request that is read without a lease: about two thousand partitions."""
 PARSED: Final = 16
 """What a request takes while it is read and written anew, in times of its bytes."""
+
+Collect = Callable[[Callable[[int], None]], Awaitable[bytes]]
+"""Gives a request's body, and tells meanwhile how many bytes have come."""
 
 
 @attrs.frozen(eq=False)
@@ -58,9 +62,7 @@ class Fetching:
             self._decided = start.client_id, is_on
         return is_on
 
-    async def choose(
-        self, start: RequestStart, answer: Answer, collect: Callable[[], Awaitable[bytes]]
-    ) -> Forwarded | bytes:
+    async def choose(self, start: RequestStart, answer: Answer, collect: Collect) -> Forwarded | bytes:
         """What goes to the broker for a request whose body ``collect`` gives, or the proxy's own answer.
 
         Raises what ends the session.
@@ -69,8 +71,11 @@ class Fetching:
         if start.size > SMALL_REQUEST:
             size = min(PARSED * start.size, self._shared.budget.largest)
             lease = await self._shared.budget.acquire(size)
+            lease.evicted = lambda: self._client.close(
+                Stalled("it sent too little of a Fetch request while others waited")
+            )
         try:
-            return await self._choose(start, answer, await collect())
+            return await self._choose(start, answer, await _collected(collect, lease))
         finally:
             if lease is not None:
                 lease.release()
@@ -78,8 +83,9 @@ class Fetching:
     async def _choose(self, start: RequestStart, answer: Answer, body: bytes) -> Forwarded | bytes:
         version = start.api_version
         request = parse_fetch_request(version, body)
-        names = await self._names(version, request)
-        match self._sessions.choose(request, names.get):
+        told = await self._names(version, request)
+        names = {topic: name for topic, name in told.items() if name and self._shared.chooses(name)}
+        match self._sessions.choose(request, names.get, all(told.values())):
             case Choice.ASKED_ANEW:
                 return ask_anew(version, start.correlation_id)
             case Choice.PASSES:
@@ -87,18 +93,29 @@ class Fetching:
         asked = Asked(version, body, names)
         consumer = Consumer(self._client.name, self._client.stream.peer, self._client.close, self._share)
         expected = Expected(
-            start.correlation_id, answer, passes=HydratedAnswer(self._shared, asked, consumer).passes
+            start.correlation_id,
+            answer,
+            passes=HydratedAnswer(self._shared, asked, consumer).passes,
+            kept=len(body),
         )
         new_body = lowered(request, self._shared.settings.max_passthrough_size).to_bytes(version)
         size = INT32.pack(start.size + len(new_body) - len(body))
         return Forwarded(expected, [size, start.head[INT32.size :], new_body])
 
-    async def _names(self, version: int, request: FetchRequest) -> Mapping[TopicRef, str]:
-        """The names of the topics whose envelopes become blobs, by how the request names them."""
+    async def _names(self, version: int, request: FetchRequest) -> Mapping[TopicRef, str | None]:
+        """The names of the topics, by how the request names them; None where the broker does not tell it."""
         topics = [topic.topic for topic in request.topics]
-        names: Mapping[TopicRef, str | None] = {topic: topic for topic in topics if isinstance(topic, str)}
-        if version >= FIRST_WITH_IDS:
-            ids = [topic for topic in topics if isinstance(topic, bytes)]
-            known = await self._shared.names.of(ids, self._questions.names)
-            names = dict(known.items())
-        return {topic: name for topic, name in names.items() if name and self._shared.chooses(name)}
+        if version < FIRST_WITH_IDS:
+            return {topic: topic for topic in topics if isinstance(topic, str)}
+        ids = [topic for topic in topics if isinstance(topic, bytes)]
+        return dict((await self._shared.names.of(ids, self._questions.names)).items())
+
+
+async def _collected(collect: Collect, lease: Lease | None) -> bytes:
+    """A request's body. While it comes, a client that is too slow may lose its lease."""
+    if lease is None:
+        return await collect(lambda size: None)
+    lease.waits_for_peer(True)
+    body = await collect(lease.received)
+    lease.waits_for_peer(False)
+    return body

@@ -22,8 +22,8 @@ MOST_UNANSWERED: Final = 1024
 """Requests of a client without an answer, beyond which no more are read. Each takes some hundred bytes, and a
 broker that is busy with the first one may answer none of them for minutes."""
 MOST_HELD: Final = 256 * 1024
-"""Bytes of answers at hand that wait for earlier ones, beyond which no more requests are read either: the
-proxy's own answers may be many times as long as what was asked."""
+"""Bytes of answers at hand that wait for earlier ones, and of requests kept for their answers, beyond which
+no more are read either: the proxy's own answers may be many times as long as what was asked."""
 
 
 class Body(Protocol):
@@ -82,7 +82,7 @@ class Expected:
 
     Either ``take`` or ``passes`` has it, and it is relayed as it comes where both are None.
     ``correlation_id`` is None where it is not looked at. ``lost`` is called where it does not come;
-    ``decides``: about blobs.
+    ``decides``: about blobs. ``kept``: bytes of the request that are held until then.
     """
 
     correlation_id: int | None
@@ -91,6 +91,7 @@ class Expected:
     passes: Pass | None = None
     lost: Callable[[], None] | None = None
     decides: bool = False
+    kept: int = 0
 
 
 class Order:
@@ -130,6 +131,7 @@ class Order:
     def expect(self, expected: Expected) -> None:
         """A request is about to be written to the broker."""
         self._expected.append(expected)
+        self._held += expected.kept
 
     def complete(self, answer: Answer, data: bytes) -> None:
         """An answer is at hand, b"" where there is to be none."""
@@ -159,7 +161,7 @@ class Order:
 
     def came(self) -> None:
         """The answer that has begun was taken to its end."""
-        self._expected.popleft()
+        self._held -= self._expected.popleft().kept
 
     def begin_to_leave(self, answer: Answer) -> None:
         """An answer leaves in pieces, from now until ``left``: nothing else leaves in between.
@@ -177,5 +179,6 @@ class Order:
     def lose(self) -> list[Callable[[], None]]:
         """No more answers come: what to call for each that is expected no more."""
         lost = [expected.lost for expected in self._expected if expected.lost is not None]
+        self._held -= sum(expected.kept for expected in self._expected)
         self._expected.clear()
         return lost

@@ -115,9 +115,12 @@ class Replies:
         self._flush()
 
     async def _pass_changed(self, passes: Pass, body: _Body, start: ResponseStart) -> None:
-        """Pass an answer on as ``passes`` has it. Where that fails the client's connection is closed, and
-        only that: the answers behind this one may decide about blobs."""
+        """Pass an answer on as ``passes`` has it, unless the client is gone. Where that fails the client's
+        connection is closed, and only that: the answers behind this one may decide about blobs."""
         body.begin()
+        if self._client.is_given_up:
+            await body.drop()
+            return
         self._passing = Deferred.fromCoroutine(passes(start, body, self._client))
         try:
             await self._passing
@@ -128,6 +131,8 @@ class Replies:
         except CancelledError:
             if self._stopped:
                 raise ConnectionGone from None
+            # Whoever gave it up: a part of it may have left, and nothing may follow that.
+            self._client.abort()
         finally:
             self._passing = None
         await body.drop()

@@ -170,7 +170,7 @@ class Requests:
         chosen = await self._fetching.choose(start, answer, self._collect)
         if isinstance(chosen, bytes):
             await self._answer(answer, place, chosen)
-        elif place.is_first:
+        elif place.is_first or start.size > WAITING_BODY:
             await self._forward_later(place, chosen.expected, chosen.pieces)
         else:
             self._works.spawn(self._forward_later(place, chosen.expected, chosen.pieces))
@@ -195,10 +195,12 @@ class Requests:
         expected = self._answering.expected_of(start, look, answer, body)
         await self._forward_later(place, expected, [start.head, body])
 
-    async def _collect(self) -> bytes:
+    async def _collect(self, received: Callable[[int], None] = lambda size: None) -> bytes:
+        """A request's body. ``received`` is told how many bytes have come."""
         chunks = []
         while isinstance(event := await self._stream.next_event(), FrameBytes):
             chunks.append(bytes(event.data))
+            received(len(event.data))
         return b"".join(chunks)
 
     async def _forward_later(self, place: Place, expected: Expected, pieces: Sequence[Piece]) -> None:

@@ -28,6 +28,8 @@ from lfsproxy.wakeups import WakeLoop
 
 SHORT_SECONDS = 0.02
 """Seconds of processor time after which a search counts as a long one."""
+AT_ONCE_SECONDS = 0.005
+"""Seconds of processor time that a search may take in the reactor's own thread."""
 HALF_LIFE = 10.0
 """Seconds after which half of what a connection has used is forgotten."""
 
@@ -105,6 +107,20 @@ class Scans(WakeLoop):
         """How many entries order the connections that wait: for each at most one of each kind."""
         return len(self._short) + len(self._long)
 
+    def at_once(self, search: Callable[[Pace], T]) -> T:
+        """Run ``search`` here, since little is expected of it. Raises what it raises, and TakesLong where it
+        needs more than AT_ONCE_SECONDS."""
+        return search(self._pace(AT_ONCE_SECONDS))
+
+    def _pace(self, limit: float) -> Pace:
+        started = self._cpu()
+
+        def pace() -> None:
+            if self._cpu() - started > limit:
+                raise TakesLong
+
+        return pace
+
     async def run(self, share: Share, search: Callable[[Pace], T]) -> T | LfsError:
         """Run ``search`` in a thread, again where the time of a short one was not enough.
 
@@ -126,13 +142,8 @@ class Scans(WakeLoop):
         def timed() -> T | LfsError | TakesLong:
             nonlocal seconds
             started = self._cpu()
-
-            def pace() -> None:
-                if self._cpu() - started > limit:
-                    raise TakesLong
-
             try:
-                return search(pace)
+                return search(self._pace(limit))
             except (LfsError, TakesLong) as error:
                 # A value: a failed Deferred cannot be awaited from its own callbacks, where ``shielded`` goes
                 # on. Without its traceback, which holds what was found so far.

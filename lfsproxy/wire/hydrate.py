@@ -84,7 +84,8 @@ class Rewrite:
     def pieces(self) -> Iterator[Piece | NewValue]:
         """The batch, lazily; a NewValue stands where its bytes come.
 
-        Slices of the batch as it was where it is not compressed, else pieces of at most about 1 MiB.
+        Slices of the batch as it was where it is not compressed, else pieces of at most about 1 MiB; empty
+        ones come while records are left out that have to be decompressed.
         """
         assert self._sealed is not None
         gathered = Gathered()
@@ -93,6 +94,8 @@ class Rewrite:
             if not isinstance(step, NewValue):
                 gathered.add(step)
                 if gathered.size < READ_SIZE:
+                    if not step:
+                        yield step
                     continue
             yield from gathered.take()
             if isinstance(step, NewValue):
@@ -100,10 +103,12 @@ class Rewrite:
         yield from gathered.take()
 
     def _steps(self) -> Iterator[Piece | NewValue]:
-        """What follows the header: bytes that stay, lengths that change, new values."""
+        """What follows the header: bytes that stay, lengths that change, new values. Empty ones come while
+        records are left out."""
         limits = self._limits
         area = Area(uncompressed([self._batch.data], self._old, limits.max_held, limits.max_window))
-        area.skip(self._start)
+        for _ in area.take(self._start):
+            yield b""
         place = self._start
         for each in self._values:
             record = each.record

@@ -153,6 +153,14 @@ class WriteTests(StreamTestCase):
         self.assertEqual((self.peer.data, self.peer.is_lost), (b"", True))
         self.successResultOf(Deferred.fromCoroutine(self.stream.over()))
 
+    def test_nothing_that_is_written_after_an_abort_reaches_the_socket(self) -> None:
+        written: list[bytes] = []
+        self.patch(self.wire, "write", written.append)
+        self.stream.write(b"half a frame")
+        self.stream.abort()
+        self.stream.write(b"another frame")
+        self.assertEqual(written, [b"half a frame"])
+
     def test_several_may_wait_and_one_of_them_be_cancelled(self) -> None:
         self.wire.peer_reads = False
         self.stream.write(bytes(2 * WRITE_SIZE))

@@ -13,7 +13,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import LfsError, UndecodableRecords
-from lfsproxy.relay.scanning import HALF_LIFE, SHORT_SECONDS, Pace, Scans, Share
+from lfsproxy.relay.scanning import AT_ONCE_SECONDS, HALF_LIFE, SHORT_SECONDS, Pace, Scans, Share, TakesLong
 from lfsproxy.wire.scan import BatchScan
 
 
@@ -93,6 +93,12 @@ class ScansTests(SynchronousTestCase):
         self.assertIs(self.successResultOf(right), None)
         self.assertIs(self.successResultOf(wrong), error)
         self.assertEqual(self.scans.running, 0)
+
+    def test_a_search_at_once_takes_no_thread_and_no_more_than_its_time(self) -> None:
+        self.scans.at_once(self.search("a", AT_ONCE_SECONDS / 2))
+        with self.assertRaises(TakesLong):
+            self.scans.at_once(self.search("b", 2 * AT_ONCE_SECONDS))
+        self.assertEqual((self.ended, self.step()), (["a"], 0))
 
     def test_one_connection_does_not_have_both_places(self) -> None:
         share = Share()

@@ -198,6 +198,17 @@ class RewriteTests(SynchronousTestCase):
         place: RecordPlace = next(records_of(batch))
         self.assertRaises(TimeoutError, Rewrite(batch, place, place, []).seal, pace)
 
+    def test_the_pace_is_kept_while_records_are_left_out(self) -> None:
+        made = MadeBatch([Made(number, 0, (None, bytes(1024 * 1024), [])) for number in range(9)], 1)
+        batch = only(made.to_bytes())
+        places = list(records_of(batch, LIMITS))
+        rewrite = Rewrite(batch, places[8], places[8], [], LIMITS)
+        calls: list[None] = []
+        rewrite.seal(lambda: calls.append(None))
+        self.assertGreater(len(calls), 8)
+        self.assertGreater(sum(not piece for piece in rewrite.pieces()), 7)
+        self.assertEqual(decoded(filled(rewrite, {}))[1], expected(made, 8, 8, {}))
+
     def test_little_is_held_of_a_large_batch(self) -> None:
         large = Made(0, 0, (None, bytes(2**25), []))
         records = [large, *(Made(each, 0, (None, ENVELOPE, [])) for each in range(1, 500))]

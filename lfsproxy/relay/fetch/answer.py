@@ -8,7 +8,10 @@ needed is given back. To wait for it is bounded, since a broker sends nothing mo
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Final, TypeVar
 
 import attrs
@@ -24,7 +27,7 @@ from lfsproxy.relay.fetch.shared import Shared
 from lfsproxy.relay.fetch.writing import Writer
 from lfsproxy.relay.memory import SMALL_ANSWER, memory_for_answer
 from lfsproxy.relay.order import Body, Sink
-from lfsproxy.relay.scanning import Pace, Share
+from lfsproxy.relay.scanning import Pace, Share, TakesLong
 from lfsproxy.uploadlog import SENDER, Sender
 from lfsproxy.wire.batch import NONE
 from lfsproxy.wire.chunks import Piece
@@ -34,7 +37,10 @@ from lfsproxy.wire.hydrate import NewValue, Rewrite
 from lfsproxy.wire.walk import FetchedBatch, batches
 
 SEARCHED_INLINE: Final = 256 * 1024
-"""Bytes of an answer that is searched at once: that takes less time than a thread's turn."""
+"""Bytes of an answer that is searched at once: mostly that takes less time than a thread's turn."""
+MOST_PLANS: Final = 8
+"""Times that an answer is planned, while blobs turn out not to be there. After that it ends before the next
+one that was not asked for: a plan for many partitions takes its time."""
 
 T = TypeVar("T")
 
@@ -141,10 +147,11 @@ class HydratedAnswer:
         """What can be given, with its blobs at hand. Where one cannot be, the plan is made anew, so that the
         room that it would have had is others'."""
         rules, blobs = self._shared.rules, self._blobs
-        is_inline = all(_is_searched_inline(one.fetched) for one in wanted)
-        while True:
+        is_inline = _is_searched_inline([one.fetched for one in wanted])
+        for number in itertools.count(1):
+            got = blobs.got if number >= MOST_PLANS else None
             plan = await self._search(
-                lambda pace: make_plan(wanted, max_bytes, rules, blobs.failed, pace), is_inline
+                partial(make_plan, wanted, max_bytes, rules, blobs.failed, got=got), is_inline
             )
             self._due = plan.blobs
             needed = self._needed(plan)
@@ -181,7 +188,8 @@ class HydratedAnswer:
     async def _search(self, search: Callable[[Pace], T], is_inline: bool) -> T:
         """Run a search, in a thread where it may take its time."""
         if is_inline:
-            return search(lambda: None)
+            with suppress(TakesLong):
+                return self._shared.scans.at_once(search)
         found = await self._shared.scans.run(self._consumer.share, search)
         if isinstance(found, LfsError):
             raise found
@@ -262,6 +270,8 @@ def _is_compressed(batch: FetchedBatch) -> bool:
     return batch.header is not None and batch.header.codec != NONE
 
 
-def _is_searched_inline(fetched: FetchedPartition) -> bool:
-    records = fetched.records or b""
-    return len(records) <= SEARCHED_INLINE and not any(map(_is_compressed, batches(records)))
+def _is_searched_inline(partitions: Sequence[FetchedPartition]) -> bool:
+    found = [partition.records or b"" for partition in partitions]
+    if sum(map(len, found)) > SEARCHED_INLINE:
+        return False
+    return not any(_is_compressed(batch) for records in found for batch in batches(records))

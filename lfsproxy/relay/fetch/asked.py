@@ -4,7 +4,8 @@ A request without a topic whose envelopes become blobs passes, with its fetch se
 is sent on as a full one without a session, since what the consumer is given is not what its broker believes:
 ``lowered``. The answer then has session id 0, from which a client learns that it has none, and asks in full
 each time. A request that names only what has changed in a session is answered that there is no such session,
-unless its connection has one that is all of topics which pass: the client then asks in full.
+unless its connection has one that is all of topics which pass: the client then asks in full. A topic whose
+name is not told yet may turn out to be any one, so that it gets into no session.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ class Sessions:
     def __init__(self) -> None:
         self._passes = False
 
-    def choose(self, request: FetchRequest, chosen: Chosen) -> Choice:
-        """What becomes of the next request."""
-        any_chosen = any(chosen(topic.topic) is not None for topic in request.topics)
+    def choose(self, request: FetchRequest, chosen: Chosen, names_all: bool) -> Choice:
+        """What becomes of the next request. ``names_all``: the names of all its topics are known."""
+        any_chosen = not names_all or any(chosen(topic.topic) is not None for topic in request.topics)
         if request.session_epoch > 0:
             return Choice.PASSES if self._passes and not any_chosen else Choice.ASKED_ANEW
         self._passes = not any_chosen and request.session_epoch == 0

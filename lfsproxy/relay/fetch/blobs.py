@@ -14,7 +14,7 @@ from crc32c import crc32c
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from lfsproxy.codes import KafkaCode
-from lfsproxy.errors import BlobCorrupt, BlobMissing, BlobTruncated, LfsError
+from lfsproxy.errors import BlobCorrupt, BlobMissing, BlobTruncated, LfsError, StoreUnavailable
 from lfsproxy.following import Verified
 from lfsproxy.logs import Logger
 from lfsproxy.relay.fetch.plan import Blob, Place
@@ -57,6 +57,11 @@ class Blobs:
         self._client = client
         self._got: dict[Place, _Got] = {}
         self._trouble: LfsError | None = None
+
+    @property
+    def got(self) -> frozenset[Place]:
+        """The records whose blobs are at hand."""
+        return frozenset(self._got)
 
     async def get(self, blobs: Sequence[Blob]) -> bool:
         """Get what was not got yet, and let go of what is not among ``blobs``; whether all are there."""
@@ -131,6 +136,10 @@ class Blobs:
         return await get(blob)
 
     async def _whole(self, blob: Blob) -> _Got:
+        async with self._shared.gets:
+            return await self._read(blob)
+
+    async def _read(self, blob: Blob) -> _Got:
         verified = await self._open(blob)
         pieces: list[bytes] = []
         crc = 0
@@ -157,7 +166,8 @@ class Blobs:
                 code = None
             case "store_error":
                 code = KafkaCode.KAFKA_STORAGE_ERROR
-                self._trouble = error
+                if isinstance(error, StoreUnavailable):
+                    self._trouble = error
         self.failed[blob.at] = code
         self.tell(blob, error)
 

@@ -8,7 +8,7 @@ first records. So the consumer always gets on, and no record is given twice or s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -141,15 +141,17 @@ def make_plan(
     rules: Rules,
     failed: Failed | None = None,
     pace: Pace = lambda: None,
+    got: Container[Place] | None = None,
 ) -> Plan:
     """The plan for an answer of which the consumer takes ``max_bytes`` of records.
 
-    ``pace`` is called every few milliseconds; what it raises is raised.
+    ``pace`` is called every few milliseconds; what it raises is raised. ``got``: of no other records the
+    blobs are given, the answer ends before them.
     """
-    planner = _Planner(min(max_bytes, MOST_ANSWER), rules, failed or {}, pace)
+    planner = _Planner(min(max_bytes, MOST_ANSWER), rules, failed or {}, pace, got)
     partitions = [planner.partition(one) for one in wanted]
     if not planner.found_any and not planner.left_out_any:
-        # Nothing grows, so that the broker has kept the limits.
+        # Nothing grows, and the broker has kept the limits.
         partitions = [PartitionPlan(one.fetched, None) for one in wanted]
     return Plan(partitions, planner.kept)
 
@@ -174,15 +176,19 @@ class _Stopped(Exception):
 class _Planner:
     """Gives out what the consumer takes in one answer. ``found_any``: some record is to become a blob.
 
-    ``left_out_any``: a part of a batch is not given.
+    ``left_out_any``: something is not given that was not looked into: a part of a batch, or what a broker
+    gives beyond the consumer's limits.
     """
 
-    def __init__(self, max_bytes: int, rules: Rules, failed: Failed, pace: Pace) -> None:
+    def __init__(
+        self, max_bytes: int, rules: Rules, failed: Failed, pace: Pace, got: Container[Place] | None
+    ) -> None:
         self.found_any = False
         self.left_out_any = False
         self.kept: list[tuple[str, str]] = []
         self.rules = rules
         self.failed = failed
+        self.got = got
         self.pace = pace
         self.left = max_bytes
         self.small_left = rules.small
@@ -220,6 +226,7 @@ class _Planner:
         header = batch.header
         is_aborted = aborted is not None and header is not None and aborted.has(header)
         if room <= 0 and not self.is_first:
+            self.left_out_any = self.left_out_any or wanted.topic is not None
             raise _Stopped
         if header is not None and wanted.topic is not None and batch.searchable and not is_aborted:
             try:
@@ -237,7 +244,10 @@ class _Planner:
         # whole (kafka-go), which have not been looked into.
         is_cut = not batch.whole and (header is not None or size < HEADER_SIZE)
         self.left_out_any = self.left_out_any or (is_cut and not begins)
-        if (size > room and not self.is_first) or is_cut:
+        if size > room and not self.is_first:
+            self.left_out_any = self.left_out_any or wanted.topic is not None
+            raise _Stopped
+        if is_cut:
             raise _Stopped
         return _Given(batch.data, size)
 
@@ -268,6 +278,8 @@ class _Choice:
         for record in records_of(batch, self._planner.rules.limits, self._planner.pace):
             if self._base + record.offset_delta < self._fetch_offset:
                 continue
+            if record.candidate is not None:
+                self._planner.pace()
             envelope = self._followed(record, is_counted=not is_full)
             found_any = found_any or envelope is not None
             if not is_full:
@@ -320,8 +332,10 @@ class _Choice:
             size = size if stays else record.size_with(length)
             if self._planner.rules.keeps:
                 size = max(size, record.size)
-            if self._blobs_left <= 0 or (is_small and not stays and length > self._small_left):
-                # The next answer has memory for it.
+            got = self._planner.got
+            is_late = got is not None and not stays and at not in got
+            if is_late or self._blobs_left <= 0 or (is_small and not stays and length > self._small_left):
+                # The next answer has time and memory for it.
                 self._planner.left = 0
                 return False
         is_due = self._planner.is_first and self._last is None

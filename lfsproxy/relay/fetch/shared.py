@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
@@ -14,13 +16,18 @@ from lfsproxy.relay.fetch.plan import MOST_ANSWER, Rules
 from lfsproxy.relay.fetch.suspects import Suspects
 from lfsproxy.relay.scanning import Scans
 from lfsproxy.settings import Settings
+from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.decompress import USUAL_WINDOW
 from lfsproxy.wire.walk import Limits
+
+SMALL_AT_ONCE: Final = 256
+"""Small blobs that are got side by side, of all answers: each takes a connection to the store."""
 
 
 @attrs.frozen(eq=False)
 class Shared:
-    """The process-wide parts; ``scans`` are the places in which batches are searched."""
+    """The process-wide parts; ``scans`` are the places in which batches are searched, ``gets`` those in which
+    small blobs are got."""
 
     reactor: IReactorTime
     settings: Settings
@@ -31,10 +38,15 @@ class Shared:
     names: TopicNames = attrs.field(init=False, factory=TopicNames)
     suspects: Suspects = attrs.field(init=False)
     rules: Rules = attrs.field(init=False)
+    gets: Semaphore = attrs.field(init=False)
 
     @suspects.default
     def _none(self) -> Suspects:
         return Suspects(self.reactor)
+
+    @gets.default
+    def _all_free(self) -> Semaphore:
+        return Semaphore(self.reactor, SMALL_AT_ONCE)
 
     @property
     def inflating(self) -> int:

@@ -31,7 +31,10 @@ class Writer:
         self._turns = Turns(reactor, WRITES_AT_ONCE)
 
     async def write(self, piece: Piece) -> None:
-        """Write a piece behind the others; a small one leaves with those that follow."""
+        """Write a piece behind the others; a small one leaves with those that follow. An empty one has taken
+        its time to make."""
+        if not piece:
+            await self._turns.step()
         if len(piece) < JOINED:
             self._joined += piece
             if len(self._joined) >= JOINED:

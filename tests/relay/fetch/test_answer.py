@@ -5,12 +5,18 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
+from unittest import mock
 from uuid import UUID
+
+from twisted.internet.defer import CancelledError
 
 from lfsproxy.codes import KafkaCode
 from lfsproxy.envelope import Envelope, object_key
-from lfsproxy.errors import BlobMissing, StoreUnavailable
+from lfsproxy.errors import BlobMissing, StoreRefused, StoreUnavailable
+from lfsproxy.relay import scanning
+from lfsproxy.relay.fetch import blobs, shared
+from lfsproxy.relay.fetch.answer import MOST_PLANS
 from lfsproxy.testing import MemoryBlob
 from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.fetch import FetchPartition, FetchRequest, FetchTopic, TopicRef, parse_fetch_request
@@ -170,7 +176,19 @@ class GivenTests(HydrationTestCase):
     def test_a_topic_whose_id_the_broker_does_not_know_passes(self) -> None:
         client = self.consume(topics={b"?" * 16: [0]}, version=13)
         self.assertEqual(self.values(self.answer_of(client, version=13)), [[]])
-        self.assertEqual(parse_fetch_request(13, self.broker.requests[-1].body).session_epoch, 0)
+        self.assertEqual(self.answer_of(client, version=13).session_id, 0)
+
+    def test_a_topic_whose_id_becomes_known_gives_blobs_from_then_on(self) -> None:
+        topic_id = bytes(range(16))
+        self.serve(self.put(SMALL), topic=topic_id)
+        client = self.consume(topics={topic_id: [0]}, version=13)
+        self.cluster.names[topic_id] = TOPIC
+        # In a session the broker would give its records to a request that does not name it.
+        self.cluster.names[b"o" * 16] = "other"
+        client.send(self.fetch(2, topics={b"o" * 16: [0]}, version=13, session=(77, 1)))
+        self.assertEqual(self.answer_of(client, 2, 13).error_code, KafkaCode.FETCH_SESSION_ID_NOT_FOUND)
+        client.send(self.fetch(3, topics={topic_id: [0]}, version=13))
+        self.assertEqual(self.values(self.answer_of(client, 3, 13)), [[SMALL]])
 
     def test_a_broker_that_does_not_tell_names_ends_the_connection(self) -> None:
         self.cluster.silent = True
@@ -187,6 +205,18 @@ class GivenTests(HydrationTestCase):
         value = b"m" * 200 * KIB
         self.serve(self.put(value), self.put(value))
         self.assertEqual(self.values(self.answer_of(self.consume())), [[value]])
+
+    def test_a_small_answer_is_searched_at_once_and_a_large_one_is_not_however_many_partitions(self) -> None:
+        self.patch(scanning, "AT_ONCE_SECONDS", 60.0)
+        threads = self.net.getThreadPool()
+        run = mock.Mock(wraps=threads.callInThreadWithCallback)
+        self.patch(threads, "callInThreadWithCallback", run)
+        for size, searches in ((KIB, 0), (100 * KIB, 1)):
+            for number in range(3):
+                self.serve(bytes(size), self.put(SMALL), partition=number)
+            client = self.consume(topics={TOPIC: range(3)})
+            self.assertEqual(self.values(self.answer_of(client)), [[bytes(size), SMALL]] * 3)
+            self.assertEqual(run.call_count, searches)
 
     def test_what_is_too_large_or_not_allowed_stays_an_envelope(self) -> None:
         forged = self.put(SMALL, topic="other")
@@ -273,6 +303,38 @@ class FaultTests(HydrationTestCase):
         self.source.let_go("open")
         self.net.flow()
         self.assertEqual(self.codes(client), [KafkaCode.KAFKA_STORAGE_ERROR])
+
+    def test_a_blob_that_the_store_refuses_leaves_the_others(self) -> None:
+        self.serve(self.put(SMALL))
+        self.serve(self.put(SMALL), partition=1)
+        self.source.fail_next("open", StoreRefused("not this one"))
+        client = self.consume(topics={TOPIC: [0, 1]}, max_bytes=500)
+        self.assertEqual(self.codes(client), [KafkaCode.KAFKA_STORAGE_ERROR, 0])
+        self.assertEqual(self.values(self.answer_of(client)), [[], [SMALL]])
+
+    def test_the_store_is_asked_for_so_many_small_blobs_at_once_whoever_waits(self) -> None:
+        self.serve(*[self.put(SMALL) for _ in range(blobs.SMALL_AT_ONCE)])
+        self.source.hold("open")
+        clients = [self.consume() for _ in range(1 + shared.SMALL_AT_ONCE // blobs.SMALL_AT_ONCE)]
+        self.assertEqual(self.source.held("open"), shared.SMALL_AT_ONCE)
+        clients[0].hang_up()
+        self.assertEqual(self.source.held("open"), shared.SMALL_AT_ONCE)
+        self.source.let_go("open")
+        self.net.flow()
+        for client in clients[1:]:
+            self.assertEqual(self.values(self.answer_of(client)), [[SMALL] * blobs.SMALL_AT_ONCE])
+
+    def test_an_answer_of_many_partitions_without_their_blobs_is_planned_a_few_times(self) -> None:
+        partitions = range(20)
+        for number in partitions:
+            self.serve(self.put(LARGE), partition=number)
+        self.store.blobs.clear()
+        client = self.consume(topics={TOPIC: partitions}, max_bytes=1000)
+        rest = [number for number, code in enumerate(self.codes(client)) if not code]
+        self.assertEqual(rest, list(partitions[MOST_PLANS - 1 :]))
+        self.assertEqual(self.values(self.answer_of(client)), [[]] * 20)
+        client = self.consume(topics={TOPIC: rest}, max_bytes=1000)
+        self.assertEqual(self.codes(client)[0], KafkaCode.CORRUPT_MESSAGE)
 
     def test_a_blob_that_turns_out_wrong_at_its_end_closes_the_connection_and_is_an_error_then(self) -> None:
         self.serve(self.put(LARGE, checksum="0" * 64))
@@ -415,3 +477,55 @@ class MemoryTests(HydrationTestCase):
         answer = self.answer_of(self.consume())
         self.assertEqual(bytes(answer.topics[0].partitions[0].records or b""), data)
         self.assertEqual(self.results(), [(TOPIC, "too_large")])
+
+    def test_an_answer_that_the_store_gives_up_in_the_middle_closes_the_connection(self) -> None:
+        self.serve(self.put(LARGE))
+        self.source.hold("read")
+        client = self.consume()
+        self.source.fail_next("read", cast(Any, CancelledError()))
+        self.source.let_go("read")
+        self.net.flow()
+        self.assertGreater(len(client.data), 0)
+        self.assertFalse(client.is_open)
+
+    def test_nothing_is_got_for_a_connection_that_was_given_up(self) -> None:
+        self.serve(self.put(LARGE))
+        self.serve(self.put(SMALL), partition=1)
+        self.source.hold("read")
+        client = self.client()
+        client.send(self.fetch(), self.fetch(2, topics={TOPIC: [1]}))
+        self.source.fail_next("read", StoreUnavailable("down"))
+        self.source.let_go("read")
+        self.net.flow()
+        self.assertFalse(client.is_open)
+        self.assertEqual(self.results(), [(TOPIC, "store_error")])
+
+    def test_no_more_requests_are_read_than_can_be_kept_for_their_answers(self) -> None:
+        self.cluster.held = True
+        client = self.client()
+        client.send(*[self.fetch(number, topics={TOPIC: range(4000)}) for number in range(5)])
+        self.assertEqual(len(self.broker.requests), 3)
+        while self.broker.pending:
+            self.answer()
+        self.assertEqual(client.order, list(range(5)))
+
+    def test_large_requests_that_wait_behind_an_upload_are_not_gathered(self) -> None:
+        self.store.hold("write")
+        client = self.client()
+        client.send(produce(0, batch(lfs(b"x" * KIB))))
+        client.send(*[self.fetch(number, topics={TOPIC: range(4000)}) for number in range(1, 7)])
+        self.assertGreater(client.wire.unread, 200 * KIB)
+        self.let_go("write")
+        self.assertEqual(client.order, list(range(7)))
+
+    def test_a_client_that_does_not_send_the_rest_of_a_large_request_loses_its_memory(self) -> None:
+        client = self.client()
+        frame = self.fetch(topics={TOPIC: range(5000)})
+        client.send(frame[: len(frame) // 2])
+        self.assertGreater(self.budget.used, 0)
+        self.pass_seconds(60)
+        self.assertTrue(client.is_open)
+        waiting = self.budget.acquire(self.budget.largest)
+        self.pass_seconds(4)
+        self.assertFalse(client.is_open)
+        self.successResultOf(waiting).release()

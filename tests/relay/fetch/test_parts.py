@@ -18,6 +18,7 @@ from lfsproxy.relay.fetch import ids, suspects
 from lfsproxy.relay.fetch.asked import lowered
 from lfsproxy.relay.fetch.ids import TopicNames
 from lfsproxy.relay.fetch.suspects import Suspects
+from lfsproxy.relay.fetch.writing import WRITES_AT_ONCE, Writer
 from lfsproxy.wire.fetch import FetchRequest, parse_fetch_request
 from tests.wire.test_fetch import requests
 
@@ -111,3 +112,18 @@ class LoweredTests(SynchronousTestCase):
             for each, was in zip(topic.partitions, before.partitions, strict=True):
                 self.assertEqual(each.max_bytes, min(was.max_bytes, 1000))
                 self.assertEqual((each.partition, each.fetch_offset), (was.partition, was.fetch_offset))
+
+
+class WriterTests(SynchronousTestCase):
+    def test_others_have_their_turn_while_nothing_is_to_be_written_yet(self) -> None:
+        clock = Clock()
+        writer = Writer(clock, mock.Mock(), None)
+
+        async def write() -> None:
+            for _ in range(WRITES_AT_ONCE):
+                await writer.write(b"")
+
+        writing = Deferred.fromCoroutine(write())
+        self.assertNoResult(writing)
+        clock.advance(0)
+        self.successResultOf(writing)

@@ -237,6 +237,26 @@ class PlanTests(SynchronousTestCase):
         gone = {(0, number): None for number in range(MOST_BLOBS)}
         self.assertEqual(len(self.plan_of([batch], gone).blobs), 0)
 
+    def test_an_answer_ends_before_a_blob_that_is_not_to_be_got_any_more(self) -> None:
+        records = [Made(number, 0, (b"k", envelope(number).to_bytes(), [])) for number in range(4)]
+        fetched = FetchedPartition(0, 0, 9, 9, MadeBatch(records, base_offset=0).to_bytes())
+        wanted = [Wanted(fetched, "t", 0, 10**6)] * 2
+        plan = make_plan(wanted, 10**6, RULES, {("t", 0, 1): None}, got={("t", 0, 0), ("t", 0, 3)})
+        self.assertEqual([blob.at[2] for blob in plan.blobs], [0])
+        self.assertEqual([part.last.number for part in plan.rewritten], [1])
+        self.assertEqual(plan.partitions[1].parts, [])
+
+    def test_an_envelope_does_not_pass_where_a_broker_gives_more_than_was_asked_for(self) -> None:
+        plain = MadeBatch([Made(0, 0, (b"k", bytes(1000), []))], base_offset=0).to_bytes()
+        value = envelope(10).to_bytes()
+        behind = MadeBatch([Made(0, 0, (b"k", value, []))], base_offset=1).to_bytes()
+        for limit in (len(plain) - 1, len(plain), len(plain) + 1):
+            for first, others in ((plain + plain + behind, []), (plain, [plain, behind]), (plain, [behind])):
+                given = [FetchedPartition(0, 0, 9, 9, each) for each in (first, *others)]
+                plan = make_plan([Wanted(one, "t", 0, 10**6) for one in given], limit, RULES)
+                found = [written(one, {}) for one in plan.partitions]
+                self.assertEqual(found, [plain, *[b"" for _ in others]])
+
     def test_a_batch_that_cannot_be_read_passes_as_it_is(self) -> None:
         good = envelope(10).to_bytes()
         batch = MadeBatch([Made(0, 0, (b"k", good, []))], base_offset=0).to_bytes()
