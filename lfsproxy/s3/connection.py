@@ -115,6 +115,7 @@ class S3ClientProtocol(HTTP11ClientProtocol):
     """One connection: reports early answers and stale connections."""
 
     _requests = 0
+    _head_is_due = False
 
     def __init__(self, quiescent: Callable[[S3ClientProtocol], None]) -> None:
         super().__init__(quiescent)  # type: ignore[no-untyped-call]  # of Twisted
@@ -126,14 +127,27 @@ class S3ClientProtocol(HTTP11ClientProtocol):
             self.transport = _AtOnce(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
-        transport, take = self.transport, super().dataReceived
-        if isinstance(transport, _AtOnce):
-            transport.take(take, data)
+        if isinstance(self.transport, _AtOnce):
+            self.transport.take(self._take, data)
         else:
-            take(data)  # type: ignore[no-untyped-call]  # of Twisted
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        """Hand on what was read. Twisted's parser would copy the body that came with a head once a line."""
+        head, end, body = data.partition(b"\r\n\r\n") if self._head_is_due else (data, b"", b"")
+        if not (end and body):
+            super().dataReceived(data)  # type: ignore[no-untyped-call]  # of Twisted
+            return
+        self._head_is_due = False
+        parser = self._parser
+        super().dataReceived(head + end)  # type: ignore[no-untyped-call]  # of Twisted
+        # Behind an answer without a body it is dropped, as by Twisted: this may be the next parser.
+        if self._parser is parser:
+            super().dataReceived(body)  # type: ignore[no-untyped-call]  # of Twisted
 
     def request(self, request: Request) -> Deferred[IResponse]:
         self._requests += 1
+        self._head_is_due = True
         self._read_size(BODY_BYTES if request.method == b"GET" else ANSWER_BYTES)
         body = request.bodyProducer
         if isinstance(body, BufferBody):

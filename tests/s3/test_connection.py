@@ -8,6 +8,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.internet.tcp import Client
 from twisted.trial.unittest import TestCase
+from twisted.web._newclient import HTTPClientParser
 
 from lfsproxy.s3.connection import S3Connections
 from lfsproxy.s3.signing import S3Location
@@ -54,6 +55,20 @@ class SmallBlobTests(FakeS3TestCase):
         self.patch(Client, "pauseProducing", lambda client: paused.append(client))
         await self.read(3)
         self.assertEqual(paused, [])
+
+    async def test_a_body_that_comes_with_its_head_is_not_taken_for_lines(self) -> None:
+        # Twisted copies what follows a line for each line.
+        taken: list[bytes] = []
+        take = HTTPClientParser.dataReceived
+
+        def note(parser: HTTPClientParser, data: bytes) -> None:
+            taken.append(data)
+            take(parser, data)  # type: ignore[no-untyped-call]  # of Twisted
+
+        self.patch(HTTPClientParser, "dataReceived", note)
+        await self.read(1)
+        head, *body = taken
+        self.assertEqual((head[-4:], b"".join(body)), (b"\r\n\r\n", BLOB))
 
     async def test_a_reader_that_is_slow_pauses_the_socket_until_it_reads_on(self) -> None:
         self.fake.objects[KEY] = StoredObject(LARGE, {}, None)
