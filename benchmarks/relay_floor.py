@@ -3,7 +3,7 @@
     python -m benchmarks.relay_floor [--mib 1024] [--rounds 3]
 
 No proxy in Python can be cheaper than its system calls and its SHA-256. Prints CPU seconds per GB for each
-size of a read, with SHA-256 and without; benchmarks.http_download has the proxy's own.
+size of a read, with SHA-256 and without; the workload download-1g of `make bench` has the proxy's own.
 """
 
 from __future__ import annotations

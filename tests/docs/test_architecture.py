@@ -13,7 +13,11 @@ from tests.docs.blocks import ROOT
 PAGE = ROOT / "docs" / "architecture.md"
 NAME = re.compile(r"`([\w.-][\w./-]*(?:\.py|/))`")
 """A file of Python, or a folder. What begins with a slash is a path of the HTTP API."""
-ROOMS = {"A Kafka session": "lfsproxy/relay", "A Produce request": "lfsproxy/relay/produce"}
+ROOMS = {
+    "A Kafka session": "lfsproxy/relay",
+    "A Produce request": "lfsproxy/relay/produce",
+    "A Fetch answer with blobs": "lfsproxy/relay/fetch",
+}
 """The folder of a section whose files are named without it."""
 
 

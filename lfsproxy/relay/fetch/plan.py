@@ -148,7 +148,7 @@ def make_plan(
     """
     planner = _Planner(min(max_bytes, MOST_ANSWER), rules, failed or {}, pace)
     partitions = [planner.partition(one) for one in wanted]
-    if not planner.found_any:
+    if not planner.found_any and not planner.left_out_any:
         # Nothing grows, so that the broker has kept the limits.
         partitions = [PartitionPlan(one.fetched, None) for one in wanted]
     return Plan(partitions, planner.kept)
@@ -172,10 +172,14 @@ class _Stopped(Exception):
 
 
 class _Planner:
-    """Gives out what the consumer takes in one answer. ``found_any``: some record is to become a blob."""
+    """Gives out what the consumer takes in one answer. ``found_any``: some record is to become a blob.
+
+    ``left_out_any``: a part of a batch is not given.
+    """
 
     def __init__(self, max_bytes: int, rules: Rules, failed: Failed, pace: Pace) -> None:
         self.found_any = False
+        self.left_out_any = False
         self.kept: list[tuple[str, str]] = []
         self.rules = rules
         self.failed = failed
@@ -229,9 +233,11 @@ class _Planner:
             except (CorruptBatch, UndecodableRecords):
                 pass  # It passes as it is, so that the consumer sees what is wrong with it.
         size = len(batch.data)
-        # The end of an answer may be a part of a batch, which its consumer drops.
+        # The end of an answer may be a part of a batch. A consumer drops it, or takes the records that are
+        # whole (kafka-go), which have not been looked into.
         is_cut = not batch.whole and (header is not None or size < HEADER_SIZE)
-        if (size > room and not self.is_first) or (is_cut and begins):
+        self.left_out_any = self.left_out_any or (is_cut and not begins)
+        if (size > room and not self.is_first) or is_cut:
             raise _Stopped
         return _Given(batch.data, size)
 

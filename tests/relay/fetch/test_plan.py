@@ -247,3 +247,11 @@ class PlanTests(SynchronousTestCase):
         assert partition.parts is not None
         self.assertEqual(partition.parts[0], broken)
         self.assertIsInstance(partition.parts[1], Rewritten)
+
+    def test_a_part_of_a_batch_at_the_end_is_left_out(self) -> None:
+        batch = MadeBatch([Made(0, 0, (b"k", b"plain", []))], base_offset=0).to_bytes()
+        value = envelope(10).to_bytes()
+        cut = MadeBatch([Made(n, 0, (b"k", value, [])) for n in range(9)], base_offset=1).to_bytes()[:-5]
+        fetched = FetchedPartition(0, 0, 9, 9, batch + cut)
+        (partition,) = make_plan([Wanted(fetched, "t", 0, 10**6)], 10**6, RULES).partitions
+        self.assertEqual((partition.error_code, partition.parts), (0, [batch]))
