@@ -140,7 +140,9 @@ def _check_field(name: str, value: Any, wanted: type) -> None:
     """Raise InvalidEnvelope for a field of another type, or for text that has no UTF-8 (a lone surrogate)."""
     if type(value) is not wanted:
         raise InvalidEnvelope(f"the envelope's {name} is {_said(value)}: {_WANTED[wanted]} is needed")
-    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+    if not isinstance(value, str) or value.isascii():
+        return
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
         raise InvalidEnvelope(f"the envelope's {name} is {quoted(value)}, which is half of a character")
 
 
@@ -174,6 +176,8 @@ def _json_object(value: bytes | None, version: str, *members: str) -> dict[str, 
 
 
 def _is_nested_too_deep(text: str) -> bool:
+    if text.count("[") + text.count("{") <= MAX_NESTING:
+        return False
     depth = 0
     for found in _NESTING.finditer(text):
         token = found[0]

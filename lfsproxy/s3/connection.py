@@ -58,10 +58,42 @@ BODY_BYTES = 1024 * 1024
 
 
 class _AtOnce(proxyForInterface(ITCPTransport, "transport")):  # type: ignore[misc]  # made at run time
-    """A socket's own transport whose socket is given bytes at once, where it takes them."""
+    """A socket's own transport whose socket is given bytes at once, where it takes them.
+
+    It is paused only when what was read was taken in: the head of an answer pauses it, its body's reader
+    resumes it, and a small body so costs no call of the kernel.
+    """
+
+    _paused = False
+    _taking = False
 
     def write(self, data: Piece) -> None:
         write_through(self.transport, [data])
+
+    def take(self, take: Callable[[bytes], None], data: bytes) -> None:
+        """Call ``take`` with what was read."""
+        before, self._taking = self._paused, True
+        try:
+            take(data)
+        finally:
+            self._taking = False
+            if self._paused != before:
+                self._pause(self._paused)
+
+    def pauseProducing(self) -> None:
+        self._pause(True)
+
+    def resumeProducing(self) -> None:
+        self._pause(False)
+
+    def _pause(self, paused: bool) -> None:
+        self._paused = paused
+        if self._taking:
+            return
+        if paused:
+            self.transport.pauseProducing()
+        else:
+            self.transport.resumeProducing()
 
     def __getattr__(self, name: str) -> Any:
         """What it is besides: a consumer and a producer."""
@@ -83,6 +115,7 @@ class S3ClientProtocol(HTTP11ClientProtocol):
     """One connection: reports early answers and stale connections."""
 
     _requests = 0
+    _head_is_due = False
 
     def __init__(self, quiescent: Callable[[S3ClientProtocol], None]) -> None:
         super().__init__(quiescent)  # type: ignore[no-untyped-call]  # of Twisted
@@ -93,9 +126,29 @@ class S3ClientProtocol(HTTP11ClientProtocol):
         if isinstance(self.transport, Connection):
             self.transport = _AtOnce(self.transport)
 
+    def dataReceived(self, data: bytes) -> None:
+        if isinstance(self.transport, _AtOnce):
+            self.transport.take(self._take, data)
+        else:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        """Hand on what was read. Twisted's parser would copy the body that came with a head once a line."""
+        head, end, body = data.partition(b"\r\n\r\n") if self._head_is_due else (data, b"", b"")
+        if not (end and body):
+            super().dataReceived(data)  # type: ignore[no-untyped-call]  # of Twisted
+            return
+        self._head_is_due = False
+        parser = self._parser
+        super().dataReceived(head + end)  # type: ignore[no-untyped-call]  # of Twisted
+        # Behind an answer without a body it is dropped, as by Twisted: this may be the next parser.
+        if self._parser is parser:
+            super().dataReceived(body)  # type: ignore[no-untyped-call]  # of Twisted
+
     def request(self, request: Request) -> Deferred[IResponse]:
         self._requests += 1
-        self._read_size(ANSWER_BYTES)
+        self._head_is_due = True
+        self._read_size(BODY_BYTES if request.method == b"GET" else ANSWER_BYTES)
         body = request.bodyProducer
         if isinstance(body, BufferBody):
             body.takes_views = isinstance(self.transport, _AtOnce)
@@ -116,9 +169,8 @@ class S3ClientProtocol(HTTP11ClientProtocol):
         return response
 
     def _may_be_cut(self, response: IResponse) -> IResponse:
-        """The reader of the body gets no transport from Agent that could be aborted, or told what to read."""
+        """The reader of the body gets no transport from Agent that could be aborted."""
         cast(Any, response).cut = self._cut_body
-        cast(Any, response).read_size = self._read_size
         return response
 
     def _read_size(self, size: int) -> None:

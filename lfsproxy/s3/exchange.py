@@ -18,7 +18,6 @@ from lfsproxy.net.tls_errors import is_tls_error
 from lfsproxy.s3.answers import MAX_ANSWER, Answer, read_answer
 from lfsproxy.s3.body import BufferBody
 from lfsproxy.s3.connection import (
-    BODY_BYTES,
     BodyCollector,
     S3Connections,
     S3Endpoints,
@@ -138,7 +137,6 @@ class Exchanges:
             response = await watch.over(self._request(request, None))
             watch.progressed()
             if response.code < 300:
-                cast(Any, response).read_size(BODY_BYTES)
                 stream = BodyStream(self._clock, stall, cast(Any, response).cut)
                 response.deliverBody(stream)
                 return attrs.evolve(_answer(response, b""), stream=stream)

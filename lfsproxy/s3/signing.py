@@ -2,18 +2,26 @@
 
 Payloads are never hashed for the signature: it says UNSIGNED-PAYLOAD, and the x-amz-checksum-* headers
 guard the bytes. See "Authenticating Requests (AWS Signature Version 4)" in the Amazon S3 API reference.
+
+Requests are signed here, and URLs by botocore. Its signature of a request takes 80 us, of which a request for
+a small blob has a good part: it makes the key of the day anew each time, and reads the URL that we have just
+put together. A test compares both.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import quote, urlsplit
 
 import attrs
-from botocore.auth import UNSIGNED_PAYLOAD, S3SigV4Auth, S3SigV4QueryAuth
+from botocore import auth
 from botocore.awsrequest import AWSRequest
+from botocore.compat import get_current_datetime
 from botocore.credentials import Credentials, ReadOnlyCredentials
 
 from lfsproxy.defaults import DEFAULT_REGION
@@ -62,13 +70,6 @@ class SignedRequest:
     headers: Mapping[str, str]
 
 
-class _UnsignedPayload(S3SigV4Auth):
-    """Leaves payloads unsigned over plain HTTP too, where botocore would hash the bytes it is given."""
-
-    def payload(self, request: AWSRequest) -> str:
-        return UNSIGNED_PAYLOAD
-
-
 def sign(
     location: S3Location,
     credentials: ReadOnlyCredentials,
@@ -79,9 +80,44 @@ def sign(
 ) -> SignedRequest:
     """Sign one request. The signature holds for about 15 minutes: sign again for every retry."""
     url = location.url(key, query)
-    request = AWSRequest(method, url, headers={**(headers or {})})
-    _UnsignedPayload(_signer(credentials), "s3", location.region).add_auth(request)
-    return SignedRequest(method, url, dict(request.headers.items()))
+    scheme, _, place = url.partition("://")
+    place, _, asked = place.partition("?")
+    host, _, path = place.partition("/")
+    now = get_current_datetime().strftime(auth.SIGV4_TIMESTAMP)
+    sent = {**(headers or {}), "X-Amz-Date": now, "X-Amz-Content-SHA256": auth.UNSIGNED_PAYLOAD}
+    if credentials.token:
+        sent["X-Amz-Security-Token"] = credentials.token
+    signed = {name.lower(): " ".join(value.split()) for name, value in sent.items()}
+    signed["host"] = _host_header(scheme, host)
+    names = sorted(signed)
+    lines = "".join([f"{name}:{signed[name]}\n" for name in names])
+    listed = ";".join(names)
+    canonical = f"{method}\n/{path}\n{asked}\n{lines}\n{listed}\n{auth.UNSIGNED_PAYLOAD}"
+    scope = f"{now[:8]}/{location.region}/s3/aws4_request"
+    text = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    signature = _hmac(_key_of_day(credentials.secret_key or "", scope), text).hex()
+    sent["Authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "
+        f"SignedHeaders={listed}, Signature={signature}"
+    )
+    return SignedRequest(method, url, sent)
+
+
+@lru_cache(maxsize=8)
+def _key_of_day(secret: str, scope: str) -> bytes:
+    key = b"AWS4" + secret.encode()
+    for part in scope.split("/"):
+        key = _hmac(key, part)
+    return key
+
+
+def _hmac(key: bytes, text: str) -> bytes:
+    return hmac.digest(key, text.encode(), "sha256")
+
+
+def _host_header(scheme: str, place: str) -> str:
+    """As HTTP clients send it."""
+    return place.rpartition("@")[2].lower().removesuffix(":443" if scheme == "https" else ":80")
 
 
 def presign_get(
@@ -96,7 +132,7 @@ def presign_get(
     ``query`` may override response headers (response-content-type and its like, see GetObject).
     """
     request = AWSRequest("GET", location.url(key, query))
-    S3SigV4QueryAuth(_signer(credentials), "s3", location.region, expires=expires).add_auth(request)
+    auth.S3SigV4QueryAuth(_signer(credentials), "s3", location.region, expires=expires).add_auth(request)
     return str(request.url)
 
 

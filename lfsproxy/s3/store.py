@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 IDLE_CONNECTIONS_PER_PART = 8
 """Idle connections that are kept for each part that one upload may send at once: some uploads run at once."""
+IDLE_CONNECTIONS = 32
+"""Idle connections that are kept in any case: a consumer gets so many small blobs at once, and then more."""
 CHECK_SECONDS = 5.0
 """How long trouble may last before ``check`` says what it is: sooner than the caller gives up."""
 
@@ -150,7 +152,7 @@ class S3Store:
             clock,
             self.tls,
             connect_timeout=min(5.0, self.retry_timeout / 3),
-            idle=self.concurrency * IDLE_CONNECTIONS_PER_PART,
+            idle=max(IDLE_CONNECTIONS, self.concurrency * IDLE_CONNECTIONS_PER_PART),
         )
         self.client = S3Client(
             self._exchanges,

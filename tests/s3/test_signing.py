@@ -5,14 +5,17 @@ from __future__ import annotations
 import datetime
 import hashlib
 import hmac
+import itertools
 import subprocess
 import sys
 from urllib.parse import parse_qs, urlsplit
 
 from botocore import auth
-from botocore.credentials import ReadOnlyCredentials
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials, ReadOnlyCredentials
 from twisted.trial.unittest import SynchronousTestCase
 
+from lfsproxy.s3 import signing
 from lfsproxy.s3.signing import S3Location, presign_get, sign
 
 EXAMPLE = ReadOnlyCredentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", None)
@@ -82,7 +85,8 @@ class LocationTests(SynchronousTestCase):
 class SigningTests(SynchronousTestCase):
     def setUp(self) -> None:
         now = datetime.datetime(2013, 5, 24, tzinfo=datetime.UTC)
-        self.patch(auth, "get_current_datetime", lambda: now)
+        for module in (auth, signing):
+            self.patch(module, "get_current_datetime", lambda: now)
 
     def test_a_presigned_url_is_that_of_amazons_example(self) -> None:
         # "Authenticating Requests: Using Query Parameters" in the Amazon S3 API reference.
@@ -126,6 +130,37 @@ class SigningTests(SynchronousTestCase):
         for message in [*scope.split("/"), f"AWS4-HMAC-SHA256\n20130524T000000Z\n{scope}\n{digest}"]:
             key = hmac.digest(key, message.encode(), "sha256")
         self.assertTrue(signed.headers["Authorization"].endswith(f"Signature={key.hex()}"))
+
+    def test_the_signature_is_that_of_botocore(self) -> None:
+        class Unsigned(auth.S3SigV4Auth):
+            def payload(self, request: AWSRequest) -> str:
+                return "UNSIGNED-PAYLOAD"
+
+        for endpoint, token, query, headers in itertools.product(
+            ("http://LocalHost:9000", "http://10.0.0.1:80", "https://[::1]:443", "https://s3:8443", None),
+            (None, "the-token"),
+            ({}, {"uploads": ""}, {"uploadId": "x+y/=~ü", "partNumber": "2"}),
+            ({}, {"Range": "bytes=0-", "x-amz-meta-a": "  two   spaces  ", "if-match": '"e"'}),
+        ):
+            location = S3Location("b-b", "eu-central-1", endpoint)
+            credentials = EXAMPLE._replace(token=token)
+            signed = sign(location, credentials, "GET", "a b/ü/../x//y", query, headers)
+            theirs = AWSRequest("GET", signed.url, headers={**headers})
+            whole = Credentials(credentials.access_key or "", credentials.secret_key or "", token)
+            Unsigned(whole, "s3", "eu-central-1").add_auth(theirs)
+            self.assertEqual(dict(signed.headers), dict(theirs.headers.items()))
+
+    def test_the_key_of_a_day_is_made_once(self) -> None:
+        made: list[str] = []
+        key_of_day = signing._key_of_day
+        key_of_day.cache_clear()
+        for day in (24, 24, 24, 25):
+            now = datetime.datetime(2013, 5, day, tzinfo=datetime.UTC)
+            self.patch(signing, "get_current_datetime", lambda now=now: now)
+            signed = sign(S3Location("kafscale"), EXAMPLE, "GET", "k")
+            made.append(signed.headers["Authorization"].partition("/")[2][:8])
+        self.assertEqual(made, ["20130524", "20130524", "20130524", "20130525"])
+        self.assertEqual(key_of_day.cache_info().misses, 2)
 
     def test_a_session_token_is_sent(self) -> None:
         credentials = EXAMPLE._replace(token="the-token")

@@ -226,7 +226,9 @@ def read_by_aiokafka(bootstrap: str, topic: str, **config: Any) -> list[Record]:
 async def _read_by_aiokafka(bootstrap: str, topic: str, config: dict[str, Any]) -> list[Record]:
     from aiokafka import AIOKafkaConsumer
 
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, enable_auto_commit=False, **config)
+    # The first position, too: else it may be reset to the end behind the seek's back.
+    first = {"auto_offset_reset": "earliest", **config}
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, enable_auto_commit=False, **first)
     await consumer.start()
     try:
         await consumer.seek_to_beginning()
