@@ -1,10 +1,10 @@
 """Connections to S3: Twisted's HTTP/1.1 client with what uploads need besides.
 
-Four things are added to Agent. An answer that comes before the whole body was sent is not lost: S3 refuses
-a large PUT at once and closes, which Agent reports as a broken connection. A request that died because its
-pooled connection was closed meanwhile can be told from trouble. What the kernel still holds can be asked
-for, as progress that no callback reports. And ``*.localhost`` is the own machine (RFC 6761), so that
-virtual-host style works without DNS.
+An answer that comes before the whole body was sent is not lost: S3 refuses a large PUT at once and closes,
+which Agent reports as a broken connection. A request that died because its pooled connection was closed
+meanwhile can be told from trouble. What the kernel still holds can be asked for, as progress that no callback
+reports. ``*.localhost`` is the own machine (RFC 6761), so that virtual-host style works without DNS. And
+bytes go through Agent with fewer copies, and fewer calls of the kernel.
 """
 
 from __future__ import annotations
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = 15
 """How long an idle connection is kept: stores close theirs after 20 seconds and more."""
-
-
 ANSWER_BYTES = 64 * 1024
 """How much of a small answer is read from a socket at once."""
 BODY_BYTES = 1024 * 1024

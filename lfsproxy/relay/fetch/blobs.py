@@ -21,7 +21,7 @@ from lfsproxy.relay.fetch.plan import Blob, Place
 from lfsproxy.relay.fetch.shared import Shared
 
 SMALL_AT_ONCE: Final = 32
-"""Small blobs that are got side by side."""
+"""Small blobs of one answer that are got side by side; ``shared.SMALL_IN_ALL`` is for all answers."""
 LARGE_AT_ONCE: Final = 4
 """Larger blobs that the store is asked about side by side: one without a checksum there is read through."""
 

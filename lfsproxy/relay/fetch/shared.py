@@ -20,7 +20,7 @@ from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.decompress import USUAL_WINDOW
 from lfsproxy.wire.walk import Limits
 
-SMALL_AT_ONCE: Final = 256
+SMALL_IN_ALL: Final = 256
 """Small blobs that are got side by side, of all answers: each takes a connection to the store."""
 
 
@@ -46,7 +46,7 @@ class Shared:
 
     @gets.default
     def _all_free(self) -> Semaphore:
-        return Semaphore(self.reactor, SMALL_AT_ONCE)
+        return Semaphore(self.reactor, SMALL_IN_ALL)
 
     @property
     def inflating(self) -> int:

@@ -1,0 +1,131 @@
+"""Blobs that cannot be given: what a consumer gets in their place, and what others get."""
+
+from __future__ import annotations
+
+from lfsproxy.codes import KafkaCode
+from lfsproxy.errors import BlobMissing, StoreRefused, StoreUnavailable
+from lfsproxy.relay.fetch import blobs, shared
+from lfsproxy.relay.fetch.answer import MOST_PLANS
+from tests.relay.fetch.hydration import LARGE, SMALL, TOPIC, HydrationTestCase
+from tests.relay.rig import KIB, Client
+
+
+class FaultTests(HydrationTestCase):
+    def codes(self, client: Client) -> list[int]:
+        return [each.error_code for topic in self.answer_of(client).topics for each in topic.partitions]
+
+    def test_a_blob_that_cannot_be_given_is_its_partition_s_error_and_others_are_served(self) -> None:
+        lost = self.put(SMALL)
+        del self.store.blobs[self.key_of()]
+        for value, call, error, code, result in (
+            (lost, "", None, KafkaCode.CORRUPT_MESSAGE, "missing"),
+            (self.put(SMALL, content_length=999), "", None, KafkaCode.CORRUPT_MESSAGE, "corrupt"),
+            (self.put(SMALL, checksum="0" * 64), "", None, KafkaCode.CORRUPT_MESSAGE, "corrupt"),
+            (self.put(SMALL), "open", StoreUnavailable("down"), KafkaCode.KAFKA_STORAGE_ERROR, "store_error"),
+            (self.put(LARGE), "crc32c", BlobMissing("gone"), KafkaCode.CORRUPT_MESSAGE, "missing"),
+        ):
+            if error is not None:
+                self.source.fail_next(call, error)
+            self.serve(value, b"behind")
+            self.serve(b"other", partition=1)
+            client = self.consume(topics={TOPIC: [0, 1]})
+            self.assertEqual(
+                (self.codes(client), self.values(self.answer_of(client))), ([code, 0], [[], [b"other"]])
+            )
+            self.assertEqual(self.results()[-1], (TOPIC, result))
+            self.assertIn("does not get the blob of demo-topic, partition 0, offset 0", self.lines()[-1])
+
+    def test_what_comes_before_it_is_given_first(self) -> None:
+        self.serve(b"before", self.put(SMALL), self.put(SMALL, checksum="0" * 64), b"behind")
+        client = self.consume()
+        self.assertEqual(
+            (self.codes(client), self.values(self.answer_of(client))), ([0], [[b"before", SMALL]])
+        )
+
+    def test_the_room_of_one_that_cannot_be_given_is_for_others(self) -> None:
+        self.serve(self.put(SMALL, checksum="0" * 64))
+        self.serve(self.put(SMALL), partition=1)
+        client = self.consume(topics={TOPIC: [0, 1]}, max_bytes=500)
+        self.assertEqual(self.values(self.answer_of(client)), [[], [SMALL]])
+
+    def test_when_the_store_is_away_not_every_blob_is_asked_for(self) -> None:
+        self.source.hold("open")
+        self.serve(*[self.put(b"%d" % number) for number in range(100)])
+        client = self.consume()
+        for _ in range(32):
+            self.source.fail_next("open", StoreUnavailable("down"))
+        self.source.let_go("open")
+        self.net.flow()
+        self.assertEqual(self.codes(client), [KafkaCode.KAFKA_STORAGE_ERROR])
+
+    def test_a_blob_that_the_store_refuses_leaves_the_others(self) -> None:
+        self.serve(self.put(SMALL))
+        self.serve(self.put(SMALL), partition=1)
+        self.source.fail_next("open", StoreRefused("not this one"))
+        client = self.consume(topics={TOPIC: [0, 1]}, max_bytes=500)
+        self.assertEqual(self.codes(client), [KafkaCode.KAFKA_STORAGE_ERROR, 0])
+        self.assertEqual(self.values(self.answer_of(client)), [[], [SMALL]])
+
+    def test_the_store_is_asked_for_so_many_small_blobs_at_once_whoever_waits(self) -> None:
+        self.serve(*[self.put(SMALL) for _ in range(blobs.SMALL_AT_ONCE)])
+        self.source.hold("open")
+        clients = [self.consume() for _ in range(1 + shared.SMALL_IN_ALL // blobs.SMALL_AT_ONCE)]
+        self.assertEqual(self.source.held("open"), shared.SMALL_IN_ALL)
+        clients[0].hang_up()
+        self.assertEqual(self.source.held("open"), shared.SMALL_IN_ALL)
+        self.source.let_go("open")
+        self.net.flow()
+        for client in clients[1:]:
+            self.assertEqual(self.values(self.answer_of(client)), [[SMALL] * blobs.SMALL_AT_ONCE])
+
+    def test_an_answer_of_many_partitions_without_their_blobs_is_planned_a_few_times(self) -> None:
+        partitions = range(20)
+        for number in partitions:
+            self.serve(self.put(LARGE), partition=number)
+        self.store.blobs.clear()
+        client = self.consume(topics={TOPIC: partitions}, max_bytes=1000)
+        rest = [number for number, code in enumerate(self.codes(client)) if not code]
+        self.assertEqual(rest, list(partitions[MOST_PLANS - 1 :]))
+        self.assertEqual(self.values(self.answer_of(client)), [[]] * 20)
+        client = self.consume(topics={TOPIC: rest}, max_bytes=1000)
+        self.assertEqual(self.codes(client)[0], KafkaCode.CORRUPT_MESSAGE)
+
+    def test_a_blob_that_turns_out_wrong_at_its_end_closes_the_connection_and_is_an_error_then(self) -> None:
+        self.serve(self.put(LARGE, checksum="0" * 64))
+        client = self.consume()
+        self.assertFalse(client.is_open)
+        self.assertLess(len(client.data), len(LARGE))
+        self.source.hold("crc32c")
+        self.assertEqual(self.codes(self.consume()), [KafkaCode.CORRUPT_MESSAGE])
+        self.pass_seconds(300)
+        self.consume()
+        self.assertEqual(self.source.held("crc32c"), 1)
+
+    def test_a_store_that_fails_in_the_middle_closes_the_connection(self) -> None:
+        self.serve(self.put(LARGE))
+        self.source.hold("read")
+        client = self.consume()
+        self.source.fail_next("read", StoreUnavailable("down"))
+        self.source.let_go("read")
+        self.net.flow()
+        self.assertFalse(client.is_open)
+        self.assertEqual(self.results(), [(TOPIC, "store_error")])
+        self.assertEqual(self.metrics.of("kafka_closed"), [("store-unavailable",)])
+
+
+class KeepingTests(HydrationTestCase):
+    overrides = {**HydrationTestCase.overrides, "hydrate_missing": "envelope", "hydrate_max_size": 500 * KIB}
+
+    def test_a_blob_that_is_gone_leaves_its_envelope(self) -> None:
+        lost, there = self.put(SMALL), self.put(b"there")
+        del self.store.blobs[self.key_of(0)]
+        self.serve(lost, there, lost)
+        self.assertEqual(self.values(self.answer_of(self.consume())), [[lost, b"there", lost]])
+        self.assertEqual(self.results(), [(TOPIC, "missing"), (TOPIC, "missing"), (TOPIC, "ok")])
+
+    def test_one_that_is_too_large_stays_an_envelope(self) -> None:
+        large = self.put(LARGE)
+        data = self.serve(large)
+        answer = self.answer_of(self.consume())
+        self.assertEqual(bytes(answer.topics[0].partitions[0].records or b""), data)
+        self.assertEqual(self.results(), [(TOPIC, "too_large")])
