@@ -15,6 +15,7 @@ from lfsproxy.settings import (
     setting_table,
     variable,
 )
+from lfsproxy.settings.hosts import URL
 from tests.settings.values import COMPANIONS, EXAMPLES, NASTY, SPECIFIED, TAKEN
 from tests.source import constants
 
@@ -56,6 +57,15 @@ class TableTests(SynchronousTestCase):
             self.assertNotEqual(getattr(Settings(), name), value, name)
             self.assertEqual(by_variable, by_flag, name)
             self.assertEqual(by_variable, attrs.evolve(Settings(), **{**others, name: value}), name)
+
+    def test_each_setting_about_tls_needs_it(self) -> None:
+        plain = {"s3_endpoint": "http://127.0.0.1:1"}
+        self.assertFalse(load_settings({}, plain).settings.needs_tls)
+        for name, info in setting_table().items():
+            if "tls" in name or name.endswith("_ca") or info.parse is URL:
+                text = "https://127.0.0.1:1" if info.parse is URL else example(name)
+                given = {**plain, **COMPANIONS.get(name, {}), name: text}
+                self.assertTrue(load_settings({}, given).settings.needs_tls, name)
 
     def test_texts_mean_what_they_say(self) -> None:
         for name, (text, value) in EXAMPLES.items():
