@@ -33,7 +33,7 @@ def terms(
     held = s3_part_size + max_passthrough_size
     history = max(8 * MIB, max_passthrough_size)
     return {
-        "the interpreter and its libraries": workers * 88 * MIB,
+        "the interpreter and its libraries": workers * 112 * MIB,
         "the parent of the workers": 52 * MIB if workers > 1 else 0,
         "uploads (upload_memory)": upload_memory,
         "one large compressed batch": workers * (held + max_passthrough_size + 128 * MIB),

@@ -212,15 +212,15 @@ class MemoryTests(ChartTestCase):
         self.assertEqual(self.most(), self.most(**{name: getattr(Settings(), name) for name in ours}))
 
     def test_the_request_is_what_a_pod_usually_needs(self) -> None:
-        self.assertEqual(self.memory("requests", **{"settings.LFS_UPLOAD_MEMORY": "256MiB"}), 88 + 256)
-        self.assertEqual(self.memory("requests", **{"settings.LFS_WORKERS": 2}), 52 + 2 * 88 + 128)
+        self.assertEqual(self.memory("requests", **{"settings.LFS_UPLOAD_MEMORY": "256MiB"}), 112 + 256)
+        self.assertEqual(self.memory("requests", **{"settings.LFS_WORKERS": 2}), 52 + 2 * 112 + 128)
 
     def test_sizes_are_read_as_the_proxy_reads_them(self) -> None:
         for text in ("134217728", "128MiB", "128m", "0.5 GiB", "1GB", "2g", "70000 kB"):
             size = read_size(text)
             assert size is not None
             self.assertEqual(
-                self.memory("requests", **{"settings.LFS_UPLOAD_MEMORY": text}), 88 - (-size // 2**20), text
+                self.memory("requests", **{"settings.LFS_UPLOAD_MEMORY": text}), 112 - (-size // 2**20), text
             )
 
     def test_resources_of_the_users_own_win(self) -> None:

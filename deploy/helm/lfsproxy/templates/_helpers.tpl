@@ -170,7 +170,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* What a pod usually needs, in bytes. */}}
 {{- define "lfsproxy.usualBytes" -}}
-{{- add (include "lfsproxy.parentBytes" . | int64) (mul 88 1048576 (include "lfsproxy.workers" . | int64)) (include "lfsproxy.size" (list . "LFS_UPLOAD_MEMORY" "128MiB") | int64) -}}
+{{- add (include "lfsproxy.parentBytes" . | int64) (mul 112 1048576 (include "lfsproxy.workers" . | int64)) (include "lfsproxy.size" (list . "LFS_UPLOAD_MEMORY" "128MiB") | int64) -}}
 {{- end -}}
 
 {{/* The most memory that a pod needs, in bytes: the formula of docs/operate/sizing.md. */}}
@@ -189,7 +189,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $decoding := mul 60 $mib -}}
 {{- $kafka := mul (int64 .Values.memory.kafkaConnections) 6 $mib -}}
 {{- $http := div (mul (int64 .Values.memory.httpUploads) $mib) 4 -}}
-{{- $each := add (mul 88 $mib) $inflating $searched $streamed $lookups $decoding -}}
+{{- $each := add (mul 112 $mib) $inflating $searched $streamed $lookups $decoding -}}
 {{- add (include "lfsproxy.parentBytes" . | int64) (mul $workers $each) $upload $kafka $http -}}
 {{- end -}}
 
