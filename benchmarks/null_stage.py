@@ -23,24 +23,31 @@ _SIZING = _ROOT / "examples" / "operate" / "sizing.py"
 
 
 @contextlib.contextmanager
-def null_ends() -> Iterator[Mapping[str, str]]:
-    """Both ends, as processes of their own; the settings with which a proxy finds them."""
+def null_ports() -> Iterator[tuple[int, int]]:
+    """Both ends, as processes of their own: the ports of the broker and of the store."""
     broker, store = free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder:
         ends = ServerProcess("the null ends", Path(folder, "log"))
         command = [sys.executable, "-m", "benchmarks.null_ends", str(broker), str(store)]
         try:
             ends.start(command, ready=lambda: listens(broker) and listens(store), timeout=60, cwd=_ROOT)
-            yield {
-                "LFS_KAFKA_BROKERS": f"{HOST}:{broker}",
-                "LFS_S3_ENDPOINT": f"http://{HOST}:{store}",
-                "LFS_S3_PATH_STYLE": "true",
-                "LFS_LOG_LEVEL": "warn",
-                "AWS_ACCESS_KEY_ID": "id",
-                "AWS_SECRET_ACCESS_KEY": "secret",
-            }
+            yield broker, store
         finally:
             ends.kill()
+
+
+@contextlib.contextmanager
+def null_ends() -> Iterator[Mapping[str, str]]:
+    """The same; the settings with which a proxy finds them."""
+    with null_ports() as (broker, store):
+        yield {
+            "LFS_KAFKA_BROKERS": f"{HOST}:{broker}",
+            "LFS_S3_ENDPOINT": f"http://{HOST}:{store}",
+            "LFS_S3_PATH_STYLE": "true",
+            "LFS_LOG_LEVEL": "warn",
+            "AWS_ACCESS_KEY_ID": "id",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+        }
 
 
 def listens(port: int) -> bool:

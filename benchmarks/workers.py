@@ -11,20 +11,19 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import signal
 import socket
 import statistics
 import struct
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import attrs
 import psutil
 
 from benchmarks.null_ends import TOPIC, exactly
-from lfsproxy.devstack.ports import HOST, free_port
+from benchmarks.null_stage import null_ends, stage
+from lfsproxy.devstack.ports import HOST
 from tests.integration.frames import batch, lfs, produce, records
 from tests.integration.proxy import ProxyProcess
 
@@ -107,26 +106,6 @@ WORKLOADS = (
 )
 
 
-def start(workers: int, broker: int, store: int) -> ProxyProcess:
-    """A proxy in front of the null ends."""
-    proxy = ProxyProcess(
-        {
-            "LFS_WORKERS": str(workers),
-            "LFS_KAFKA_BROKERS": f"{HOST}:{broker}",
-            "LFS_S3_ENDPOINT": f"http://{HOST}:{store}",
-            "LFS_S3_PATH_STYLE": "true",
-            "LFS_LOG_LEVEL": "warn",
-            "AWS_ACCESS_KEY_ID": "id",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-        }
-    )
-    proxy.environment["LFS_KAFKA_BROKER_PORT_BASE"] = str(proxy.node_port)
-    proxy.start(60)
-    # The other worker is ready a moment later.
-    time.sleep(2)
-    return proxy
-
-
 def seconds_used(proxy: ProxyProcess) -> list[float]:
     """CPU seconds of the proxy's process, and of each worker."""
     parent = psutil.Process(proxy.pid)
@@ -179,15 +158,10 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--seconds", type=float, default=4)
     given = options.parse_args()
-    broker, store = free_port(), free_port()
-    ends = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.null_ends", str(broker), str(store)],
-        start_new_session=True,
-    )
-    proxies = []
-    try:
-        time.sleep(1)
-        proxies = [start(count, broker, store) for count in (1, 2)]
+    with null_ends() as ends, ExitStack() as stack:
+        proxies = [stack.enter_context(stage(ends, LFS_WORKERS=count)).proxy for count in ("1", "2")]
+        # The other worker is ready a moment later.
+        time.sleep(2)
         print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
         for workload in WORKLOADS:
             report(
@@ -197,13 +171,8 @@ def main() -> None:
                     for _ in range(given.rounds)
                 ],
             )
-        for count in (4, 200):
-            print(f"{count} connections: {spread(proxies[1], count)}")
-    finally:
-        for proxy in proxies:
-            proxy.close()
-        os.killpg(ends.pid, signal.SIGKILL)
-        ends.wait()
+        for number in (4, 200):
+            print(f"{number} connections: {spread(proxies[1], number)}")
 
 
 def report(workload: Workload, rounds: list[tuple[Round, ...]]) -> None:

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Protocol
 
 import attrs
 
+from benchmarks.null_stage import listens
 from benchmarks.stack import BUCKET, TOPIC
 from lfsproxy.devstack.kafka import answers
 from lfsproxy.devstack.ports import HOST, free_port
@@ -157,15 +157,6 @@ def _tell(etcdctl: str, folder: Path, url: str, kafka_port: int) -> None:
     }
     command = [etcdctl, "--endpoints", url, "put", "/kafscale/metadata/snapshot", json.dumps(snapshot)]
     ServerProcess("etcdctl", folder / "etcdctl.log").run(command, timeout=START)
-
-
-def listens(port: int) -> bool:
-    """Whether something takes connections there."""
-    try:
-        socket.create_connection((HOST, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 @contextlib.contextmanager

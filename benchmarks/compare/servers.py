@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -15,13 +13,12 @@ from typing import TYPE_CHECKING
 import attrs
 from confluent_kafka import Producer
 
-from benchmarks.compare.anchors import START, listens
-from benchmarks.compare.client import ROOT, Job, run
+from benchmarks.compare.client import Job, run
 from benchmarks.compare.workloads import Workload
+from benchmarks.null_stage import null_ports
 from benchmarks.stack import BUCKET, backends
 from lfsproxy.devstack import KafkaServer, S3Server
-from lfsproxy.devstack.ports import HOST, free_port
-from lfsproxy.devstack.process import ServerProcess
+from lfsproxy.devstack.ports import HOST
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, Envelope, topic_prefix
 from lfsproxy.settings import DEFAULTS
 from tests.integration.stack import s3_client
@@ -137,17 +134,5 @@ def real() -> Iterator[Real]:
 @contextlib.contextmanager
 def null() -> Iterator[Null]:
     """Start both ends in processes of their own."""
-    ends = Null(free_port(), free_port())
-    with tempfile.TemporaryDirectory() as folder:
-        process = ServerProcess("the null ends", Path(folder, "log"))
-        command = [sys.executable, "-m", "benchmarks.null_ends", str(ends.kafka_port), str(ends.store_port)]
-        try:
-            process.start(
-                command,
-                ready=lambda: listens(ends.kafka_port) and listens(ends.store_port),
-                timeout=START,
-                cwd=ROOT,
-            )
-            yield ends
-        finally:
-            process.kill()
+    with null_ports() as (broker, store):
+        yield Null(broker, store)

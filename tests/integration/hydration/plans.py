@@ -69,10 +69,6 @@ class Plan:
     def is_compacted(self) -> bool:
         return self.config.get("cleanup.policy") == "compact"
 
-    @property
-    def has_log_append_time(self) -> bool:
-        return self.config.get("message.timestamp.type") == "LogAppendTime"
-
 
 CONFIG: Final = {
     # About as much as a broker takes in one request.
