@@ -14,7 +14,8 @@ OBJECTS: Final = 10_000
 """Objects that are made, and not freed, before the youngest are looked at."""
 YOUNG, OLD = 5, 3
 """Looks at younger objects before older ones are looked at too, and before all are: after some 240,000 new
-objects. If all of these were garbage, they would take some 45 MB; by default it is a third of that."""
+objects, and not before these are a quarter of the older ones. If all of 240,000 were garbage, they would take
+some 45 MB; by default it is a third of that."""
 
 
 def collect_seldom() -> None:

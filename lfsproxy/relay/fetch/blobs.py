@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import attrs
 from crc32c import crc32c
-from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.internet.defer import Deferred
 
 from lfsproxy.codes import KafkaCode
 from lfsproxy.errors import BlobCorrupt, BlobMissing, BlobTruncated, LfsError, StoreUnavailable
@@ -19,6 +19,7 @@ from lfsproxy.following import Verified
 from lfsproxy.logs import Logger
 from lfsproxy.relay.fetch.plan import Blob, Place
 from lfsproxy.relay.fetch.shared import Shared
+from lfsproxy.wakeups import all_of
 
 SMALL_AT_ONCE: Final = 32
 """Small blobs of one answer that are got side by side; ``shared.SMALL_IN_ALL`` is for all answers."""
@@ -75,13 +76,8 @@ class Blobs:
             *self._begin(small, self._whole, SMALL_AT_ONCE),
             *self._begin(large, self._known, LARGE_AT_ONCE),
         ]
-        try:
-            await gatherResults(getting, consumeErrors=True)
-        except FirstError as error:
-            # Not one that is a blob's: this is given up, or broken.
-            for each in getting:
-                each.cancel()
-            error.subFailure.raiseException()
+        # What goes wrong with a blob is noted in ``failed``: this fails where it is given up, or broken.
+        await all_of(getting)
         return len(self.failed) == failed
 
     def crc(self, blob: Blob) -> int:
