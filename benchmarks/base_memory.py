@@ -8,7 +8,6 @@ nothing; what gives the credentials of a role, and what takes traces, is a serve
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import threading
 import time
@@ -93,7 +92,7 @@ def work(stage: Stage) -> None:
     time.sleep(SECONDS)
 
 
-def main() -> int:
+def main() -> None:
     """Print a row for each case, in MiB of resident memory (VmRSS)."""
     print("| in use | idle | after some work |\n|---|---:|---:|")
     with tempfile.NamedTemporaryFile("w") as token, null_ends() as ends, others() as url:
@@ -104,8 +103,7 @@ def main() -> int:
                 idle = started.proxy.memory
                 work(started)
                 print(f"| {name} | {idle / MIB:.0f} MiB | {started.proxy.memory / MIB:.0f} MiB |", flush=True)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
