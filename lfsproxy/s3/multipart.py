@@ -51,6 +51,7 @@ def told_at_the_end(answer: Answer) -> str:
 
 
 def complete_xml(parts: Sequence[Part]) -> bytes:
+    """The document of CompleteMultipartUpload, which lists the parts."""
     lines = ['<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">']
     for part in parts:
         etag = part.etag.replace("&", "&amp;").replace("<", "&lt;")

@@ -265,6 +265,7 @@ class Area:
         self._chunks = Chunks()
 
     def take(self, count: int) -> Iterator[Piece]:
+        """The next ``count`` bytes, in pieces."""
         while count > 0:
             if not self._chunks.size:
                 piece = next(self._pieces, None)
@@ -276,5 +277,6 @@ class Area:
             yield data
 
     def skip(self, count: int) -> None:
+        """Leave the next ``count`` bytes out."""
         for _ in self.take(count):
             pass
