@@ -91,7 +91,10 @@ class Fetching:
             case Choice.PASSES:
                 return Forwarded(Expected(start.correlation_id, answer), [start.head, body])
         asked = Asked(version, body, names)
-        consumer = Consumer(self._client.name, self._client.stream.peer, self._client.close, self._share)
+        stream = self._client.stream
+        consumer = Consumer(
+            self._client.name, stream.peer, self._client.close, self._share, lambda: stream.left
+        )
         expected = Expected(
             start.correlation_id,
             answer,

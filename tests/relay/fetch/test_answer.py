@@ -15,7 +15,7 @@ from lfsproxy.codes import KafkaCode
 from lfsproxy.envelope import Envelope, object_key
 from lfsproxy.errors import BlobMissing, StoreRefused, StoreUnavailable
 from lfsproxy.relay import scanning
-from lfsproxy.relay.fetch import blobs, shared
+from lfsproxy.relay.fetch import blobs, shared, untaken
 from lfsproxy.relay.fetch.answer import MOST_PLANS
 from lfsproxy.testing import MemoryBlob
 from lfsproxy.wire.apis import KafkaApi
@@ -279,7 +279,10 @@ class FaultTests(HydrationTestCase):
                 (self.codes(client), self.values(self.answer_of(client))), ([code, 0], [[], [b"other"]])
             )
             self.assertEqual(self.results()[-1], (TOPIC, result))
-            self.assertIn("does not get the blob of demo-topic, partition 0, offset 0", self.lines()[-1])
+            line = self.lines()[-1]
+            self.assertIn("does not get the blob of demo-topic, partition 0, offset 0", line)
+            self.assertIn(f"; it gets {code.name}", line)
+            self.assertEqual("LFS_HYDRATE_MISSING=envelope" in line, result == "missing", line)
 
     def test_what_comes_before_it_is_given_first(self) -> None:
         self.serve(b"before", self.put(SMALL), self.put(SMALL, checksum="0" * 64), b"behind")
@@ -368,6 +371,7 @@ class KeepingTests(HydrationTestCase):
         self.serve(lost, there, lost)
         self.assertEqual(self.values(self.answer_of(self.consume())), [[lost, b"there", lost]])
         self.assertEqual(self.results(), [(TOPIC, "missing"), (TOPIC, "missing"), (TOPIC, "ok")])
+        self.assertTrue(all(line.endswith("; it gets the envelope") for line in self.lines()), self.lines())
 
     def test_one_that_is_too_large_stays_an_envelope(self) -> None:
         large = self.put(LARGE)
@@ -440,6 +444,37 @@ class GoneTests(HydrationTestCase):
         self.net.flow()
         self.assertEqual(self.values(self.answer_of(client)), [[LARGE]])
         self.successResultOf(drained)
+
+    def test_one_that_leaves_before_the_same_blob_again_is_told_of(self) -> None:
+        self.serve(self.put(LARGE))
+        self.source.hold("read")
+        self.consume().hang_up()
+        self.consume(client_id=b"another").hang_up()
+        self.assertEqual(self.lines(), [])
+        self.consume().hang_up()
+        (line,) = self.lines()
+        self.assertRegex(
+            line,
+            r"a-consumer \(.*\) has again closed .* demo-topic, partition 0, offset 0 \(614400 bytes, .*"
+            "receive.message.max.bytes.* request timeout .* LFS_HYDRATE_MAX_SIZE",
+        )
+
+    def test_after_a_while_it_is_not_told_of(self) -> None:
+        self.serve(self.put(LARGE))
+        self.source.hold("read")
+        self.consume().hang_up()
+        self.net.advance(untaken.SECONDS)
+        self.consume().hang_up()
+        self.assertEqual(self.lines(), [])
+
+    def test_connections_that_the_proxy_ends_are_not_told_of(self) -> None:
+        self.serve(self.put(LARGE))
+        self.source.hold("read")
+        self.consume()
+        self.consume()
+        self.successResultOf(self.stop())
+        self.assertEqual(self.lines(), [])
+        self.assertEqual(self.results(), [(TOPIC, "cancelled")] * 2)
 
 
 class MemoryTests(HydrationTestCase):
