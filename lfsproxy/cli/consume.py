@@ -58,7 +58,8 @@ def consume(
     quiet: bool,
     **arguments: Any,
 ) -> None:
-    """Read the records of TOPIC until Ctrl-C: their values, one per line; envelopes stay envelopes.
+    """Read the records of TOPIC until Ctrl-C: their values, one per line; envelopes stay envelopes,
+    unless the proxy gives consumers the blobs (LFS_HYDRATE_TOPICS).
 
     With --resolve each envelope is replaced by the blob behind it. S3 credentials come from the usual AWS
     places.

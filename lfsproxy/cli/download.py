@@ -36,6 +36,11 @@ def download(source: str, output: str | None, force: bool, quiet: bool, **argume
     value = _value(source, arguments)
     envelope = recognise(value)
     if envelope is None and not _PLACE.fullmatch(source):
+        if source == "-":
+            raise click.ClickException(
+                "standard input is no envelope; from a proxy that gives consumers the blobs "
+                "(LFS_HYDRATE_TOPICS) it may be the blob itself"
+            )
         raise click.ClickException("this is neither an envelope nor TOPIC:PARTITION:OFFSET")
     place = output or (_name(envelope.s3_key) if envelope else source.replace(":", "-"))
     file = reader_of(arguments).open(value).stream

@@ -6,12 +6,18 @@ from kafka import errors as kafka_errors
 
 from lfsproxy.words import error_text, is_notation
 
+# kafka-python says only that something unexpected has happened.
+_BAD_RECORD = (
+    "a record is damaged, or it is to be read as its blob (LFS_HYDRATE_TOPICS), and that is gone or damaged: "
+    "the proxy's log says which"
+)
+
 
 def describe(error: BaseException) -> str:
     """One line about an error: its text, behind the broker's own name for it."""
     if not isinstance(error, kafka_errors.BrokerResponseError):
         return error_text(error)
-    text = _text_of(error)
+    text = _BAD_RECORD if isinstance(error, kafka_errors.CorruptRecordError) else _text_of(error)
     return f"{_name_of(error)}: {text}" if text else _name_of(error)
 
 

@@ -149,6 +149,11 @@ class FrameStream(Protocol):
         """Whether nothing that is written reaches the peer: the connection is gone, or about to be."""
         return self._closed or self._aborted
 
+    @property
+    def left(self) -> bool:
+        """Whether the connection is gone, and not by what was done at this side."""
+        return self._closed and not self._aborted and not self._finished
+
     async def next_event(self) -> Event:
         """The next event of the peer's stream. Raises ConnectionGone at its end, or FramingError."""
         while True:

@@ -9,6 +9,7 @@ import attrs
 
 from lfsproxy.budget import Lease
 from lfsproxy.errors import Stalled
+from lfsproxy.logs import Logger
 from lfsproxy.relay.client import KafkaClient
 from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.fetch.answer import Consumer, HydratedAnswer
@@ -26,6 +27,8 @@ SMALL_REQUEST: Final = 64 * 1024
 """Bytes of a request that is read without a lease: about two thousand partitions."""
 PARSED: Final = 16
 """What a request takes while it is read and written anew, in times of its bytes."""
+
+_log = Logger()
 
 Collect = Callable[[Callable[[int], None]], Awaitable[bytes]]
 """Gives a request's body, and tells meanwhile how many bytes have come."""
@@ -60,6 +63,12 @@ class Fetching:
         if client_id != start.client_id:
             is_on = self._shared.is_on_for(start.client_id or "")
             self._decided = start.client_id, is_on
+            if not is_on and self._shared.settings.hydrate_topics:
+                _log.debug(
+                    "Kafka client {client_id} ({peer}) gets envelopes, by LFS_HYDRATE_CLIENT_IDS",
+                    client_id=self._client.name,
+                    peer=self._client.stream.peer,
+                )
         return is_on
 
     async def choose(self, start: RequestStart, answer: Answer, collect: Collect) -> Forwarded | bytes:
@@ -91,7 +100,10 @@ class Fetching:
             case Choice.PASSES:
                 return Forwarded(Expected(start.correlation_id, answer), [start.head, body])
         asked = Asked(version, body, names)
-        consumer = Consumer(self._client.name, self._client.stream.peer, self._client.close, self._share)
+        stream = self._client.stream
+        consumer = Consumer(
+            self._client.name, stream.peer, self._client.close, self._share, lambda: stream.left
+        )
         expected = Expected(
             start.correlation_id,
             answer,

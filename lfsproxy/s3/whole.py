@@ -69,6 +69,8 @@ class WholeCrcs:
         head = await self._client.head_object(key)
         name = f"{self._client.location.bucket}/{key}"
         if head is None:
+            # An answer to HEAD does not say whether it is the bucket that is gone.
+            await self._client.head_bucket()
             raise BlobMissing(f"the blob {name} is missing")
         there = head.headers.get("content-length", "")
         if there != str(size):

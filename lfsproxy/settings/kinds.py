@@ -156,13 +156,15 @@ TOPICS = list_of(
     "topic names or globs (letters, digits, '.', '_', '-', *, ?, [ and ])", GLOB_PATTERN, ("a*,b", "photos")
 )
 HYDRATED_TOPICS = list_of(
-    "topic names or globs, a ! before those that are left out",
+    "topic names or globs (letters, digits, '.', '_', '-', *, ?, [ and ]; a ! before those that are left "
+    "out)",
     rf"!?(?!!){GLOB_PATTERN}",
     ("photos,video-*", "*,!audit"),
     may_be_empty=True,
 )
 CLIENT_IDS = list_of(
-    "client ids or globs (? is any other character), a ! before those that are left out",
+    "client ids or globs (letters, digits, '.', '_', '-', *, ?, [ and ]; ? stands for any other character; "
+    "a ! before those that are left out)",
     rf"!?(?!!){GLOB_PATTERN}",
     ("*,!sdk-*", "kcat"),
 )

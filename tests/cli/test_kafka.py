@@ -10,10 +10,13 @@ from typing import Any
 import attrs
 import click
 from click.testing import CliRunner
+from kafka import errors
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.cli.access import kafka_options
 from lfsproxy.cli.consume import described
+from lfsproxy.cli.download import download
+from lfsproxy.cli.kafka_words import describe
 from lfsproxy.cli.produce import _headers
 from lfsproxy.cli.records import follow, partitions_of
 from lfsproxy.envelope import Envelope
@@ -62,6 +65,14 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual(self.addresses(), "localhost:19092")
         self.assertEqual(self.addresses(LFS_PROXY_BOOTSTRAP="a:1,b:2"), "a:1,b:2")
         self.assertEqual(self.addresses("--bootstrap", "c:3", LFS_PROXY_BOOTSTRAP="a:1"), "c:3")
+
+
+class DownloadTests(SynchronousTestCase):
+    def test_standard_input_that_is_no_envelope_may_be_the_blob(self) -> None:
+        result = CliRunner().invoke(download, ["-"], input=b"\xffthe blob")
+        self.assertEqual(result.exit_code, 1)
+        self.assertIn("standard input is no envelope", result.output)
+        self.assertIn("LFS_HYDRATE_TOPICS", result.output)
 
 
 @attrs.define
@@ -132,3 +143,11 @@ class DescribedTests(SynchronousTestCase):
 
     def test_a_null_value(self) -> None:
         self.assertIsNone(described(Record(None))["value"])
+
+
+class WordsTests(SynchronousTestCase):
+    def test_a_record_that_a_consumer_does_not_get_has_its_reasons(self) -> None:
+        said = describe(errors.CorruptRecordError("Unexpected error while fetching data"))
+        self.assertRegex(said, r"^CORRUPT_MESSAGE \(2\): a record .*LFS_HYDRATE_TOPICS.* log says")
+        other = describe(errors.TopicAuthorizationFailedError("demo"))
+        self.assertEqual(other, "TOPIC_AUTHORIZATION_FAILED (29): demo")

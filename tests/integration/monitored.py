@@ -16,7 +16,7 @@ from pathlib import Path
 
 import attrs
 import psutil
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from lfsproxy.devstack import KafkaServer, S3Server
 from lfsproxy.devstack.ports import HOST
@@ -63,6 +63,7 @@ def scene(folder: Path) -> Iterator[Scene]:
             "LFS_S3_PATH_STYLE": "true",
             "LFS_S3_RETRY_TIMEOUT": "2",
             "LFS_KAFKA_BROKERS": kafka.bootstrap,
+            "LFS_HYDRATE_TOPICS": TOPIC,
             "LFS_WORKERS": "2",
             "LFS_HTTP_TLS_CERT": str(served.certificate.absolute()),
             "LFS_HTTP_TLS_KEY": str(served.key.absolute()),
@@ -100,13 +101,17 @@ def play(stage: Scene, seconds: float) -> None:
         place = _upload(stage, LARGE)
         time.sleep(seconds)
         _mistakes(stage)
+        assert place is not None, "the large file was not uploaded"
+        _take_too_little(stage, place)
         time.sleep(seconds)
         stage.s3.stop()
         try:
             # Longer than the proxy waits for S3, so that uploads fail.
             end = time.monotonic() + 4
-            while place is not None and time.monotonic() < end:
+            consumer = _reader(stage, place)
+            while time.monotonic() < end:
                 _ask(stage, "GET", place)
+            consumer.close()
         finally:
             stage.s3.start()
         time.sleep(seconds)
@@ -193,6 +198,21 @@ def _mistakes(stage: Scene) -> None:
     with RawClient(stage.proxy.bootstrap) as client:
         client.send(b"GET / HTTP/1.1\r\n\r\n")
         client.answer()
+
+
+def _reader(stage: Scene, place: str, **limits: int) -> Consumer:
+    """A consumer of its own that fetches from a record on, in the background."""
+    consumer = Consumer(_client(stage, **limits, **{"group.id": "another"}))
+    consumer.assign([TopicPartition(TOPIC, 0, int(place.rpartition("/")[2]))])
+    return consumer
+
+
+def _take_too_little(stage: Scene, place: str) -> None:
+    """A consumer whose limit for an answer is below the large blob: it leaves, and fetches again."""
+    consumer = _reader(stage, place, **{"fetch.max.bytes": 1_000_000, "receive.message.max.bytes": 1_000_600})
+    left = f'lfsproxy_hydrations_total{{result="cancelled",topic="{TOPIC}"}}'
+    wait_until(lambda: left in stage.proxy.metrics())
+    consumer.close()
 
 
 def _crash_the_broker(stage: Scene) -> None:

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from lfsproxy.budget import HeldMemory
 from lfsproxy.checksums import new_checksum
-from lfsproxy.errors import StoreRefused, StoreUnavailable
+from lfsproxy.errors import BlobMissing, StoreRefused, StoreUnavailable
 from lfsproxy.interfaces import IBlobDownload
 from lfsproxy.s3 import whole as whole_module
 from lfsproxy.s3.crc import composite_crc, decode_crc, encode_crc, told_crc
@@ -57,6 +57,16 @@ class WholeTests(FakeS3TestCase):
         await self.put(b"small")
         self.assertEqual(await self.ask(size=5), crc32c(b"small"))
         self.assertEqual(self.fake.operations(), ["head_object"])
+
+    async def test_where_the_bucket_is_gone_no_blob_counts_as_missing(self) -> None:
+        with self.assertRaisesRegex(BlobMissing, "missing"):
+            await self.ask()
+        for operation in ("head_object", "head_bucket"):
+            self.fake.always[operation] = Refuse(404)
+        for operation in ("list_objects", "get_bucket"):
+            self.fake.always[operation] = Refuse(404, "NoSuchBucket")
+        with self.assertRaisesRegex(StoreRefused, "NoSuchBucket"):
+            await self.ask()
 
     async def test_one_head_tells_it_of_a_blob_of_parts(self) -> None:
         await self.put()

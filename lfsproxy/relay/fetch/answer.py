@@ -20,6 +20,7 @@ from lfsproxy.budget import Lease
 from lfsproxy.errors import LfsError, Stalled
 from lfsproxy.following import BUFFER_BYTES
 from lfsproxy.logs import Logger
+from lfsproxy.net.peers import host_of
 from lfsproxy.relay.fetch.asked import Asked
 from lfsproxy.relay.fetch.blobs import Blobs
 from lfsproxy.relay.fetch.plan import Blob, PartitionPlan, Plan, Rewritten, Wanted, make_plan
@@ -49,12 +50,15 @@ _log = Logger()
 
 @attrs.frozen(eq=False)
 class Consumer:
-    """Who gets the answers of one connection. ``close`` ends that, ``share`` orders its searches."""
+    """Who gets the answers of one connection. ``close`` ends that, ``share`` orders its searches.
+
+    ``has_left`` tells whether it has closed the connection itself."""
 
     name: str
     peer: str
     close: Callable[[LfsError], None]
     share: Share
+    has_left: Callable[[], bool]
 
 
 @attrs.frozen(eq=False)
@@ -99,9 +103,30 @@ class HydratedAnswer:
         self._blobs.close()
         if self._lease is not None:
             self._lease.release()
-        for blob in self._due:
-            if blob.at not in self._blobs.failed:
-                self._shared.metrics.hydration(blob.at[0], "cancelled", 0)
+        due = [blob for blob in self._due if blob.at not in self._blobs.failed]
+        for blob in due:
+            self._shared.metrics.hydration(blob.at[0], "cancelled", 0)
+        if due and self._consumer.has_left():
+            self._tell_untaken(due[0])
+
+    def _tell_untaken(self, blob: Blob) -> None:
+        client, peer = self._consumer.name, self._consumer.peer
+        if not self._shared.untaken.add(client, host_of(peer), blob.at):
+            return
+        topic, partition, offset = blob.at
+        _log.warn(
+            "Kafka client {client_id} ({peer}) has again closed its connection before it had taken the blob "
+            "of {topic}, partition {partition}, offset {offset} ({size} bytes, {key}): its limit for an "
+            "answer (librdkafka: receive.message.max.bytes) or its request timeout is too low, its own log "
+            "says which; or let larger blobs be envelopes by LFS_HYDRATE_MAX_SIZE",
+            client_id=client,
+            peer=peer,
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            size=blob.envelope.content_length,
+            key=blob.envelope.s3_key,
+        )
 
     async def _relay(self, start: ResponseStart, body: Body, client: Sink) -> None:
         """Pass an answer on that is too large to be held: of one batch that is larger than any limit."""
@@ -260,7 +285,7 @@ class HydratedAnswer:
             await self._blobs.send(blob, writer.write)
         except LfsError as error:
             self._due.remove(blob)
-            self._blobs.tell(blob, error)
+            self._blobs.tell(blob, error, "its connection is closed, and it fetches again")
             raise
         self._due.remove(blob)
         self._shared.metrics.hydration(blob.at[0], "ok", blob.envelope.content_length)

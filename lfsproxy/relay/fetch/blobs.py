@@ -157,23 +157,29 @@ class Blobs:
 
     def _fail(self, blob: Blob, error: LfsError) -> None:
         code: int | None = KafkaCode.CORRUPT_MESSAGE
+        instead = "CORRUPT_MESSAGE at this offset, until the blob is right again"
         match _result(error):
             case "missing" if self._shared.rules.keeps:
-                code = None
+                code, instead = None, "the envelope"
+            case "missing":
+                instead = (
+                    "CORRUPT_MESSAGE at this offset, until the blob is there again; "
+                    "with LFS_HYDRATE_MISSING=envelope it gets the envelope"
+                )
             case "store_error":
-                code = KafkaCode.KAFKA_STORAGE_ERROR
+                code, instead = KafkaCode.KAFKA_STORAGE_ERROR, "KAFKA_STORAGE_ERROR, and fetches again"
                 if isinstance(error, StoreUnavailable):
                     self._trouble = error
         self.failed[blob.at] = code
-        self.tell(blob, error)
+        self.tell(blob, error, f"it gets {instead}")
 
-    def tell(self, blob: Blob, error: LfsError) -> None:
-        """Count and log that the consumer does not get a blob."""
+    def tell(self, blob: Blob, error: LfsError, then: str) -> None:
+        """Count and log that the consumer does not get a blob, and what happens ``then``."""
         topic, partition, offset = blob.at
         self._shared.metrics.hydration(topic, _result(error), 0)
         _log.warn(
             "Kafka client {client_id} ({peer}) does not get the blob of {topic}, partition {partition}, "
-            "offset {offset} ({key}): {error}",
+            "offset {offset} ({key}): {error}; {then}",
             client_id=self._client,
             peer=self._peer,
             topic=topic,
@@ -181,6 +187,7 @@ class Blobs:
             offset=offset,
             key=blob.envelope.s3_key,
             error=error,
+            then=then,
             kind=error,
         )
 

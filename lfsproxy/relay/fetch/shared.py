@@ -14,6 +14,7 @@ from lfsproxy.names import is_chosen, is_internal
 from lfsproxy.relay.fetch.ids import TopicNames
 from lfsproxy.relay.fetch.plan import MOST_ANSWER, Rules
 from lfsproxy.relay.fetch.suspects import Suspects
+from lfsproxy.relay.fetch.untaken import Untaken
 from lfsproxy.relay.scanning import Scans
 from lfsproxy.settings import Settings
 from lfsproxy.wakeups import Semaphore
@@ -37,12 +38,17 @@ class Shared:
     scans: Scans
     names: TopicNames = attrs.field(init=False, factory=TopicNames)
     suspects: Suspects = attrs.field(init=False)
+    untaken: Untaken = attrs.field(init=False)
     rules: Rules = attrs.field(init=False)
     gets: Semaphore = attrs.field(init=False)
 
     @suspects.default
     def _none(self) -> Suspects:
         return Suspects(self.reactor)
+
+    @untaken.default
+    def _nothing(self) -> Untaken:
+        return Untaken(self.reactor)
 
     @gets.default
     def _all_free(self) -> Semaphore:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from unittest import mock
 
+from twisted.logger import LogLevel
+
 from lfsproxy.codes import KafkaCode
 from lfsproxy.relay import scanning
 from lfsproxy.wire.fetch import parse_fetch_request
@@ -114,6 +116,13 @@ class PassingTests(HydrationTestCase):
             answer = self.answer_of(client)
             self.assertEqual(bytes(answer.topics[0].partitions[0].records or b""), data)
             self.assertEqual(answer.session_id, 77)
+
+    def test_a_client_that_is_left_out_is_told_of_once_for_those_who_debug(self) -> None:
+        client = self.consume(client_id=b"sdk-1")
+        client.send(self.fetch(2, client_id=b"sdk-1"))
+        self.consume()
+        (line,) = [each for each in self.lines(LogLevel.debug) if "LFS_HYDRATE_CLIENT_IDS" in each]
+        self.assertRegex(line, r"^Kafka client sdk-1 \(.*\) gets envelopes")
 
     def test_a_session_of_other_topics_goes_on(self) -> None:
         client = self.consume(topics={"other": [0]})

@@ -33,7 +33,10 @@ class FaultTests(HydrationTestCase):
                 (self.codes(client), self.values(self.answer_of(client))), ([code, 0], [[], [b"other"]])
             )
             self.assertEqual(self.results()[-1], (TOPIC, result))
-            self.assertIn("does not get the blob of demo-topic, partition 0, offset 0", self.lines()[-1])
+            line = self.lines()[-1]
+            self.assertIn("does not get the blob of demo-topic, partition 0, offset 0", line)
+            self.assertIn(f"; it gets {code.name}", line)
+            self.assertEqual("LFS_HYDRATE_MISSING=envelope" in line, result == "missing", line)
 
     def test_what_comes_before_it_is_given_first(self) -> None:
         self.serve(b"before", self.put(SMALL), self.put(SMALL, checksum="0" * 64), b"behind")
@@ -122,6 +125,7 @@ class KeepingTests(HydrationTestCase):
         self.serve(lost, there, lost)
         self.assertEqual(self.values(self.answer_of(self.consume())), [[lost, b"there", lost]])
         self.assertEqual(self.results(), [(TOPIC, "missing"), (TOPIC, "missing"), (TOPIC, "ok")])
+        self.assertTrue(all(line.endswith("; it gets the envelope") for line in self.lines()), self.lines())
 
     def test_one_that_is_too_large_stays_an_envelope(self) -> None:
         large = self.put(LARGE)

@@ -14,10 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import BrokerUnavailable
 from lfsproxy.names import is_chosen, is_internal
-from lfsproxy.relay.fetch import ids, suspects
+from lfsproxy.relay.fetch import ids, suspects, untaken
 from lfsproxy.relay.fetch.asked import lowered
 from lfsproxy.relay.fetch.ids import TopicNames
 from lfsproxy.relay.fetch.suspects import Suspects
+from lfsproxy.relay.fetch.untaken import Untaken
 from lfsproxy.relay.fetch.writing import WRITES_AT_ONCE, Writer
 from lfsproxy.wire.fetch import FetchRequest, parse_fetch_request
 from tests.wire.test_fetch import requests
@@ -58,6 +59,30 @@ class SuspectsTests(SynchronousTestCase):
         for number in range(suspects.MOST + 1):
             wrong.add(str(number), "why")
         self.assertEqual([wrong.why(key) for key in ("0", "1")], [None, "why"])
+
+
+class UntakenTests(SynchronousTestCase):
+    def test_only_the_same_client_and_record_count_for_a_while(self) -> None:
+        clock = Clock()
+        left = Untaken(clock)
+        one, another = ("topic", 0, 1), ("topic", 0, 2)
+        self.assertFalse(left.add("client", "host", one))
+        clock.advance(untaken.SECONDS - 1)
+        for name, host, at in (("other", "host", one), ("client", "else", one), ("client", "host", another)):
+            self.assertFalse(left.add(name, host, at))
+        self.assertTrue(left.add("client", "host", one))
+        clock.advance(untaken.SECONDS - 1)
+        self.assertTrue(left.add("client", "host", one))
+        clock.advance(untaken.SECONDS)
+        self.assertFalse(left.add("client", "host", one))
+
+    def test_the_first_is_forgotten_beyond_a_number(self) -> None:
+        left = Untaken(Clock())
+        for number in range(untaken.MOST + 1):
+            left.add("client", "host", ("topic", 0, number))
+        self.assertEqual(
+            [left.add("client", "host", ("topic", 0, number)) for number in (1, 0)], [True, False]
+        )
 
 
 class TopicNamesTests(SynchronousTestCase):

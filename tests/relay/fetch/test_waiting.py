@@ -7,6 +7,7 @@ from typing import Any, cast
 from twisted.internet.defer import CancelledError
 
 from lfsproxy.errors import StoreUnavailable
+from lfsproxy.relay.fetch import untaken
 from tests.relay.fetch.hydration import LARGE, SMALL, TOPIC, HydrationTestCase
 from tests.relay.records import batch, lfs, produce
 from tests.relay.rig import KIB
@@ -75,6 +76,37 @@ class GoneTests(HydrationTestCase):
         self.net.flow()
         self.assertEqual(self.values(self.answer_of(client)), [[LARGE]])
         self.successResultOf(drained)
+
+    def test_one_that_leaves_before_the_same_blob_again_is_told_of(self) -> None:
+        self.serve(self.put(LARGE))
+        self.source.hold("read")
+        self.consume().hang_up()
+        self.consume(client_id=b"another").hang_up()
+        self.assertEqual(self.lines(), [])
+        self.consume().hang_up()
+        (line,) = self.lines()
+        self.assertRegex(
+            line,
+            r"a-consumer \(.*\) has again closed .* demo-topic, partition 0, offset 0 \(614400 bytes, .*"
+            "receive.message.max.bytes.* request timeout .* LFS_HYDRATE_MAX_SIZE",
+        )
+
+    def test_after_a_while_it_is_not_told_of(self) -> None:
+        self.serve(self.put(LARGE))
+        self.source.hold("read")
+        self.consume().hang_up()
+        self.net.advance(untaken.SECONDS)
+        self.consume().hang_up()
+        self.assertEqual(self.lines(), [])
+
+    def test_connections_that_the_proxy_ends_are_not_told_of(self) -> None:
+        self.serve(self.put(LARGE))
+        self.source.hold("read")
+        self.consume()
+        self.consume()
+        self.successResultOf(self.stop())
+        self.assertEqual(self.lines(), [])
+        self.assertEqual(self.results(), [(TOPIC, "cancelled")] * 2)
 
 
 class MemoryTests(HydrationTestCase):
