@@ -7,6 +7,7 @@ only: commands, tests and programs of users have whole libraries.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,8 @@ def slim_imports(*, tls: bool) -> Iterator[None]:
             parent, _, child = name.rpartition(".")
             if parent:
                 setattr(sys.modules[parent], child, bare)
+            # As kafka does itself when it runs: what it logs does not go to stderr.
+            logging.getLogger(name).addHandler(logging.NullHandler())
     without = not tls and TLS not in sys.modules
     if without:
         # Its import fails now, as it does where it is not installed.

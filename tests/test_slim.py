@@ -100,6 +100,13 @@ class BareTests(SynchronousTestCase):
         )
         self.assertEqual(said, "False kafka.net.sasl kafka.errors\n")
 
+    def test_what_its_modules_log_does_not_go_to_stderr(self) -> None:
+        said = run(
+            SLIM + "import logging\nwith slim_imports(tls=True):\n    import kafka.net.sasl\n"
+            "print(logging.getLogger('kafka.net.sasl').hasHandlers())"
+        )
+        self.assertEqual(said, "True\n")
+
     def test_whoever_asks_later_for_the_whole_package_has_it(self) -> None:
         said = run(
             SLIM + "with slim_imports(tls=True):\n    import kafka.protocol.consumer\n"
