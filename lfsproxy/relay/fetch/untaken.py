@@ -7,11 +7,11 @@ proxy does not see that.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
+from lfsproxy.relay.fetch.lately import Lately
 from lfsproxy.relay.fetch.plan import Place
 
 SECONDS: Final = 300.0
@@ -24,15 +24,11 @@ class Untaken:
     """Clients, each by its id and host, and the first blob that each did not take."""
 
     def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
-        self._until: OrderedDict[tuple[str, str, Place], float] = OrderedDict()
+        self._left: Lately[tuple[str, str, Place], bool] = Lately(clock, SECONDS, MOST)
 
     def add(self, client: str, host: str, at: Place) -> bool:
         """A client has left before it had taken a blob; whether it did so a while ago too."""
         one = client, host, at
-        now = self._clock.seconds()
-        is_again = self._until.pop(one, 0.0) > now
-        if len(self._until) >= MOST:
-            self._until.popitem(last=False)
-        self._until[one] = now + SECONDS
+        is_again = self._left.get(one) is not None
+        self._left.put(one, True)
         return is_again
