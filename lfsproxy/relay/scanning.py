@@ -25,6 +25,7 @@ from twisted.internet.threads import deferToThreadPool
 from lfsproxy.errors import LfsError
 from lfsproxy.kafka.stream import shielded
 from lfsproxy.wakeups import WakeLoop
+from lfsproxy.wire.records import Pace
 
 SHORT_SECONDS = 0.02
 """Seconds of processor time after which a search counts as a long one."""
@@ -33,8 +34,6 @@ AT_ONCE_SECONDS = 0.005
 HALF_LIFE = 10.0
 """Seconds after which half of what a connection has used is forgotten."""
 
-Pace = Callable[[], None]
-"""To be called by a search every few milliseconds."""
 T = TypeVar("T")
 
 

@@ -8,7 +8,7 @@ is given in part, its count and last offset.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import attrs
 from crc32c import crc32c
@@ -20,6 +20,7 @@ from lfsproxy.wire.batch import BATCH_OVERHEAD, HEADER_SIZE
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import MAX_FRAME
 from lfsproxy.wire.primitives import put_varint
+from lfsproxy.wire.records import Pace
 from lfsproxy.wire.scan import Area, uncompressed
 from lfsproxy.wire.snappy import READ_SIZE
 from lfsproxy.wire.walk import LIMITS, FetchedBatch, Limits, RecordPlace
@@ -70,7 +71,7 @@ class Rewrite:
             raise TooLarge(f"a record batch of {self.size} bytes, {MAX_FRAME} are possible")
         self._sealed: bytes | None = None
 
-    def seal(self, pace: Callable[[], None] = lambda: None) -> None:
+    def seal(self, pace: Pace = lambda: None) -> None:
         """Compute the CRC-32C. ``pace`` is called every few milliseconds; what it raises is raised."""
         crc = crc32c(self._header.signed_fields())
         for step in self._steps():

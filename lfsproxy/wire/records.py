@@ -35,6 +35,8 @@ from lfsproxy.wire.chunks import Chunks, Piece
 from lfsproxy.wire.decompress import MAX_WINDOW, Decompressor, is_xerial, new_decompressor
 from lfsproxy.wire.snappy import READ_SIZE
 
+Pace = Callable[[], None]
+"""Called every few milliseconds by what may take long; it may raise, to end that."""
 MAX_DECOMPRESSED: Final = 2**31 - 1
 """The default of LFS_MAX_DECOMPRESSED_SIZE, in bytes: lengths within a batch are int32."""
 MAX_HELD: Final = 16 * 1024 * 1024
@@ -133,7 +135,7 @@ class BatchReader:
         max_held: int = MAX_HELD,
         max_window: int = MAX_WINDOW,
         skim_below: int | None = None,
-        pace: Callable[[], None] = lambda: None,
+        pace: Pace = lambda: None,
     ) -> None:
         self.failed: LfsError | None = None
         self.xerial = False

@@ -29,6 +29,7 @@ from lfsproxy.wire.records import (
     MAX_HELD,
     BatchReader,
     Header,
+    Pace,
     RecordEnd,
     RecordStart,
 )
@@ -79,7 +80,7 @@ def scan_batch(
     max_held: int = MAX_HELD,
     max_window: int = MAX_WINDOW,
     max_plans: int = MAX_HELD,
-    pace: Callable[[], None] = lambda: None,
+    pace: Pace = lambda: None,
 ) -> BatchScan:
     """Read a whole batch and list the records that ``wanted(value_length, headers)`` picks.
 
@@ -227,7 +228,7 @@ def is_clear_inside(
     max_decompressed: int = MAX_DECOMPRESSED,
     max_held: int = MAX_HELD,
     max_window: int = MAX_WINDOW,
-    pace: Callable[[], None] = lambda: None,
+    pace: Pace = lambda: None,
 ) -> bool:
     """As ``is_clear``, for a compressed batch that is held whole: decompresses, but does not parse.
 

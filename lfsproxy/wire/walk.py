@@ -8,7 +8,7 @@ asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import attrs
@@ -29,7 +29,7 @@ from lfsproxy.wire.batch import (
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.decompress import MAX_WINDOW
 from lfsproxy.wire.primitives import varint_size
-from lfsproxy.wire.records import MAX_DECOMPRESSED, MAX_HELD, varint
+from lfsproxy.wire.records import MAX_DECOMPRESSED, MAX_HELD, Pace, varint
 from lfsproxy.wire.scan import uncompressed
 
 _HEAD: Final = 26
@@ -93,9 +93,7 @@ class Limits:
 LIMITS: Final = Limits()
 
 
-def may_have_envelope(
-    batch: FetchedBatch, limits: Limits = LIMITS, pace: Callable[[], None] = lambda: None
-) -> bool:
+def may_have_envelope(batch: FetchedBatch, limits: Limits = LIMITS, pace: Pace = lambda: None) -> bool:
     """The cheap test: whether the bytes that are in every envelope are anywhere in the batch.
 
     Raises UndecodableRecords or TooLarge for a batch that does not decompress within ``limits``. ``pace`` is
@@ -107,7 +105,7 @@ def may_have_envelope(
     return has_any(_area(batch.data, header, limits, pace), MARKS)
 
 
-def _area(data: memoryview, header: BatchHeader, limits: Limits, pace: Callable[[], None]) -> Iterator[Piece]:
+def _area(data: memoryview, header: BatchHeader, limits: Limits, pace: Pace) -> Iterator[Piece]:
     produced = 0
     for piece in uncompressed([data], header, limits.max_held, limits.max_window):
         produced += len(piece)
@@ -159,7 +157,7 @@ class RecordPlace(NamedTuple):
 
 
 def records_of(
-    batch: FetchedBatch, limits: Limits = LIMITS, pace: Callable[[], None] = lambda: None
+    batch: FetchedBatch, limits: Limits = LIMITS, pace: Pace = lambda: None
 ) -> Iterator[RecordPlace]:
     """The records of a ``searchable`` batch, lazily and in order; their offsets rise.
 

@@ -13,7 +13,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import LfsError, UndecodableRecords
-from lfsproxy.relay.scanning import AT_ONCE_SECONDS, HALF_LIFE, SHORT_SECONDS, Pace, Scans, Share, TakesLong
+from lfsproxy.relay.scanning import AT_ONCE_SECONDS, HALF_LIFE, SHORT_SECONDS, Scans, Share, TakesLong
+from lfsproxy.wire.records import Pace
 from lfsproxy.wire.scan import BatchScan
 
 

@@ -28,13 +28,14 @@ from lfsproxy.relay.fetch.shared import Shared
 from lfsproxy.relay.fetch.writing import Writer
 from lfsproxy.relay.memory import SMALL_ANSWER, memory_for_answer
 from lfsproxy.relay.order import Body, Sink
-from lfsproxy.relay.scanning import Pace, Share, TakesLong
+from lfsproxy.relay.scanning import Share, TakesLong
 from lfsproxy.uploadlog import SENDER, Sender
 from lfsproxy.wire.batch import NONE
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.fetch_answers import FetchAnswer, FetchedPartition, read_fetch_answer
 from lfsproxy.wire.frames import ResponseStart
 from lfsproxy.wire.hydrate import NewValue, Rewrite
+from lfsproxy.wire.records import Pace
 from lfsproxy.wire.walk import FetchedBatch, batches
 
 SEARCHED_INLINE: Final = 256 * 1024

@@ -27,6 +27,7 @@ from lfsproxy.wire.batch import HEADER_SIZE, BatchHeader
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.fetch_answers import FetchedPartition
 from lfsproxy.wire.frames import MAX_FRAME
+from lfsproxy.wire.records import Pace
 from lfsproxy.wire.walk import (
     LIMITS,
     FetchedBatch,
@@ -42,7 +43,6 @@ MOST_BLOBS: Final = 256
 MOST_ANSWER: Final = MAX_FRAME - 64 * 1024 * 1024
 """Bytes of records in one answer, whatever its consumer takes: a frame has room for what is around them."""
 
-Pace = Callable[[], None]
 Place = tuple[str, int, int]
 """A record by its topic, partition and offset."""
 Failed = Mapping[Place, int | None]

@@ -23,14 +23,13 @@ from lfsproxy.relay.produce.connection import Connection
 from lfsproxy.relay.produce.plans import Plans
 from lfsproxy.relay.produce.rewriting import Offloaded, Rewriter
 from lfsproxy.relay.produce.shared import Shared
-from lfsproxy.relay.scanning import Pace
 from lfsproxy.relay.turns import Turns
 from lfsproxy.settings import Settings
 from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.batch import NONE, BatchHeader, is_clear
 from lfsproxy.wire.decompress import MAX_WINDOW, USUAL_WINDOW, WindowTooLarge
 from lfsproxy.wire.marks import lfs_headers, offload_mark
-from lfsproxy.wire.records import Header
+from lfsproxy.wire.records import Header, Pace
 from lfsproxy.wire.scan import (
     BatchScan,
     KeptBytes,
