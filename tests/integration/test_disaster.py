@@ -12,9 +12,11 @@ from twisted.trial.unittest import TestCase
 
 from lfsproxy.client import BlobReader
 from lfsproxy.client.reader import static_credentials
+from lfsproxy.codes import KafkaCode
 from lfsproxy.errors import BlobMissing, BlobTruncated, ChecksumMismatch
 from tests.docs.blocks import ROOT
 from tests.integration.http_door import keys_below, read_records
+from tests.integration.hydration.fetches import NEWEST, Fetcher, topic_ids
 from tests.integration.proxy import ProxyProcess, own_proxy, shared_proxy
 from tests.integration.rights import EXAMPLES, fetch, upload
 from tests.integration.stack import Stack, in_thread, s3_client, stack
@@ -35,6 +37,7 @@ class BlobTests(TestCase):
     async def setUp(self) -> None:  # type: ignore[override]
         self.servers = await stack()
         self.proxy = await shared_proxy()
+        self.hydrating = await shared_proxy(LFS_HYDRATE_TOPICS="*")
         self.topic = await self.servers.new_topic("disaster")
         self.assertEqual((await in_thread(upload, self.proxy, self.topic, b"hello"))[0], 201)
         (record,) = await in_thread(read_records, self.servers, self.topic)
@@ -46,12 +49,25 @@ class BlobTests(TestCase):
         self.addCleanup(self.reader.close)
 
     async def check(self, loss: str, error: type[Exception]) -> None:
-        """The row of the page's table is what both ways to read say."""
+        """The row of the page's table is what the three ways to read say."""
         await self.assertFailure(in_thread(self.reader.fetch, self.value), error)
         said = await in_thread(answer, self.proxy, self.path)
+        hydrated = await in_thread(self.fetched)
         (row,) = [line for line in PAGE.read_text().splitlines() if line.startswith(f"| {loss} |")]
-        self.assertEqual([cell.strip() for cell in row.strip("|").split("|")][1:], [said, f"`{name(error)}`"])
+        (over_http, by_library, by_consumer) = [cell.strip() for cell in row.strip("|").split("|")][1:]
+        self.assertEqual([over_http, by_library], [said, f"`{name(error)}`"])
+        self.assertEqual(by_consumer.partition(",")[0], f"`{hydrated}`")
         self.assertEqual(await in_thread(answer, self.proxy, f"{self.path}/envelope"), "200")
+
+    def fetched(self) -> str:
+        """The error's name that a consumer gets who reads without an SDK. Blocks."""
+        ids = topic_ids(self.servers.kafka.bootstrap, [self.topic])
+        fetcher = Fetcher(self.hydrating.bootstrap, ids)
+        try:
+            (part,) = fetcher.fetch(NEWEST, {(self.topic, 0): 0}).parts
+        finally:
+            fetcher.close()
+        return KafkaCode(part.error).name
 
     async def test_a_blob_that_is_gone(self) -> None:
         client = self.servers.s3_client()
