@@ -2,18 +2,27 @@
 
     python -m tests.run [lint] [types] [imports] [docs] [unit] [sdks] [integration]
 
-Without a name, all of them. A failing step does not stop the others. The last line is ``N passed, N failed,
+Without a name, all of them. A failing step does not stop the others. LFS_TEST_PROCESSES says how many
+processes share the modules of a suite: 2, unless it is set. The last line is ``N passed, N failed,
 N skipped``, summed over the suites; the exit status is not 0 when a test or a check failed, or no test ran.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import attrs
+
+from tests.claims import offer
 
 ROOT = Path(__file__).resolve().parent.parent
 SUMMARY = ROOT / "build" / "test-summary.txt"
@@ -36,17 +45,44 @@ SUITES = {
     "integration": [["-m", "lfsproxy.devstack", "fetch", "--kafka", "3.9"]],
 }
 
+SIDE_BY_SIDE = ("unit", "integration")
+"""Suites whose modules are shared by processes; the others' tools use the machine's cores themselves."""
 
-def run(title: str, arguments: list[str]) -> bool:
-    """Run this Python with ``arguments`` in the repository; whether it succeeded."""
+PROCESSES = int(os.environ.get("LFS_TEST_PROCESSES", "2"))
+SLOWEST = 30
+"""How many modules are listed with the time that they took."""
+
+
+@attrs.define
+class Counts:
+    """What came out of a suite, or of several."""
+
+    passed: int = 0
+    failed: list[str] = attrs.Factory(list)
+    skipped: list[list[str]] = attrs.Factory(list)
+    seconds: dict[str, float] = attrs.Factory(dict)
+
+    def add(self, other: Mapping[str, Any]) -> None:
+        """Add what one process wrote."""
+        self.passed += other["passed"]
+        self.failed += other["failed"]
+        self.skipped += other["skipped"]
+        self.seconds |= other["seconds"]
+
+
+def run(title: str, *commands: list[str]) -> bool:
+    """Run this Python with each of ``commands`` in the repository, side by side; whether all succeeded."""
     print(f"\n==== {title}", flush=True)
     start = time.monotonic()
-    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, check=False)
-    print(
-        f"---- {title}: {'ok' if done.returncode == 0 else 'FAILED'}, {time.monotonic() - start:.0f} s",
-        flush=True,
-    )
-    return done.returncode == 0
+    with contextlib.ExitStack() as stack:
+        # Each is waited for, also after Ctrl-C: they get it too, and end their servers.
+        running = [
+            stack.enter_context(subprocess.Popen([sys.executable, *command], cwd=ROOT))
+            for command in commands
+        ]
+    good = all(each.returncode == 0 for each in running)
+    print(f"---- {title}: {'ok' if good else 'FAILED'}, {time.monotonic() - start:.0f} s", flush=True)
+    return good
 
 
 def run_all(title: str, commands: list[list[str]]) -> bool:
@@ -55,16 +91,26 @@ def run_all(title: str, commands: list[list[str]]) -> bool:
     return all(results)
 
 
-def run_suite(name: str) -> tuple[bool, int, list[str], list[list[str]]]:
-    """Whether the suite succeeded, how many passed, which failed, which were skipped and why."""
+def run_suite(name: str) -> tuple[bool, Counts]:
+    """Whether the suite succeeded, and what its processes counted."""
     ready = run_all(f"prepare {name} tests", SUITES[name])
+    count = PROCESSES if name in SIDE_BY_SIDE else 1
+    total = Counts()
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "counts.json")
-        succeeded = run(f"{name} tests", ["-m", "tests.suite", name, "--counts", str(file)])
-        if not file.exists():
-            return False, 0, [f"the {name} suite, which ended before its results were known"], []
-        counts = json.loads(file.read_text())
-    return ready and succeeded, counts["passed"], counts["failed"], counts["skipped"]
+        claims = Path(folder, "claims")
+        claims.mkdir()
+        offer(name, claims)
+        files = [Path(folder, f"counts-{process}.json") for process in range(count)]
+        shared = ["-m", "tests.suite", name, "--claims", str(claims), "--processes", str(count)]
+        own = [["--process", str(process), "--counts", str(file)] for process, file in enumerate(files)]
+        succeeded = run(f"{name} tests", *([*shared, *each] for each in own))
+        for process, file in enumerate(files):
+            if file.exists():
+                total.add(json.loads(file.read_text()))
+            else:
+                succeeded = False
+                total.failed.append(f"the {name} suite's process {process}, which ended before its end")
+    return ready and succeeded, total
 
 
 def main(names: list[str]) -> int:
@@ -74,23 +120,23 @@ def main(names: list[str]) -> int:
         return 2
     chosen = names or [*CHECKS, *SUITES]
     failed_steps = [name for name in CHECKS if name in chosen and not run_all(name, CHECKS[name])]
-    passed, failed, skipped = 0, list[str](), list[list[str]]()
+    total = Counts()
     for name in SUITES:
         if name in chosen:
-            succeeded, count, failures, skips = run_suite(name)
-            passed += count
-            failed += failures
-            skipped += skips
+            succeeded, counts = run_suite(name)
+            total.add(attrs.asdict(counts))
             if not succeeded:
                 failed_steps.append(f"{name} tests")
     print()
-    for test, reason in skipped:
+    for module, seconds in sorted(total.seconds.items(), key=lambda each: -each[1])[:SLOWEST]:
+        print(f"{seconds:4.0f} s {module}")
+    for test, reason in total.skipped:
         print(f"SKIPPED {test}: {reason}")
-    for test in failed:
+    for test in total.failed:
         print(f"FAILED {test}")
     if failed_steps:
         print(f"Failed: {', '.join(failed_steps)}")
-    summary = f"{passed} passed, {len(failed)} failed, {len(skipped)} skipped"
+    summary = f"{total.passed} passed, {len(total.failed)} failed, {len(total.skipped)} skipped"
     SUMMARY.parent.mkdir(exist_ok=True)
     SUMMARY.write_text(f"{summary}\n")
     if any(name in chosen for name in SUITES):

@@ -19,6 +19,17 @@ FIRST, LAST = 20_000, 32_767
 these takes a port between its choice and its use."""
 
 _given: set[int] = set()
+_part = range(FIRST, LAST + 1)
+
+
+def take_part(number: int, count: int) -> None:
+    """Look from now on in one of ``count`` equal parts only, the one with this ``number`` from 0 on.
+
+    For processes that run side by side: a port is chosen before it is used, so two could choose the same.
+    """
+    global _part
+    size = (LAST + 1 - FIRST) // count
+    _part = range(FIRST + number * size, FIRST + (number + 1) * size)
 
 
 def free_port() -> int:
@@ -31,14 +42,14 @@ def free_ports(count: int, hosts: Sequence[str] = (HOST,)) -> int:
 
     Raises DevstackError where there are none.
     """
-    start = random.randrange(FIRST, LAST)
-    for offset in range(LAST - FIRST):
-        first = FIRST + (start - FIRST + offset) % (LAST - FIRST)
+    start = random.randrange(len(_part))
+    for offset in range(len(_part)):
+        first = _part[(start + offset) % len(_part)]
         row = range(first, first + count)
-        if row[-1] <= LAST and _given.isdisjoint(row) and all(map(partial(is_free, hosts=hosts), row)):
+        if row[-1] in _part and _given.isdisjoint(row) and all(map(partial(is_free, hosts=hosts), row)):
             _given.update(row)
             return first
-    raise DevstackError(f"No {count} ports in a row are free between {FIRST} and {LAST}.")
+    raise DevstackError(f"No {count} ports in a row are free between {_part[0]} and {_part[-1]}.")
 
 
 def is_free(port: int, hosts: Sequence[str] = (HOST,)) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from twisted.trial import unittest
 
+from lfsproxy.devstack import ports
 from lfsproxy.devstack.cache import cache_folder
 from lfsproxy.devstack.errors import DevstackError
 from lfsproxy.devstack.java import find_java
@@ -113,6 +114,15 @@ class PortTests(unittest.SynchronousTestCase):
             holder.bind(("127.0.0.2", first + 1))
             self.assertFalse(is_free(first + 1, ("127.0.0.1", "127.0.0.2")))
             self.assertTrue(is_free(first + 1))
+
+    def test_processes_side_by_side_are_given_other_ports(self) -> None:
+        self.patch(ports, "_part", ports._part)
+        given = list[set[int]]()
+        for part in range(2):
+            ports.take_part(part, 2)
+            given.append({free_port() for _ in range(50)})
+        self.assertTrue(given[0].isdisjoint(given[1]))
+        self.assertLess(max(given[0]), min(given[1]))
 
     def test_a_free_port_passes(self) -> None:
         require_free(free_port(), "Kafka", "LFS_DEMO_KAFKA_PORT")
