@@ -8,6 +8,7 @@
 #   make docs-reference   the page docs/reference/settings.md, anew from the table of settings
 #   make helm-schema      the schema of the Helm chart's values, anew from the same table
 #   make lock             deploy/requirements.lock, the packages of the container with their hashes, anew
+#   make kafka-apis KAFKA=4.5.0   what a release of Kafka has that the proxy has not decided about
 #   make release-check    what a release needs, built and tried; nothing is published
 #   make sbom             what the container is made of, as CycloneDX: build/sbom.cdx.json
 # PYTHON names the Python to use (an environment of another version is made anew), VENV where the environment goes.
@@ -24,7 +25,7 @@ ifneq ($(PYTHON),)
 sources += $(shell .ci/other-python "$(VENV)" "$(PYTHON)" && echo other-python)
 endif
 
-.PHONY: other-python lfs-demo test test-sdks bench lint docs docs-reference helm-schema lock sbom release-check clean
+.PHONY: other-python lfs-demo test test-sdks bench lint docs docs-reference helm-schema lock sbom release-check kafka-apis clean
 
 lfs-demo: $(VENV)/installed-demo
 	@$(VENV)/bin/lfsproxy demo
@@ -41,6 +42,9 @@ test-sdks: $(VENV)/installed-test
 bench: $(VENV)/installed-test
 	@set -f; $(VENV)/bin/python -m benchmarks.run --rounds $(or $(ROUNDS),5) --only $(ONLY) --targets $(TARGETS) \
 		--set $(SET) $(if $(OTHER),--other $(OTHER))
+
+kafka-apis: $(VENV)/installed-test
+	@$(VENV)/bin/python -m tests.kafka_apis --kafka $(KAFKA)
 
 lint: $(VENV)/installed-test
 	@$(VENV)/bin/python -m tests.run lint types imports

@@ -54,11 +54,20 @@ KAFKA_3 = (
 
 SETS = (
     JarSet(
+        "kafka-4.4",
+        (
+            "org.apache.kafka:kafka_2.13:4.4.0",
+            "org.apache.kafka:kafka-tools:4.4.0",
+            # Ends in "!": its parent's dependencyManagement must not move Kafka's own versions.
+            "org.apache.logging.log4j:log4j-slf4j-impl:2.25.3!",
+        ),
+        KAFKA_WEB,
+    ),
+    JarSet(
         "kafka-4.1",
         (
             "org.apache.kafka:kafka_2.13:4.1.2",
             "org.apache.kafka:kafka-tools:4.1.2",
-            # Ends in "!": its parent's dependencyManagement must not move Kafka's own versions.
             "org.apache.logging.log4j:log4j-slf4j-impl:2.25.3!",
         ),
         KAFKA_WEB,

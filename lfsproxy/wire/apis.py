@@ -9,7 +9,7 @@ from enum import IntEnum
 
 
 class KafkaApi(IntEnum):
-    """The APIs that brokers offer to clients, and ControlledShutdown, whose header is unlike all others."""
+    """The APIs that brokers offer, and ControlledShutdown, whose header is unlike all others."""
 
     PRODUCE = 0
     FETCH = 1
@@ -79,11 +79,18 @@ class KafkaApi(IntEnum):
     SHARE_ACKNOWLEDGE = 79
     ADD_RAFT_VOTER = 80
     REMOVE_RAFT_VOTER = 81
+    INITIALIZE_SHARE_GROUP_STATE = 83
+    READ_SHARE_GROUP_STATE = 84
+    WRITE_SHARE_GROUP_STATE = 85
+    DELETE_SHARE_GROUP_STATE = 86
+    READ_SHARE_GROUP_STATE_SUMMARY = 87
     STREAMS_GROUP_HEARTBEAT = 88
     STREAMS_GROUP_DESCRIBE = 89
     DESCRIBE_SHARE_GROUP_OFFSETS = 90
     ALTER_SHARE_GROUP_OFFSETS = 91
     DELETE_SHARE_GROUP_OFFSETS = 92
+    STREAMS_GROUP_TOPOLOGY_DESCRIPTION_UPDATE = 93
+    UNREGISTER_CONTROLLER = 94
 
     @property
     def kafka_name(self) -> str:

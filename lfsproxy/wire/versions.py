@@ -1,9 +1,9 @@
 """What the proxy understands of Kafka's APIs: one table, and the ApiVersions answers capped to it.
 
-The table has the APIs that Apache Kafka's brokers offer to clients, each up to the highest version whose
-messages were looked at for what names a broker's address: those of Kafka 4.1 (its source has them in
-clients/src/main/resources/common/message), and where kafka-python's schemas go further, those. An API or
+The table has the APIs that Apache Kafka's brokers offer to clients, each up to the highest version that may
+pass: somebody has looked at its messages for what names a broker's address, up to Kafka 4.4. An API or
 version that is newer could name an address where nobody looks, so it is withheld.
+``make kafka-apis KAFKA=4.5.0`` compares the table with the messages of a release.
 
 An ApiVersions answer, whose response header is always version 0 (KIP-511)::
 
@@ -56,23 +56,40 @@ class How(Enum):
 class Api:
     """An API: the versions that the proxy understands, both included, and what it does with them.
 
-    ``name`` is Kafka's: ListOffsets.
+    ``looked_at`` is the highest version that somebody has looked at, and ``why`` the reason where that is not
+    offered, or the API is not. ``name`` is Kafka's: ListOffsets.
     """
 
     key: KafkaApi
     max_version: int
     how: How = How.RELAY
     min_version: int = 0
+    looked_at: int = attrs.field(
+        default=attrs.Factory(lambda self: self.max_version, takes_self=True), kw_only=True
+    )
+    why: str = attrs.field(default="", kw_only=True)
     name: str = attrs.field(
         default=attrs.Factory(lambda self: self.key.kafka_name, takes_self=True), init=False
     )
 
 
+_AMONG_BROKERS: Final = "brokers send it to each other"
+_ENDPOINTS: Final = "its answer ends with the brokers' endpoints"
+
 _TABLE = (
-    # From 13 on topics are named by id.
-    Api(KafkaApi.PRODUCE, 12, How.PRODUCE),
-    # From 16 on the brokers' endpoints trail the records, so that the answer could not be streamed.
-    Api(KafkaApi.FETCH, 15),
+    Api(
+        KafkaApi.PRODUCE,
+        12,
+        How.PRODUCE,
+        looked_at=13,
+        why="from 13 on topics are named by id: their names would have to be asked for first",
+    ),
+    Api(
+        KafkaApi.FETCH,
+        15,
+        looked_at=18,
+        why="from 16 on the brokers' endpoints follow the records, and 17 and 18 add what replicas need",
+    ),
     Api(KafkaApi.LIST_OFFSETS, 11),
     Api(KafkaApi.METADATA, 13, How.ADDRESSES),
     Api(KafkaApi.OFFSET_COMMIT, 10),
@@ -86,7 +103,7 @@ _TABLE = (
     Api(KafkaApi.LIST_GROUPS, 5),
     # Version 0 is followed by tokens without headers, in which nobody could tell where a sign-in ends.
     Api(KafkaApi.SASL_HANDSHAKE, 1, min_version=1),
-    Api(KafkaApi.API_VERSIONS, 4, How.VERSIONS),
+    Api(KafkaApi.API_VERSIONS, 5, How.VERSIONS),
     Api(KafkaApi.CREATE_TOPICS, 7),
     Api(KafkaApi.DELETE_TOPICS, 6),
     Api(KafkaApi.DELETE_RECORDS, 2),
@@ -96,7 +113,7 @@ _TABLE = (
     Api(KafkaApi.ADD_OFFSETS_TO_TXN, 4),
     Api(KafkaApi.END_TXN, 5),
     Api(KafkaApi.WRITE_TXN_MARKERS, 2),
-    Api(KafkaApi.TXN_OFFSET_COMMIT, 5),
+    Api(KafkaApi.TXN_OFFSET_COMMIT, 6),
     Api(KafkaApi.DESCRIBE_ACLS, 3),
     Api(KafkaApi.CREATE_ACLS, 3),
     Api(KafkaApi.DELETE_ACLS, 3),
@@ -110,7 +127,7 @@ _TABLE = (
     Api(KafkaApi.RENEW_DELEGATION_TOKEN, 2),
     Api(KafkaApi.EXPIRE_DELEGATION_TOKEN, 2),
     Api(KafkaApi.DESCRIBE_DELEGATION_TOKEN, 3),
-    Api(KafkaApi.DELETE_GROUPS, 2),
+    Api(KafkaApi.DELETE_GROUPS, 3),
     Api(KafkaApi.ELECT_LEADERS, 2),
     Api(KafkaApi.INCREMENTAL_ALTER_CONFIGS, 1),
     Api(KafkaApi.ALTER_PARTITION_REASSIGNMENTS, 1),
@@ -134,19 +151,26 @@ _TABLE = (
     Api(KafkaApi.PUSH_TELEMETRY, 0),
     Api(KafkaApi.LIST_CONFIG_RESOURCES, 1),
     Api(KafkaApi.DESCRIBE_TOPIC_PARTITIONS, 0),
-    Api(KafkaApi.SHARE_GROUP_HEARTBEAT, 1),
+    # A consumer that could join but not fetch would be told nothing, and poll for ever.
+    Api(KafkaApi.SHARE_GROUP_HEARTBEAT, -1, How.WITHHELD, looked_at=1, why="ShareFetch is withheld"),
     Api(KafkaApi.SHARE_GROUP_DESCRIBE, 1),
-    # Both answers end with endpoints, as Fetch does from 16 on, in all their versions.
-    Api(KafkaApi.SHARE_FETCH, -1, How.WITHHELD),
-    Api(KafkaApi.SHARE_ACKNOWLEDGE, -1, How.WITHHELD),
-    Api(KafkaApi.ADD_RAFT_VOTER, 0),
+    Api(KafkaApi.SHARE_FETCH, -1, How.WITHHELD, looked_at=2, why=_ENDPOINTS),
+    Api(KafkaApi.SHARE_ACKNOWLEDGE, -1, How.WITHHELD, looked_at=2, why=_ENDPOINTS),
+    Api(KafkaApi.ADD_RAFT_VOTER, 1),
     Api(KafkaApi.REMOVE_RAFT_VOTER, 0),
     # Its endpoints are those of the application's own instances.
-    Api(KafkaApi.STREAMS_GROUP_HEARTBEAT, 0),
-    Api(KafkaApi.STREAMS_GROUP_DESCRIBE, 0),
-    Api(KafkaApi.DESCRIBE_SHARE_GROUP_OFFSETS, 0),
+    Api(KafkaApi.STREAMS_GROUP_HEARTBEAT, 1),
+    Api(KafkaApi.STREAMS_GROUP_DESCRIBE, 1),
+    Api(KafkaApi.DESCRIBE_SHARE_GROUP_OFFSETS, 1),
     Api(KafkaApi.ALTER_SHARE_GROUP_OFFSETS, 0),
     Api(KafkaApi.DELETE_SHARE_GROUP_OFFSETS, 0),
+    Api(KafkaApi.STREAMS_GROUP_TOPOLOGY_DESCRIPTION_UPDATE, 0),
+    Api(KafkaApi.UNREGISTER_CONTROLLER, 0),
+    Api(KafkaApi.INITIALIZE_SHARE_GROUP_STATE, -1, How.WITHHELD, looked_at=0, why=_AMONG_BROKERS),
+    Api(KafkaApi.READ_SHARE_GROUP_STATE, -1, How.WITHHELD, looked_at=0, why=_AMONG_BROKERS),
+    Api(KafkaApi.WRITE_SHARE_GROUP_STATE, -1, How.WITHHELD, looked_at=1, why=_AMONG_BROKERS),
+    Api(KafkaApi.DELETE_SHARE_GROUP_STATE, -1, How.WITHHELD, looked_at=0, why=_AMONG_BROKERS),
+    Api(KafkaApi.READ_SHARE_GROUP_STATE_SUMMARY, -1, How.WITHHELD, looked_at=1, why=_AMONG_BROKERS),
 )
 APIS: Final[Mapping[int, Api]] = {api.key: api for api in _TABLE}
 

@@ -236,12 +236,12 @@ class VersionTests(RelayTestCase):
 
     def test_a_version_of_api_versions_above_ours_is_answered_without_the_broker(self) -> None:
         client = self.client()
-        client.send(request(KafkaApi.API_VERSIONS, 5, 1, b"\0\x05soft\x02v\0"))
+        client.send(request(KafkaApi.API_VERSIONS, 6, 1, b"\0\x05soft\x02v\0"))
         self.assertEqual(client.replies[0].body[:2], b"\0\x23")
         message = ApiVersionsResponse.decode(client.replies[0].body, version=0)
         self.assertEqual(
             [(each.api_key, each.min_version, each.max_version) for each in message.api_keys],
-            [(KafkaApi.API_VERSIONS, 0, 4)],
+            [(KafkaApi.API_VERSIONS, 0, 5)],
         )
         self.assertEqual(self.broker.requests, [])
         client.send(request(KafkaApi.API_VERSIONS, 0, 2))

@@ -31,7 +31,7 @@ class RouteTests(SynchronousTestCase):
             (Api.DESCRIBE_CLUSTER, 1, 100, no_sign_in, Route(Way.RELAYED, Look.ADDRESSES)),
             (Api.API_VERSIONS, 0, 10, no_sign_in, Route(Way.COLLECTED, Look.VERSIONS)),
             (Api.API_VERSIONS, 4, MOST_COLLECTED, not_done, Route(Way.COLLECTED, Look.VERSIONS)),
-            (Api.API_VERSIONS, 5, 100, no_sign_in, Route(Way.SKIPPED)),
+            (Api.API_VERSIONS, 6, 100, no_sign_in, Route(Way.SKIPPED)),
             (Api.API_VERSIONS, 99, 70 * MIB, not_done, Route(Way.SKIPPED)),
             (Api.SASL_HANDSHAKE, 1, 30, not_done, Route(Way.COLLECTED)),
             (Api.SASL_HANDSHAKE, 1, 30, no_sign_in, Route(Way.COLLECTED)),

@@ -112,38 +112,30 @@ class CapTests(SynchronousTestCase):
 
     def test_a_version_above_ours_is_answered_in_the_shape_of_version_0(self) -> None:
         frame = unsupported_version_answer(5)
-        self.assertEqual(frame, struct.pack(">iihihhh", 16, 5, 35, 1, 18, 0, 4))
+        self.assertEqual(frame, struct.pack(">iihihhh", 16, 5, 35, 1, 18, 0, 5))
 
 
 class TableTests(SynchronousTestCase):
-    def test_the_schemas_are_all_there(self) -> None:
-        self.assertGreater(len(ResponseClassRegistry._response_class_registry), 45)
+    """What Kafka's own definitions say is held against the table in tests.integration.test_kafka_apis."""
 
-    def test_no_version_is_offered_that_kafka_python_s_schemas_do_not_have(self) -> None:
-        for key, response in ResponseClassRegistry._response_class_registry.items():
-            api = find(key)
-            assert api is not None, key
-            self.assertLessEqual(api.max_version, response.max_version, api)
-            self.assertEqual(f"{api.name}Response", response.name)
-
-    def test_every_answer_with_a_broker_s_address_is_rewritten_or_not_offered(self) -> None:
-        for key, response in ResponseClassRegistry._response_class_registry.items():
-            api = APIS[key]
-            named = {name for name in ("brokers", "coordinators", "host") if name in response.fields}
-            if named:
-                self.assertIs(api.how, How.ADDRESSES, api)
-            endpoints = response.fields.get("node_endpoints")
-            if endpoints is not None and api.how is not How.PRODUCE:
-                self.assertLess(api.max_version, endpoints.min_version, api)
+    def test_names_are_kafka_s(self) -> None:
+        names = {
+            key: response.name for key, response in ResponseClassRegistry._response_class_registry.items()
+        }
+        self.assertGreater(len(names), 45)
+        for key, name in names.items():
+            self.assertEqual(f"{APIS[key].name}Response", name)
 
     def test_withheld_apis_are_not_found(self) -> None:
         for key in (
             4,
             KafkaApi.CONTROLLED_SHUTDOWN,
             58,
+            KafkaApi.SHARE_GROUP_HEARTBEAT,
             KafkaApi.SHARE_FETCH,
             KafkaApi.SHARE_ACKNOWLEDGE,
-            93,
+            KafkaApi.WRITE_SHARE_GROUP_STATE,
+            95,
             -1,
         ):
             self.assertIsNone(find(key))
