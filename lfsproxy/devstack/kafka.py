@@ -16,7 +16,7 @@ from lfsproxy.devstack.prepare import java_command
 from lfsproxy.devstack.process import ServerProcess
 from lfsproxy.devstack.server import Server
 
-DEFAULT_RELEASE = "4.1"
+DEFAULT_RELEASE = "4.4"
 
 LOG4J = """\
 status = error

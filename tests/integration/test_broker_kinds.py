@@ -43,7 +43,13 @@ class BrokerKindTests(TestCase):
         self.sent: dict[str, bytes] = {}
 
     async def test_kafka_3_9(self) -> None:
-        await self.begin(await own_kafka(self, release="3.9", heap=HEAP, config=SMALL_NODE))
+        await self.check_older_kafka("3.9")
+
+    async def test_kafka_4_1(self) -> None:
+        await self.check_older_kafka("4.1")
+
+    async def check_older_kafka(self, release: str) -> None:
+        await self.begin(await own_kafka(self, release=release, heap=HEAP, config=SMALL_NODE))
         topic = await self.servers.new_topic("kinds", partitions=2)
         modes = [
             Mode(),

@@ -77,7 +77,7 @@ class AclCase(TestCase):
     """A Kafka that allows nothing without an ACL, and a proxy that has an identity and no right there."""
 
     timeout = 240
-    release = "4.1"
+    release = "4.4"
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.kafka = await strict_kafka(self.release)
