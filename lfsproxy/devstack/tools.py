@@ -26,7 +26,7 @@ COMMANDS = {
 }
 
 PERFORMANCE = ("kafka-producer-perf-test", "org.apache.kafka.tools.ProducerPerformance")
-"""The one command that had no --bootstrap-server before Kafka 4.2: the address is among its --producer-props."""
+"""The one command without --bootstrap-server before Kafka 4.2: the address is among its --producer-props."""
 
 _BOOTSTRAP = """\
 case " $* " in
