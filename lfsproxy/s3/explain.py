@@ -26,6 +26,12 @@ _PLAIN_HTTP = re.compile(
     rb"HTTP request (to an|was sent to) HTTPS|speaking plain HTTP to an SSL", re.IGNORECASE
 )
 _TLS_ALERT = b"\x15\x03"
+_SETTINGS = {
+    "InvalidEncryptionAlgorithmError": "LFS_S3_SSE",
+    "InvalidStorageClass": "LFS_S3_STORAGE_CLASS",
+    "InvalidTag": "LFS_S3_TAGS",
+}
+"""Code of a refusal to the setting that it is about."""
 _MOST_SKEW = 60.0
 """Seconds by which two clocks that are right may differ: a request is under way meanwhile."""
 
@@ -137,6 +143,12 @@ def _way_out(location: S3Location, answer: Answer) -> str:
         return "check AWS_SECRET_ACCESS_KEY, and LFS_S3_REGION"
     if code in {"ExpiredToken", "InvalidToken", "TokenRefreshRequired"}:
         return "get new session credentials (AWS_SESSION_TOKEN)"
+    if code in _SETTINGS or code.startswith("KMS."):
+        return f"check {_SETTINGS.get(code, 'LFS_S3_SSE_KMS_KEY_ID')}"
+    if code == "AccessDenied" and "kms:" in answer.message:
+        return "let these credentials use the key: kms:GenerateDataKey and kms:Decrypt"
+    if code == "AccessDenied" and "PutObjectTagging" in answer.message:
+        return "let these credentials tag objects (s3:PutObjectTagging), or unset LFS_S3_TAGS"
     if code == "AccessDenied" or answer.status == 403:
         return f"let these credentials list, read, write and delete in the bucket {location.bucket}"
     return ""
