@@ -60,7 +60,7 @@ class S3Client:
     """Sends requests to one bucket.
 
     ``patience`` is how long, in seconds, trouble may last before a request fails (LFS_S3_RETRY_TIMEOUT). It
-    counts from the last progress: a request that progresses is never cut for its length.
+    counts from the last progress: one that progresses is never cut for its length. ``sse``: how S3 must encrypt.
     """
 
     _log = Logger()
@@ -75,9 +75,11 @@ class S3Client:
         metrics: IMetrics,
         patience: float,
         checksums: bool = True,
+        sse: str = "",
     ) -> None:
         self.location = location
         self.checksums = checksums
+        self.sse = sse
         self._exchanges = exchanges
         self._credentials = credentials
         self._clock = clock
@@ -98,9 +100,8 @@ class S3Client:
         answer = await self._conditionally(
             "put_object", "PUT", key, headers=headers, body=body, accept={409, 412}
         )
-        if not answer.is_error and "etag" not in answer.headers:
-            # Any web server may say 200 to a PUT; only a store gives an ETag.
-            raise S3Refused(explain.not_s3(self.location, answer), doubtful=True)
+        if not answer.is_error and (why := explain.not_kept(self.location, answer, self.sse)):
+            raise S3Refused(why, doubtful=True)
         return answer
 
     async def create_multipart_upload(self, key: str, headers: Mapping[str, str]) -> Begun:
@@ -141,10 +142,9 @@ class S3Client:
             headers={} if crc is None else {CHECKSUM: encode_crc(crc)},
             body=body,
         )
-        etag = answer.headers.get("etag")
-        if not etag:
-            raise S3Refused(f"{self.location.named} gave no ETag for a part")
-        return Part(number, etag, crc, size)
+        if why := explain.not_kept(self.location, answer, self.sse):
+            raise S3Refused(why)
+        return Part(number, answer.headers["etag"], crc, size)
 
     async def complete_multipart_upload(
         self, key: str, upload_id: str, parts: Sequence[Part], whole: str | None = None

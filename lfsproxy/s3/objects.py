@@ -12,9 +12,9 @@ from urllib.parse import quote
 import attrs
 
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, is_media_type, parse_key
+from lfsproxy.s3.explain import SSE
 
 FORM = "application/x-www-form-urlencoded"
-_SSE = "x-amz-server-side-encryption"
 
 
 def encryption(sse: str, kms_key_id: str, bucket_key: bool) -> dict[str, str]:
@@ -23,9 +23,9 @@ def encryption(sse: str, kms_key_id: str, bucket_key: bool) -> dict[str, str]:
     ``kms_key_id`` may be empty; ``bucket_key`` False leaves that to the bucket, too.
     """
     given = {
-        _SSE: sse,
-        f"{_SSE}-aws-kms-key-id": kms_key_id,
-        f"{_SSE}-bucket-key-enabled": "true" if bucket_key else "",
+        SSE: sse,
+        f"{SSE}-aws-kms-key-id": kms_key_id,
+        f"{SSE}-bucket-key-enabled": "true" if bucket_key else "",
     }
     return {name: value for name, value in given.items() if value}
 
@@ -42,6 +42,11 @@ class NewObjects:
     encryption: Mapping[str, str] = attrs.Factory(dict)
     storage_class: str = ""
     tags: Sequence[tuple[str, str]] = ()
+
+    @property
+    def sse(self) -> str:
+        """How they are encrypted; empty for as the bucket is set."""
+        return self.encryption.get(SSE, "")
 
     def blob(self, key: str, content_type: str, metadata: Mapping[str, str]) -> dict[str, str]:
         """The header fields of a new blob."""

@@ -88,9 +88,10 @@ class S3ResumableStore:
         if answer.status == 412:
             # It may be what an earlier try of ours wrote, or one that somebody between us and the store made.
             return await self._has(key, buffers)
-        if "etag" not in answer.headers:
-            # Any web server may say 200 to a PUT; only a store gives an ETag.
-            raise StoreRefused(explain.not_s3(self._client.location, answer))
+        if why := explain.not_kept(self._client.location, answer, self._client.sse):
+            # It is ours, as nothing was there.
+            self._cleanup.remove_later(Leftover(key, object=True))
+            raise StoreRefused(why)
         return True
 
     def _said(self, answer: Answer) -> str:

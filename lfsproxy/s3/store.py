@@ -167,6 +167,7 @@ class S3Store:
             self.metrics,
             self.retry_timeout,
             self.checksums,
+            self.objects.sse,
         )
         self._cleanup = Cleanup(self.client, clock, self.random, self.metrics)
         self.source = S3BlobSource(self.client, self.credentials, self.reactor, clock, self.retry_timeout)

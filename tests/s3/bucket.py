@@ -89,7 +89,8 @@ class FakeBucket:
 
     ``full_object`` is what becomes of a multipart upload of that checksum type: kept, refused or ignored.
     ``knows_parts`` False: it does not answer to HEAD of one part. ``accepted`` are the access keys that it
-    takes, None for any; the token of another one has expired.
+    takes, None for any; the token of another one has expired. ``encrypts`` False: it takes the header fields
+    that ask for it, and does not.
     """
 
     def __init__(self) -> None:
@@ -99,6 +100,7 @@ class FakeBucket:
         self.encodes = True
         self.full_object = "kept"
         self.knows_parts = True
+        self.encrypts = True
         self.accepted: set[str] | None = None
         self.seconds = 1_700_000_000.0
         self._next_id = 0
@@ -125,7 +127,12 @@ class FakeBucket:
         crc = request.headers.get("x-amz-checksum-crc32c")
         kind = "FULL_OBJECT" if crc else ""
         self.objects[request.key] = StoredObject(body, request.headers, crc, self.seconds, (), kind)
-        return 200, {"ETag": self.objects[request.key].etag}, b""
+        return 200, {"ETag": self.objects[request.key].etag, **self._encrypted(request.headers)}, b""
+
+    def _encrypted(self, made_with: dict[str, str]) -> dict[str, str]:
+        """What is told of an object's encryption."""
+        name = "x-amz-server-side-encryption"
+        return {name: made_with[name]} if name in made_with and self.encrypts else {}
 
     def head_object(self, request: Request, body: bytes) -> Reply:
         stored = self.objects.get(request.key)
@@ -189,7 +196,7 @@ class FakeBucket:
         if upload is None:
             return error_answer(404, "NoSuchUpload")
         upload.parts[int(request.query["partNumber"])] = (body, _etag(body), crc32c(body))
-        return 200, {"ETag": _etag(body)}, b""
+        return 200, {"ETag": _etag(body), **self._encrypted(upload.headers)}, b""
 
     def complete_multipart_upload(self, request: Request, body: bytes) -> Reply:
         upload = self.uploads.get(request.query["uploadId"])

@@ -99,6 +99,20 @@ class RequestTests(FakeS3TestCase):
         download.close()
         self.assertEqual(self.made(), [OF_NEW_OBJECTS])
 
+    async def test_a_store_that_takes_the_wish_and_does_not_encrypt_keeps_no_blob(self) -> None:
+        self.fake.encrypts = False
+        for size in (1, 2 * PART):
+            upload = self.s3.blobs.begin(KEY, "a/b", {}, new_checksum("md5"), None, HeldMemory())
+            with self.assertRaisesRegex(StoreRefused, "takes LFS_S3_SSE=aws:kms, and has not encrypted"):
+                await write_all(upload, b"x" * size)
+                await upload.seal()
+                await upload.commit({})
+            await upload.abort()
+        with self.assertRaisesRegex(StoreRefused, "LFS_S3_SSE"):
+            await self.s3.resumable.put_blob(KEY, "a/b", {}, [b"x"])
+        await self.advance_until(lambda: not self.fake.objects)
+        self.assertEqual(self.fake.uploads, {})
+
     async def test_an_encryption_that_the_store_lacks_is_not_taken_for_a_lack_of_conditions(self) -> None:
         self.fake.always["put_object"] = Refuse(501, "NotImplemented")
         with self.assertRaisesRegex(StoreRefused, "501 NotImplemented"):
