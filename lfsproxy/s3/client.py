@@ -60,7 +60,7 @@ class S3Client:
     """Sends requests to one bucket.
 
     ``patience`` is how long, in seconds, trouble may last before a request fails (LFS_S3_RETRY_TIMEOUT). It
-    counts from the last progress: one that progresses is never cut for its length. ``sse``: how S3 must encrypt.
+    counts from the last progress: one that progresses is never cut. ``sse`` is how S3 has to encrypt.
     """
 
     _log = Logger()

@@ -7,7 +7,8 @@ starts each of them, asks what the proxy asks, and prints the table. A test comp
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from unittest import SkipTest
 from urllib.error import HTTPError
@@ -25,7 +26,7 @@ from lfsproxy.envelope import object_key
 from lfsproxy.errors import StoreRefused, StoreUnavailable
 from lfsproxy.resumable.errors import NotConditional
 from lfsproxy.s3.answers import Answer
-from lfsproxy.s3.crc import encode_crc
+from lfsproxy.s3.crc import CHECKSUM, encode_crc
 from lfsproxy.s3.index import list_uploads
 from lfsproxy.s3.objects import NewObjects, encryption
 from lfsproxy.s3.store import S3Store
@@ -35,8 +36,8 @@ from tests.integration.stores import KMS_KEY, STORES, shared_store
 from tests.integration.test_s3 import PART, make_store
 
 YES, NO, IGNORED = "yes", "no", "takes it, does nothing"
-PATIENCE = 0.2
-"""Seconds that trouble may last: a refusal that the proxy would try again is an answer here."""
+PATIENCE = 2.0
+"""Seconds after which a refusal that the proxy would try again is an answer here."""
 _ANY = range(300, 600)
 
 
@@ -73,12 +74,15 @@ class Probes:
         return YES if answer.status == 412 else IGNORED
 
     async def crc32c(self) -> str:
-        key = self.key()
+        key, client = self.key(), self.store.client
+        await client.put_object(key, {}, [b"data"], crc32c(b"data"))
+        wrong = {CHECKSUM: encode_crc(crc32c(b"other data"))}
         try:
-            await self.store.client.put_object(key, {}, [b"data"], crc32c(b"other data"))
-        except (StoreRefused, StoreUnavailable):
-            await self.store.client.put_object(key, {}, [b"data"], crc32c(b"data"))
-            return YES
+            await client.request("put_object", "PUT", key, headers=wrong, body=[b"data"], patience=PATIENCE)
+        except (StoreRefused, StoreUnavailable) as error:
+            if re.search("Digest|Checksum", str(error)):
+                return YES
+            raise
         return IGNORED
 
     async def full_object(self) -> str:
@@ -91,6 +95,19 @@ class Probes:
         part = await client.upload_part(key, begun.upload_id, 1, [b"data"], crc)
         await client.complete_multipart_upload(key, begun.upload_id, [part], encode_crc(crc))
         return YES
+
+    async def head_of_a_part(self) -> str:
+        key, client = self.key(), self.store.client
+        upload_id = (await client.create_multipart_upload(key, {})).upload_id
+        pieces = [bytes(PART), b"data"]
+        parts = [
+            await client.upload_part(key, upload_id, number, [piece], crc32c(piece))
+            for number, piece in enumerate(pieces, 1)
+        ]
+        await client.complete_multipart_upload(key, upload_id, parts)
+        answer = await client.head_part(key, 2)
+        told = answer.headers.get(CHECKSUM) == encode_crc(crc32c(b"data"))
+        return YES if not answer.is_error and told else NO
 
     async def uploads_below_a_prefix(self) -> str:
         return await self._listed(f"lfs/default/{self.topic}/")
@@ -129,7 +146,7 @@ class Probes:
         key = self.key()
         try:
             await self.store.client.put_object(key, objects.blob(key, "a/b", {}), [b"data"], None)
-        except (StoreRefused, StoreUnavailable):
+        except StoreRefused:
             return None
         head = await self.store.client.head_object(key)
         assert head is not None
@@ -184,6 +201,7 @@ ROWS: Mapping[str, Callable[[Probes], Awaitable[str]]] = {
     "`If-None-Match` on CompleteMultipartUpload": Probes.conditional_complete,
     "CRC-32C of what is sent": Probes.crc32c,
     "CRC-32C of a whole blob of parts (FULL_OBJECT)": Probes.full_object,
+    "HEAD of one part, with its CRC-32C": Probes.head_of_a_part,
     "unfinished uploads below a prefix": Probes.uploads_below_a_prefix,
     "unfinished uploads in pages": Probes.uploads_in_pages,
     "DeleteObjects": Probes.delete_objects,
@@ -198,12 +216,19 @@ ROWS: Mapping[str, Callable[[Probes], Awaitable[str]]] = {
 async def probed(kind: str) -> list[str]:
     """The cells of a kind's column. Raises SkipTest where the server cannot be had."""
     server = await shared_store(kind)
-    store = make_store(server, MemoryMetrics(), retry_timeout=PATIENCE, part_size=PART)
+    store = make_store(server, MemoryMetrics())
     probes = Probes(server, store, s3_client(server))
     try:
         return [await ask(probes) for ask in ROWS.values()]
     finally:
         await store.close()
+
+
+def table(columns: Mapping[str, Sequence[str]]) -> str:
+    """In Markdown."""
+    lines = [["", *columns], ["---"] * (len(columns) + 1)]
+    lines += [[row, *cells] for row, *cells in zip(ROWS, *columns.values(), strict=True)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 async def _print() -> None:
@@ -213,9 +238,7 @@ async def _print() -> None:
             columns[kind] = await probed(kind)
         except SkipTest as why:
             print(f"{kind}: {why}")
-    print(f"| | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
-    for number, row in enumerate(ROWS):
-        print(f"| {row} | {' | '.join(column[number] for column in columns.values())} |")
+    print(table(columns))
 
 
 def main(reactor: Any) -> Deferred[None]:

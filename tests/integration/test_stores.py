@@ -7,15 +7,18 @@ docs/operate/stores.md.
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
 
 from lfsproxy.devstack import S3Server
 from lfsproxy.errors import StoreRefused
 from lfsproxy.s3.index import S3Index
 from lfsproxy.testing import MemoryMetrics
+from tests.docs.blocks import ROOT
 from tests.index_contract import PAGE
 from tests.integration.stack import shared_s3
+from tests.integration.store_probes import probed, table
 from tests.integration.store_suites import RealResumableStoreContract, RealS3Contract, RealSourceContract
-from tests.integration.stores import shared_store
+from tests.integration.stores import STORES, shared_store
 from tests.integration.test_index import S3ProxyIndexContract
 from tests.integration.test_s3 import make_store
 
@@ -73,6 +76,15 @@ class VersityIndex(S3ProxyIndexContract):
             await self.uploads(self.prefix)
         for key, upload_id in zip(keys, ids, strict=True):
             await self.index.abort(key, upload_id)
+
+
+class PageTests(TestCase):
+    timeout = 120
+
+    async def test_the_page_tells_of_each_store_what_it_does(self) -> None:
+        page = (ROOT / "docs" / "operate" / "stores.md").read_text(encoding="utf-8")
+        columns = {kind: await probed(kind) for kind in STORES}
+        self.assertIn(f"\n\n{table(columns)}\n\n", page)
 
 
 class TlsAndTheBucketInTheHost(RealS3Contract):
