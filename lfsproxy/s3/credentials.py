@@ -115,7 +115,7 @@ class ChainCredentials:
                 if source.refresh_needed(REFRESH_BEFORE):
                     return await self._refreshed_or(found)
                 self._in_background(self._refresh)
-        elif self._is_due and source.method != FROM_ENVIRONMENT:
+        elif source.method != FROM_ENVIRONMENT and self._is_due:
             self._in_background(self._look)
         return found.frozen
 
@@ -185,6 +185,9 @@ class ChainCredentials:
 
     def _refresh(self) -> _Found:
         assert self._found is not None  # nothing else is refreshed
+        if self._stamp() != self._found.stamp:
+            # A role's credentials are got by those of a file, which botocore reads once.
+            return self._find()
         return attrs.evolve(self._found, frozen=self._found.source.get_frozen_credentials())
 
     def _look(self) -> _Found:

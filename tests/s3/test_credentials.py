@@ -201,6 +201,13 @@ class ChainTests(TestCase):
             await self.settle()
             self.assertEqual(wanted, await self.key())
 
+    async def test_a_role_is_looked_for_anew_where_the_file_has_changed_since(self) -> None:
+        await self.key()
+        self.files = [(2, 1, 1)]
+        self.pass_minutes(61)
+        await self.key()
+        self.assertEqual((2, 0), (self.source.loaded, self.source.refreshed))
+
     async def test_a_file_that_is_half_written_changes_nothing(self) -> None:
         found: list[Credentials | None] = [Credentials("old", "secret"), None, Credentials("new", "secret")]
         self.chain = self.make(lambda: found.pop(0))

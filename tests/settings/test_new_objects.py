@@ -8,6 +8,7 @@ from lfsproxy.errors import SettingError
 from lfsproxy.names import LONGEST_TOPIC
 from lfsproxy.settings import load_settings
 from lfsproxy.settings.tags import MAX_TAGS, MAX_VALUE
+from tests.docs.shell import blocks_run_by
 
 
 class NewObjectTests(SynchronousTestCase):
@@ -34,6 +35,14 @@ class NewObjectTests(SynchronousTestCase):
         tags = {"s3_tags": "a={namespace}/{topic}"}
         load_settings({}, {**tags, "namespace": "small"})
         self.refused("the value of a has 258 characters", **tags, namespace="too-much")
+
+    def test_the_settings_of_the_page_are_taken(self) -> None:
+        blocks = blocks_run_by(__name__, "docs/operate/stores.md")
+        self.assertEqual(len(blocks), 2)
+        for block in blocks:
+            lines = [line.partition(" #")[0].strip() for line in block.code.splitlines()]
+            given = dict(line.split("=", 1) for line in lines)
+            self.assertEqual(set(load_settings(given, {}).origins), {name[4:].lower() for name in given})
 
     def test_each_mistake_is_told_by_what_is_wrong(self) -> None:
         for text, wanted in (
