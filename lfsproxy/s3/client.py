@@ -277,7 +277,7 @@ class S3Client:
         answer = await self.request(
             operation, method, key, query=query, headers=headers, body=body, accept=accept, silence=silence
         )
-        if self._conditional and not answer.is_error:
+        if self._conditional:
             # Only now it is known that it was not another header field that the store does not know.
             self._conditional = False
             self._log.warn(

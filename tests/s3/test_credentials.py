@@ -165,6 +165,7 @@ class ChainTests(TestCase):
         await self.hang(50)
         for _ in range(3):
             self.assertEqual("key-0", await self.key())
+            self.assertLessEqual(len(self.clock.getDelayedCalls()), 1)
             self.clock.advance(PAUSE)
         self.assertEqual(1, self.source.refreshed)
 

@@ -109,7 +109,7 @@ class RequestTests(FakeS3TestCase):
                 await upload.commit({})
             await upload.abort()
         with self.assertRaisesRegex(StoreRefused, "LFS_S3_SSE"):
-            await self.s3.resumable.put_blob(KEY, "a/b", {}, [b"x"])
+            await self.s3.resumable.create_object("lfs-uploads/x", [b"x"])
         await self.advance_until(lambda: not self.fake.objects)
         self.assertEqual(self.fake.uploads, {})
 

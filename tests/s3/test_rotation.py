@@ -7,6 +7,7 @@ from pathlib import Path
 
 from botocore.credentials import ReadOnlyCredentials
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from lfsproxy.errors import StoreRefused, StoreUnavailable
 from lfsproxy.s3.credentials import PAUSE, RENEWAL_PAUSE, ChainCredentials
@@ -106,6 +107,22 @@ class Sequence:
         return given != refused.access_key
 
 
+class Waiting:
+    """Has none, and takes as long as a request may to say so."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.asked = 0
+        self._clock = clock
+
+    async def current(self) -> ReadOnlyCredentials:
+        self.asked += 1
+        self._clock.advance(15)
+        raise StoreUnavailable("nobody answers")
+
+    async def renewed(self, refused: ReadOnlyCredentials) -> bool:
+        return False
+
+
 class RequestTests(UploadTestCase):
     async def test_a_request_is_repeated_once_with_others(self) -> None:
         self.fake.accepted = {"third"}
@@ -133,3 +150,10 @@ class RequestTests(UploadTestCase):
         with self.assertRaisesRegex(StoreUnavailable, r"the token service is down \(put object kafscale/k\)"):
             await self.put(1)
         self.assertEqual(self.fake.requests, [])
+
+    async def test_time_that_was_spent_in_waiting_for_them_counts(self) -> None:
+        waits = Waiting(self.clock)
+        self.use_store(credentials=waits)
+        with self.assertRaisesRegex(StoreUnavailable, "nobody answers"):
+            await self.put(1)
+        self.assertEqual(waits.asked, 1)
