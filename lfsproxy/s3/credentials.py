@@ -120,8 +120,11 @@ class ChainCredentials:
         return found.frozen
 
     async def renewed(self, refused: ReadOnlyCredentials) -> bool:
+        found = self._found
+        if found is None or found.source.method == FROM_ENVIRONMENT:
+            return False
         is_due = self._clock.seconds() >= self._next_renewal
-        if self._found is not None and self._found.frozen == refused and (is_due or self.refreshing):
+        if found.frozen == refused and (is_due or self.refreshing):
             self._next_renewal = self._clock.seconds() + RENEWAL_PAUSE
             try:
                 await self._asked(self._find)

@@ -230,6 +230,21 @@ class ChainTests(TestCase):
         self.assertFalse(await self.chain.renewed(refused))
         self.assertEqual(3, self.source.loaded)
 
+    async def test_those_of_the_environment_are_the_only_ones(self) -> None:
+        loaded: list[Credentials] = []
+
+        def load() -> Credentials:
+            loaded.append(Credentials("key", "secret", method="env"))
+            return loaded[-1]
+
+        self.chain = self.make(load)
+        refused = await self.chain.current()
+        self.files = [(2, 1, 1)]
+        self.clock.advance(PAUSE)
+        self.assertEqual(refused, await self.chain.current())
+        self.assertFalse(await self.chain.renewed(refused))
+        self.assertEqual(1, len(loaded))
+
     async def test_several_that_were_refused_at_once_share_the_search(self) -> None:
         found = [Credentials("old", "secret"), Credentials("new", "secret")]
         self.chain = self.make(lambda: found.pop(0))
