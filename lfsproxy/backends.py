@@ -19,6 +19,7 @@ from lfsproxy.kafka.upstream import Upstream
 from lfsproxy.logs import Logger
 from lfsproxy.readiness import KnownTrouble
 from lfsproxy.s3.credentials import ChainCredentials, CredentialSource
+from lfsproxy.s3.objects import NewObjects, encryption
 from lfsproxy.s3.proxies import ignored_proxy
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.s3.store import S3Store
@@ -95,7 +96,7 @@ def make_store(
     return S3Store(
         reactor,
         location,
-        credentials or ChainCredentials(reactor),
+        credentials or ChainCredentials(reactor, settings.s3_retry_timeout),
         metrics,
         part_size=settings.s3_part_size,
         concurrency=settings.s3_concurrency,
@@ -103,6 +104,11 @@ def make_store(
         upload_memory=settings.upload_memory,
         checksums=settings.s3_checksum != "none",
         tls=tls,
+        objects=NewObjects(
+            encryption(settings.s3_sse, settings.s3_sse_kms_key_id, settings.s3_sse_bucket_key),
+            settings.s3_storage_class,
+            settings.s3_tags,
+        ),
     )
 
 

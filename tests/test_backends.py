@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, cast
+from uuid import uuid4
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
@@ -10,6 +11,7 @@ from twisted.trial.unittest import TestCase
 
 from lfsproxy.backends import Backends, make_backends, make_store
 from lfsproxy.broker.no_publisher import NoLog, NoPublisher
+from lfsproxy.envelope import object_key
 from lfsproxy.interfaces import (
     IBlobSource,
     IBlobStore,
@@ -24,6 +26,7 @@ from lfsproxy.settings import Settings, load_settings
 from lfsproxy.testing import MemoryMetrics, MemoryPublisher
 from lfsproxy.testing.downloads import MemoryLog
 from lfsproxy.testing.store import MemoryStore
+from tests.s3.bucket import OF_NEW_OBJECTS
 from tests.s3.helpers import FakeS3TestCase
 
 reactor = cast(Any, _reactor)
@@ -66,6 +69,24 @@ class MakeTests(FakeS3TestCase):
             await store.resumable.put_blob(f"lfs/{value}", "text/plain", {}, [b"data"])
             headers = self.fake.requests[-1].headers
             self.assertEqual("x-amz-checksum-crc32c" in headers, named)
+
+    async def test_new_objects_are_as_the_settings_say(self) -> None:
+        store = self.store(
+            LFS_S3_SSE="aws:kms",
+            LFS_S3_SSE_KMS_KEY_ID="alias/blobs",
+            LFS_S3_SSE_BUCKET_KEY="true",
+            LFS_S3_STORAGE_CLASS="STANDARD_IA",
+            LFS_S3_TAGS="topic={topic}",
+        )
+        assert store.resumable is not None
+        await store.resumable.put_blob(
+            object_key("default", "clips", 0, 1, uuid4()), "text/plain", {}, [b"data"]
+        )
+        headers = self.fake.requests[-1].headers
+        self.assertEqual(
+            [headers[name] for name in sorted(OF_NEW_OBJECTS)],
+            ["aws:kms", "alias/blobs", "true", "STANDARD_IA", "topic=clips"],
+        )
 
     async def test_parts_are_as_the_settings_say(self) -> None:
         self.assertEqual(self.store(LFS_S3_PART_SIZE="5MiB").blobs.part_size, 5 * 2**20)

@@ -31,6 +31,15 @@ _RETRIABLE_CODE = frozenset(
         "XAmzContentChecksumMismatch",
     }
 )
+_REFUSED_CREDENTIALS = frozenset(
+    {
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+    }
+)
 
 
 @attrs.frozen
@@ -63,6 +72,11 @@ class Answer:
     @property
     def is_retriable(self) -> bool:
         return self.status in _RETRIABLE_STATUS or self.code in _RETRIABLE_CODE
+
+    @property
+    def may_refuse_credentials(self) -> bool:
+        """Whether others may be taken. An answer to HEAD has no words that would tell."""
+        return self.code in _REFUSED_CREDENTIALS or (not self.code and self.status in {400, 401, 403})
 
     @property
     def is_doubtful(self) -> bool:

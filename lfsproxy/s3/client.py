@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from lfsproxy.checksums import Buffer
-from lfsproxy.errors import StoreRefused, StoreUnavailable
+from lfsproxy.errors import LfsError, StoreRefused, StoreUnavailable
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.logs import Logger
 from lfsproxy.s3 import explain
@@ -60,7 +60,7 @@ class S3Client:
     """Sends requests to one bucket.
 
     ``patience`` is how long, in seconds, trouble may last before a request fails (LFS_S3_RETRY_TIMEOUT). It
-    counts from the last progress: a request that progresses is never cut for its length.
+    counts from the last progress: one that progresses is never cut. ``sse`` is how S3 has to encrypt.
     """
 
     _log = Logger()
@@ -75,9 +75,11 @@ class S3Client:
         metrics: IMetrics,
         patience: float,
         checksums: bool = True,
+        sse: str = "",
     ) -> None:
         self.location = location
         self.checksums = checksums
+        self.sse = sse
         self._exchanges = exchanges
         self._credentials = credentials
         self._clock = clock
@@ -98,9 +100,8 @@ class S3Client:
         answer = await self._conditionally(
             "put_object", "PUT", key, headers=headers, body=body, accept={409, 412}
         )
-        if not answer.is_error and "etag" not in answer.headers:
-            # Any web server may say 200 to a PUT; only a store gives an ETag.
-            raise S3Refused(explain.not_s3(self.location, answer), doubtful=True)
+        if not answer.is_error and (why := explain.not_kept(self.location, answer, self.sse)):
+            raise S3Refused(why, doubtful=True)
         return answer
 
     async def create_multipart_upload(self, key: str, headers: Mapping[str, str]) -> Begun:
@@ -141,10 +142,9 @@ class S3Client:
             headers={} if crc is None else {CHECKSUM: encode_crc(crc)},
             body=body,
         )
-        etag = answer.headers.get("etag")
-        if not etag:
-            raise S3Refused(f"{self.location.named} gave no ETag for a part")
-        return Part(number, etag, crc, size)
+        if why := explain.not_kept(self.location, answer, self.sse):
+            raise S3Refused(why)
+        return Part(number, answer.headers["etag"], crc, size)
 
     async def complete_multipart_upload(
         self, key: str, upload_id: str, parts: Sequence[Part], whole: str | None = None
@@ -273,17 +273,20 @@ class S3Client:
             )
             if answer.status != 501:
                 return answer
-            if self._conditional:
-                self._conditional = False
-                self._log.warn(
-                    "the store does not know If-None-Match on {operation}: from now on it is not asked "
-                    "to refuse an existing key ({answer})",
-                    operation=operation,
-                    answer=answer,
-                )
-        return await self.request(
+            refused = answer
+        answer = await self.request(
             operation, method, key, query=query, headers=headers, body=body, accept=accept, silence=silence
         )
+        if self._conditional:
+            # Only now it is known that it was not another header field that the store does not know.
+            self._conditional = False
+            self._log.warn(
+                "the store does not know If-None-Match on {operation}: from now on it is not asked "
+                "to refuse an existing key ({answer})",
+                operation=operation,
+                answer=refused,
+            )
+        return answer
 
     async def request(
         self,
@@ -306,16 +309,14 @@ class S3Client:
         ``streamed`` a success's body is not read yet, else it has at most ``most`` bytes. Raises
         StoreUnavailable when the trouble lasts, StoreRefused with S3's own words for any other answer.
         """
-        patience = self._patience if patience is None else patience
+        patience, begun = self._patience if patience is None else patience, self._clock.seconds()
         deadline: float | None = None
         attempts = stale = 0
-        doubtful = False
-        trail = TRAIL.get()
-        span = NO_SPAN
+        doubtful = renewed = False
+        trail, span = TRAIL.get(), NO_SPAN
         while True:
             attempts += 1
             started = self._clock.seconds()
-            signed = sign(self.location, await self._credentials.current(), method, key, query, headers)
             # Two thirds, so that after a dead connection there is time for another.
             stall = silence or patience * 2 / 3
             if deadline is not None and silence is None:
@@ -324,6 +325,8 @@ class S3Client:
             if trail.span.on:
                 span = request_span(trail.span, self.location, operation, method, key, query, attempts)
             try:
+                credentials = await self._credentials.current()
+                signed = sign(self.location, credentials, method, key, query, headers)
                 if streamed:
                     answer = await self._exchanges.open(signed, stall)
                 else:
@@ -338,8 +341,19 @@ class S3Client:
                 if trouble.stale and stale < STALE_TRIES:
                     stale += 1
                     continue
+            except LfsError as error:
+                # There was nothing to sign it with.
+                result = "store_error"
+                if not isinstance(error, StoreUnavailable):
+                    raise
+                why, since = str(error), begun
             else:
                 self._has_answered = True
+                if not renewed and answer.may_refuse_credentials:
+                    renewed = True
+                    if await self._credentials.renewed(credentials):
+                        self._metrics.s3_retry(operation)
+                        continue
                 why, since = explain.refused(self.location, answer), self._clock.seconds()
                 if not answer.is_retriable:
                     answer = attrs.evolve(answer, attempts=attempts, doubtful=doubtful)

@@ -26,6 +26,14 @@ _PLAIN_HTTP = re.compile(
     rb"HTTP request (to an|was sent to) HTTPS|speaking plain HTTP to an SSL", re.IGNORECASE
 )
 _TLS_ALERT = b"\x15\x03"
+SSE = "x-amz-server-side-encryption"
+"""The header field of how an object is encrypted."""
+_SETTINGS = {
+    "InvalidEncryptionAlgorithmError": "LFS_S3_SSE",
+    "InvalidStorageClass": "LFS_S3_STORAGE_CLASS",
+    "InvalidTag": "LFS_S3_TAGS",
+}
+"""Code of a refusal to the setting that it is about."""
 _MOST_SKEW = 60.0
 """Seconds by which two clocks that are right may differ: a request is under way meanwhile."""
 
@@ -69,6 +77,21 @@ def not_s3(location: S3Location, answer: Answer) -> str:
         f"{location.named} answered {status}, "
         "but not as an S3 server does: is another web server, or a proxy, at that address?"
     )
+
+
+def not_kept(location: S3Location, answer: Answer, sse: str) -> str:
+    """Why a success of a PUT does not say that its bytes are kept, encrypted as ``sse`` says; empty where it
+    does."""
+    if not answer.headers.get("etag"):
+        # Any web server may say 200 to a PUT; only a store gives an ETag.
+        return not_s3(location, answer)
+    told = answer.headers.get(SSE, "nothing")
+    if sse and told != sse:
+        return (
+            f"{location.named} takes LFS_S3_SSE={sse}, and has not encrypted so (it tells of {told}): "
+            "unset it, or use a store that does"
+        )
+    return ""
 
 
 def speaks_s3(answer: Answer) -> bool:
@@ -137,6 +160,12 @@ def _way_out(location: S3Location, answer: Answer) -> str:
         return "check AWS_SECRET_ACCESS_KEY, and LFS_S3_REGION"
     if code in {"ExpiredToken", "InvalidToken", "TokenRefreshRequired"}:
         return "get new session credentials (AWS_SESSION_TOKEN)"
+    if code in _SETTINGS or code.startswith("KMS."):
+        return f"check {_SETTINGS.get(code, 'LFS_S3_SSE_KMS_KEY_ID')}"
+    if code == "AccessDenied" and "kms:" in answer.message:
+        return "let these credentials use the key: kms:GenerateDataKey and kms:Decrypt"
+    if code == "AccessDenied" and "PutObjectTagging" in answer.message:
+        return "let these credentials tag objects (s3:PutObjectTagging), or unset LFS_S3_TAGS"
     if code == "AccessDenied" or answer.status == 403:
         return f"let these credentials list, read, write and delete in the bucket {location.bucket}"
     return ""

@@ -15,7 +15,6 @@ from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
 from lfsproxy.checksums import Buffer, Checksum
-from lfsproxy.envelope import DEFAULT_CONTENT_TYPE
 from lfsproxy.errors import StoreRefused, StoreUnavailable
 from lfsproxy.interfaces import IResumableStore, ListedObject, StoredPart
 from lfsproxy.resumable.errors import NotConditional, OtherBytes
@@ -27,7 +26,8 @@ from lfsproxy.s3.crc import CHECKSUM, encode_crc
 from lfsproxy.s3.digest import INLINE_BYTES, digest
 from lfsproxy.s3.index import list_objects
 from lfsproxy.s3.multipart import MAX_PARTS, Part, crcs_of, told_at_the_end
-from lfsproxy.s3.upload import is_same, meta, object_headers
+from lfsproxy.s3.objects import NewObjects
+from lfsproxy.s3.upload import is_same
 
 CONFLICT_TRIES = 5
 """S3 answers 409 to one of two conditional writes at the same moment; asked again, it says which won."""
@@ -45,6 +45,7 @@ class S3ResumableStore:
         client: S3Client,
         cleanup: Cleanup,
         reactor: ReactorBase,
+        objects: NewObjects,
         concurrency: int,
         part_size: Callable[[int | None], int],
     ) -> None:
@@ -54,13 +55,14 @@ class S3ResumableStore:
         self._client = client
         self._cleanup = cleanup
         self._reactor = reactor
+        self._objects = objects
         self._part_size = part_size
 
     def part_size(self, length: int | None) -> int:
         return self._part_size(length)
 
     async def create_object(self, key: str, buffers: Sequence[Buffer]) -> bool:
-        return await self._create(key, {"content-type": DEFAULT_CONTENT_TYPE}, buffers)
+        return await self._create(key, self._objects.state(), buffers)
 
     async def _create(self, key: str, headers: Mapping[str, str], buffers: Sequence[Buffer]) -> bool:
         """Write an object that is not there yet; False where there is one with other bytes."""
@@ -74,6 +76,11 @@ class S3ResumableStore:
             )
             if answer.status != 409:
                 break
+        if answer.status == 501 and self._objects.encryption:
+            raise StoreRefused(
+                "the store knows no If-None-Match, or does not encrypt as LFS_S3_SSE says: "
+                f"{self._said(answer)}"
+            )
         if answer.status == 501:
             raise NotConditional(f"the store does not know If-None-Match: {answer}")
         if answer.status == 409:
@@ -81,9 +88,10 @@ class S3ResumableStore:
         if answer.status == 412:
             # It may be what an earlier try of ours wrote, or one that somebody between us and the store made.
             return await self._has(key, buffers)
-        if "etag" not in answer.headers:
-            # Any web server may say 200 to a PUT; only a store gives an ETag.
-            raise StoreRefused(explain.not_s3(self._client.location, answer))
+        if why := explain.not_kept(self._client.location, answer, self._client.sse):
+            # It is ours, as nothing was there.
+            self._cleanup.remove_later(Leftover(key, object=True))
+            raise StoreRefused(why)
         return True
 
     def _said(self, answer: Answer) -> str:
@@ -133,14 +141,14 @@ class S3ResumableStore:
     async def put_blob(
         self, key: str, content_type: str, metadata: Mapping[str, str], buffers: Sequence[Buffer]
     ) -> None:
-        if not await self._create(key, {**object_headers(content_type), **meta(metadata)}, buffers):
+        if not await self._create(key, self._objects.blob(key, content_type, metadata), buffers):
             raise OtherBytes(
                 f"the blob {key} has other bytes already, from an earlier request for the same upload: "
                 "end that upload and begin another"
             )
 
     async def begin_parts(self, key: str, content_type: str, metadata: Mapping[str, str]) -> str:
-        headers = {**object_headers(content_type), **meta(metadata)}
+        headers = self._objects.blob(key, content_type, metadata)
         # One that an unanswered try began is aborted with the upload's end, by its key.
         return (await self._client.create_multipart_upload(key, headers)).upload_id
 

@@ -23,9 +23,10 @@ from lfsproxy.s3.download import S3BlobSource
 from lfsproxy.s3.exchange import Exchanges
 from lfsproxy.s3.index import S3Index
 from lfsproxy.s3.multipart import MAX_PARTS
+from lfsproxy.s3.objects import NewObjects
 from lfsproxy.s3.resumable import S3ResumableStore
 from lfsproxy.s3.signing import S3Location
-from lfsproxy.s3.upload import S3Upload, UploadPlan, meta, object_headers
+from lfsproxy.s3.upload import S3Upload, UploadPlan
 
 if TYPE_CHECKING:
     from lfsproxy.net.tls import ClientTls
@@ -48,6 +49,7 @@ class S3Blobs:
     _cleanup: Cleanup
     _reactor: ReactorBase
     _source: IBlobSource
+    _objects: NewObjects
     part_size: int
     concurrency: int
     retry_timeout: float
@@ -66,7 +68,7 @@ class S3Blobs:
         length: int | None,
         memory: IPartMemory,
     ) -> S3Upload:
-        headers = {**object_headers(content_type), **meta(metadata)}
+        headers = self._objects.blob(key, content_type, metadata)
         plan = self.plan(length)
         return S3Upload(
             self._client, self._cleanup, self._reactor, key, headers, checksum, length, memory, plan
@@ -123,7 +125,8 @@ class S3Store:
     """One bucket. Sizes in bytes, times in seconds; ``upload_memory`` is the whole process's
     (LFS_UPLOAD_MEMORY), ``random`` gives numbers from 0 to 1.
 
-    ``tls`` says which servers are trusted, None for http; ``clock`` is the reactor unless given.
+    ``tls`` says which servers are trusted, None for http; ``objects`` what new objects are made with;
+    ``clock`` is the reactor unless given.
     """
 
     reactor: ReactorBase
@@ -136,6 +139,7 @@ class S3Store:
     upload_memory: int
     checksums: bool
     tls: ClientTls | None
+    objects: NewObjects = NewObjects()
     clock: IReactorTime | None = None
     random: Callable[[], float] = random.random
     blobs: S3Blobs = attrs.field(init=False)
@@ -163,6 +167,7 @@ class S3Store:
             self.metrics,
             self.retry_timeout,
             self.checksums,
+            self.objects.sse,
         )
         self._cleanup = Cleanup(self.client, clock, self.random, self.metrics)
         self.source = S3BlobSource(self.client, self.credentials, self.reactor, clock, self.retry_timeout)
@@ -171,6 +176,7 @@ class S3Store:
             self._cleanup,
             self.reactor,
             self.source,
+            self.objects,
             self.part_size,
             self.concurrency,
             self.retry_timeout,
@@ -180,6 +186,7 @@ class S3Store:
             self.client,
             self._cleanup,
             self.reactor,
+            self.objects,
             self.concurrency,
             lambda length: blobs.plan(length).part_size,
         )

@@ -18,7 +18,6 @@ from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
 from lfsproxy.checksums import Buffer, Checksum
-from lfsproxy.envelope import DEFAULT_CONTENT_TYPE, is_media_type
 from lfsproxy.errors import LfsError, TooLarge
 from lfsproxy.gathered import Gathered
 from lfsproxy.interfaces import IBlobUpload, IPartMemory, StoredBlob
@@ -30,12 +29,11 @@ from lfsproxy.s3.client import S3Client, S3Refused, S3Unavailable
 from lfsproxy.s3.crc import CHECKSUM, encode_crc
 from lfsproxy.s3.digest import INLINE_BYTES
 from lfsproxy.s3.multipart import MAX_PARTS, crcs_of
+from lfsproxy.s3.objects import meta
 from lfsproxy.s3.parts import PartSender
 from lfsproxy.trail import TRAIL, follow
 from lfsproxy.wakeups import Condition, Semaphore, to_its_end
 from lfsproxy.words import error_text
-
-FORM = "application/x-www-form-urlencoded"
 
 
 class State(Enum):
@@ -299,19 +297,6 @@ class S3Upload:
         )
         if leftover != Leftover(self._key, cut_parts=sender.cut_parts):
             await self._cleanup.remove(leftover)
-
-
-def object_headers(content_type: str) -> dict[str, str]:
-    """The object's content type as S3 signs and stores it; the envelope has it as it came. Some stores
-    (S3Proxy) refuse what is no media type, and take a body of FORM for a form of theirs."""
-    given = content_type.strip()
-    is_form = given.partition(";")[0].strip().lower() == FORM
-    return {"content-type": given if is_media_type(given) and not is_form else DEFAULT_CONTENT_TYPE}
-
-
-def meta(metadata: Mapping[str, str]) -> dict[str, str]:
-    """User metadata as headers."""
-    return {f"x-amz-meta-{name}": value for name, value in metadata.items()}
 
 
 def _digest(checksum: Checksum, buffers: Sequence[Buffer], with_crc: bool) -> int | None:

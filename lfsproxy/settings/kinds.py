@@ -102,6 +102,17 @@ REGION = _matching(
     "a region such as us-east-1 or auto (letters, digits, '.', '_' and '-')",
     ("auto", "eu-west-1"),
 )
+KMS_KEY = _matching(
+    r"|(alias/|arn:[a-z0-9-]+:kms:[A-Za-z0-9:/-]+/)?[A-Za-z0-9][A-Za-z0-9_-]{0,255}",
+    "a key's id, alias or ARN such as alias/blobs (letters, digits, '_' and '-')",
+    ("alias/blobs", "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"),
+)
+STORAGE_CLASS = _matching(
+    r"|[A-Za-z0-9][A-Za-z0-9_-]{0,63}",
+    "a storage class such as STANDARD_IA, not GLACIER or DEEP_ARCHIVE, whose objects cannot be read at once",
+    ("STANDARD_IA", "INTELLIGENT_TIERING"),
+    refused=("GLACIER", "DEEP_ARCHIVE"),
+)
 NAMESPACE = _matching(
     r"[A-Za-z0-9._-]{1,128}",
     "up to 128 letters, digits, '.', '_' and '-'",

@@ -29,7 +29,7 @@ every value that is not a default, and where it came from. One warning names all
 
 S3 credentials are no settings of the proxy. They come from the usual AWS places (the variables
 `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, a profile, web identity, instance
-metadata) and are refreshed when they expire.
+metadata), are refreshed before they expire, and are found anew when the file that they are in changes.
 
 | variable | flag | default | allowed | meaning |
 |---|---|---|---|---|

@@ -6,6 +6,7 @@ from lfsproxy.errors import SettingError
 from lfsproxy.quoting import quoted_setting
 from lfsproxy.settings.names import variable
 from lfsproxy.settings.table import Values
+from lfsproxy.settings.tags import MAX_VALUE, longest
 
 
 def check_rules(settings: Values) -> None:
@@ -23,6 +24,24 @@ def check_rules(settings: Values) -> None:
             f"{least * settings.workers} is needed"
         )
     _check_pairs(settings)
+    _check_objects(settings)
+
+
+def _check_objects(settings: Values) -> None:
+    """What new objects are made with."""
+    if settings.s3_sse_kms_key_id and not settings.s3_sse.startswith("aws:kms"):
+        raise SettingError(
+            f"LFS_S3_SSE_KMS_KEY_ID is {quoted_setting(settings.s3_sse_kms_key_id)}: it needs LFS_S3_SSE "
+            "aws:kms or aws:kms:dsse"
+        )
+    if settings.s3_sse_bucket_key and settings.s3_sse != "aws:kms":
+        raise SettingError("LFS_S3_SSE_BUCKET_KEY is true: it needs LFS_S3_SSE aws:kms")
+    for name, value in settings.s3_tags:
+        if (most := longest(value, settings.namespace)) > MAX_VALUE:
+            raise SettingError(
+                f"LFS_S3_TAGS: with the longest topic's name, the value of {name} has {most} characters: "
+                f"S3 takes {MAX_VALUE}"
+            )
 
 
 def _check_pairs(settings: Values) -> None:

@@ -16,8 +16,11 @@ from lfsproxy.settings.cores import WORKERS
 from lfsproxy.settings.hosts import Address
 from lfsproxy.settings.kinds import Kind, one_of, whole
 from lfsproxy.settings.quantities import MIB, size, time
+from lfsproxy.settings.tags import TAGS, Tags
 
 SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM", "GSSAPI")
+SSE = ("AES256", "aws:kms", "aws:kms:dsse")
+"""How S3 encrypts: x-amz-server-side-encryption in the Amazon S3 API reference."""
 MIN_PART = 5 * MIB
 MAX_PART = 5 * 1024 * MIB
 """Bytes of a part that is not the last ("Amazon S3 multipart upload limits")."""
@@ -205,6 +208,30 @@ class Values:
         "crc32c",
         one_of("crc32c", "none"),
         "Checksum S3 verifies each part with; none where it refuses.",
+    )
+    s3_sse: str = _setting(
+        "",
+        one_of("", *SSE),
+        f"How S3 encrypts new objects: {_either(*SSE)}. Empty: as the bucket is set.",
+    )
+    s3_sse_kms_key_id: str = _setting(
+        "",
+        kinds.KMS_KEY,
+        "Key of the KMS for LFS_S3_SSE aws:kms and aws:kms:dsse. Empty: the store's own choice.",
+    )
+    s3_sse_bucket_key: bool = _setting(
+        "false",
+        kinds.FLAG,
+        "Have S3 ask the KMS once for many objects (aws:kms only). false: as the bucket is set.",
+    )
+    s3_storage_class: str = _setting(
+        "", kinds.STORAGE_CLASS, "Storage class of new blobs. Empty: the store's default."
+    )
+    s3_tags: Tags = _setting(
+        "",
+        TAGS,
+        "Tags of new blobs, with commas between them; a value may have {topic} and {namespace} in it. "
+        "Empty: none.",
     )
     max_decompressed_size: int = _setting(
         "2147483647", size(1024), "Largest compressed record batch in bytes, once decompressed."

@@ -48,6 +48,7 @@ _MACHINE = NotRun("it changes the machine as root; tests/integration/test_system
 
 _UNAWARE = Run("tests.integration.test_without_sdk")
 _OPERATE = Run("tests.integration.test_operate")
+_NEW_OBJECTS = Run("tests.settings.test_new_objects")
 _ACLS = Run("tests.integration.test_rights_kafka", "kafka-acls.sh")
 
 
@@ -112,6 +113,13 @@ BLOCKS: Mapping[str, Mapping[str, Run | NotRun]] = {
             "it does not end, and needs a cluster and a bucket; tests/deploy/test_files.py runs the rest"
         ),
         "curl -sS localhost:8080/readyz": _OPERATE,
+    },
+    "docs/operate/stores.md": {
+        "tests.integration.store_probes": NotRun(
+            "it starts servers; tests/integration/test_stores.py compares what it prints with the page"
+        ),
+        "LFS_S3_SSE=": _NEW_OBJECTS,
+        "LFS_S3_TAGS=": _NEW_OBJECTS,
     },
     "docs/operate/retention.md": {
         "aws s3api": NotRun("it needs AWS's command; test_retention.py gives the same rules to a store"),

@@ -75,6 +75,11 @@ def create_user(server: S3Server, name: str, secret: str, policy: str) -> None:
     _put(server, "import-iam", archive.getvalue())
 
 
+def disable_user(server: S3Server, name: str) -> None:
+    """From now on the user's requests are refused. Blocks."""
+    _put(server, f"set-user-status?accessKey={name}&status=disabled", b"")
+
+
 def _put(server: S3Server, path: str, body: bytes) -> None:
     url = f"{server.endpoint}/minio/admin/v3/{path}"
     request: Any = AWSRequest("PUT", url, data=body)

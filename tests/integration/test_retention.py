@@ -42,7 +42,7 @@ class RuleTests(TestCase):
     async def test_every_rule_is_one_of_the_s3_api(self) -> None:
         client = s3_client((await stack()).s3)
         shape: Any = client.meta.service_model.operation_model("PutBucketLifecycleConfiguration").input_shape
-        for name in ("s3-lifecycle.json", "s3-lifecycle-versions.json"):
+        for name in ("s3-lifecycle.json", "s3-lifecycle-tags.json", "s3-lifecycle-versions.json"):
             given = {"Bucket": BUCKET, "LifecycleConfiguration": {"Rules": rules_of(name)}}
             self.assertEqual(ParamValidator().validate(given, shape).generate_report(), "")
 
@@ -52,6 +52,9 @@ class RuleTests(TestCase):
         await self.set_rules(others)
         with self.assertRaises(ClientError):
             await self.set_rules([unfinished])
+
+    async def test_minio_takes_the_rules_by_tag(self) -> None:
+        await self.set_rules(rules_of("s3-lifecycle-tags.json"))
 
     async def test_minio_takes_the_rules_for_old_versions(self) -> None:
         await self.set_rules(rules_of("s3-lifecycle-versions.json"))

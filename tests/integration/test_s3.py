@@ -1,8 +1,7 @@
-"""The S3 store against a real S3 server: both styles of address, with and without TLS, and an outage."""
+"""The S3 store against a real S3 server that refuses, and against one that is away for a while."""
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any
 
@@ -22,7 +21,7 @@ from lfsproxy.s3.signing import S3Location
 from lfsproxy.s3.store import S3Store
 from lfsproxy.testing import MemoryMetrics
 from tests.integration.stack import BUCKET, in_thread, own_s3, s3_client, shared_s3, stack
-from tests.store_contract import StoreContract, write_all
+from tests.store_contract import write_all
 
 reactor: ReactorBase = _reactor  # type: ignore[assignment]  # the module is the reactor
 
@@ -43,73 +42,6 @@ def make_store(server: S3Server, metrics: MemoryMetrics, **changes: Any) -> S3St
         "tls": ClientTls("LFS_S3", str(server.certificate.certificate) if server.certificate else ""),
     }
     return S3Store(reactor, **{**arguments, **changes})
-
-
-class RealS3Contract(StoreContract):
-    """The contract over plain HTTP, with the bucket in the path."""
-
-    chunk = 256 * 1024
-    path_style = True
-    timeout = 300
-
-    def sizes(self, part: int) -> list[int]:
-        return [*super().sizes(part), 64 * MIB]
-
-    async def server(self) -> S3Server:
-        return (await stack()).s3
-
-    def setUp(self) -> Deferred[None]:  # type: ignore[override]  # of the contract, which waits for nothing
-        super().setUp()
-        return Deferred.fromCoroutine(self._set_up())
-
-    async def _set_up(self) -> None:
-        self.s3_server = await self.server()
-        self.client = s3_client(self.s3_server)
-        self.metrics = MemoryMetrics()
-        location = S3Location(BUCKET, self.s3_server.region, self.s3_server.endpoint, self.path_style)
-        s3 = make_store(self.s3_server, self.metrics, location=location)
-        self.store = s3.blobs
-        self.addCleanup(lambda: Deferred.fromCoroutine(s3.close()))
-
-    async def read(self, key: str) -> bytes | None:
-        try:
-            answer = await in_thread(self.client.get_object, Bucket=BUCKET, Key=key)
-        except self.client.exceptions.NoSuchKey:
-            return None
-        return await in_thread(answer["Body"].read)
-
-    async def describe(self, key: str) -> tuple[str, dict[str, str]]:
-        answer = await in_thread(self.client.head_object, Bucket=BUCKET, Key=key)
-        return answer["ContentType"], answer["Metadata"]
-
-    async def unfinished(self) -> int:
-        answer = await in_thread(self.client.list_multipart_uploads, Bucket=BUCKET)
-        return sum(upload["Key"].startswith(self.key) for upload in answer.get("Uploads", []))
-
-    async def test_an_upload_that_is_stopped_in_the_middle_leaves_nothing(self) -> None:
-        upload = self.begin()
-        for _ in range(4):
-            upload.write(os.urandom(PART))
-        await deferLater(reactor, 0)
-        await upload.abort()
-        self.assertEqual(0, await self.unfinished())
-        self.assertIsNone(await self.read(self.key))
-        self.assertEqual([], self.metrics.of("orphan"))
-
-    async def test_no_request_was_tried_twice(self) -> None:
-        await self.put(os.urandom(3 * PART))
-        self.assertEqual([], self.metrics.of("s3_retry"))
-
-
-class RealS3ContractWithTlsAndTheBucketInTheHost(RealS3Contract):
-    path_style = False
-
-    def sizes(self, part: int) -> list[int]:
-        # S3Proxy's TLS is slow on a Java tuned to start fast.
-        return [0, 1, part + 1]
-
-    async def server(self) -> S3Server:
-        return await shared_s3(https=True)
 
 
 class RefusalTests(TestCase):
@@ -182,6 +114,3 @@ class OutageTests(TestCase):
         await in_thread(server.restart)
         await store.blobs.check()
         self.assertEqual([], metrics.of("s3_retry"))
-
-
-del StoreContract

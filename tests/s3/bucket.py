@@ -20,6 +20,16 @@ from crc32c import crc32c
 BUCKET = "kafscale"
 MOST_LISTED = 1000
 
+OF_NEW_OBJECTS = {
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-bucket-key-enabled",
+    "x-amz-storage-class",
+    "x-amz-tagging",
+}
+MAKING = {"put_object", "create_multipart_upload"}
+"""Operations that take these header fields."""
+
 Reply = tuple[int, dict[str, str], bytes]
 """Status, headers and body of an answer."""
 
@@ -37,6 +47,11 @@ class Request:
     connection: int
     received: int = 0
 
+    @property
+    def access_key(self) -> str:
+        """Whose signature it has."""
+        return self.headers.get("authorization", "").partition("Credential=")[2].partition("/")[0]
+
 
 @attrs.frozen
 class StoredObject:
@@ -52,8 +67,11 @@ class StoredObject:
 
     @property
     def etag(self) -> str:
-        """As S3 makes it: that of an object of parts has their number behind it."""
-        return f'{_etag(self.data)[:-1]}-{len(self.parts)}"' if self.parts else _etag(self.data)
+        """As S3 makes it: that of an object of parts has their number behind it, and that of one that is
+        encrypted with a key of the KMS is no MD5."""
+        by_kms = self.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
+        etag = _etag(b"not its bytes" + self.data) if by_kms else _etag(self.data)
+        return f'{etag[:-1]}-{len(self.parts)}"' if self.parts else etag
 
 
 @attrs.define
@@ -70,7 +88,9 @@ class FakeBucket:
     """``seconds`` is the server's time, since the epoch. ``encodes`` False: it knows no encoding-type.
 
     ``full_object`` is what becomes of a multipart upload of that checksum type: kept, refused or ignored.
-    ``knows_parts`` False: it does not answer to HEAD of one part.
+    ``knows_parts`` False: it does not answer to HEAD of one part. ``accepted`` are the access keys that it
+    takes, None for any; the token of another one has expired. ``encrypts`` False: it takes the header fields
+    that ask for it, and does not.
     """
 
     def __init__(self) -> None:
@@ -80,13 +100,19 @@ class FakeBucket:
         self.encodes = True
         self.full_object = "kept"
         self.knows_parts = True
+        self.encrypts = True
+        self.accepted: set[str] | None = None
         self.seconds = 1_700_000_000.0
         self._next_id = 0
 
     def do(self, request: Request, body: bytes) -> Reply:
         """Do what a request asks for: status, headers, body."""
+        if self.accepted is not None and request.access_key not in self.accepted:
+            return error_answer(400, "ExpiredToken")
         if request.bucket != BUCKET:
             return error_answer(404, "NoSuchBucket")
+        if OF_NEW_OBJECTS & set(request.headers) and request.operation not in MAKING:
+            return error_answer(400, "InvalidArgument")
         crc = request.headers.get("x-amz-checksum-crc32c") if request.method == "PUT" else None
         if crc is not None and crc != _encode(crc32c(body)):
             return error_answer(400, "BadDigest")
@@ -101,7 +127,12 @@ class FakeBucket:
         crc = request.headers.get("x-amz-checksum-crc32c")
         kind = "FULL_OBJECT" if crc else ""
         self.objects[request.key] = StoredObject(body, request.headers, crc, self.seconds, (), kind)
-        return 200, {"ETag": _etag(body)}, b""
+        return 200, {"ETag": self.objects[request.key].etag, **self._encrypted(request.headers)}, b""
+
+    def _encrypted(self, made_with: dict[str, str]) -> dict[str, str]:
+        """What is told of an object's encryption."""
+        name = "x-amz-server-side-encryption"
+        return {name: made_with[name]} if name in made_with and self.encrypts else {}
 
     def head_object(self, request: Request, body: bytes) -> Reply:
         stored = self.objects.get(request.key)
@@ -165,7 +196,7 @@ class FakeBucket:
         if upload is None:
             return error_answer(404, "NoSuchUpload")
         upload.parts[int(request.query["partNumber"])] = (body, _etag(body), crc32c(body))
-        return 200, {"ETag": _etag(body)}, b""
+        return 200, {"ETag": _etag(body), **self._encrypted(upload.headers)}, b""
 
     def complete_multipart_upload(self, request: Request, body: bytes) -> Reply:
         upload = self.uploads.get(request.query["uploadId"])

@@ -12,6 +12,7 @@ from twisted.trial.unittest import TestCase
 
 from lfsproxy.net.tls import ClientTls
 from lfsproxy.s3.credentials import StaticCredentials
+from lfsproxy.s3.objects import NewObjects, encryption
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.s3.store import S3Store
 from lfsproxy.testing import MemoryMetrics
@@ -21,6 +22,12 @@ from tests.s3.fake_s3 import FakeS3
 reactor: ReactorBase = _reactor  # type: ignore[assignment]  # the module is the reactor
 
 PART = 100_000
+EVERY_OPTION = NewObjects(
+    encryption("aws:kms", "alias/blobs", bucket_key=True),
+    "STANDARD_IA",
+    (("topic", "{topic}"), ("place", "{namespace}/{topic}"), ("team", "media & more")),
+)
+"""What new objects can be made with, all at once."""
 
 
 class FakeS3TestCase(TestCase):

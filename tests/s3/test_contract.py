@@ -13,7 +13,7 @@ from lfsproxy.testing.store import MemoryStore
 from tests.index_contract import PAGE as PAGE_OF_LIST
 from tests.index_contract import IndexContract
 from tests.s3.bucket import StoredObject
-from tests.s3.helpers import PART, FakeS3TestCase
+from tests.s3.helpers import EVERY_OPTION, PART, FakeS3TestCase
 from tests.source_contract import SourceContract
 from tests.store_contract import StoreContract
 
@@ -48,6 +48,15 @@ class S3StoreContractWithoutChecksums(S3StoreContract):
             await self.put(b"x" * size, f"{size}")
         named = {name for request in self.fake.requests for name in request.headers if "checksum" in name}
         self.assertEqual({"x-amz-meta-lfs-checksum"}, named)
+
+
+class S3StoreContractWithEveryOption(S3StoreContract):
+    """Above all, no ETag is an MD5."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.use_store(objects=EVERY_OPTION)
+        self.store = self.s3.blobs
 
 
 class MemoryBlobStoreContract(StoreContract):
