@@ -107,7 +107,7 @@ class RelayService(Service):
 
     def notes(self) -> list[str]:
         """What to know of a relay that is ready."""
-        return [] if self._settings.has_identity else [NO_IDENTITY]
+        return self._upstream.identity.notes() if self._settings.has_identity else [NO_IDENTITY]
 
     def _say_identity(self) -> None:
         settings = self._settings
@@ -159,6 +159,7 @@ class RelayService(Service):
         if self._looks.running:
             self._looks.stop()
         self._cluster.stop()
+        self._upstream.identity.stop()
         await self.stop_listening()
         self._accepting.end_handshakes()
         sessions = list(self._sessions.items())
