@@ -20,10 +20,11 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from lfsproxy.net.connecting import why_unreached
-from lfsproxy.net.http import BodyCollector, BodyTooLong, HttpEndpoints
-from lfsproxy.net.tls_errors import UntrustedServer
+from lfsproxy.net.http import BodyCollector, BodyTooLong, HttpEndpoints, single_use
+from lfsproxy.net.tls_errors import UntrustedServer, is_tls_error
 from lfsproxy.settings import Settings
 from lfsproxy.wire.oauth import ANSWER_SECONDS, MOST_BYTES, Token, TokenServer
+from lfsproxy.words import error_text
 
 if TYPE_CHECKING:
     from lfsproxy.net.tls import ClientTls
@@ -76,7 +77,9 @@ class TokenClient:
         self._wall = wall
         self._tls = _tls(settings)
         endpoints = HttpEndpoints(reactor, self._tls, CONNECT_SECONDS)
-        self._agent = _Uncompressed(agent or Agent.usingEndpointFactory(reactor, endpoints))
+        self._agent = _Uncompressed(
+            agent or Agent.usingEndpointFactory(reactor, endpoints, single_use(reactor))
+        )
 
     def check_files(self) -> None:
         """Raise SettingError where the secret or the authorities cannot be read."""
@@ -145,4 +148,6 @@ def _why(error: BaseException) -> str:
     # Agent wraps what went wrong on a connection.
     causes = getattr(error, "reasons", None)
     inner = causes[-1].value if causes else error
-    return str(inner) if isinstance(inner, UntrustedServer) else why_unreached(inner)
+    if isinstance(inner, UntrustedServer):
+        return str(inner)
+    return f"TLS: {error_text(inner)}" if is_tls_error(inner) else why_unreached(inner)

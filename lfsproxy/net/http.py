@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import URI, ResponseDone
+from twisted.web.client import URI, HTTPConnectionPool, ResponseDone, _HTTP11ClientFactory
 from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
@@ -52,6 +52,17 @@ class HttpEndpoints:
             assert self._tls is not None  # as whoever names an https URL gives it
             return wrapClientTLS(self._tls.creator(uri.host.decode("ascii")), endpoint)
         return endpoint
+
+
+class _QuietFactory(_HTTP11ClientFactory):
+    noisy = False
+
+
+def single_use(clock: IReactorTime) -> HTTPConnectionPool:
+    """Connections for one request each, of which nothing is logged."""
+    pool = HTTPConnectionPool(clock, persistent=False)
+    pool._factory = _QuietFactory
+    return pool
 
 
 class BodyTooLong(Exception):

@@ -222,7 +222,9 @@ def _times(
     trouble = ""
     if abs(theirs - now) > MOST_SKEW:
         side = "behind" if theirs > now else "ahead of"
-        trouble = f"this machine's clock is {abs(theirs - now):.0f} s {side} the token server's"
+        trouble = (
+            f"this machine's clock is about {round(abs(theirs - now), -1):.0f} s {side} the token server's"
+        )
     elif begins - now > MOST_SKEW:
         trouble = f"its token begins only in {begins - now:.0f} s by this machine's clock (nbf, iat)"
     elif expires is not None and expires <= now:

@@ -235,7 +235,8 @@ class TokenTests(SignInTestCase):
 
     def shown(self) -> bytes:
         """What the broker was shown last."""
-        return next(each.body[4:] for each in reversed(self.requests()) if each.api_key == SASL_AUTHENTICATE)
+        shown = [each.body[4:] for each in self.requests() if each.api_key == SASL_AUTHENTICATE]
+        return bytes(shown[-1])
 
     def requests(self) -> list[Any]:
         return [each for broker in self.cluster.connections for each in broker.requests]
@@ -277,8 +278,8 @@ class TokenTests(SignInTestCase):
         problem = self.failureResultOf(Deferred.fromCoroutine(self.relay.check()), BrokerUnavailable)
         self.assertEqual(
             problem.getErrorMessage(),
-            "the broker refuses the proxy's sign-in by OAUTHBEARER as 'proxy': wrong password (this machine's "
-            "clock is 90 s behind the token server's)",
+            "the broker refuses the proxy's sign-in by OAUTHBEARER as 'proxy': wrong password "
+            "(this machine's clock is 90 s behind the token server's)",
         )
 
     def test_what_is_wrong_with_a_token_that_serves_is_a_note(self) -> None:
