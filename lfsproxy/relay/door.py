@@ -113,6 +113,11 @@ class RelayService(Service):
         settings = self._settings
         for note in self.notes():
             self._log.warn("{note}", note=note)
+        if settings.kafka_oauth_token_url and not settings.oauth_uses_tls:
+            self._log.warn(
+                "LFS_KAFKA_OAUTH_TOKEN_URL is http: the client's secret travels in the clear; use https, or "
+                "a trusted network"
+            )
         lent = ""
         if settings.kafka_client_identity == "proxy":
             lent = "LFS_KAFKA_CLIENT_IDENTITY is proxy"

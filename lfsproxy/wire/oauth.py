@@ -222,9 +222,9 @@ def _times(
     trouble = ""
     if abs(theirs - now) > MOST_SKEW:
         side = "behind" if theirs > now else "ahead of"
-        trouble = (
-            f"this machine's clock is about {round(abs(theirs - now), -1):.0f} s {side} the token server's"
-        )
+        # Not to the second, so that a line that is said again is the same one.
+        seconds = round(abs(theirs - now), -1)
+        trouble = f"this machine's clock is about {seconds:.0f} s {side} the token server's"
     elif begins - now > MOST_SKEW:
         trouble = f"its token begins only in {begins - now:.0f} s by this machine's clock (nbf, iat)"
     elif expires is not None and expires <= now:

@@ -20,7 +20,7 @@ from tests.integration.token_server import TokenServer
 
 LIFETIME = 3.0
 """Seconds that a token lives."""
-LOAD_SECONDS = 10.0
+LOAD_SECONDS = 8.0
 
 
 def say(proxy: ProxyProcess) -> str:
@@ -100,7 +100,7 @@ class RenewalTests(SecurityCase):
         await in_thread(server.stop)
 
         def wait(pattern: str) -> None:
-            until = time.monotonic() + 20
+            until = time.monotonic() + 60
             while not re.search(pattern, say(proxy)):
                 self.assertLess(time.monotonic(), until, say(proxy))
                 time.sleep(0.05)
@@ -109,6 +109,8 @@ class RenewalTests(SecurityCase):
         await in_thread(wait, f"'ready', 'notes': .*the proxy's token cannot be renewed: {gone}")
         self.assertEqual((await in_thread(upload, proxy, topic, b"one"))[0], 201)
         await in_thread(wait, f"Kafka: .*{gone}")
+        # A broker's session may outlive the proxy's token by a second, as the end of both is rounded.
+        await self.pause_for(2)
         status, answer = await in_thread(upload, proxy, topic, b"two")
         self.assertEqual(status, 503)
         self.assertRegex(answer["detail"], gone)

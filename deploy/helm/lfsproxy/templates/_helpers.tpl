@@ -219,6 +219,8 @@ Files that come from Secrets: what each setting names, which Secret has it, by w
 {{- $sources := list
   (list "LFS_S3_CA" "s3-ca" $v.s3.ca.existingSecret $v.s3.ca.key)
   (list "LFS_KAFKA_SASL_PASSWORD_FILE" "kafka-sasl" $v.kafka.sasl.existingSecret $v.kafka.sasl.passwordKey)
+  (list "LFS_KAFKA_OAUTH_CLIENT_SECRET_FILE" "kafka-oauth" $v.kafka.oauth.existingSecret $v.kafka.oauth.clientSecretKey)
+  (list "LFS_KAFKA_OAUTH_CA" "kafka-oauth" $v.kafka.oauth.existingSecret $v.kafka.oauth.caKey)
   (list "LFS_KAFKA_TLS_CA" "kafka-tls" $v.kafka.tls.existingSecret $v.kafka.tls.caKey)
   (list "LFS_KAFKA_TLS_CERT" "kafka-tls" $v.kafka.tls.existingSecret $v.kafka.tls.certKey)
   (list "LFS_KAFKA_TLS_KEY" "kafka-tls" $v.kafka.tls.existingSecret $v.kafka.tls.keyKey)
