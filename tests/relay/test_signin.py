@@ -254,13 +254,13 @@ class TokenTests(SignInTestCase):
         self.assertEqual(len(self.fetches), 1)
 
     def test_a_new_token_is_shown_once_it_is_there(self) -> None:
-        self.sasl.lifetime_ms = 10_000
+        self.sasl.lifetime_ms = 20_000
         self.answer_fetch(Token("abc", 10))
         client = self.client()
-        self.pass_seconds(8.4)
-        self.answer_fetch(Token("def", 10))
+        self.pass_seconds(8.6)
+        self.answer_fetch(Token("def", 30))
         self.assertIn(b"Bearer abc", self.shown())
-        self.pass_seconds(1)
+        self.pass_seconds(8.6)
         self.assertIn(b"Bearer def", self.shown())
         self.assertTrue(client.is_open)
 

@@ -264,6 +264,7 @@ httpGet: {path: {{ index . 1 }}, port: http}
 {{/* The settings that are secrets, a list in YAML: they go into a Secret, not into the ConfigMap. */}}
 {{- define "lfsproxy.secretSettings" -}}
 - LFS_KAFKA_SASL_PASSWORD
+- LFS_KAFKA_OAUTH_CLIENT_SECRET
 {{- end -}}
 
 {{/* Not empty: some of them are given. */}}
