@@ -26,6 +26,7 @@ from lfsproxy.errors import (
     ProxyUnavailable,
     TooLarge,
     UnknownTopic,
+    UploadRefused,
 )
 from tests.client.doubles import envelope_of
 from tests.client.proxy_double import DATA, answer, start_proxy
@@ -51,6 +52,7 @@ class ProxyResource(Resource):
         if self.answer is None:
             return NOT_DONE_YET
         request.setResponseCode(self.status)
+        request.setHeader(b"location", b"http://proxy:8080/elsewhere")
         return self.answer
 
 
@@ -119,7 +121,8 @@ class AnswerTests(SynchronousTestCase):
 
     def test_no_redirection_is_followed(self) -> None:
         self.proxy.status = 307
-        self.failureResultOf(self.upload())
+        self.proxy.answer = b""
+        self.assertEqual(self.failureResultOf(self.upload(), UploadRefused).value.status, 307)
         self.assertEqual(len(self.proxy.requests), 1)
 
     def test_a_long_answer_is_not_taken(self) -> None:
