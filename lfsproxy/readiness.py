@@ -63,8 +63,8 @@ class Readiness:
     one that was not answered yet, which ``first_answers`` waits for. Each change is logged, each problem once
     until there is none.
 
-    ``notes`` are what operators should know of a process that is ready all the same. ``fleet`` is for one of
-    several processes.
+    ``notes`` tells what operators should know of a process that is ready all the same. ``fleet`` is for one
+    of several processes.
     """
 
     _log = Logger()
@@ -74,13 +74,13 @@ class Readiness:
         clock: IReactorTime,
         checks: Mapping[str, Callable[[], Awaitable[None]]],
         interval: float = 5.0,
-        notes: Sequence[str] = (),
+        notes: Callable[[], Sequence[str]] = tuple,
         fleet: FleetReadiness | None = None,
     ) -> None:
         self._fleet = fleet
         self.draining = False
         self._leaving = False
-        self.notes = list(notes)
+        self.notes = notes
         self._clock = clock
         self._interval = interval
         self._problems: dict[str, str | None] = dict.fromkeys(checks, NO_ANSWER_YET)

@@ -94,7 +94,7 @@ class LfsProxy(Service):
         self.readiness = Readiness(
             reactor,
             {"S3": store.blobs.check, "Kafka": self._check_kafka},
-            notes=self.relay.notes(),
+            notes=self.relay.notes,
             fleet=fleet,
         )
         for name in self.readiness.dependencies:

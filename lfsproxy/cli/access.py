@@ -29,13 +29,19 @@ SECURITY = {
     "kafka_sasl_mechanism": "How to sign in there.",
     "kafka_sasl_username": "User name of the sign-in.",
     "kafka_sasl_password_file": "File with its password or token; or set LFS_KAFKA_SASL_PASSWORD.",
+    "kafka_oauth_token_url": "URL to fetch OAUTHBEARER's token from, by client credentials.",
+    "kafka_oauth_client_id": "Client id at that token server.",
+    "kafka_oauth_client_secret_file": "File with its secret; or set LFS_KAFKA_OAUTH_CLIENT_SECRET.",
+    "kafka_oauth_scope": "Scope to ask for.",
+    "kafka_oauth_ca": "PEM file of the authorities that the token server is trusted by. Empty: the system's.",
+    "kafka_oauth_extensions": "SASL extensions that go with the token, name=value with commas between them.",
     "kafka_tls_ca": "PEM file of the authorities to trust. Empty: the system's.",
     "kafka_tls_cert": "PEM file of a client certificate, with chain.",
     "kafka_tls_key": "PEM file of that certificate's key.",
 }
 """Settings that are options of the commands too, and their help."""
-PASSWORD = variable("kafka_sasl_password")
-"""No option: other users of the machine see those."""
+SECRETS = (variable("kafka_sasl_password"), variable("kafka_oauth_client_secret"))
+"""No options: other users of the machine see those."""
 
 kafka_options: Callable[[Any], Any] = all_of(
     bootstrap_option,
@@ -59,7 +65,7 @@ def open_client(
     """
     silence_kafka_log()
     given = {name: arguments.pop(name) for name in SECURITY}
-    loaded = load_settings({PASSWORD: os.environ.get(PASSWORD, "")}, given)
+    loaded = load_settings({name: os.environ.get(name, "") for name in SECRETS}, given)
     check_files(loaded)
     settings = loaded.settings
     if not settings.has_identity:
@@ -70,14 +76,18 @@ def open_client(
     if settings.uses_tls:
         tls_context(settings)
     addresses = _addresses(arguments.pop("bootstrap"))
+    identity = Identity(settings, "lfsproxy")
+    if settings.kafka_oauth_token_url:
+        # kafka-python tries without end where there is no token, and says nothing.
+        identity.credentials()
     try:
         return make(
             bootstrap_servers=[str(attrs.evolve(each, host=each.host or "localhost")) for each in addresses],
             client_id="lfsproxy-cli",
-            kafka_client=partial(client, Identity(settings, "lfsproxy")),
+            kafka_client=partial(client, identity),
             bootstrap_timeout_ms=10_000,
             metrics_enabled=False,
-            **security_arguments(settings),
+            **security_arguments(settings, identity),
             **more,
         )
     except (KafkaTimeoutError, KafkaConnectionError):
@@ -92,7 +102,7 @@ def _addresses(text: str) -> tuple[Address, ...]:
     return found
 
 
-def security_arguments(settings: Settings) -> dict[str, Any]:
+def security_arguments(settings: Settings, identity: Identity) -> dict[str, Any]:
     """TLS and the proxy's own sign-in. Certificates are read from their files for each connection.
 
     The password is put in by lfsproxy.cli.signing, as it is then; a token is asked for here.
@@ -112,6 +122,8 @@ def security_arguments(settings: Settings) -> dict[str, Any]:
             "sasl_plain_username": client_name(mechanism, settings.kafka_sasl_username),
             # Some of kafka-python's checks want one when a client is made.
             "sasl_plain_password": settings.kafka_sasl_password,
-            "sasl_oauth_token_provider": TokenProvider(lambda: settings.sasl_credentials()[2]),
+            "sasl_oauth_token_provider": TokenProvider(
+                lambda: identity.credentials()[2], settings.kafka_oauth_extensions
+            ),
         }
     return arguments

@@ -18,11 +18,11 @@ from kafka.net.selector import NetworkSelector
 from kafka.protocol.consumer import FetchRequest
 
 from lfsproxy.cli.kafka_words import reason
-from lfsproxy.errors import SettingError
+from lfsproxy.cli.tokens import CommandTokens
+from lfsproxy.errors import LfsError
 from lfsproxy.logs import Logger
-from lfsproxy.quoting import quoted
 from lfsproxy.settings import Settings
-from lfsproxy.wire.sasl import RefusedSignIns
+from lfsproxy.wire.sasl import RefusedSignIns, refusal_text
 
 READ_SECONDS = 1.0
 """How old the password may be that was read from a file."""
@@ -56,22 +56,34 @@ class Identity:
         self._refused = RefusedSignIns()
         self._credentials = ("", "", "")
         self._read_at: float | None = None
+        self._told = ""
+        self._tokens = CommandTokens(settings) if settings.kafka_oauth_token_url else None
 
     def credentials(self) -> tuple[str, str, str]:
-        """Mechanism, user name and password or token as they are now.
+        """Mechanism, user name and password or token as they are now. A token may have to be fetched.
 
-        Those read last where the file cannot be read; SettingError where it never could.
+        Those read last where they cannot be had now; SettingError, SignInRefused or BrokerUnavailable where
+        they never could.
         """
         now = self._seconds()
         if self._read_at is None or now - self._read_at >= READ_SECONDS:
             try:
-                self._credentials = self._settings.sasl_credentials()
-            except SettingError as error:
+                self._credentials = self._read()
+                self._told = ""
+            except LfsError as error:
                 if self._read_at is None:
                     raise
-                self._log.error("{error}; the one read before stays", error=error)
+                if self._told != str(error):
+                    self._told = str(error)
+                    self._log.error("{error}; the one read before stays", error=error)
             self._read_at = now
         return self._credentials
+
+    def _read(self) -> tuple[str, str, str]:
+        if self._tokens is None:
+            return self._settings.sasl_credentials()
+        settings = self._settings
+        return settings.kafka_sasl_mechanism, settings.kafka_oauth_client_id, self._tokens.current()
 
     def refusal(self, broker: object) -> tuple[float, str] | None:
         """For how many seconds ``broker`` is left alone, and why; None where it is not."""
@@ -83,8 +95,9 @@ class Identity:
     def refused(self, broker: object, credentials: tuple[str, str, str], error: BaseException) -> None:
         """The sign-in to ``broker`` has failed with ``error``."""
         mechanism, username, _ = credentials
-        user = f" as {quoted(username)}" if username else ""
-        why = f"the broker refuses {self._name}'s sign-in by {mechanism}{user}: {reason(error)}"
+        why = refusal_text(self._name, mechanism, username, reason(error))
+        trouble = "" if self._tokens is None else self._tokens.clock_trouble
+        why += f" ({trouble})" if trouble else ""
         self._refused.refused(broker, credentials, self._seconds(), why)
 
 

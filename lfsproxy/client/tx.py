@@ -1,4 +1,4 @@
-"""The reader for Twisted: its methods return Deferreds. ``await`` works on them in coroutines."""
+"""The reader and the uploader for Twisted, whose methods return Deferreds: ``await`` works on them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from lfsproxy.client.recognise import DEFAULT_MAX_SIZE
 from lfsproxy.client.records import CONCURRENCY, Ahead, ResolvedRecord
 from lfsproxy.client.results import Progress, RecordCoordinates, Resolved, Value
 from lfsproxy.client.threaded import THREADS, ThreadedBlob, ThreadedReader
+from lfsproxy.client.tx_upload import Uploader
+
+__all__ = ["Blob", "BlobReader", "Opening", "Stream", "Uploader", "resolve_records"]
 
 R = TypeVar("R")
 

@@ -107,29 +107,22 @@ class Uploader:
         published; OutcomeUnknown where the record may have been published; and what the proxy answers
         (``lfsproxy.client.problems``): UnknownTopic, TooLarge, StoreUnavailable, Draining, and others.
         """
-        if checksum is not None:
-            checksum = parse_checksum(algorithm or DEFAULT_ALGORITHM, checksum)
-            algorithm = algorithm or DEFAULT_ALGORITHM
-        options = {
-            "partition": partition,
-            "content_type": content_type,
-            "timestamp": timestamp,
-            "checksum": checksum,
-            "checksum_algo": algorithm,
-        }
-        query: list[tuple[str, str | bytes]] = [(n, str(v)) for n, v in options.items() if v is not None]
-        if isinstance(key, str):
-            query.append(("key", key))
-        elif key is not None:
-            query.append(("key_base64", b64encode(key)))
-        if filename is not None:
-            headers = [*headers, ("lfs-filename", filename.encode("utf-8", "surrogateescape"))]
-        query += [("header", name.encode("utf-8") + b":" + value) for name, value in headers]
-        sent = _Sent(body, new_checksum(algorithm) if algorithm else AllChecksums(), on_progress)
-        answer = self._post(f"/v1/topics/{quote(topic, safe='')}/records?{urlencode(query)}", sent)
-        return _published(answer, sent.checksum)
+        path, sent = question(
+            topic,
+            body,
+            on_progress,
+            key=key,
+            partition=partition,
+            headers=headers,
+            filename=filename,
+            content_type=content_type,
+            timestamp=timestamp,
+            checksum=checksum,
+            algorithm=algorithm,
+        )
+        return published(self._post(path, sent), sent.checksum)
 
-    def _post(self, path: str, sent: _Sent) -> bytes:
+    def _post(self, path: str, sent: Sent) -> bytes:
         headers = {"Content-Type": "application/octet-stream", **self._headers}
         if sent.length is not None:
             headers["Content-Length"] = str(sent.length)
@@ -143,24 +136,14 @@ class Uploader:
                 redirect=False,
                 chunked=sent.length is None,
             )
-        except (HTTPError, OSError, _CallersError) as error:
+        except (HTTPError, OSError, CallersError) as error:
             if sent.failure is not None:
                 raise sent.failure from None
             if who := stranger(error):
                 raise ProxyUnavailable(
                     f"{self.url} is no HTTP server, so nothing was published: {who}"
                 ) from error
-            why = why_failed(error, "SSL_CERT_FILE")
-            if not sent.begun:
-                raise ProxyUnavailable(f"the proxy at {self.url} cannot be reached: {why}") from error
-            if not sent.whole:
-                raise ProxyUnavailable(
-                    f"the connection to {self.url} was lost before the end of the upload, so nothing was "
-                    f"published: {why}"
-                ) from error
-            raise OutcomeUnknown(
-                f"the upload to {self.url} failed, and it is not known whether it was published: {why}"
-            ) from error
+            raise sent.lost(self.url, why_failed(error, "SSL_CERT_FILE")) from error
         if answer.status != 201:
             raise error_of(answer.status, answer.data)
         return answer.data
@@ -176,11 +159,48 @@ class Uploader:
         self.close()
 
 
-class _CallersError(Exception):
+def question(
+    topic: str,
+    body: Body,
+    on_progress: Progress | None,
+    *,
+    key: str | bytes | None,
+    partition: int | None,
+    headers: Iterable[tuple[str, bytes]],
+    filename: str | None,
+    content_type: str | None,
+    timestamp: int | None,
+    checksum: str | None,
+    algorithm: str | None,
+) -> tuple[str, Sent]:
+    """Path and body of an upload; see ``Uploader.upload``. Raises InvalidChecksum."""
+    if checksum is not None:
+        checksum = parse_checksum(algorithm or DEFAULT_ALGORITHM, checksum)
+        algorithm = algorithm or DEFAULT_ALGORITHM
+    options = {
+        "partition": partition,
+        "content_type": content_type,
+        "timestamp": timestamp,
+        "checksum": checksum,
+        "checksum_algo": algorithm,
+    }
+    query: list[tuple[str, str | bytes]] = [(n, str(v)) for n, v in options.items() if v is not None]
+    if isinstance(key, str):
+        query.append(("key", key))
+    elif key is not None:
+        query.append(("key_base64", b64encode(key)))
+    if filename is not None:
+        headers = [*headers, ("lfs-filename", filename.encode("utf-8", "surrogateescape"))]
+    query += [("header", name.encode("utf-8") + b":" + value) for name, value in headers]
+    sent = Sent(body, new_checksum(algorithm) if algorithm else AllChecksums(), on_progress)
+    return f"/v1/topics/{quote(topic, safe='')}/records?{urlencode(query)}", sent
+
+
+class CallersError(Exception):
     """In place of what the caller's code raises: urllib3 takes an OSError for one of the connection."""
 
 
-class _Sent:
+class Sent:
     """A body on its way: its pieces, and what is known of them. ``length`` is in bytes, None: not known.
 
     ``begun`` is set when the proxy was reached, ``whole`` before the last byte is handed over; ``failure`` is
@@ -220,6 +240,19 @@ class _Sent:
             self._tell()
         self.whole = True
 
+    def lost(self, url: str, why: str) -> ProxyUnavailable | OutcomeUnknown:
+        """What to raise where there is no answer."""
+        if not self.begun:
+            return ProxyUnavailable(f"the proxy at {url} cannot be reached: {why}")
+        if not self.whole:
+            return ProxyUnavailable(
+                f"the connection to {url} was lost before the end of the upload, so nothing was "
+                f"published: {why}"
+            )
+        return OutcomeUnknown(
+            f"the upload to {url} failed, and it is not known whether it was published: {why}"
+        )
+
     def _tell(self) -> None:
         tell = self._on_progress
         if tell is not None:
@@ -231,7 +264,7 @@ class _Sent:
             return call()
         except Exception as error:
             self.failure = error
-            raise _CallersError from error
+            raise CallersError from error
 
 
 def _pieces(body: Body) -> Iterator[Buffer]:
@@ -260,7 +293,7 @@ def length_of(body: Body) -> int | None:
     return max(0, status.st_size - body.tell()) if stat.S_ISREG(status.st_mode) else None
 
 
-def _published(answer: bytes, checksum: Checksum) -> Published:
+def published(answer: bytes, checksum: Checksum) -> Published:
     try:
         fields = json.loads(answer)
         if not isinstance(fields, dict):

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar, cast
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import wrapClientTLS
-from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IAddress, IHandshakeListener, IReactorTCP, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
@@ -229,7 +229,7 @@ class Upstream:
             protocol = await _cancellable(cast(Deferred[Protocol], endpoint.connect(factory)))
         except (ConnectError, OSError) as error:
             raise BrokerUnavailable(
-                f"{self._named(address)} cannot be reached: {_unreached(error)}"
+                f"{self._named(address)} cannot be reached: {why_unreached(error)}"
             ) from None
         except ValueError:
             raise BrokerUnavailable(f"{self._named(address)} cannot be reached: it is no host name") from None
@@ -242,7 +242,7 @@ class Upstream:
 
     async def _open_signed_in(self, address: Address) -> tuple[BrokerStream, float | None]:
         try:
-            self.identity.check(address)
+            await self.identity.check(address)
         except SettingError as error:
             raise BrokerUnavailable(str(error)) from None
         stream = await self._open(address)
@@ -333,8 +333,3 @@ class Upstream:
             return f"is not trusted: {stream.trouble}"
         why = f" ({stream.trouble})" if stream.trouble else ""
         return f"does not complete the TLS handshake{why}: is that port for TLS? {protocol}"
-
-
-def _unreached(error: Exception) -> str:
-    """Why a connection could not be made."""
-    return "its host name is not known" if isinstance(error, DNSLookupError) else why_unreached(error)

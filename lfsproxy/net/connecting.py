@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.error import ConnectionRefusedError, TCPTimedOutError, TimeoutError
+from twisted.internet.error import ConnectionRefusedError, DNSLookupError, TCPTimedOutError, TimeoutError
 
 from lfsproxy.settings.hosts import is_host
 from lfsproxy.words import error_text
@@ -37,6 +37,8 @@ def host_endpoint(reactor: Any, host: str, port: int, timeout: float) -> Hostnam
 
 def why_unreached(error: BaseException) -> str:
     """What follows "cannot be reached: "."""
+    if isinstance(error, DNSLookupError):
+        return "its host name is not known"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused, nothing listens at that port"
     if isinstance(error, TimeoutError | TCPTimedOutError):

@@ -107,12 +107,17 @@ class RelayService(Service):
 
     def notes(self) -> list[str]:
         """What to know of a relay that is ready."""
-        return [] if self._settings.has_identity else [NO_IDENTITY]
+        return self._upstream.identity.notes() if self._settings.has_identity else [NO_IDENTITY]
 
     def _say_identity(self) -> None:
         settings = self._settings
         for note in self.notes():
             self._log.warn("{note}", note=note)
+        if settings.kafka_oauth_token_url and not settings.oauth_uses_tls:
+            self._log.warn(
+                "LFS_KAFKA_OAUTH_TOKEN_URL is http: the client's secret travels in the clear; use https, or "
+                "a trusted network"
+            )
         lent = ""
         if settings.kafka_client_identity == "proxy":
             lent = "LFS_KAFKA_CLIENT_IDENTITY is proxy"
@@ -159,6 +164,7 @@ class RelayService(Service):
         if self._looks.running:
             self._looks.stop()
         self._cluster.stop()
+        self._upstream.identity.stop()
         await self.stop_listening()
         self._accepting.end_handshakes()
         sessions = list(self._sessions.items())

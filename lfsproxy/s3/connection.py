@@ -3,8 +3,7 @@
 An answer that comes before the whole body was sent is not lost: S3 refuses a large PUT at once and closes,
 which Agent reports as a broken connection. A request that died because its pooled connection was closed
 meanwhile can be told from trouble. What the kernel still holds can be asked for, as progress that no callback
-reports. ``*.localhost`` is the own machine (RFC 6761), so that virtual-host style works without DNS. And
-bytes go through Agent with fewer copies, and fewer calls of the kernel.
+reports. And bytes go through Agent with fewer copies, and fewer calls of the kernel.
 """
 
 from __future__ import annotations
@@ -18,34 +17,27 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet
 
-from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITCPTransport
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.interfaces import IReactorTime, ITCPTransport
+from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Connection
 from twisted.python.components import proxyForInterface
 from twisted.python.failure import Failure
 from twisted.web._newclient import HTTP11ClientProtocol, Request
 from twisted.web.client import (
-    URI,
     HTTPConnectionPool,
     RequestTransmissionFailed,
-    ResponseDone,
     ResponseNeverReceived,
     _HTTP11ClientFactory,
 )
-from twisted.web.http import PotentialDataLoss
-from twisted.web.iweb import IAgentEndpointFactory, IResponse
-from zope.interface import implementer
+from twisted.web.iweb import IResponse
 
-from lfsproxy.net.connecting import host_endpoint
 from lfsproxy.net.writing import Piece, write_through
 from lfsproxy.s3.body import BufferBody
 
 if TYPE_CHECKING:
-    from lfsproxy.net.tls import ClientTls
+    pass
 
 IDLE_SECONDS = 15
 """How long an idle connection is kept: stores close theirs after 20 seconds and more."""
@@ -245,63 +237,3 @@ class S3Connections(HTTPConnectionPool):
         """End when no connection is open any more: one whose answer came early is in no pool."""
         await self.closeCachedConnections()  # type: ignore[no-untyped-call]  # of Twisted
         await gatherResults([protocol.end() for protocol in list(self._made) if protocol.transport])
-
-
-@implementer(IAgentEndpointFactory)
-class S3Endpoints:
-    """Where a URL's host is. ``timeout`` bounds one connection attempt, in seconds; ``tls`` is for https."""
-
-    def __init__(self, reactor: object, tls: ClientTls | None, timeout: float) -> None:
-        self._reactor = reactor
-        self._tls = tls
-        self._timeout = timeout
-
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        host = uri.host.decode("ascii")
-        if host.endswith(".localhost"):
-            host = "localhost"
-        endpoint: IStreamClientEndpoint
-        if isIPAddress(host):
-            endpoint = TCP4ClientEndpoint(self._reactor, host, uri.port, self._timeout)
-        elif isIPv6Address(host):
-            endpoint = TCP6ClientEndpoint(self._reactor, host, uri.port, self._timeout)
-        else:
-            endpoint = host_endpoint(self._reactor, host, uri.port, self._timeout)
-        if uri.scheme == b"https":
-            assert self._tls is not None  # as the store's location is https then
-            return wrapClientTLS(self._tls.creator(uri.host.decode("ascii")), endpoint)
-        return endpoint
-
-
-class BodyTooLong(Exception):
-    """An answer with a body beyond the limit."""
-
-
-class BodyCollector(Protocol):
-    """Collects an answer's body of at most ``limit`` bytes; ``done`` fires with it."""
-
-    def __init__(self, limit: int, progressed: Callable[[], None]) -> None:
-        self.done: Deferred[bytes] = Deferred(lambda _: self._close())
-        self.received = bytearray()
-        self._limit = limit
-        self._progressed = progressed
-
-    def dataReceived(self, data: bytes) -> None:
-        self._progressed()
-        if len(self.received) + len(data) <= self._limit:
-            self.received += data
-        elif not self.done.called:
-            self.done.errback(BodyTooLong(f"an answer of more than {self._limit} bytes"))
-            self._close()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.done.called:
-            return
-        if reason.check(ResponseDone, PotentialDataLoss):
-            self.done.callback(bytes(self.received))
-        else:
-            self.done.errback(reason)
-
-    def _close(self) -> None:
-        if self.transport is not None:
-            self.transport.loseConnection()

@@ -14,13 +14,12 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
 from lfsproxy.checksums import Buffer
+from lfsproxy.net.http import BodyCollector, HttpEndpoints
 from lfsproxy.net.tls_errors import is_tls_error
 from lfsproxy.s3.answers import MAX_ANSWER, Answer, read_answer
 from lfsproxy.s3.body import BufferBody
 from lfsproxy.s3.connection import (
-    BodyCollector,
     S3Connections,
-    S3Endpoints,
     StaleConnection,
 )
 from lfsproxy.s3.signing import SignedRequest
@@ -117,7 +116,7 @@ class Exchanges:
         self._clock = clock
         self._watches: set[StallWatch] = set()
         self._pool = S3Connections(clock, idle)
-        endpoints = S3Endpoints(reactor, tls, connect_timeout)
+        endpoints = HttpEndpoints(reactor, tls, connect_timeout)
         self._agent = Agent.usingEndpointFactory(reactor, endpoints, self._pool)
 
     async def close(self) -> None:

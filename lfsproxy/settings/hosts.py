@@ -124,6 +124,21 @@ def _read_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _read_token_url(text: str) -> str:
+    if not text:
+        return text
+    needed = Needed("a URL such as https://sso.example/realms/main/token, without a user name or #,")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise needed from None
+    is_url = parts.scheme in {"http", "https"} and parts.hostname and is_host(parts.hostname)
+    if not is_url or port == 0 or parts.netloc.endswith(":") or re.search(r"[^!-~]|[@#]", text):
+        raise needed
+    return text
+
+
 def _read_origins(text: str) -> tuple[str, ...]:
     origins: tuple[str, ...] = _ORIGINS(text)
     for origin in origins:
@@ -137,6 +152,11 @@ URL = Kind(
     "a URL such as http://localhost:9000, without a path, or empty",
     _read_url,
     ("http://localhost:9000", "https://store.example"),
+)
+TOKEN_URL = Kind(
+    "a URL such as https://sso.example/realms/main/token, or empty",
+    _read_token_url,
+    ("https://sso.example/oauth/token", "https://sso.example/realms/main/token?x=y"),
 )
 _ORIGINS = list_of(
     "* or origins such as https://app.example.com",

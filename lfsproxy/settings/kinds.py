@@ -179,6 +179,12 @@ CLIENT_IDS = list_of(
     rf"!?(?!!){GLOB_PATTERN}",
     ("*,!sdk-*", "kcat"),
 )
+EXTENSIONS = list_of(
+    "SASL extensions such as logicalCluster=lkc-1 (the name of letters, and not auth)",
+    r"(?!auth=)[A-Za-z]{1,64}=[!-+\--~]{1,256}",
+    ("logicalCluster=lkc-1", "logicalCluster=lkc-1,identityPoolId=pool-1"),
+    may_be_empty=True,
+)
 PREFIXES = list_of(
     f"key prefixes such as {topic_prefix('default', 'photos')} (no * and no bucket's name)",
     r"(?!.*//)(?!(.*/)?\.{1,2}(/|$))[A-Za-z0-9._~!'()=+@-][A-Za-z0-9._~!'()=+@/-]{0,1023}",

@@ -73,6 +73,7 @@ def _check_pairs(settings: Values) -> None:
     if settings.uses_sasl and settings.kafka_client_identity == "proxy" and not settings.kafka_sasl_mechanism:
         raise SettingError("LFS_KAFKA_CLIENT_IDENTITY is 'proxy': it needs LFS_KAFKA_SASL_MECHANISM")
     _check_mechanism(settings, settings.kafka_sasl_mechanism)
+    _check_oauth(settings)
 
 
 def _check_mechanism(settings: Values, mechanism: str) -> None:
@@ -80,12 +81,41 @@ def _check_mechanism(settings: Values, mechanism: str) -> None:
     if named and not settings.kafka_sasl_username:
         raise SettingError(f"LFS_KAFKA_SASL_MECHANISM is '{mechanism}': it needs LFS_KAFKA_SASL_USERNAME")
     has_secret = settings.kafka_sasl_password or settings.kafka_sasl_password_file
-    if (named or mechanism == "OAUTHBEARER") and not has_secret:
+    is_bearer = mechanism == "OAUTHBEARER"
+    if (named or (is_bearer and not settings.kafka_oauth_token_url)) and not has_secret:
         raise SettingError(
             f"LFS_KAFKA_SASL_MECHANISM is '{mechanism}': it needs LFS_KAFKA_SASL_PASSWORD or "
-            "LFS_KAFKA_SASL_PASSWORD_FILE"
+            f"LFS_KAFKA_SASL_PASSWORD_FILE{', or LFS_KAFKA_OAUTH_TOKEN_URL' if is_bearer else ''}"
         )
     if mechanism == "AWS_MSK_IAM" and not settings.uses_tls:
         raise SettingError(
             "LFS_KAFKA_SASL_MECHANISM is 'AWS_MSK_IAM': it needs LFS_KAFKA_SECURITY_PROTOCOL SASL_SSL"
         )
+
+
+def _check_oauth(settings: Values) -> None:
+    """A token that is fetched, and what goes with it."""
+    for name in ("token_url", "extensions"):
+        if getattr(settings, f"kafka_oauth_{name}") and settings.kafka_sasl_mechanism != "OAUTHBEARER":
+            raise SettingError(
+                f"{variable(f'kafka_oauth_{name}')} needs LFS_KAFKA_SASL_MECHANISM OAUTHBEARER"
+            )
+    if not settings.kafka_oauth_token_url:
+        for name in ("client_id", "client_secret", "client_secret_file", "scope", "ca"):
+            if getattr(settings, f"kafka_oauth_{name}"):
+                raise SettingError(f"{variable(f'kafka_oauth_{name}')} needs LFS_KAFKA_OAUTH_TOKEN_URL")
+        return
+    if settings.kafka_sasl_password or settings.kafka_sasl_password_file:
+        raise SettingError(
+            "LFS_KAFKA_OAUTH_TOKEN_URL and LFS_KAFKA_SASL_PASSWORD or _PASSWORD_FILE: a token is fetched or "
+            "given, so set only one of them"
+        )
+    if not settings.kafka_oauth_client_id:
+        raise SettingError("LFS_KAFKA_OAUTH_TOKEN_URL needs LFS_KAFKA_OAUTH_CLIENT_ID")
+    if bool(settings.kafka_oauth_client_secret) == bool(settings.kafka_oauth_client_secret_file):
+        raise SettingError(
+            "LFS_KAFKA_OAUTH_TOKEN_URL needs LFS_KAFKA_OAUTH_CLIENT_SECRET or _CLIENT_SECRET_FILE: set one "
+            "of them"
+        )
+    if settings.kafka_oauth_ca and not settings.oauth_uses_tls:
+        raise SettingError("LFS_KAFKA_OAUTH_CA needs an https URL in LFS_KAFKA_OAUTH_TOKEN_URL")

@@ -15,6 +15,7 @@ from lfsproxy.settings import hosts, kinds
 from lfsproxy.settings.cores import WORKERS
 from lfsproxy.settings.hosts import Address
 from lfsproxy.settings.kinds import Kind, one_of, whole
+from lfsproxy.settings.names import variable
 from lfsproxy.settings.quantities import MIB, size, time
 from lfsproxy.settings.tags import TAGS, Tags
 
@@ -108,6 +109,29 @@ class Values:
     )
     kafka_sasl_password_file: str = _setting(
         "", kinds.FILE, "File with that password or token, read anew at each sign-in."
+    )
+    kafka_oauth_token_url: str = _setting(
+        "",
+        hosts.TOKEN_URL,
+        "URL that OAUTHBEARER's token is fetched from, by client credentials. Empty: the token is given.",
+    )
+    kafka_oauth_client_id: str = _setting("", kinds.TEXT, "The proxy's client id at that token server.")
+    kafka_oauth_client_secret: str = _setting("", kinds.SECRET, "That client's secret.", secret=True)
+    kafka_oauth_client_secret_file: str = _setting(
+        "", kinds.FILE, "File with that secret, read anew whenever a token is fetched."
+    )
+    kafka_oauth_scope: str = _setting(
+        "", kinds.TEXT, "Scope that is asked for, or several with a space between them. Empty: none."
+    )
+    kafka_oauth_ca: str = _setting(
+        "",
+        kinds.FILE,
+        "PEM file of the authorities that sign the token server's certificate. Empty: the system's.",
+    )
+    kafka_oauth_extensions: tuple[str, ...] = _setting(
+        "",
+        kinds.EXTENSIONS,
+        "SASL extensions that go to the brokers with the token, name=value, commas between them.",
     )
     kafka_tls_ca: str = _setting(
         "",
@@ -275,10 +299,15 @@ class Values:
         return urlsplit(self.s3_endpoint).scheme != "http" or bool(self.s3_ca)
 
     @property
+    def oauth_uses_tls(self) -> bool:
+        """Whether the token server is spoken to over TLS."""
+        return urlsplit(self.kafka_oauth_token_url).scheme == "https"
+
+    @property
     def needs_tls(self) -> bool:
         """Whether anything is spoken over TLS."""
         served = self.http_tls_cert or self.kafka_listener_tls_cert
-        return bool(served) or self.uses_tls or self.s3_uses_tls
+        return bool(served) or self.uses_tls or self.s3_uses_tls or self.oauth_uses_tls
 
     @property
     def has_identity(self) -> bool:
@@ -288,20 +317,28 @@ class Values:
     def sasl_credentials(self) -> tuple[str, str, str]:
         """Mechanism, user name and password or token of the proxy's own sign-in; a file is read now.
 
-        Raises SettingError where the file cannot be read.
+        Raises SettingError where the file cannot be read. No token where it is fetched (``oauth_secret``).
         """
-        secret = self.kafka_sasl_password
-        path = self.kafka_sasl_password_file
-        if path:
-            try:
-                with open(path, encoding="utf-8") as file:
-                    secret = file.read().rstrip("\r\n")
-            except (OSError, UnicodeDecodeError) as error:
-                why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-                raise SettingError(
-                    f"LFS_KAFKA_SASL_PASSWORD_FILE is {quoted_setting(path)}: it cannot be read ({why})"
-                ) from None
+        secret = self._secret("kafka_sasl_password")
         return self.kafka_sasl_mechanism, self.kafka_sasl_username, secret
+
+    def oauth_secret(self) -> str:
+        """The client's secret at the token server; a file is read now. Raises SettingError."""
+        return self._secret("kafka_oauth_client_secret")
+
+    def _secret(self, name: str) -> str:
+        """The secret of a setting, or of the file that its companion names."""
+        path: str = getattr(self, f"{name}_file")
+        if not path:
+            return str(getattr(self, name))
+        try:
+            with open(path, encoding="utf-8") as file:
+                return file.read().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise SettingError(
+                f"{variable(name)}_FILE is {quoted_setting(path)}: it cannot be read ({why})"
+            ) from None
 
     @property
     def broker_port_base(self) -> int:

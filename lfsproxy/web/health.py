@@ -30,5 +30,5 @@ class HealthApi:
         problems = self._readiness.problems()
         if problems:
             return render_json(request, SERVICE_UNAVAILABLE, {"status": "not ready", "problems": problems})
-        notes = self._readiness.notes
+        notes = self._readiness.notes()
         return render_json(request, OK, {"status": "ready", **({"notes": notes} if notes else {})})

@@ -12,7 +12,7 @@ and 1 and, with compact lengths and tagged fields, 2::
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import attrs
@@ -20,8 +20,10 @@ from kafka.net.sasl import get_sasl_mechanism
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from lfsproxy.errors import SignInRefused
+from lfsproxy.quoting import quoted
 from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.asking import own_request
+from lfsproxy.wire.oauth import refusal_words
 from lfsproxy.wire.primitives import INT16, INT32, Reader
 from lfsproxy.words import error_text
 
@@ -89,15 +91,20 @@ class SaslClient(Protocol):
 
 
 class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # of kafka-python, which has no types
-    """A bearer token that is at hand, or is asked for at each sign-in."""
+    """A bearer token that is at hand, or is asked for at each sign-in, and the extensions that go with it."""
 
-    def __init__(self, token: Callable[[], str]) -> None:
+    def __init__(self, token: Callable[[], str], extensions: Sequence[str] = ()) -> None:
         super().__init__()
         self._token = token
+        self._extensions = dict(each.split("=", 1) for each in extensions)
 
     def token(self) -> str:
         """The token as it is now."""
         return self._token()
+
+    def extensions(self) -> dict[str, str]:
+        """By their names (RFC 7628, section 3.1)."""
+        return self._extensions
 
 
 class _Checked:
@@ -136,17 +143,20 @@ def client_name(mechanism: str, username: str) -> str:
     return username
 
 
-def new_client(mechanism: str, username: str, password: str, host: str, protocol: str) -> SaslClient:
+def new_client(
+    mechanism: str, username: str, password: str, host: str, protocol: str, extensions: Sequence[str] = ()
+) -> SaslClient:
     """One sign-in by ``mechanism``. May block, as may the client's methods; all raise SignInRefused.
 
     ``password`` is the token of OAUTHBEARER; ``host`` is the broker's, which AWS_MSK_IAM and GSSAPI sign;
-    ``protocol`` is the security protocol, as AWS_MSK_IAM is for SASL_SSL only.
+    ``protocol`` is the security protocol, as AWS_MSK_IAM is for SASL_SSL only; ``extensions``, each
+    ``name=value``, go with a token.
     """
     config = {
         "sasl_mechanism": mechanism,
         "sasl_plain_username": client_name(mechanism, username),
         "sasl_plain_password": password,
-        "sasl_oauth_token_provider": TokenProvider(lambda: password),
+        "sasl_oauth_token_provider": TokenProvider(lambda: password, extensions),
         "sasl_kerberos_service_name": "kafka",
         "security_protocol": protocol,
         "host": host,
@@ -156,6 +166,13 @@ def new_client(mechanism: str, username: str, password: str, host: str, protocol
     except Exception as error:
         raise _unusable(mechanism, error) from None
     return _Checked(mechanism, client)
+
+
+def refusal_text(who: str, mechanism: str, username: str, said: str) -> str:
+    """What is told of a sign-in that a broker has refused; ``said`` are its own words."""
+    name = f" as {quoted(username)}" if username else ""
+    words = refusal_words(said) if mechanism == "OAUTHBEARER" else said
+    return f"the broker refuses {who}'s sign-in by {mechanism}{name}: {words}"
 
 
 @attrs.frozen

@@ -16,7 +16,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.cli.access import security_arguments
+from lfsproxy.cli.access import security_arguments as arguments_of
 from lfsproxy.cli.signing import Identity, SigningManager, SignInWithheld
 from lfsproxy.errors import SettingError
 from lfsproxy.settings import Settings, load_settings
@@ -35,6 +35,10 @@ def settings(mechanism: str = "PLAIN", protocol: str = "SASL_SSL", **more: str) 
         **more,
     }
     return load_settings({}, given).settings
+
+
+def security_arguments(given: Settings) -> dict[str, Any]:
+    return arguments_of(given, Identity(given))
 
 
 class ArgumentsTests(SynchronousTestCase):
@@ -64,9 +68,12 @@ class ArgumentsTests(SynchronousTestCase):
         file = Path(self.mktemp())
         file.write_text("one")
         more = {"kafka_sasl_password": "", "kafka_sasl_password_file": str(file)}
-        provider = security_arguments(settings("OAUTHBEARER", **more))["sasl_oauth_token_provider"]
+        clock, given = Clock(), settings("OAUTHBEARER", **more)
+        identity = Identity(given, seconds=clock.seconds)
+        provider = arguments_of(given, identity)["sasl_oauth_token_provider"]
         self.assertEqual(provider.token(), "one")
         file.write_text("two\n")
+        clock.advance(1)
         self.assertEqual(provider.token(), "two")
 
 

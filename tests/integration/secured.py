@@ -11,6 +11,7 @@
 | MUTUAL   | TLS with client certificates, no SASL |
 | MISNAMED | TLS with a certificate for another host |
 | DOUBLE   | every mechanism, over TLS with client certificates |
+| TOKENS   | OAUTHBEARER with signed tokens, those of ``tokens``; a session ends with its token |
 
 A client that is signed in may do everything where a topic has no ACL. The PLAINTEXT listener is an
 administrator's.
@@ -31,6 +32,7 @@ from lfsproxy.devstack import KafkaServer
 from lfsproxy.devstack.ports import HOST
 from tests.certificates import Authority
 from tests.integration.stack import Stack, in_thread, stack
+from tests.integration.token_server import AUDIENCE, CLIENT, SCOPE, SECRET, SigningKey, TokenServer
 
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
 PASSWORDS = {"proxy": "proxy-password", "alice": "alice-password", "bob": "bob-password"}
@@ -42,6 +44,7 @@ _PROTOCOLS = {
     "MUTUAL": "SSL",
     "MISNAMED": "SSL",
     "DOUBLE": "SASL_SSL",
+    "TOKENS": "SASL_PLAINTEXT",
 }
 _MODULES = {
     "plain": "plain.PlainLoginModule required "
@@ -57,7 +60,7 @@ _shared: SecuredKafka | None = None
 class SecuredKafka:
     """The server, the authority that signed its certificates, and the S3 server of all tests.
 
-    ``me`` is a client's certificate, ``listener`` that of a proxy's Kafka port.
+    ``tokens`` is a token server; ``me`` is a client's certificate, ``listener`` that of a proxy's Kafka port.
     """
 
     def __init__(self, shared: Stack) -> None:
@@ -66,7 +69,13 @@ class SecuredKafka:
         self.authority = Authority(self.folder)
         self.me = self.authority.issue("me")
         self.listener = self.authority.issue(HOST)
-        self.kafka = KafkaServer(listeners=_PROTOCOLS, scram_users=PASSWORDS, config=self._properties())
+        self.tokens = TokenServer(SigningKey())
+        self.kafka = KafkaServer(
+            listeners=_PROTOCOLS,
+            scram_users=PASSWORDS,
+            config=self._properties(),
+            jvm_options=[f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={self.tokens.keys}"],
+        )
         self.stack = Stack(self.kafka, shared.s3, shared.bucket)
 
     def _properties(self) -> dict[str, str]:
@@ -94,7 +103,16 @@ class SecuredKafka:
         for mechanism in _MODULES:
             name = f"listener.name.short.{mechanism}.connections.max.reauth.ms"
             properties[name] = str(int(SESSION_SECONDS * 1000))
-        return properties
+        bearer = "listener.name.tokens.oauthbearer"
+        validator = "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler"
+        return properties | {
+            "listener.name.tokens.sasl.enabled.mechanisms": "OAUTHBEARER",
+            f"{bearer}.sasl.server.callback.handler.class": validator,
+            f"{bearer}.sasl.oauthbearer.jwks.endpoint.url": self.tokens.keys,
+            f"{bearer}.sasl.oauthbearer.expected.audience": AUDIENCE,
+            f"{bearer}.sasl.oauthbearer.clock.skew.seconds": "0",
+            f"{bearer}.connections.max.reauth.ms": "3600000",
+        }
 
     def address(self, listener: str) -> str:
         """``host:port`` of a listener."""
@@ -116,6 +134,18 @@ class SecuredKafka:
             settings["LFS_KAFKA_SASL_USERNAME"] = "proxy"
             settings["LFS_KAFKA_SASL_PASSWORD"] = secret(mechanism, "proxy")
         return {**settings, **more}
+
+    def with_token(self, url: str, **more: str) -> dict[str, str]:
+        """Variables of a proxy that fetches its tokens at ``url``."""
+        return {
+            **self.environment("TOKENS"),
+            "LFS_KAFKA_SASL_MECHANISM": "OAUTHBEARER",
+            "LFS_KAFKA_OAUTH_TOKEN_URL": url,
+            "LFS_KAFKA_OAUTH_CLIENT_ID": CLIENT,
+            "LFS_KAFKA_OAUTH_CLIENT_SECRET": SECRET,
+            "LFS_KAFKA_OAUTH_SCOPE": SCOPE,
+            **more,
+        }
 
     def allow_only(self, user: str, topic: str) -> None:
         """Let nobody but ``user`` write to ``topic``. Blocks."""
@@ -141,6 +171,7 @@ class SecuredKafka:
     def close(self) -> None:
         """End the server and remove its files."""
         self.kafka.close()
+        self.tokens.stop()
         self._folder.cleanup()
 
 

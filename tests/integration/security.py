@@ -64,8 +64,10 @@ class SecurityCase(TestCase):
         return _shared[name]
 
     def check_log(self, proxy: ProxyProcess) -> None:
-        secrets = [*PASSWORDS.values(), proxy.environment.get("LFS_KAFKA_SASL_PASSWORD", "-" * 99)]
-        for secret in secrets:
+        own = ("LFS_KAFKA_SASL_PASSWORD", "LFS_KAFKA_OAUTH_CLIENT_SECRET")
+        secrets = [proxy.environment.get(name, "-" * 99) for name in own]
+        # What every JSON Web Token begins with.
+        for secret in [*PASSWORDS.values(), *secrets, "eyJ"]:
             self.assertNotIn(secret, proxy.log)
 
     def pause_for(self, seconds: float) -> Deferred[None]:

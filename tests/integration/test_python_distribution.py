@@ -28,6 +28,7 @@ EXTRA = {
     "lfsproxy.client.opentelemetry": "opentelemetry",
     "lfsproxy.client.prometheus": "prometheus",
     "lfsproxy.client.tx": "twisted",
+    "lfsproxy.client.tx_upload": "twisted",
 }
 """Modules that need an extra, and which."""
 

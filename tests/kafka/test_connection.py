@@ -59,7 +59,10 @@ class PasswordFileTests(PoolTestCase):
     }
 
     def test_a_file_that_goes_while_a_connection_is_made_makes_the_broker_unavailable(self) -> None:
-        self.patch(self.upstream.identity, "check", lambda address: None)
+        async def unchecked(address: Any) -> None:
+            """It was there when it was looked at."""
+
+        self.patch(self.upstream.identity, "check", unchecked)
         self.assertIn("/nowhere", str(self.failureResultOf(self.get(), BrokerUnavailable).value))
 
 

@@ -10,9 +10,12 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel
 
 from lfsproxy.errors import BrokerUnavailable, SignInRefused
+from lfsproxy.kafka.token_server import TokenClient
 from lfsproxy.wire.apis import KafkaApi
+from lfsproxy.wire.oauth import Token
 from tests.relay.records import request
 from tests.relay.sasl import (
+    AUTHENTICATION_FAILED,
     BLOB,
     OWN,
     SASL_AUTHENTICATE,
@@ -196,6 +199,104 @@ class PasswordFileTests(SignInTestCase):
         self.file.unlink()
         self.assertFalse(self.client().is_open)
         self.assertIn("LFS_KAFKA_SASL_PASSWORD_FILE", self.lines()[-1])
+
+
+class TokenTests(SignInTestCase):
+    """OAUTHBEARER with a token that is fetched."""
+
+    overrides = {
+        "kafka_security_protocol": "SASL_PLAINTEXT",
+        "kafka_sasl_mechanism": "OAUTHBEARER",
+        "kafka_client_identity": "proxy",
+        "kafka_oauth_token_url": "http://sso.example/token",
+        "kafka_oauth_client_id": "proxy",
+        "kafka_oauth_client_secret": "hunter2",
+        "kafka_oauth_extensions": ("logicalCluster=lkc-1", "identityPoolId=pool-1"),
+    }
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.sasl.steps.extend([(0, b"")] * 20)
+        self.fetches: list[Deferred[Token]] = []
+
+        async def fetch(client: TokenClient, secret: str) -> Token:
+            self.fetches.append(Deferred())
+            return await self.fetches[-1]
+
+        self.patch(TokenClient, "fetch", fetch)
+
+    def answer_fetch(self, answer: Token | Exception) -> None:
+        """The token server answers the last question."""
+        if isinstance(answer, Token):
+            self.fetches[-1].callback(answer)
+        else:
+            self.fetches[-1].errback(answer)
+        self.net.flow()
+
+    def shown(self) -> bytes:
+        """What the broker was shown last."""
+        shown = [each.body[4:] for each in self.requests() if each.api_key == SASL_AUTHENTICATE]
+        return bytes(shown[-1])
+
+    def requests(self) -> list[Any]:
+        return [each for broker in self.cluster.connections for each in broker.requests]
+
+    def test_the_first_ones_wait_and_all_others_take_what_is_there(self) -> None:
+        client = self.client()
+        client.send(BLOB)
+        self.assertEqual((self.requests(), len(self.fetches)), ([], 1))
+        self.answer_fetch(Token("abc", 3600))
+        self.assertEqual(client.order, [9])
+        self.assertEqual(
+            self.shown(), b"n,,\x01auth=Bearer abc\x01logicalCluster=lkc-1\x01identityPoolId=pool-1\x01\x01"
+        )
+        self.assertTrue(self.client().is_open)
+        self.assertEqual(len(self.fetches), 1)
+
+    def test_a_new_token_is_shown_once_it_is_there(self) -> None:
+        self.sasl.lifetime_ms = 20_000
+        self.answer_fetch(Token("abc", 10))
+        client = self.client()
+        self.pass_seconds(8.6)
+        self.answer_fetch(Token("def", 30))
+        self.assertIn(b"Bearer abc", self.shown())
+        self.pass_seconds(8.6)
+        self.assertIn(b"Bearer def", self.shown())
+        self.assertTrue(client.is_open)
+
+    def test_why_there_is_no_token_is_told(self) -> None:
+        self.answer_fetch(SignInRefused("the token server refuses the client"))
+        problem = self.failureResultOf(Deferred.fromCoroutine(self.relay.check()), BrokerUnavailable)
+        self.assertEqual(problem.getErrorMessage(), "the token server refuses the client")
+        self.assertFalse(self.client().is_open)
+        self.assertEqual(self.requests(), [])
+
+    def test_a_broker_that_refuses_it_is_told_with_what_the_clock_has_to_do_with_it(self) -> None:
+        self.sasl.steps.clear()
+        self.sasl.steps.extend([(0, b'{"status":"invalid_token"}'), (AUTHENTICATION_FAILED, b"")] * 4)
+        self.answer_fetch(Token("abc", 3600, "this machine's clock is 90 s behind the token server's"))
+        problem = self.failureResultOf(Deferred.fromCoroutine(self.relay.check()), BrokerUnavailable)
+        self.assertEqual(
+            problem.getErrorMessage(),
+            "the broker refuses the proxy's sign-in by OAUTHBEARER as 'proxy': wrong password "
+            "(this machine's clock is 90 s behind the token server's)",
+        )
+
+    def test_what_is_wrong_with_a_token_that_serves_is_a_note(self) -> None:
+        self.answer_fetch(Token("abc", 10))
+        self.assertEqual(self.relay.notes(), [])
+        self.pass_seconds(8.6)
+        self.answer_fetch(BrokerUnavailable("the token server is gone"))
+        self.assertEqual(
+            self.relay.notes(), ["the proxy's token cannot be renewed: the token server is gone"]
+        )
+
+    def test_neither_token_nor_secret_is_logged(self) -> None:
+        self.answer_fetch(Token("abcdef", 3600))
+        self.client().send(BLOB)
+        said = "\n".join(self.lines(*LogLevel.iterconstants()))
+        self.assertNotIn("abcdef", said)
+        self.assertNotIn("hunter2", said)
 
 
 class ExpiryTests(SignInTestCase):

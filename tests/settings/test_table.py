@@ -15,7 +15,8 @@ from lfsproxy.settings import (
     setting_table,
     variable,
 )
-from lfsproxy.settings.hosts import URL
+from lfsproxy.settings.hosts import TOKEN_URL, URL
+from lfsproxy.settings.kinds import TEXT
 from tests.settings.values import COMPANIONS, EXAMPLES, NASTY, SPECIFIED, TAKEN
 from tests.source import constants
 
@@ -62,8 +63,9 @@ class TableTests(SynchronousTestCase):
         plain = {"s3_endpoint": "http://127.0.0.1:1"}
         self.assertFalse(load_settings({}, plain).settings.needs_tls)
         for name, info in setting_table().items():
-            if "tls" in name or name.endswith("_ca") or info.parse is URL:
-                text = "https://127.0.0.1:1" if info.parse is URL else example(name)
+            is_url = info.parse in (URL, TOKEN_URL)
+            if "tls" in name or name.endswith("_ca") or is_url:
+                text = "https://127.0.0.1:1" if is_url else example(name)
                 given = {**plain, **COMPANIONS.get(name, {}), name: text}
                 self.assertTrue(load_settings({}, given).settings.needs_tls, name)
 
@@ -92,6 +94,15 @@ class TableTests(SynchronousTestCase):
             },
             {"kafka_security_protocol": "SASL_SSL", "kafka_sasl_mechanism": "OAUTHBEARER"},
             {"kafka_security_protocol": "SASL_PLAINTEXT", "kafka_sasl_mechanism": "AWS_MSK_IAM"},
+            {"kafka_oauth_token_url": "https://a"},
+            {"kafka_oauth_extensions": "a=b"},
+            {"kafka_oauth_client_id": "c"},
+            {"kafka_oauth_scope": "s"},
+            {**COMPANIONS["kafka_oauth_ca"], "kafka_oauth_client_id": ""},
+            {**COMPANIONS["kafka_oauth_ca"], "kafka_oauth_client_secret": ""},
+            {**COMPANIONS["kafka_oauth_ca"], "kafka_oauth_client_secret_file": "f"},
+            {**COMPANIONS["kafka_oauth_ca"], "kafka_sasl_password": "p"},
+            {**COMPANIONS["kafka_oauth_ca"], "kafka_oauth_token_url": "http://a", "kafka_oauth_ca": "ca"},
             {"kafka_security_protocol": "SASL_PLAINTEXT", "kafka_tls_ca": "ca"},
             {"kafka_tls_cert": "c", "kafka_tls_key": "k"},
             {"http_tls_cert": "c"},
@@ -118,7 +129,7 @@ class TableTests(SynchronousTestCase):
 
     def test_each_setting_takes_only_what_makes_sense_for_it(self) -> None:
         for name, info in setting_table().items():
-            if info.parse.is_file or name == "kafka_sasl_password":
+            if info.parse.is_file or info.secret:
                 continue
             refused = set()
             for text in NASTY:
@@ -127,7 +138,7 @@ class TableTests(SynchronousTestCase):
                 except ValueError as error:
                     refused.add(text)
                     self.assertRegex(str(error), r"\A[ -~]+ (is|are) needed[ -~]*\Z", (name, text))
-            if name == "kafka_sasl_username":
+            if info.parse is TEXT:
                 self.assertEqual(refused, {text for text in NASTY if re.search("[\x00-\x1f]", text)})
             else:
                 self.assertEqual(set(NASTY) - refused, TAKEN.get(name, set()), name)

@@ -43,6 +43,13 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "kafka_sasl_username": ("proxy", "proxy"),
     "kafka_sasl_password": ("hunter2", "hunter2"),
     "kafka_sasl_password_file": ("/run/secrets/p", "/run/secrets/p"),
+    "kafka_oauth_token_url": ("https://sso.example/token?a=b", "https://sso.example/token?a=b"),
+    "kafka_oauth_client_id": ("proxy", "proxy"),
+    "kafka_oauth_client_secret": ("hunter2", "hunter2"),
+    "kafka_oauth_client_secret_file": ("/run/secrets/c", "/run/secrets/c"),
+    "kafka_oauth_scope": ("kafka.read kafka.write", "kafka.read kafka.write"),
+    "kafka_oauth_ca": ("ca.pem", "ca.pem"),
+    "kafka_oauth_extensions": ("logicalCluster=lkc-1, a=b=c", ("logicalCluster=lkc-1", "a=b=c")),
     "kafka_tls_ca": ("ca.pem", "ca.pem"),
     "kafka_tls_cert": ("cert.pem", "cert.pem"),
     "kafka_tls_key": ("key.pem", "key.pem"),
@@ -87,7 +94,21 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "workers": ("2", 2),
 }
 
+_BEARER = {"kafka_security_protocol": "SASL_PLAINTEXT", "kafka_sasl_mechanism": "OAUTHBEARER"}
+_CLIENT = {
+    **_BEARER,
+    "kafka_oauth_token_url": "https://sso.example/token",
+    "kafka_oauth_client_id": "c",
+    "kafka_oauth_client_secret": "s",
+}
 COMPANIONS: dict[str, dict[str, str]] = {
+    "kafka_oauth_token_url": _CLIENT,
+    "kafka_oauth_client_id": _CLIENT,
+    "kafka_oauth_client_secret": _CLIENT,
+    "kafka_oauth_client_secret_file": {**_CLIENT, "kafka_oauth_client_secret": ""},
+    "kafka_oauth_scope": _CLIENT,
+    "kafka_oauth_ca": _CLIENT,
+    "kafka_oauth_extensions": _CLIENT,
     "kafka_sasl_mechanism": {
         "kafka_security_protocol": "SASL_SSL",
         "kafka_sasl_username": "u",
@@ -139,6 +160,20 @@ BAD: dict[str, tuple[str, ...]] = {
     ),
     "kafka_sasl_username": ("a\x1b[0m",),
     "kafka_sasl_password_file": ("a\x00b",),
+    "kafka_oauth_token_url": (
+        "sso.example/token",
+        "ftp://sso.example",
+        "https://me@sso.example",
+        "https://sso.example/#x",
+        "https://sso.example:0/",
+        "https://sso.example:/",
+        "https://:1/",
+        "https://sso.example/a b",
+        "http://[::1",
+    ),
+    "kafka_oauth_client_id": ("a\nb",),
+    "kafka_oauth_scope": ("a\nb",),
+    "kafka_oauth_extensions": ("auth=x", "a", "a=", "a1=b", "a=b c", "a=\x01b"),
     "download_prefixes": ("lfs/*", "s3://b/lfs/", "/lfs/", "lfs/../x", "a b"),
     "cors_origins": (
         "example.com",
@@ -243,6 +278,8 @@ TAKEN = {
     "metrics_addr": {"kafka:9092"},
     "kafka_addr": {"kafka:9092"},
     "cors_origins": {"http://kafka", "*", ","},
+    "kafka_oauth_token_url": {"http://kafka"},
+    "kafka_oauth_extensions": {","},
     "kafka_advertised_host": {"::1", "1e999", "NaN", "1_000"},
     "http_base_path": {"/"},
     "namespace": {"9" * 25, "-", "1e999", "NaN", "1_000"},

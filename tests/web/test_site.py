@@ -23,7 +23,7 @@ class RouteTests(SynchronousTestCase):
         self.assertEqual((answer.status, answer.json), (200, {"status": "ready"}))
 
     def test_readyz_says_what_to_know_of_a_proxy_that_is_ready(self) -> None:
-        self.door.readiness.notes.append("it only relays")
+        self.door.readiness.notes = lambda: ["it only relays"]
         answer = self.door.ask(request("GET", "/readyz"))
         self.assertEqual((answer.status, answer.json["notes"]), (200, ["it only relays"]))
 

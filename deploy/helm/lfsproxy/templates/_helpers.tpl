@@ -219,6 +219,8 @@ Files that come from Secrets: what each setting names, which Secret has it, by w
 {{- $sources := list
   (list "LFS_S3_CA" "s3-ca" $v.s3.ca.existingSecret $v.s3.ca.key)
   (list "LFS_KAFKA_SASL_PASSWORD_FILE" "kafka-sasl" $v.kafka.sasl.existingSecret $v.kafka.sasl.passwordKey)
+  (list "LFS_KAFKA_OAUTH_CLIENT_SECRET_FILE" "kafka-oauth" $v.kafka.oauth.existingSecret $v.kafka.oauth.clientSecretKey)
+  (list "LFS_KAFKA_OAUTH_CA" "kafka-oauth" $v.kafka.oauth.existingSecret $v.kafka.oauth.caKey)
   (list "LFS_KAFKA_TLS_CA" "kafka-tls" $v.kafka.tls.existingSecret $v.kafka.tls.caKey)
   (list "LFS_KAFKA_TLS_CERT" "kafka-tls" $v.kafka.tls.existingSecret $v.kafka.tls.certKey)
   (list "LFS_KAFKA_TLS_KEY" "kafka-tls" $v.kafka.tls.existingSecret $v.kafka.tls.keyKey)
@@ -262,6 +264,7 @@ httpGet: {path: {{ index . 1 }}, port: http}
 {{/* The settings that are secrets, a list in YAML: they go into a Secret, not into the ConfigMap. */}}
 {{- define "lfsproxy.secretSettings" -}}
 - LFS_KAFKA_SASL_PASSWORD
+- LFS_KAFKA_OAUTH_CLIENT_SECRET
 {{- end -}}
 
 {{/* Not empty: some of them are given. */}}

@@ -1,0 +1,268 @@
+"""Uploads for Twisted, by treq on the reactor: no thread is used, and a body is read as fast as it leaves.
+
+proxy = Uploader("http://localhost:8080")
+with open("image.png", "rb") as file:
+    published = await proxy.upload("demo-topic", file, content_type="image/png")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IConsumer, IDelayedCall
+from twisted.internet.ssl import (
+    Certificate,
+    PrivateCertificate,
+    optionsForClientTLS,
+    platformTrust,
+    trustRootFromCertificates,
+)
+from twisted.internet.task import Cooperator, TaskDone, TaskFinished, TaskStopped
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IPolicyForHTTPS
+from zope.interface import implementer
+
+from lfsproxy.client.places import checked_api
+from lfsproxy.client.problems import error_of
+from lfsproxy.client.results import Progress
+from lfsproxy.client.retry import check_seconds
+from lfsproxy.client.upload import (
+    CONNECT_SECONDS,
+    SILENT_SECONDS,
+    Body,
+    Published,
+    Sent,
+    published,
+    question,
+)
+from lfsproxy.words import error_text
+
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
+MOST_ANSWER = 1024 * 1024
+"""Bytes of an answer: an envelope, or a problem."""
+
+
+class Uploader:
+    """``lfsproxy.client.Uploader`` with Deferreds; takes its arguments, and the reactor by ``reactor``.
+
+    ``agent`` replaces Twisted's own, and with it what is said of certificates and connecting. Connections are
+    kept for reuse until ``close``.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        ca_bundle: str | None = None,
+        client_cert: str | None = None,
+        client_key: str | None = None,
+        connect_timeout: float = CONNECT_SECONDS,
+        silent_timeout: float = SILENT_SECONDS,
+        *,
+        reactor: Any = None,
+        agent: IAgent | None = None,
+    ) -> None:
+        if reactor is None:
+            from twisted.internet import reactor
+        self.url = checked_api("url", url)
+        check_seconds("connect_timeout", connect_timeout, zero=False)
+        check_seconds("silent_timeout", silent_timeout, zero=False)
+        self._reactor = reactor
+        self._silent = silent_timeout
+        self._headers = {} if api_key is None else {"Authorization": [f"Bearer {api_key}"]}
+        self._pool = HTTPConnectionPool(reactor)
+        # A second try would read the body a second time.
+        self._pool.retryAutomatically = False
+        policy = _Policy(ca_bundle, client_cert, client_key)
+        self._agent = agent or Agent(reactor, policy, connect_timeout, pool=self._pool)
+
+    def upload(
+        self,
+        topic: str,
+        body: Body,
+        key: str | bytes | None = None,
+        partition: int | None = None,
+        headers: Iterable[tuple[str, bytes]] = (),
+        filename: str | None = None,
+        content_type: str | None = None,
+        timestamp: int | None = None,
+        checksum: str | None = None,
+        algorithm: str | None = None,
+        on_progress: Progress | None = None,
+    ) -> Deferred[Published]:
+        """See ``lfsproxy.client.Uploader.upload``. The body is read in the reactor's thread, piece by piece.
+
+        To cancel it closes its connection: if the whole body had left, the record may be published.
+        """
+        path, sent = question(
+            topic,
+            body,
+            on_progress,
+            key=key,
+            partition=partition,
+            headers=headers,
+            filename=filename,
+            content_type=content_type,
+            timestamp=timestamp,
+            checksum=checksum,
+            algorithm=algorithm,
+        )
+        return Deferred.fromCoroutine(self._upload(path, sent))
+
+    async def _upload(self, path: str, sent: Sent) -> Published:
+        watch = _Watch(self._reactor, self._silent)
+        producer = _Pulled(self._reactor, sent, watch.progressed)
+        try:
+            status, answer = await watch.over(Deferred.fromCoroutine(self._post(path, producer, watch)))
+        except CancelledError:
+            if not watch.is_late:
+                raise
+            raise sent.lost(self.url, f"nothing moved for {self._silent:g} s") from None
+        except Exception as error:
+            if sent.failure is not None:
+                raise sent.failure from None
+            raise sent.lost(self.url, _why(error)) from error
+        finally:
+            watch.end()
+        if status != 201:
+            raise error_of(status, answer)
+        return published(answer, sent.checksum)
+
+    async def _post(self, path: str, producer: _Pulled, watch: _Watch) -> tuple[int, bytes]:
+        headers = Headers({"Content-Type": ["application/octet-stream"], **self._headers})
+        response = await HTTPClient(self._agent).post(
+            self.url + path,
+            data=producer,
+            headers=headers,
+            allow_redirects=False,
+            unbuffered=True,
+            reactor=self._reactor,
+        )
+        answer = bytearray()
+
+        def received(data: bytes) -> None:
+            watch.progressed()
+            if len(answer) + len(data) > MOST_ANSWER:
+                raise ValueError(f"the answer has more than {MOST_ANSWER} bytes")
+            answer.extend(data)
+
+        await response.collect(received)
+        return response.code, bytes(answer)
+
+    def close(self) -> Deferred[None]:
+        """Close the connections that are kept for reuse."""
+        closing: Deferred[None] = self._pool.closeCachedConnections()
+        return closing
+
+
+class _Watch:
+    """Ends what is waited for when nothing has moved for so long; ``is_late`` tells that from a cancel."""
+
+    def __init__(self, clock: Any, seconds: float) -> None:
+        self.is_late = False
+        self._seconds = seconds
+        self._waiting: Deferred[Any] | None = None
+        self._call: IDelayedCall = clock.callLater(seconds, self._late)
+
+    def progressed(self) -> None:
+        """Something has moved."""
+        if self._call.active():
+            self._call.reset(self._seconds)
+
+    def over(self, working: Deferred[Any]) -> Deferred[Any]:
+        """The result of ``working``; cancelled, it raises CancelledError, whatever Agent makes of that."""
+        self._waiting = waiting = Deferred[Any]()
+        working.chainDeferred(waiting)
+
+        def given_up(failure: Failure) -> Failure:
+            working.cancel()
+            return failure
+
+        return waiting.addErrback(given_up)
+
+    def _late(self) -> None:
+        self.is_late = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    def end(self) -> None:
+        """Watch no longer."""
+        if self._call.active():
+            self._call.cancel()
+
+
+@implementer(IBodyProducer)
+class _Pulled:
+    """A body whose next piece is read when the connection has room for it."""
+
+    def __init__(self, reactor: Any, sent: Sent, progressed: Any) -> None:
+        self.length = UNKNOWN_LENGTH if sent.length is None else sent.length
+        self._sent = sent
+        self._progressed = progressed
+        self._turns = Cooperator(scheduler=lambda turn: reactor.callLater(0, turn))
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        self._task = self._turns.cooperate(self._pieces(consumer))
+        done: Deferred[Any] = self._task.whenDone()
+        return done.addCallbacks(lambda _: None, self._not_if_stopped)
+
+    @staticmethod
+    def _not_if_stopped(failure: Failure) -> Deferred[None]:
+        """As IBodyProducer has it, one that was stopped never says that it is done."""
+        failure.trap(TaskStopped)
+        return Deferred()
+
+    def _pieces(self, consumer: IConsumer) -> Iterator[None]:
+        for piece in self._sent:
+            self._progressed()
+            consumer.write(bytes(piece))
+            yield None
+
+    def pauseProducing(self) -> None:
+        self._task.pause()
+
+    def resumeProducing(self) -> None:
+        self._progressed()
+        self._task.resume()
+
+    def stopProducing(self) -> None:
+        with suppress(TaskDone, TaskFinished):
+            self._task.stop()
+
+
+@implementer(IPolicyForHTTPS)
+class _Policy:
+    """TLS by PEM files: authorities, or the system's; a client's certificate with its key."""
+
+    def __init__(self, ca: str | None, cert: str | None, key: str | None) -> None:
+        self._options: dict[str, Any] = {"trustRoot": platformTrust() if ca is None else _authorities(ca)}
+        if cert is not None:
+            pem = _read(cert) + b"\n" + (b"" if key is None else _read(key))
+            self._options["clientCertificate"] = PrivateCertificate.loadPEM(pem)
+
+    def creatorForNetloc(self, hostname: bytes, port: int) -> Any:
+        return optionsForClientTLS(hostname.decode("ascii"), **self._options)
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _authorities(path: str) -> Any:
+    blocks = _read(path).split(_BEGIN)[1:]
+    if not blocks:
+        raise ValueError(f"there is no certificate in {path}")
+    return trustRootFromCertificates([Certificate.loadPEM(_BEGIN + block) for block in blocks])
+
+
+def _why(error: BaseException) -> str:
+    """What went wrong on a connection: Agent wraps it."""
+    causes = getattr(error, "reasons", None)
+    return _why(causes[-1].value) if causes else error_text(error)
