@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar, cast
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import wrapClientTLS
-from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IAddress, IHandshakeListener, IReactorTCP, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
@@ -22,7 +22,7 @@ from lfsproxy.kafka.bootstrap import Bootstrap
 from lfsproxy.kafka.identity import Identity
 from lfsproxy.kafka.race import Race
 from lfsproxy.kafka.stream import ConnectionGone, FrameStream
-from lfsproxy.net.connecting import host_endpoint, why_unreached
+from lfsproxy.net.connecting import connected, host_endpoint, why_unreached
 from lfsproxy.net.tls_errors import UntrustedServer, tls_trouble
 from lfsproxy.settings import Address, Settings
 from lfsproxy.wire import addresses, metadata
@@ -91,18 +91,6 @@ class _BrokerFactory(Factory):
         return BrokerStream(self._address, self._clock)
 
 
-async def _cancellable(connecting: Deferred[Protocol]) -> Protocol:
-    """Wait for a connection. Given up, it raises CancelledError: an endpoint that is cancelled while it looks
-    up the name says that there is no such host."""
-    waiting: Deferred[Protocol] = Deferred()
-    connecting.chainDeferred(waiting)
-    try:
-        return await waiting
-    except CancelledError:
-        connecting.cancel()
-        raise
-
-
 class Upstream:
     """Opens connections to brokers. Raises BrokerUnavailable where none can be had.
 
@@ -157,14 +145,14 @@ class Upstream:
         except ConnectionGone:
             if stream.silent:
                 raise BrokerUnavailable(self._silence(stream)) from None
-            raise BrokerUnavailable(await self._why_no_metadata(stream)) from None
+            raise await self._why_no_metadata(stream) from None
         named = addresses.brokers_named(KafkaApi.METADATA, metadata.VERSION, body)
         if not named:
             raise BrokerUnavailable(f"{self._named(address)} knows no broker: its metadata is empty")
         self.bootstrap.controllers.discard(address)
         return named
 
-    async def _why_no_metadata(self, stream: BrokerStream) -> str:
+    async def _why_no_metadata(self, stream: BrokerStream) -> BrokerUnavailable:
         """Why a connection ended that was asked for metadata: a controller has none, and a port for SASL
         gives none before a sign-in. Both tell anybody which APIs they have."""
         named = self._named(stream.address)
@@ -174,21 +162,28 @@ class Upstream:
             apis = frozenset()
         if apis and not apis & {KafkaApi.METADATA, KafkaApi.PRODUCE}:
             self.bootstrap.controllers.add(stream.address)
-            return f"{named} is a Kafka controller, not a broker: name only brokers in LFS_KAFKA_BROKERS"
+            return BrokerUnavailable(
+                f"{named} is a Kafka controller, not a broker: name only brokers in LFS_KAFKA_BROKERS",
+                way_out="name only brokers in LFS_KAFKA_BROKERS",
+            )
         if apis and not self._settings.uses_sasl:
             protocol = self._settings.kafka_security_protocol
             signed_in = "SASL_SSL" if self._settings.uses_tls else "SASL_PLAINTEXT"
-            return (
-                f"{named} closes the connection when it is asked without a sign-in: if that port is for "
-                f"SASL, set LFS_KAFKA_SECURITY_PROTOCOL={signed_in} (it is {protocol})"
+            way_out = (
+                f"if that port is for SASL, set LFS_KAFKA_SECURITY_PROTOCOL={signed_in} (it is {protocol})"
             )
-        return self._gone(stream, "when asked for metadata")
+            return BrokerUnavailable(
+                f"{named} closes the connection when it is asked without a sign-in: {way_out}",
+                way_out=way_out,
+            )
+        return BrokerUnavailable(self._gone(stream, "when asked for metadata"))
 
-    async def ping(self, targets: Sequence[Address]) -> None:
-        """Ask for what a broker answers to anybody: a sign of life without an identity."""
+    async def ping(self, targets: Sequence[Address]) -> bytes:
+        """Ask for what a broker answers to anybody: a sign of life without an identity. The answer to
+        ApiVersions, version 0."""
         stream = await self.connect(targets)
         try:
-            await self._ask_once(stream, _API_VERSIONS)
+            return await self._ask_once(stream, _API_VERSIONS)
         except ConnectionGone:
             raise BrokerUnavailable(self._gone(stream, "when asked for its versions")) from None
 
@@ -226,13 +221,9 @@ class Upstream:
             endpoint = wrapClientTLS(self._tls.creator(host), endpoint)
         factory = _BrokerFactory(address, cast(IReactorTime, self._reactor))
         try:
-            protocol = await _cancellable(cast(Deferred[Protocol], endpoint.connect(factory)))
-        except (ConnectError, OSError) as error:
-            raise BrokerUnavailable(
-                f"{self._named(address)} cannot be reached: {_unreached(error)}"
-            ) from None
-        except ValueError:
-            raise BrokerUnavailable(f"{self._named(address)} cannot be reached: it is no host name") from None
+            protocol = await connected(endpoint.connect(factory))
+        except (ConnectError, OSError, ValueError) as error:
+            raise self.unreached(address, error) from None
         stream = cast(BrokerStream, protocol)
         if self._tls is not None:
             await self._within(CONNECT_SECONDS, stream, stream.shaken())
@@ -308,6 +299,11 @@ class Upstream:
 
     # What is wrong
 
+    def unreached(self, address: Address, error: Exception) -> BrokerUnavailable:
+        """What an endpoint's error says."""
+        why = "it is no host name" if isinstance(error, ValueError) else why_unreached(error)
+        return BrokerUnavailable(f"{self._named(address)} cannot be reached: {why}")
+
     def _named(self, address: Address) -> str:
         """An address, and where it comes from."""
         source = "LFS_KAFKA_BROKERS" if address in self._settings.kafka_brokers else "as the brokers name it"
@@ -333,8 +329,3 @@ class Upstream:
             return f"is not trusted: {stream.trouble}"
         why = f" ({stream.trouble})" if stream.trouble else ""
         return f"does not complete the TLS handshake{why}: is that port for TLS? {protocol}"
-
-
-def _unreached(error: Exception) -> str:
-    """Why a connection could not be made."""
-    return "its host name is not known" if isinstance(error, DNSLookupError) else why_unreached(error)

@@ -43,16 +43,16 @@ _ANY = range(300, 600)
 class S3Unavailable(StoreUnavailable):
     """S3 was in trouble for too long. ``doubtful``: one of the tries may have worked all the same."""
 
-    def __init__(self, message: str, doubtful: bool) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, doubtful: bool, way_out: str = "") -> None:
+        super().__init__(message, way_out=way_out)
         self.doubtful = doubtful
 
 
 class S3Refused(StoreRefused):
     """S3 said no. ``doubtful``: a try before that one may have worked."""
 
-    def __init__(self, message: str, doubtful: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, doubtful: bool = False, way_out: str = "") -> None:
+        super().__init__(message, way_out=way_out)
         self.doubtful = doubtful
 
 
@@ -233,7 +233,8 @@ class S3Client:
             elif not explain.speaks_s3(listed):
                 raise StoreRefused(explain.not_s3(self.location, listed))
         if answer.is_error:
-            raise StoreRefused(explain.refused(self.location, answer))
+            said = explain.refused(self.location, answer)
+            raise StoreRefused(str(said), way_out=said.way_out)
         self._is_s3 = True
 
     def _note_whole(self, whole: bool, why: str) -> None:
@@ -354,7 +355,7 @@ class S3Client:
             tried = attempts - stale
             delay = self._random() * min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(tried, 10))
             if self._clock.seconds() + delay >= deadline:
-                raise S3Unavailable(f"{why} ({self._done(operation, key)})", doubtful)
+                raise S3Unavailable(f"{why} ({self._done(operation, key)})", doubtful, why.way_out)
             self._metrics.s3_retry(operation)
             if delay:
                 try:
@@ -371,7 +372,7 @@ class S3Client:
             raise StoreRefused(explain.not_s3(self.location, answer))
         return text
 
-    def _why(self, trouble: Trouble) -> str:
+    def _why(self, trouble: Trouble) -> explain.Explained:
         if not trouble.causes:
             return explain.silent(self.location)
         return explain.no_answer(self.location, trouble.causes, self._has_answered)
@@ -383,4 +384,4 @@ class S3Client:
 
     def _refusal(self, operation: str, answer: Answer, key: str) -> S3Refused:
         said = explain.refused(self.location, answer)
-        return S3Refused(f"{said} ({self._done(operation, key)})", answer.doubtful)
+        return S3Refused(f"{said} ({self._done(operation, key)})", answer.doubtful, said.way_out)
