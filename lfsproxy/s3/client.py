@@ -36,6 +36,7 @@ LONGEST_DELAY = 3.0
 Several tries so fit into LFS_S3_RETRY_TIMEOUT."""
 STALE_TRIES = 4
 """Pooled connections that may turn out to be gone one after the other before that counts as S3's trouble."""
+NOT_WHOLE = "the store keeps no CRC-32C of a whole blob of several parts, only those of its parts"
 _ANY = range(300, 600)
 """Every status of an answer that is no success."""
 
@@ -239,10 +240,7 @@ class S3Client:
 
     def _note_whole(self, whole: bool, why: str) -> None:
         if not whole:
-            self._log.info(
-                "the store keeps no CRC-32C of a whole blob of several parts, only those of its parts: {why}",
-                why=why,
-            )
+            self._log.info("{what}: {why}", what=NOT_WHOLE, why=why)
         self._keeps_whole = whole
 
     def count_retry(self, operation: str) -> None:

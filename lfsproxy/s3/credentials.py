@@ -6,7 +6,8 @@ servers, and blocks while it does; botocore decides when credentials have to be 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import attrs
@@ -53,9 +54,9 @@ class StaticCredentials:
         return ReadOnlyCredentials(self.access_key, self.secret_key, self.token)
 
 
-def chain_credentials() -> Credentials | None:
-    """What botocore's chain finds. Blocks."""
-    if found := EnvProvider().load():
+def chain_credentials(environment: Mapping[str, str] = os.environ) -> Credentials | None:
+    """What botocore's chain finds, in the ``environment`` first. Blocks."""
+    if found := EnvProvider(environment).load():
         return found
     # All of botocore's clients, which the first link of the chain does without.
     from botocore.session import Session
@@ -90,6 +91,11 @@ class ChainCredentials:
                 return await self._refreshed()
             Deferred.fromCoroutine(self._refreshed()).addErrback(self._not_refreshed)
         return self._frozen
+
+    @property
+    def method(self) -> str:
+        """botocore's name of the provider that had them; empty before the first use."""
+        return self._source.method or "" if self._source is not None else ""
 
     def _not_refreshed(self, failure: Failure) -> None:
         self._log.warn("{error}", error=error_text(failure.value))

@@ -49,9 +49,7 @@ def no_answer(location: S3Location, causes: Sequence[BaseException], known: bool
         if said is not None:
             return Explained(f"{location.named} {said.what}", said.way_out)
     if not known and any(isinstance(cause, ConnectionClosed) for cause in causes):
-        return Explained(
-            f"{location.named} closed the connection without an answer", _other_scheme(location)
-        )
+        return Explained(f"{location.named} closed the connection without an answer", _other_scheme(location))
     why = "; ".join(dict.fromkeys(error_text(cause) for cause in causes))
     return Explained(f"{location.named} gave no answer: {why}")
 
@@ -116,9 +114,7 @@ def _known_cause(location: S3Location, cause: BaseException) -> Explained | None
     if isinstance(cause, ParseError):
         return Explained("does not answer in HTTP: something else listens at that port")
     if isinstance(cause, DNSLookupError):
-        return Explained(
-            f"cannot be reached: the host {_host(location)} is not known", _by_path(location)
-        )
+        return Explained(f"cannot be reached: the host {_host(location)} is not known", _by_path(location))
     if isinstance(cause, ConnectError):
         return Explained(f"cannot be reached: {why_unreached(cause)}")
     return None
