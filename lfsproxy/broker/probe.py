@@ -26,7 +26,7 @@ from lfsproxy.kafka.messages import (
     ranges_of,
 )
 from lfsproxy.kafka.pool import Pool
-from lfsproxy.kafka.upstream import CONNECT_SECONDS, Upstream
+from lfsproxy.kafka.upstream import BROKERS_ONLY, CONNECT_SECONDS, Upstream
 from lfsproxy.net import reach
 from lfsproxy.net.connecting import host_endpoint
 from lfsproxy.probing import Certificate, IKafkaProbe, Written
@@ -86,6 +86,8 @@ class KafkaProbe:
 
     async def lacks(self, address: Address) -> tuple[Sequence[str], Sequence[str]]:
         ranges = ranges_of(API_VERSIONS.decode(0, await self._upstream.ping([address])))
+        if not BROKERS_ONLY & set(ranges):
+            raise self._upstream.controller(address)
         lacking = [
             api.key.kafka_name for api in (METADATA, LIST_OFFSETS, FETCH) if api.version(ranges) is None
         ]
@@ -106,9 +108,11 @@ class KafkaProbe:
     async def largest_batch(self, address: Address, topic: str | None) -> int | None:
         name = "message.max.bytes" if topic is None else "max.message.bytes"
         connection = await self._pool.get(address)
-        if DESCRIBE_CONFIGS.version(connection.ranges) is None:
+        if DESCRIBE_CONFIGS.version(connection.ranges) is None or (
+            topic is None and address not in self._nodes
+        ):
             return None
-        answer = await connection.ask(DESCRIBE_CONFIGS, _config_of(name, topic, self._nodes.get(address, -1)))
+        answer = await connection.ask(DESCRIBE_CONFIGS, _config_of(name, topic, self._nodes[address]))
         for found in answer.results:
             if found.error_code in (
                 KafkaCode.TOPIC_AUTHORIZATION_FAILED,

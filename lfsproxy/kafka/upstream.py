@@ -34,6 +34,9 @@ CONNECT_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 8.0
 """Less than readiness waits for, so that it hears what is wrong."""
 
+BROKERS_ONLY: Final = frozenset({KafkaApi.METADATA, KafkaApi.PRODUCE})
+"""APIs that a broker has, and a controller has not."""
+
 _API_VERSIONS = metadata.api_versions_request()
 
 T = TypeVar("T")
@@ -160,12 +163,9 @@ class Upstream:
             apis = metadata.apis_of(await self._ask_once(await self._open(stream.address), _API_VERSIONS))
         except (ConnectionGone, BrokerUnavailable):
             apis = frozenset()
-        if apis and not apis & {KafkaApi.METADATA, KafkaApi.PRODUCE}:
+        if apis and not apis & BROKERS_ONLY:
             self.bootstrap.controllers.add(stream.address)
-            return BrokerUnavailable(
-                f"{named} is a Kafka controller, not a broker: name only brokers in LFS_KAFKA_BROKERS",
-                way_out="name only brokers in LFS_KAFKA_BROKERS",
-            )
+            return self.controller(stream.address)
         if apis and not self._settings.uses_sasl:
             protocol = self._settings.kafka_security_protocol
             signed_in = "SASL_SSL" if self._settings.uses_tls else "SASL_PLAINTEXT"
@@ -303,6 +303,14 @@ class Upstream:
         """What an endpoint's error says."""
         why = "it is no host name" if isinstance(error, ValueError) else why_unreached(error)
         return BrokerUnavailable(f"{self._named(address)} cannot be reached: {why}")
+
+    def controller(self, address: Address) -> BrokerUnavailable:
+        """What is wrong with an address that has none of BROKERS_ONLY."""
+        return BrokerUnavailable(
+            f"{self._named(address)} is a Kafka controller, not a broker: name only brokers in "
+            "LFS_KAFKA_BROKERS",
+            way_out="name only brokers in LFS_KAFKA_BROKERS",
+        )
 
     def _named(self, address: Address) -> str:
         """An address, and where it comes from."""

@@ -115,10 +115,11 @@ class ChainCredentials:
         try:
             source = self._source or self._load()
             if source is None:
-                return StoreRefused(
-                    "no S3 credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-                    "or a profile, web identity or instance role"
+                way_out = (
+                    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile, web identity or instance "
+                    "role"
                 )
+                return StoreRefused(f"no S3 credentials were found: {way_out}", way_out=way_out)
             frozen = source.get_frozen_credentials()
         except _TRANSIENT as error:
             return StoreUnavailable(f"S3 credentials cannot be had: {error_text(error)}")

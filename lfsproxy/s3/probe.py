@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from crc32c import crc32c
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.web.client import URI
 from zope.interface import implementer
 
@@ -28,7 +28,7 @@ from lfsproxy.s3.connection import S3Endpoints
 from lfsproxy.s3.crc import CHECKSUM, encode_crc
 from lfsproxy.s3.credentials import ChainCredentials
 from lfsproxy.s3.index import list_objects, list_uploads
-from lfsproxy.s3.multipart import crcs_of
+from lfsproxy.s3.multipart import Begun, crcs_of
 from lfsproxy.s3.store import S3Store
 
 CONNECT_SECONDS: Final = 5.0
@@ -60,7 +60,8 @@ class StoreProbe:
         self._store = store
         self._client = store.client
         self._credentials = credentials
-        self._may_be_there = False
+        self._left: set[str] = set()
+        self._unfinished = False
 
     # Reaching it
 
@@ -71,7 +72,7 @@ class StoreProbe:
             return await reach.resolve(
                 self._store.reactor, "localhost" if host.endswith(".localhost") else host
             )
-        except ConnectError as error:
+        except DNSLookupError as error:
             raise self._unreached(error) from None
 
     async def connect(self) -> None:
@@ -123,7 +124,7 @@ class StoreProbe:
     # What it can do
 
     async def put(self) -> None:
-        self._may_be_there = True
+        self._left.add(self.key)
         headers = {"content-type": DEFAULT_CONTENT_TYPE}
         if not self.checksums:
             await self._client.put_object(self.key, headers, [BODY], None)
@@ -167,27 +168,34 @@ class StoreProbe:
         return lacking if was_written else ""
 
     async def multipart(self) -> str:
-        self._may_be_there = True
         key = self._parts_key
-        begun = await self._client.create_multipart_upload(key, {"content-type": DEFAULT_CONTENT_TYPE})
+        begun = await self._begin()
         crc = crc32c(BODY) if self.checksums else None
         part = await self._client.upload_part(key, begun.upload_id, 1, [BODY], crc)
         whole = crcs_of([part])[0] if begun.whole else None
         answer = await self._client.complete_multipart_upload(key, begun.upload_id, [part], whole)
         if answer.is_error:
             raise self._refused(explain.refused(self._client.location, answer))
+        self._unfinished = False
         if await self._store.resumable.read_object(key) != BODY:
             raise self._strange("does not give back the parts that it has just put together")
         return "" if begun.whole or not self.checksums else NOT_WHOLE
 
+    async def _begin(self) -> Begun:
+        self._left.add(self._parts_key)
+        self._unfinished = True
+        return await self._client.create_multipart_upload(
+            self._parts_key, {"content-type": DEFAULT_CONTENT_TYPE}
+        )
+
     async def abort(self) -> None:
-        self._may_be_there = True
         key = self._parts_key
-        begun = await self._client.create_multipart_upload(key, {"content-type": DEFAULT_CONTENT_TYPE})
+        begun = await self._begin()
         pages = [page async for page in list_uploads(self._client, key)]
         listed = any(one.upload_id == begun.upload_id for page in pages for one in page)
         if not await self._client.abort_multipart_upload(key, begun.upload_id):
             raise self._strange("does not know the upload that was just begun")
+        self._unfinished = False
         if not listed:
             raise self._strange("does not list an upload that was just begun (ListMultipartUploads)")
 
@@ -201,12 +209,11 @@ class StoreProbe:
             await self._client.delete_object(key)
         if await self._client.head_object(self.key) is not None:
             raise self._strange("still has an object that was just deleted")
-        self._may_be_there = False
+        self._left = {self._parts_key} if self._unfinished else set()
 
     async def remove(self) -> None:
-        if self._may_be_there:
-            for key in (self.key, self._parts_key):
-                await self._store.resumable.remove_parts(key, blob=True)
+        for key in self._left:
+            await self._store.resumable.remove_parts(key, blob=True)
 
     async def close(self) -> None:
         await self._store.close()

@@ -26,7 +26,5 @@ def shown(certificate: Certificate) -> Found[None]:
 
 def days_left(expires: float) -> tuple[str, bool]:
     """In words, and whether that is soon. ``expires`` is in seconds since the epoch."""
-    days = math.floor((expires - time.time()) / _DAY)
-    if days < 0:
-        return "it has expired", True
+    days = max(0, math.floor((expires - time.time()) / _DAY))
     return f"valid for {days} more day{'' if days == 1 else 's'}", days < SOON_DAYS

@@ -77,7 +77,7 @@ class KafkaSteps:
         self.nodes = sorted(brokers)
         others = {node: brokers[node] for node in self.nodes if brokers[node] not in firsts}
         advertised = {node: self._chain(f"Kafka broker {node}, {others[node]}") for node in others}
-        await side_by_side([self._reach(advertised[node], others[node], is_named=True) for node in others])
+        await side_by_side([self._other(advertised[node], others[node]) for node in others])
         if topic is not None:
             await self._topic(topic, next(iter(told), None))
 
@@ -103,7 +103,12 @@ class KafkaSteps:
         found = await chain.step("metadata", ask, "name only brokers in LFS_KAFKA_BROKERS")
         if found is not None:
             told[address] = found
-            await self._largest(chain, address, None)
+            if address in found.values():
+                await self._largest(chain, address, None)
+
+    async def _other(self, chain: Chain, address: Address) -> None:
+        await self._reach(chain, address, is_named=True)
+        await self._largest(chain, address, None)
 
     async def _without_identity(self) -> Found[None]:
         return Found(None, _NO_IDENTITY, warning=True)
@@ -139,8 +144,8 @@ class KafkaSteps:
             await chain.step(
                 "TLS",
                 handshake,
-                f"check LFS_KAFKA_SECURITY_PROTOCOL and LFS_KAFKA_TLS_CA ({ca}), and name the broker as its "
-                "certificate does",
+                f"check LFS_KAFKA_SECURITY_PROTOCOL and LFS_KAFKA_TLS_CA ({ca}), or have the broker's "
+                "certificate issued anew",
             )
         if probe.signs_in:
             await chain.step(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -19,7 +20,7 @@ from lfsproxy.upkeep.certificates import days_left
 from lfsproxy.upkeep.memory import CONNECTIONS, MIB, memory_limit, memory_needed
 from lfsproxy.upkeep.steps import Chain, Found, Step
 
-_LISTENERS = ("kafka_listener_tls", "http_tls")
+_CERTIFICATES = ("kafka_tls", "kafka_listener_tls", "http_tls")
 
 
 class OwnSteps:
@@ -58,12 +59,12 @@ class OwnSteps:
         )
         for setting, check in self._files.items():
             await self._own.step(setting, partial(self._check, check), "mend the file", vital=False)
-        for prefix in _LISTENERS:
+        for prefix in _CERTIFICATES:
             if getattr(self._settings, f"{prefix}_cert"):
                 await self._own.step(
                     variable(f"{prefix}_cert"),
                     partial(self._certificate, prefix),
-                    f"give {variable(prefix)}_CERT and _KEY one certificate and its key, as PEM",
+                    f"give {variable(prefix)}_CERT and _KEY a certificate that is valid and its key, as PEM",
                     vital=False,
                 )
         if self._settings.kafka_advertised_host:
@@ -96,14 +97,18 @@ class OwnSteps:
 
     async def _certificate(self, prefix: str) -> Found[None]:
         # Twisted has TLS only where a setting asks for it (lfsproxy.slim).
-        from lfsproxy.net.tls import ServerTls, certificate_expiry
+        from lfsproxy.net.tls import ClientTls, ServerTls, certificate_expiry
 
-        cert, key, client_ca = (
-            getattr(self._settings, f"{prefix}_{each}") for each in ("cert", "key", "client_ca")
-        )
-        ServerTls(variable(prefix), cert, key, client_ca).check()
-        left, soon = days_left(certificate_expiry(cert))
-        return Found(None, left, soon)
+        name, settings = variable(prefix), self._settings
+        cert, key = getattr(settings, f"{prefix}_cert"), getattr(settings, f"{prefix}_key")
+        if prefix == "kafka_tls":
+            ClientTls(name, settings.kafka_tls_ca, cert, key).check()
+        else:
+            ServerTls(name, cert, key, getattr(settings, f"{prefix}_client_ca")).check()
+        expires = certificate_expiry(cert)
+        if expires < time.time():
+            raise SettingError(f"the certificate of {name}_CERT has expired")
+        return Found(None, *days_left(expires))
 
     async def _advertised(self) -> Found[None]:
         host = self._settings.kafka_advertised_host

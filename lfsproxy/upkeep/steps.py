@@ -17,8 +17,8 @@ from lfsproxy.errors import LfsError
 
 T = TypeVar("T")
 
-STEP_SECONDS = 10.0
-"""How long a step may take, unless it says otherwise."""
+STEP_SECONDS = 12.0
+"""How long a step may take, unless it says otherwise: longer than what it does waits for an answer itself."""
 
 
 @attrs.frozen

@@ -72,10 +72,10 @@ class StoreSteps:
             await chain.step(
                 "TLS",
                 handshake,
-                f"check LFS_S3_CA ({ca}), and write the host in LFS_S3_ENDPOINT as the certificate does",
+                f"check LFS_S3_ENDPOINT and LFS_S3_CA ({ca}), or have the server's certificate issued anew",
             )
         await chain.step("credentials", credentials, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-        await chain.step("clock", self._clock, "set this machine's clock (NTP)")
+        await chain.step("clock", self._clock, "check LFS_S3_ENDPOINT, and the store")
         await chain.step(
             "bucket", done(probe.bucket), "check LFS_S3_BUCKET, LFS_S3_REGION and LFS_S3_PATH_STYLE"
         )
