@@ -1,4 +1,4 @@
-"""lfsproxy check with real servers: what works is said to, of each broken set-up what is wrong and what to do."""
+"""lfsproxy check with real servers: what works, and of each broken set-up what is wrong and what to do."""
 
 from __future__ import annotations
 
