@@ -88,7 +88,7 @@ def upkeep(short_help: str) -> Callable[[Function], click.Command]:
             flags = {name: arguments.pop(_SETTING + name) for name in setting_table()}
             job = _job(load_settings(os.environ, flags), Screen(quiet), as_json)
             ended = run_until_done(job.reactor, lambda: function(job, **arguments))
-            job.screen.say(json.dumps(ended.summary, ensure_ascii=False) if as_json else ended.text)
+            job.screen.say(json_line(ended.summary) if as_json else ended.text)
             if ended.findings:
                 raise click.exceptions.Exit(FINDINGS)
 
@@ -112,6 +112,11 @@ _EPILOG = (
 def _setting_option(name: str) -> click.Option:
     """As ``twistd lfsproxy`` has it: a flag with a value, which ``load_settings`` reads."""
     return click.Option([f"--{flag(name)}", _SETTING + name], hidden=True)
+
+
+def json_line(value: Mapping[str, Any]) -> str:
+    """A JSON object on one line, whatever characters a client has put there."""
+    return json.dumps(value, ensure_ascii=True)
 
 
 def _job(loaded: LoadedSettings, screen: Screen, as_json: bool) -> Job:

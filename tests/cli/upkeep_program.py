@@ -1,4 +1,4 @@
-"""A program with one upkeep command, which does what it is told: ``python -m tests.cli.upkeep_program fsck``."""
+"""An upkeep command that does what it is told: ``python -m tests.cli.upkeep_program fsck``."""
 
 from __future__ import annotations
 
