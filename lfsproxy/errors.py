@@ -347,6 +347,15 @@ class UnreadableRecord(LfsError):
     result = "broker_error"
 
 
+class UnreadableLog(LfsError):
+    """A partition that cannot be read to its end; the message names it, the offset and why."""
+
+    http_status = 502
+    problem = "unreadable-log"
+    title = "The partition cannot be read"
+    result = "broker_error"
+
+
 class InvalidEnvelope(LfsError):
     """A value that is meant as an envelope but lacks a field, or has one of the wrong type."""
 

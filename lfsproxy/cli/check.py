@@ -11,7 +11,7 @@ import click
 from lfsproxy.cli.checking import check_all
 from lfsproxy.cli.upkeep import Ended, Job, upkeep
 from lfsproxy.quoting import printable
-from lfsproxy.upkeep.steps import Step
+from lfsproxy.upkeep.steps.chain import Step
 
 _MARKS = {"ok": "ok", "note": "ok, but", "failed": "FAILED", "skipped": "skipped"}
 

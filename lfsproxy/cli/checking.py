@@ -16,11 +16,11 @@ from lfsproxy.cli.upkeep import Job
 from lfsproxy.s3.credentials import ChainCredentials, chain_credentials
 from lfsproxy.s3.probe import StoreProbe
 from lfsproxy.s3.store import S3Store
-from lfsproxy.upkeep.kafka_steps import KafkaSteps
-from lfsproxy.upkeep.own_steps import OwnSteps
-from lfsproxy.upkeep.sidebyside import side_by_side
-from lfsproxy.upkeep.steps import Step
-from lfsproxy.upkeep.store_steps import StoreSteps
+from lfsproxy.upkeep.steps.brokers import KafkaSteps
+from lfsproxy.upkeep.steps.bucket import StoreSteps
+from lfsproxy.upkeep.steps.chain import Step
+from lfsproxy.upkeep.steps.own import OwnSteps
+from lfsproxy.upkeep.steps.sidebyside import side_by_side
 from lfsproxy.web.gate import KeysFile
 
 S3_SECONDS = 5.0

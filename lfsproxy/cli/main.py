@@ -27,6 +27,7 @@ COMMANDS = {
     "keys": "lfsproxy.cli.keys:keys",
     "healthcheck": "lfsproxy.cli.healthcheck:healthcheck",
     "check": "lfsproxy.cli.check:check",
+    "fsck": "lfsproxy.cli.fsck:fsck",
     "demo": "lfsproxy.cli.demo:demo",
 }
 """Name to where the command is; in the order of ``--help``."""

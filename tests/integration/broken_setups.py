@@ -30,7 +30,7 @@ from lfsproxy.devstack import KafkaServer
 from lfsproxy.devstack.ports import HOST, free_port
 from lfsproxy.metrics import PrometheusMetrics
 from lfsproxy.settings import load_settings
-from lfsproxy.upkeep.steps import Step
+from lfsproxy.upkeep.steps.chain import Step
 from tests.certificates import Authority
 from tests.integration.minio_users import create_user, read_policy, set_policy, without
 from tests.integration.mistakes import mistakes

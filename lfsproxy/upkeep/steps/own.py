@@ -16,9 +16,9 @@ from lfsproxy.net import reach
 from lfsproxy.net.broker_ports import port_trouble
 from lfsproxy.net.listening import BoundPorts
 from lfsproxy.settings import Address, LoadedSettings, check_files, variable
-from lfsproxy.upkeep.certificates import days_left
-from lfsproxy.upkeep.memory import CONNECTIONS, MIB, memory_limit, memory_needed
-from lfsproxy.upkeep.steps import Chain, Found, Step
+from lfsproxy.upkeep.steps.certificates import days_left
+from lfsproxy.upkeep.steps.chain import Chain, Found, Step
+from lfsproxy.upkeep.steps.memory import CONNECTIONS, MIB, memory_limit, memory_needed
 
 _CERTIFICATES = ("kafka_tls", "kafka_listener_tls", "http_tls")
 

@@ -8,8 +8,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from lfsproxy.probing import IStoreProbe
 from lfsproxy.settings import Settings
-from lfsproxy.upkeep.certificates import shown
-from lfsproxy.upkeep.steps import Chain, Found, Step, done, told
+from lfsproxy.upkeep.steps.certificates import shown
+from lfsproxy.upkeep.steps.chain import Chain, Found, Step, done, told
 
 SKEW_SECONDS = 60.0
 """By how much the clocks may differ before it is told; S3 refuses requests from 15 minutes on."""

@@ -6,7 +6,7 @@ import math
 import time
 
 from lfsproxy.probing import Certificate
-from lfsproxy.upkeep.steps import Found
+from lfsproxy.upkeep.steps.chain import Found
 
 SOON_DAYS = 14
 """A certificate that expires within so many days is to be renewed now."""

@@ -11,9 +11,9 @@ from twisted.internet.interfaces import IReactorTime
 from lfsproxy.errors import BrokerUnavailable
 from lfsproxy.probing import IKafkaProbe
 from lfsproxy.settings import Address, Settings
-from lfsproxy.upkeep.certificates import shown
-from lfsproxy.upkeep.sidebyside import side_by_side
-from lfsproxy.upkeep.steps import Chain, Found, Step, done
+from lfsproxy.upkeep.steps.certificates import shown
+from lfsproxy.upkeep.steps.chain import Chain, Found, Step, done
+from lfsproxy.upkeep.steps.sidebyside import side_by_side
 
 PUBLISH_SECONDS = 40.0
 """How long a record may take to be written: longer than a publisher tries, so that it says why."""
