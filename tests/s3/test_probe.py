@@ -171,7 +171,7 @@ class ProbeTests(FakeS3TestCase):
         self.fake.seconds = time.time() - 300
         ahead = await self.probe.clock()
         self.assertTrue(295 < (ahead or 0.0) < 305, ahead)
-        self.fake.always["list_objects"] = Refuse(403, "RequestTimeTooSkewed")
+        self.fake.always["get_bucket"] = Refuse(403, "RequestTimeTooSkewed")
         with self.assertRaisesRegex(StoreRefused, "set the clock"):
             await self.probe.clock()
 
