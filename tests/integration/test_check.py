@@ -18,6 +18,7 @@ from twisted.trial.unittest import TestCase
 from lfsproxy.cli.healthcheck import is_alive
 from lfsproxy.devstack.ports import HOST, free_port
 from lfsproxy.settings import load_settings
+from tests.docs.shell import blocks_run_by
 from tests.integration.broken_setups import Setup, Told, check, check_each, no_other_credentials, setups
 from tests.integration.secured import secured
 from tests.integration.stack import in_thread, stack
@@ -103,6 +104,25 @@ class CommandTests(TestCase):
         self.assertRegex(done.stdout, r"(?m)^ +-> there is no bucket nowhere: create it")
         self.assertRegex(done.stdout, r"(?m)^skipped  S3: put +skipped because bucket failed$")
         self.assertRegex(done.stdout, r"\n\n\d+ steps: \d+ ok, 1 failed, 8 skipped\n\Z")
+
+    async def test_as_the_page_has_it(self) -> None:
+        servers = await stack()
+        await in_thread(servers.kafka.create_topic, "demo-topic")
+        [block] = blocks_run_by(__name__, "docs/operate/upkeep.md")
+        environment = self.environment(servers.environment)
+        environment["PATH"] = f"{LFSPROXY.parent}:{environment['PATH']}"
+
+        def paste() -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                ["bash", "-e"], input=block.code, env=environment, capture_output=True, text=True, check=False
+            )
+
+        done = await in_thread(paste)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+        *_, summary, last = done.stdout.splitlines()
+        self.assertRegex(summary, r"^\d+ steps: \d+ ok, 0 failed, 0 skipped$")
+        self.assertEqual(json.loads(last)["ok"], True)
+        self.assertIn("Kafka topic demo-topic: read back", done.stdout)
 
     async def test_settings_that_cannot_be(self) -> None:
         done = await self.run_check({"LFS_S3_PART_SIZE": "none"}, "--json")
