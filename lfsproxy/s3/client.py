@@ -381,5 +381,5 @@ class S3Client:
         return f"{operation.replace('_', ' ')} {place}"
 
     def _refusal(self, operation: str, answer: Answer, key: str) -> S3Refused:
-        said = explain.refused(self.location, answer)
+        said = explain.refused(self.location, answer, operation)
         return S3Refused(f"{said} ({self._done(operation, key)})", answer.doubtful, said.way_out)

@@ -27,6 +27,20 @@ _PLAIN_HTTP = re.compile(
     rb"HTTP request (to an|was sent to) HTTPS|speaking plain HTTP to an SSL", re.IGNORECASE
 )
 _TLS_ALERT = b"\x15\x03"
+_ACTIONS = {
+    "abort_multipart_upload": "s3:AbortMultipartUpload",
+    "complete_multipart_upload": "s3:PutObject",
+    "create_multipart_upload": "s3:PutObject",
+    "delete_object": "s3:DeleteObject",
+    "get_object": "s3:GetObject",
+    "head_object": "s3:GetObject, and s3:ListBucket for one that is not there",
+    "list_multipart_uploads": "s3:ListBucketMultipartUploads",
+    "list_objects": "s3:ListBucket",
+    "put_object": "s3:PutObject",
+    "upload_part": "s3:PutObject",
+}
+"""Which action a policy has to allow for an operation ("Actions, resources, and condition keys for Amazon S3"
+in AWS's Service Authorization Reference)."""
 _MOST_SKEW = 60.0
 """Seconds by which two clocks that are right may differ: a request is under way meanwhile."""
 
@@ -61,8 +75,8 @@ def silent(location: S3Location) -> Explained:
     )
 
 
-def refused(location: S3Location, answer: Answer) -> Explained:
-    """What an error answer says, and what to do about it."""
+def refused(location: S3Location, answer: Answer, operation: str = "") -> Explained:
+    """What an error answer says, and what to do about it. ``operation`` is what was asked for, if any."""
     if answer.status == 400 and _PLAIN_HTTP.search(answer.body):
         return Explained(f"{location.named} is an https port that was sent http", _other_scheme(location))
     if not speaks_s3(answer) and not answer.is_retriable:
@@ -70,7 +84,7 @@ def refused(location: S3Location, answer: Answer) -> Explained:
     words = (answer.code, answer.message.rstrip("."))
     said = ": ".join(part for part in words if part and not is_notation(part))
     status = f"{answer.status} {said}".rstrip()
-    return Explained(f"{location.named} answered {status}", _way_out(location, answer))
+    return Explained(f"{location.named} answered {status}", _way_out(location, answer, operation))
 
 
 def not_s3(location: S3Location, answer: Answer) -> str:
@@ -135,7 +149,7 @@ def _by_path(location: S3Location) -> str:
     return "LFS_S3_PATH_STYLE=true asks for the bucket in the path instead"
 
 
-def _way_out(location: S3Location, answer: Answer) -> str:
+def _way_out(location: S3Location, answer: Answer, operation: str) -> str:
     code = answer.code
     region = answer.region
     if region and region != location.region:
@@ -151,7 +165,8 @@ def _way_out(location: S3Location, answer: Answer) -> str:
     if code in {"ExpiredToken", "InvalidToken", "TokenRefreshRequired"}:
         return "get new session credentials (AWS_SESSION_TOKEN)"
     if code == "AccessDenied" or answer.status == 403:
-        return f"let these credentials list, read, write and delete in the bucket {location.bucket}"
+        needed = f" ({_ACTIONS[operation]})" if operation in _ACTIONS else ""
+        return f"let these credentials list, read, write and delete in the bucket {location.bucket}{needed}"
     return ""
 
 

@@ -117,7 +117,7 @@ class StoreSteps:
         await chain.step(
             "abort of a multipart upload",
             done(probe.abort),
-            f"{allow}, also s3:AbortMultipartUpload and s3:ListBucketMultipartUploads",
+            allow,
             needs=["multipart upload"],
             vital=False,
             seconds=PARTS_SECONDS,
