@@ -14,7 +14,7 @@ import attrs
 
 from lfsproxy.broker.client import kafka_client
 from lfsproxy.broker.no_publisher import NoLog, NoPublisher
-from lfsproxy.interfaces import IEnvelopePublisher, IMetrics, IRecordLog, IStore
+from lfsproxy.interfaces import IEnvelopePublisher, ILogReading, IMetrics, IRecordLog, IStore
 from lfsproxy.kafka.upstream import Upstream
 from lfsproxy.logs import Logger
 from lfsproxy.readiness import KnownTrouble
@@ -37,12 +37,16 @@ Closer = Callable[[], Coroutine[Any, Any, None]]
 
 @attrs.frozen
 class Backends:
-    """What lies behind the doors. ``closers`` end it, in their order, when nothing uses it any more."""
+    """What lies behind the doors. ``closers`` end it, in their order, when nothing uses it any more.
+
+    ``reading`` is None where the proxy may not ask Kafka anything by itself.
+    """
 
     store: IStore
     publisher: IEnvelopePublisher
     log: IRecordLog
     closers: Sequence[Closer] = ()
+    reading: ILogReading | None = None
 
     async def close(self) -> None:
         """End everything. The first error is raised when all was tried."""
@@ -74,7 +78,7 @@ def make_backends(
     if not settings.has_identity:
         return Backends(store, NoPublisher(), NoLog(), (store.close,))
     kafka = kafka_client(reactor, settings, upstream, trouble)
-    return Backends(store, kafka.publisher, kafka.log, (*kafka.closers, store.close))
+    return Backends(store, kafka.publisher, kafka.log, (*kafka.closers, store.close), kafka.reading)
 
 
 def make_store(

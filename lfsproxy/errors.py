@@ -18,7 +18,10 @@ away for a few seconds: a shorter time would only bring the same answer again.""
 
 
 class LfsError(Exception):
-    """The base of all errors that a user may see. ``str(error)`` is one sentence for that user."""
+    """The base of all errors that a user may see. ``str(error)`` is one sentence for that user.
+
+    ``way_out`` is the part of it that says what to do, where there is one; ``wrong`` is the rest.
+    """
 
     kafka_code: ClassVar[int] = KafkaCode.UNKNOWN_SERVER_ERROR
     http_status: ClassVar[int] = 500
@@ -26,6 +29,18 @@ class LfsError(Exception):
     title: ClassVar[str] = "Internal error"
     retriable: bool = False
     result: ClassVar[str] = "store_error"
+
+    def __init__(self, *args: object, way_out: str = "") -> None:
+        super().__init__(*args)
+        self.way_out = way_out
+
+    @property
+    def wrong(self) -> str:
+        """What is wrong, without what to do about it."""
+        text = str(self)
+        for separator in ("; ", ": "):
+            text = text.replace(f"{separator}{self.way_out}", "") if self.way_out else text
+        return text
 
     def http_headers(self) -> Mapping[str, str]:
         """The header fields of an HTTP answer with this error, besides those that any problem has."""
@@ -329,6 +344,15 @@ class UnreadableRecord(LfsError):
     http_status = 502
     problem = "unreadable-record"
     title = "The record cannot be read"
+    result = "broker_error"
+
+
+class UnreadableLog(LfsError):
+    """A partition that cannot be read to its end; the message names it, the offset and why."""
+
+    http_status = 502
+    problem = "unreadable-log"
+    title = "The partition cannot be read"
     result = "broker_error"
 
 

@@ -6,13 +6,18 @@ where there is nothing to wait for, so that no Deferred is made per chunk of byt
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from lfsproxy.checksums import Buffer, Checksum
+from lfsproxy.wire.unpack import UnpackedRecord
+from lfsproxy.wire.walk import FetchedBatch
+
+T = TypeVar("T")
 
 Header = tuple[bytes, bytes | None]
 """A record header as it is on the wire: name (need not be UTF-8) and value, which may be null."""
@@ -279,6 +284,91 @@ class IRecordLog(Interface):
         Raises NoSuchRecord (never there, not there or not committed yet, compacted, aborted, expired, a
         control record), UnknownTopic, NotAuthorised, UnreadableRecord or BrokerUnavailable. Creates no topic.
         """
+
+
+@attrs.frozen
+class FoundTopic:
+    """A topic to be read. ``topic_id`` tells it from an earlier one of its name; empty where brokers give
+    none."""
+
+    name: str
+    topic_id: str
+    partitions: Sequence[int]
+
+
+@attrs.frozen
+class FoundTopics:
+    """What globs choose. ``refused``: names that may not be described or cannot be, with a sentence;
+    ``unknown``: names without a wildcard that Kafka says do not exist."""
+
+    topics: Sequence[FoundTopic]
+    refused: Mapping[str, str] = attrs.Factory(dict)
+    unknown: Sequence[str] = ()
+
+
+@attrs.frozen
+class LogBounds:
+    """Of a partition: the offset of its ``first`` record, of the first one that is not decided yet
+    (``stable``: a transaction may be open there), and the ``end``, which the next record gets."""
+
+    first: int
+    stable: int
+    end: int
+
+
+Gap = Callable[[int, int], None]
+"""Called with two offsets: from the first to before the second, records are gone since they were asked for
+(retention, DeleteRecords). What compaction has removed is no gap."""
+
+
+class ILogReading(Interface):
+    """Reads whole topics, with the proxy's own identity. Creates none.
+
+    A partition is read past leaders that move and brokers that restart: it is asked again, at the same
+    offset, for a minute. Raises UnreadableLog, which names it, where it cannot be read to its end, and
+    SignInRefused; the other calls raise BrokerUnavailable.
+    """
+
+    async def topics(globs: Sequence[str]) -> FoundTopics:
+        """The topics that are chosen (names.is_chosen). Kafka's own (is_internal) are left out, and so is
+        ``__*`` unless a glob begins so. A name without a wildcard that is not among them is asked for."""
+
+    async def bounds(topic: str, partition: int) -> LogBounds:
+        """As they are now."""
+
+    async def offset_at(topic: str, partition: int, time: int) -> int | None:
+        """The offset of the first record whose time is ``time`` or later, in milliseconds since the epoch;
+        None where there is none."""
+
+    def look(
+        topic: str,
+        partition: int,
+        first: int,
+        end: int,
+        look: Callable[[Sequence[FetchedBatch]], Iterator[T]],
+        committed: bool = True,
+        gap: Gap = lambda first, next_one: None,
+    ) -> AsyncIterator[tuple[int, T]]:
+        """What ``look`` finds in the whole batches of one answer after the other, each with the offset behind
+        that answer: where to go on after its last step. It is run in threads, step by step.
+
+        The first and the last batch may have records that are not between ``first`` and ``end``. Control
+        batches are left out, and if ``committed`` those of aborted transactions; ``end`` must not be behind
+        the ``stable`` end then. Otherwise every record counts that is in the log. At most one answer is held
+        (LFS_MAX_PASSTHROUGH_SIZE).
+        """
+
+    def records(
+        topic: str,
+        partition: int,
+        first: int,
+        end: int,
+        most: int,
+        committed: bool = True,
+        gap: Gap = lambda first, next_one: None,
+    ) -> AsyncIterator[Sequence[UnpackedRecord]]:
+        """Each record from ``first`` to before ``end`` exactly once, some at a time. Values of more than
+        ``most`` bytes are not handed over."""
 
 
 class IBlobDownload(Interface):

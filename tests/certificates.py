@@ -36,13 +36,14 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(_pem(self._certificate))
 
-    def issue(self, name: str, *names: str, old: bool = False) -> Issued:
+    def issue(self, name: str, *names: str, old: bool = False, days: float = 1) -> Issued:
         """A certificate for hosts and IP addresses (``name`` among them), with the chain behind it.
 
-        ``old``: the name stands only where it stood before there was a subjectAltName.
+        ``old``: the name stands only where it stood before there was a subjectAltName. ``days`` is how long
+        it is valid from now on; below 0 it has expired.
         """
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _pem(self._sign(name, key, [] if old else [name, *names], ca=False))
+        certificate = _pem(self._sign(name, key, [] if old else [name, *names], ca=False, days=days))
         if self._within is not None:
             certificate += _pem(self._certificate)
         private = key.private_bytes(
@@ -55,7 +56,7 @@ class Authority:
         return files
 
     def _sign(
-        self, name: str, key: ec.EllipticCurvePrivateKey, names: list[str], *, ca: bool
+        self, name: str, key: ec.EllipticCurvePrivateKey, names: list[str], *, ca: bool, days: float = 1
     ) -> x509.Certificate:
         now = datetime.datetime.now(datetime.UTC)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -65,8 +66,8 @@ class Authority:
             .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self._name)]))
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
+            .not_valid_before(now - datetime.timedelta(hours=1, days=max(0.0, -days)))
+            .not_valid_after(now + datetime.timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         )
         if names:

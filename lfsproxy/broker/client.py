@@ -14,6 +14,7 @@ from lfsproxy.broker.log import KafkaLog
 from lfsproxy.broker.lookups import Lookups
 from lfsproxy.broker.producer import Producer
 from lfsproxy.broker.publisher import KafkaPublisher
+from lfsproxy.broker.reading import LogReading
 from lfsproxy.broker.scan import Scan
 from lfsproxy.broker.threads import in_thread
 from lfsproxy.kafka.pool import Pool
@@ -31,6 +32,7 @@ class KafkaClient:
 
     publisher: KafkaPublisher
     log: KafkaLog
+    reading: LogReading
     cluster: Cluster
 
     @property
@@ -60,7 +62,8 @@ def kafka_client(
     lookups = Lookups(reactor)
     scan = Scan(reactor, cluster, lookups, threads, settings.max_decompressed_size)
     publisher = KafkaPublisher(reactor, cluster, producer, scan, random.Random())
-    return KafkaClient(publisher, KafkaLog(reactor, cluster, lookups, threads, settings), cluster)
+    log = KafkaLog(reactor, cluster, lookups, threads, settings)
+    return KafkaClient(publisher, log, LogReading(reactor, cluster, threads, settings), cluster)
 
 
 def _milliseconds() -> int:

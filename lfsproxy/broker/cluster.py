@@ -8,7 +8,7 @@ for FRESH_SECONDS, unless what it says turns out to be wrong.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -34,6 +34,11 @@ from lfsproxy.kafka.messages import (
     LIST_OFFSETS,
     METADATA,
     READ_COMMITTED,
+    READ_UNCOMMITTED,
+    TOPICS,
+    Api,
+    Build,
+    all_topics,
     batches_from,
     metadata_of,
     offset_of,
@@ -88,6 +93,18 @@ class Topic:
     def available(self) -> list[int]:
         """The partitions that have a leader."""
         return sorted(index for index, leader in self.leaders.items() if leader >= 0)
+
+
+@attrs.frozen
+class Listed:
+    """A topic in the list of all: ``topic_id`` is empty where the broker gives none; an ``error_code`` that
+    is not 0 says why its partitions are not known."""
+
+    name: str
+    topic_id: str
+    is_internal: bool
+    error_code: int
+    partitions: Sequence[int]
 
 
 @attrs.define
@@ -183,16 +200,37 @@ class Cluster:
             raise BadRequest(f"the topic {name} is Kafka's own")
         return Topic(name, {one.partition_index: one.leader_id for one in found.partitions}, asked_at)
 
+    async def topics(self) -> Sequence[Listed]:
+        """Every topic that this identity may describe, Kafka's own too. A broker may have heard of a new one
+        a moment later."""
+        return await self._within(lambda why: self._all_topics())
+
+    async def _all_topics(self) -> Sequence[Listed]:
+        answer = await self._first_answer(TOPICS, all_topics)
+        return [
+            Listed(
+                one.name,
+                str(one.topic_id or ""),
+                bool(one.is_internal),
+                one.error_code,
+                tuple(sorted(each.partition_index for each in one.partitions)),
+            )
+            for one in answer.topics
+        ]
+
     async def ping(self) -> None:
         """Ask for a sign of life."""
         await self._within(lambda why: self._metadata(None, create=False))
 
     async def _metadata(self, topic: str | None, create: bool) -> Any:
-        """The first answer of a broker, whichever it is."""
+        return await self._first_answer(METADATA, metadata_of(topic, create))
+
+    async def _first_answer(self, api: Api, build: Build) -> Any:
+        """That of a broker, whichever it is."""
 
         async def ask(address: Address) -> Any:
             connection = await self._pool.get(address)
-            answer = await connection.ask(METADATA, metadata_of(topic, create))
+            answer = await connection.ask(api, build)
             if not answer.brokers:
                 raise BrokerUnavailable(f"{address} knows no broker: its metadata is empty")
             return answer
@@ -205,12 +243,15 @@ class Cluster:
 
     # What a partition's leader answers
 
-    async def offset(self, topic: str, partition: int, which: int = LATEST) -> int:
-        """The offset that the next record of a partition gets, or that its first one has. Raises also
-        UnknownTopic."""
+    async def offset(
+        self, topic: str, partition: int, which: int = LATEST, isolation: int = READ_UNCOMMITTED
+    ) -> int:
+        """The offset that the next record of a partition gets (with READ_COMMITTED: the first one that is not
+        decided yet), or that its first one has, or the first one of a time in milliseconds, -1 where there
+        is none. Raises also UnknownTopic."""
 
         async def ask(connection: Connection) -> Any:
-            answer = await connection.ask(LIST_OFFSETS, offset_of(topic, partition, which))
+            answer = await connection.ask(LIST_OFFSETS, offset_of(topic, partition, which, isolation))
             return answer.topics[0].partitions[0]
 
         found = await self._of_leader(topic, partition, ask)

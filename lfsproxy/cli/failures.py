@@ -4,10 +4,13 @@
 |---|---|
 | 0 | done |
 | 1 | failed: the sentence says why |
-| 2 | the command line was not understood |
+| 2 | the command line was not understood; an upkeep command could not run, the sentence says why |
 | 70 | a bug in lfsproxy |
 | 130 | Ctrl-C, as shells count SIGINT |
 | 141 | the reader of standard output has gone, as shells count SIGPIPE |
+| 143 | an upkeep command was ended by SIGTERM |
+
+1 of an upkeep command means that it found something.
 """
 
 from __future__ import annotations
@@ -29,6 +32,10 @@ NOT_UNDERSTOOD = 2
 BUG = 70
 INTERRUPTED = 130
 READER_GONE = 141
+TERMINATED = 143
+
+UPKEEP = ("gc", "fsck", "check")
+"""Commands that exit with 1 for what they found, and with 2 where they could not run."""
 
 _MOST = 2000
 _WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
@@ -55,6 +62,13 @@ class Failure(click.ClickException):
 
 def failure(error: BaseException, command: str, stdout_trouble: OSError | None = None) -> Failure:
     """The failure of a command. ``stdout_trouble`` is what is wrong with standard output, if anything is."""
+    told = _failure(error, command, stdout_trouble)
+    if command in UPKEEP and told.exit_code == FAILED:
+        told.exit_code = NOT_UNDERSTOOD  # type: ignore[misc]  # click reads it from the exception
+    return told
+
+
+def _failure(error: BaseException, command: str, stdout_trouble: OSError | None) -> Failure:
     if isinstance(error, KeyboardInterrupt):
         return Failure(_INTERRUPTED.get(command, "interrupted"), INTERRUPTED)
     if isinstance(error, BrokenPipeError) and stdout_trouble is not None:

@@ -44,9 +44,7 @@ def healthcheck(seconds: float) -> None:
     settings = load_settings(os.environ, {}).settings
     if not settings.http_addr.port:
         raise click.ClickException(f"{variable('http_addr')} has port 0: nobody knows which port that became")
-    address = Address(
-        _LOOPBACK.get(settings.http_addr.host, settings.http_addr.host), settings.http_addr.port
-    )
+    address = _address(settings)
     try:
         said = _ask(settings, address, seconds)
     except TimeoutError:
@@ -54,6 +52,19 @@ def healthcheck(seconds: float) -> None:
     except (OSError, HTTPException) as error:
         raise click.ClickException(f"{address} is not alive: {error_text(error)}") from None
     click.echo(f"{address} {said}")
+
+
+def is_alive(settings: Settings) -> bool:
+    """Whether a proxy with these settings runs on this machine. Blocks."""
+    try:
+        _ask(settings, _address(settings), SECONDS)
+    except (OSError, HTTPException, click.ClickException):
+        return False
+    return True
+
+
+def _address(settings: Settings) -> Address:
+    return Address(_LOOPBACK.get(settings.http_addr.host, settings.http_addr.host), settings.http_addr.port)
 
 
 def _ask(settings: Settings, address: Address, seconds: float) -> str:

@@ -26,6 +26,8 @@ COMMANDS = {
     "download": "lfsproxy.cli.download:download",
     "keys": "lfsproxy.cli.keys:keys",
     "healthcheck": "lfsproxy.cli.healthcheck:healthcheck",
+    "check": "lfsproxy.cli.check:check",
+    "fsck": "lfsproxy.cli.fsck:fsck",
     "demo": "lfsproxy.cli.demo:demo",
 }
 """Name to where the command is; in the order of ``--help``."""

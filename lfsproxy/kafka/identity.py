@@ -126,10 +126,9 @@ class Identity:
         )
         error, offered = sasl.decode_handshake(await ask(sasl.handshake_request(0, mechanism)))
         if error and not offered:
-            raise SignInRefused(
-                f"{self._named(address)} takes no sign-in: set LFS_KAFKA_SECURITY_PROTOCOL="
-                f"{'SSL' if self._settings.uses_tls else 'PLAINTEXT'}, or name a port for SASL"
-            )
+            protocol = "SSL" if self._settings.uses_tls else "PLAINTEXT"
+            way_out = f"set LFS_KAFKA_SECURITY_PROTOCOL={protocol}, or name a port for SASL"
+            raise SignInRefused(f"{self._named(address)} takes no sign-in: {way_out}", way_out=way_out)
         if error:
             raise SignInRefused(
                 f"the broker does not offer {mechanism} (LFS_KAFKA_SASL_MECHANISM), but {', '.join(offered)}"

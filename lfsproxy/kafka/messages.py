@@ -72,6 +72,8 @@ def highest(ranges: Ranges, key: int, low: int, high: int) -> int | None:
 API_VERSIONS: Final = Api(KafkaApi.API_VERSIONS, 0, 0, ApiVersionsRequest, ApiVersionsResponse)
 METADATA: Final = Api(KafkaApi.METADATA, 4, 9, MetadataRequest, MetadataResponse, most=16 * 1024 * 1024)
 """Allows from version 4 on to create no topic; an answer about one topic with 100,000 partitions fits."""
+TOPICS: Final = Api(KafkaApi.METADATA, 4, 12, MetadataRequest, MetadataResponse, most=64 * 1024 * 1024)
+"""The same about all topics; from version 10 on, each has the id that a topic of its name has but once."""
 LIST_OFFSETS: Final = Api(KafkaApi.LIST_OFFSETS, 1, 7, ListOffsetsRequest, ListOffsetsResponse)
 FETCH: Final = Api(KafkaApi.FETCH, 4, 12, FetchRequest, FetchResponse)
 """From version 13 on, topics are named by their ids."""
@@ -91,14 +93,20 @@ def metadata_of(topic: str | None, create: bool) -> Build:
     return build
 
 
-def offset_of(topic: str, partition: int, which: int) -> Build:
-    """The partition's next offset (``which`` is -1), or its first one (-2)."""
+def all_topics(version: int) -> Mapping[str, Any]:
+    """About every topic that may be described."""
+    return {"topics": None, "allow_auto_topic_creation": False}
+
+
+def offset_of(topic: str, partition: int, which: int, isolation: int = READ_UNCOMMITTED) -> Build:
+    """The partition's next offset (``which`` is -1; with READ_COMMITTED its last stable one), its first one
+    (-2), or that of the first record of a time, in milliseconds since the epoch."""
     Topic = ListOffsetsRequest.ListOffsetsTopic
 
     def build(version: int) -> Mapping[str, Any]:
         asked = Topic.ListOffsetsPartition(version=version, partition_index=partition, timestamp=which)
         topics = [Topic(version=version, name=topic, partitions=[asked])]
-        return {"replica_id": -1, "isolation_level": READ_UNCOMMITTED, "topics": topics}
+        return {"replica_id": -1, "isolation_level": isolation, "topics": topics}
 
     return build
 

@@ -6,7 +6,7 @@ One that hangs costs the others STAGGER_SECONDS, not its own patience.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -44,7 +44,7 @@ class Race(Generic[K, T]):
         self._slow = slow
         self._running: dict[K, Deferred[T]] = {}
         self._next: IDelayedCall | None = None
-        self._troubles: list[str] = []
+        self._troubles: list[BrokerUnavailable] = []
         self._is_over = False
         self._begin_next()
 
@@ -54,7 +54,7 @@ class Race(Generic[K, T]):
         self._next = None
         if not self._left:
             if not self._running:
-                self._lose(BrokerUnavailable(all_of(self._troubles) or "no broker's address is known"))
+                self._lose(_one_of(self._troubles))
             return
         target = self._left.popleft()
         if self._left:
@@ -79,7 +79,7 @@ class Race(Generic[K, T]):
         del self._running[target]
         error = failure.value
         if isinstance(error, BrokerUnavailable) and not isinstance(error, SignInRefused):
-            self._troubles.append(str(error))
+            self._troubles.append(error)
             self._begin_next()
         else:
             self._lose(failure)
@@ -95,6 +95,11 @@ class Race(Generic[K, T]):
         running, self._running = self._running, {}
         for each in running.values():
             each.cancel()
+
+
+def _one_of(troubles: Sequence[BrokerUnavailable]) -> BrokerUnavailable:
+    way_out = troubles[0].way_out if len(troubles) == 1 else ""
+    return BrokerUnavailable(all_of(map(str, troubles)) or "no broker's address is known", way_out=way_out)
 
 
 def all_of(troubles: Iterable[str]) -> str:

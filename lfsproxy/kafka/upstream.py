@@ -22,7 +22,7 @@ from lfsproxy.kafka.bootstrap import Bootstrap
 from lfsproxy.kafka.identity import Identity
 from lfsproxy.kafka.race import Race
 from lfsproxy.kafka.stream import ConnectionGone, FrameStream
-from lfsproxy.net.connecting import host_endpoint, why_unreached
+from lfsproxy.net.connecting import connected, host_endpoint, why_unreached
 from lfsproxy.net.tls_errors import UntrustedServer, tls_trouble
 from lfsproxy.settings import Address, Settings
 from lfsproxy.wire import addresses, metadata
@@ -33,6 +33,9 @@ CONNECT_SECONDS: Final = 10.0
 """Within which a broker takes a connection, and again within which it completes the TLS handshake."""
 ANSWER_SECONDS: Final = 8.0
 """Less than readiness waits for, so that it hears what is wrong."""
+
+BROKERS_ONLY: Final = frozenset({KafkaApi.METADATA, KafkaApi.PRODUCE})
+"""APIs that a broker has, and a controller has not."""
 
 _API_VERSIONS = metadata.api_versions_request()
 
@@ -91,18 +94,6 @@ class _BrokerFactory(Factory):
         return BrokerStream(self._address, self._clock)
 
 
-async def _cancellable(connecting: Deferred[Protocol]) -> Protocol:
-    """Wait for a connection. Given up, it raises CancelledError: an endpoint that is cancelled while it looks
-    up the name says that there is no such host."""
-    waiting: Deferred[Protocol] = Deferred()
-    connecting.chainDeferred(waiting)
-    try:
-        return await waiting
-    except CancelledError:
-        connecting.cancel()
-        raise
-
-
 class Upstream:
     """Opens connections to brokers. Raises BrokerUnavailable where none can be had.
 
@@ -157,14 +148,14 @@ class Upstream:
         except ConnectionGone:
             if stream.silent:
                 raise BrokerUnavailable(self._silence(stream)) from None
-            raise BrokerUnavailable(await self._why_no_metadata(stream)) from None
+            raise await self._why_no_metadata(stream) from None
         named = addresses.brokers_named(KafkaApi.METADATA, metadata.VERSION, body)
         if not named:
             raise BrokerUnavailable(f"{self._named(address)} knows no broker: its metadata is empty")
         self.bootstrap.controllers.discard(address)
         return named
 
-    async def _why_no_metadata(self, stream: BrokerStream) -> str:
+    async def _why_no_metadata(self, stream: BrokerStream) -> BrokerUnavailable:
         """Why a connection ended that was asked for metadata: a controller has none, and a port for SASL
         gives none before a sign-in. Both tell anybody which APIs they have."""
         named = self._named(stream.address)
@@ -172,23 +163,27 @@ class Upstream:
             apis = metadata.apis_of(await self._ask_once(await self._open(stream.address), _API_VERSIONS))
         except (ConnectionGone, BrokerUnavailable):
             apis = frozenset()
-        if apis and not apis & {KafkaApi.METADATA, KafkaApi.PRODUCE}:
+        if apis and not apis & BROKERS_ONLY:
             self.bootstrap.controllers.add(stream.address)
-            return f"{named} is a Kafka controller, not a broker: name only brokers in LFS_KAFKA_BROKERS"
+            return self.controller(stream.address)
         if apis and not self._settings.uses_sasl:
             protocol = self._settings.kafka_security_protocol
             signed_in = "SASL_SSL" if self._settings.uses_tls else "SASL_PLAINTEXT"
-            return (
-                f"{named} closes the connection when it is asked without a sign-in: if that port is for "
-                f"SASL, set LFS_KAFKA_SECURITY_PROTOCOL={signed_in} (it is {protocol})"
+            way_out = (
+                f"if that port is for SASL, set LFS_KAFKA_SECURITY_PROTOCOL={signed_in} (it is {protocol})"
             )
-        return self._gone(stream, "when asked for metadata")
+            return BrokerUnavailable(
+                f"{named} closes the connection when it is asked without a sign-in: {way_out}",
+                way_out=way_out,
+            )
+        return BrokerUnavailable(self._gone(stream, "when asked for metadata"))
 
-    async def ping(self, targets: Sequence[Address]) -> None:
-        """Ask for what a broker answers to anybody: a sign of life without an identity."""
+    async def ping(self, targets: Sequence[Address]) -> bytes:
+        """Ask for what a broker answers to anybody: a sign of life without an identity. The answer to
+        ApiVersions, version 0."""
         stream = await self.connect(targets)
         try:
-            await self._ask_once(stream, _API_VERSIONS)
+            return await self._ask_once(stream, _API_VERSIONS)
         except ConnectionGone:
             raise BrokerUnavailable(self._gone(stream, "when asked for its versions")) from None
 
@@ -226,13 +221,9 @@ class Upstream:
             endpoint = wrapClientTLS(self._tls.creator(host), endpoint)
         factory = _BrokerFactory(address, cast(IReactorTime, self._reactor))
         try:
-            protocol = await _cancellable(cast(Deferred[Protocol], endpoint.connect(factory)))
-        except (ConnectError, OSError) as error:
-            raise BrokerUnavailable(
-                f"{self._named(address)} cannot be reached: {why_unreached(error)}"
-            ) from None
-        except ValueError:
-            raise BrokerUnavailable(f"{self._named(address)} cannot be reached: it is no host name") from None
+            protocol = await connected(endpoint.connect(factory))
+        except (ConnectError, OSError, ValueError) as error:
+            raise self.unreached(address, error) from None
         stream = cast(BrokerStream, protocol)
         if self._tls is not None:
             await self._within(CONNECT_SECONDS, stream, stream.shaken())
@@ -307,6 +298,19 @@ class Upstream:
                 late.cancel()
 
     # What is wrong
+
+    def unreached(self, address: Address, error: Exception) -> BrokerUnavailable:
+        """What an endpoint's error says."""
+        why = "it is no host name" if isinstance(error, ValueError) else why_unreached(error)
+        return BrokerUnavailable(f"{self._named(address)} cannot be reached: {why}")
+
+    def controller(self, address: Address) -> BrokerUnavailable:
+        """What is wrong with an address that has none of BROKERS_ONLY."""
+        return BrokerUnavailable(
+            f"{self._named(address)} is a Kafka controller, not a broker: name only brokers in "
+            "LFS_KAFKA_BROKERS",
+            way_out="name only brokers in LFS_KAFKA_BROKERS",
+        )
 
     def _named(self, address: Address) -> str:
         """An address, and where it comes from."""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError, TCPTimedOutError, TimeoutError
+from twisted.internet.interfaces import IProtocol
 
 from lfsproxy.settings.hosts import is_host
 from lfsproxy.words import error_text
@@ -33,6 +35,18 @@ def host_endpoint(reactor: Any, host: str, port: int, timeout: float) -> Hostnam
     Its ``connect`` fails with ValueError where that cannot be a host's name.
     """
     return _HostEndpoint(reactor, host, port, timeout)
+
+
+async def connected(connecting: Deferred[IProtocol]) -> IProtocol:
+    """Wait for a connection. Given up, it raises CancelledError: an endpoint that is cancelled while it looks
+    up the name says that there is no such host."""
+    waiting: Deferred[IProtocol] = Deferred()
+    connecting.chainDeferred(waiting)
+    try:
+        return await waiting
+    except CancelledError:
+        connecting.cancel()
+        raise
 
 
 def why_unreached(error: BaseException) -> str:

@@ -43,8 +43,9 @@ class BoundPorts:
         try:
             return self._bind(address, factory)
         except CannotListenError as error:
+            way_out = f"{setting} says where to listen instead"
             raise SettingError(
-                f"cannot listen at {address}: {_reason(error)}; {setting} says where to listen instead"
+                f"cannot listen at {address}: {_reason(error)}; {way_out}", way_out=way_out
             ) from None
 
     def _bind(self, address: Address, factory: ServerFactory[Any]) -> IListeningPort:

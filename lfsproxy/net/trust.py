@@ -86,10 +86,18 @@ class Explaining:
         except CertificateError:
             return f"its certificate names no host in its subjectAltName, where {self._host} has to stand"
         except VerificationError:
-            names = [_pattern(each) for each in patterns]
+            names = names_of(certificate)
             shown = ", ".join(names[:MOST_NAMES]) + (", …" if len(names) > MOST_NAMES else "")
             return f"its certificate is for {shown or 'no host at all'}, not for {self._host}"
         return ""
+
+
+def names_of(certificate: crypto.X509) -> list[str]:
+    """The hosts that a certificate is for, by its subjectAltName."""
+    try:
+        return [_pattern(each) for each in extract_patterns(certificate)]
+    except CertificateError:
+        return []
 
 
 def _service(host: str) -> DNS_ID | IPAddress_ID:

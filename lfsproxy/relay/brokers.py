@@ -15,10 +15,10 @@ from twisted.internet.protocol import ServerFactory
 
 from lfsproxy.errors import SettingError
 from lfsproxy.logs import Logger
+from lfsproxy.net.broker_ports import advertised_base, port_trouble
 from lfsproxy.net.listening import IListener
 from lfsproxy.settings import Address, Settings
 
-MAX_PORT = 65535
 NO_NODE = -1
 """The node of an answer that names none, as FindCoordinator's errors."""
 
@@ -80,25 +80,13 @@ class BrokerDirectory:
         host = self._settings.kafka_advertised_host or connected_to
         if node not in self._ports:
             return host, 0
-        return host, self._advertised_base + node
-
-    @property
-    def _advertised_base(self) -> int:
-        base = self._settings.kafka_advertised_port_base
-        return self._settings.broker_port_base if base is None else base
+        return host, advertised_base(self._settings) + node
 
     def _open(self, node: int) -> None:
-        for setting, base in (
-            ("LFS_KAFKA_BROKER_PORT_BASE", self._settings.broker_port_base),
-            ("LFS_KAFKA_ADVERTISED_PORT_BASE", self._advertised_base),
-        ):
-            if node < 0 or base + node > MAX_PORT:
-                self._complain(
-                    node,
-                    f"broker {node} cannot be reached through the proxy: its port would be {base + node}; "
-                    f"set {setting} so that base + {node} is at most {MAX_PORT}",
-                )
-                return
+        trouble = port_trouble(self._settings, node)
+        if trouble:
+            self._complain(node, trouble)
+            return
         address = Address(self._settings.kafka_addr.host, self._settings.broker_port_base + node)
         try:
             port = self._listener.listen(address, self._make_factory(node), "LFS_KAFKA_BROKER_PORT_BASE")

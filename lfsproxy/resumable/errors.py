@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from lfsproxy.errors import LfsError, OutcomeUnknown, StoreRefused
+
+NO_CONDITIONAL_PUT: Final = (
+    "the store {bucket} has no conditional PUT (If-None-Match): resumable uploads are off"
+)
+"""What is said of such a store, with ``bucket`` for its name."""
 
 
 class ResumableOff(LfsError):

@@ -25,6 +25,7 @@ from lfsproxy.interfaces import IEnvelopePublisher, IResumableStore, ListedObjec
 from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted
 from lfsproxy.resumable.errors import (
+    NO_CONDITIONAL_PUT,
     NotConditional,
     ResumableOff,
     UploadBusy,
@@ -129,10 +130,7 @@ class ResumableUploads:
         if self.supported is None:
             self.supported = await self._probe()
             if not self.supported:
-                self._log.warn(
-                    "the store {bucket} has no conditional PUT (If-None-Match): resumable uploads are off",
-                    bucket=self._store.bucket,
-                )
+                self._log.warn(NO_CONDITIONAL_PUT, bucket=self._store.bucket)
         if not self.supported:
             raise ResumableOff(
                 "the store has no conditional PUT (If-None-Match), by which an envelope is published once "

@@ -6,7 +6,7 @@ Everything here blocks: it reads files and asks servers.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from botocore.credentials import Credentials, EnvProvider
@@ -33,9 +33,9 @@ Stamp = Sequence[tuple[int, int, int] | None]
 """What tells that files have changed: time of the last change, size and inode of each, None for no file."""
 
 
-def chain_credentials() -> Credentials | None:
-    """What the chain finds."""
-    if found := EnvProvider().load():
+def chain_credentials(environment: Mapping[str, str] = os.environ) -> Credentials | None:
+    """What the chain finds, in the ``environment`` first."""
+    if found := EnvProvider(environment).load():
         return found
     # All of botocore's clients, which the first link of the chain does without.
     from botocore.session import Session
@@ -64,10 +64,8 @@ def _stamp(file: Path) -> tuple[int, int, int] | None:
 
 def no_credentials() -> StoreRefused:
     """The chain has found none."""
-    return StoreRefused(
-        "no S3 credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-        "or a profile, web identity or instance role"
-    )
+    way_out = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile, web identity or instance role"
+    return StoreRefused(f"no S3 credentials were found: {way_out}", way_out=way_out)
 
 
 def chain_error(error: Exception) -> LfsError:

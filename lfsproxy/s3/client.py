@@ -36,6 +36,7 @@ LONGEST_DELAY = 3.0
 Several tries so fit into LFS_S3_RETRY_TIMEOUT."""
 STALE_TRIES = 4
 """Pooled connections that may turn out to be gone one after the other before that counts as S3's trouble."""
+NOT_WHOLE = "the store keeps no CRC-32C of a whole blob of several parts, only those of its parts"
 _ANY = range(300, 600)
 """Every status of an answer that is no success."""
 
@@ -43,16 +44,16 @@ _ANY = range(300, 600)
 class S3Unavailable(StoreUnavailable):
     """S3 was in trouble for too long. ``doubtful``: one of the tries may have worked all the same."""
 
-    def __init__(self, message: str, doubtful: bool) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, doubtful: bool, way_out: str = "") -> None:
+        super().__init__(message, way_out=way_out)
         self.doubtful = doubtful
 
 
 class S3Refused(StoreRefused):
     """S3 said no. ``doubtful``: a try before that one may have worked."""
 
-    def __init__(self, message: str, doubtful: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, doubtful: bool = False, way_out: str = "") -> None:
+        super().__init__(message, way_out=way_out)
         self.doubtful = doubtful
 
 
@@ -233,15 +234,13 @@ class S3Client:
             elif not explain.speaks_s3(listed):
                 raise StoreRefused(explain.not_s3(self.location, listed))
         if answer.is_error:
-            raise StoreRefused(explain.refused(self.location, answer))
+            said = explain.refused(self.location, answer)
+            raise StoreRefused(str(said), way_out=said.way_out)
         self._is_s3 = True
 
     def _note_whole(self, whole: bool, why: str) -> None:
         if not whole:
-            self._log.info(
-                "the store keeps no CRC-32C of a whole blob of several parts, only those of its parts: {why}",
-                why=why,
-            )
+            self._log.info("{what}: {why}", what=NOT_WHOLE, why=why)
         self._keeps_whole = whole
 
     def count_retry(self, operation: str) -> None:
@@ -346,7 +345,7 @@ class S3Client:
                 result = "store_error"
                 if not isinstance(error, StoreUnavailable):
                     raise
-                why, since = str(error), begun
+                why, since = explain.Explained(str(error)), begun
             else:
                 self._has_answered = True
                 if not renewed and answer.may_refuse_credentials:
@@ -368,7 +367,7 @@ class S3Client:
             tried = attempts - stale
             delay = self._random() * min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(tried, 10))
             if self._clock.seconds() + delay >= deadline:
-                raise S3Unavailable(f"{why} ({self._done(operation, key)})", doubtful)
+                raise S3Unavailable(f"{why} ({self._done(operation, key)})", doubtful, why.way_out)
             self._metrics.s3_retry(operation)
             if delay:
                 try:
@@ -385,7 +384,7 @@ class S3Client:
             raise StoreRefused(explain.not_s3(self.location, answer))
         return text
 
-    def _why(self, trouble: Trouble) -> str:
+    def _why(self, trouble: Trouble) -> explain.Explained:
         if not trouble.causes:
             return explain.silent(self.location)
         return explain.no_answer(self.location, trouble.causes, self._has_answered)
@@ -396,5 +395,5 @@ class S3Client:
         return f"{operation.replace('_', ' ')} {place}"
 
     def _refusal(self, operation: str, answer: Answer, key: str) -> S3Refused:
-        said = explain.refused(self.location, answer)
-        return S3Refused(f"{said} ({self._done(operation, key)})", answer.doubtful)
+        said = explain.refused(self.location, answer, operation)
+        return S3Refused(f"{said} ({self._done(operation, key)})", answer.doubtful, said.way_out)

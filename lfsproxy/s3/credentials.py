@@ -119,6 +119,11 @@ class ChainCredentials:
             self._in_background(self._look)
         return found.frozen
 
+    @property
+    def method(self) -> str:
+        """botocore's name of the provider that had them; empty before the first use."""
+        return self._found.source.method or "" if self._found is not None else ""
+
     async def renewed(self, refused: ReadOnlyCredentials) -> bool:
         found = self._found
         if found is None or found.source.method == FROM_ENVIRONMENT:

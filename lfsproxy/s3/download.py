@@ -109,7 +109,7 @@ class S3Download:
         last = None if self._whole else self._end - 1
         answer = await self._client.get_object(self._key, self._position, last, self._etag)
         if answer.code == "NoSuchBucket":
-            raise StoreRefused(explain.refused(self._client.location, answer))
+            raise StoreRefused(str(explain.refused(self._client.location, answer)))
         if answer.status == 404:
             raise BlobMissing(f"the blob {self._name} is missing")
         if answer.stream is None:

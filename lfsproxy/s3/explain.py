@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
+import attrs
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.web._newclient import ParseError
 
@@ -34,38 +35,64 @@ _SETTINGS = {
     "InvalidTag": "LFS_S3_TAGS",
 }
 """Code of a refusal to the setting that it is about."""
+_ACTIONS = {
+    "abort_multipart_upload": "s3:AbortMultipartUpload",
+    "complete_multipart_upload": "s3:PutObject",
+    "create_multipart_upload": "s3:PutObject",
+    "delete_object": "s3:DeleteObject",
+    "get_object": "s3:GetObject",
+    "head_object": "s3:GetObject, and s3:ListBucket for one that is not there",
+    "list_multipart_uploads": "s3:ListBucketMultipartUploads",
+    "list_objects": "s3:ListBucket",
+    "put_object": "s3:PutObject",
+    "upload_part": "s3:PutObject",
+}
+"""Which action a policy has to allow for an operation ("Actions, resources, and condition keys for Amazon S3"
+in AWS's Service Authorization Reference)."""
 _MOST_SKEW = 60.0
 """Seconds by which two clocks that are right may differ: a request is under way meanwhile."""
 
 
-def no_answer(location: S3Location, causes: Sequence[BaseException], known: bool) -> str:
+@attrs.frozen
+class Explained:
+    """What is wrong and, where it is known, what to do about it; ``str()`` is both in one sentence."""
+
+    what: str
+    way_out: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.way_out}" if self.way_out else self.what
+
+
+def no_answer(location: S3Location, causes: Sequence[BaseException], known: bool) -> Explained:
     """Why there was no answer. ``known``: the server has answered before, so that its port is right."""
     for cause in causes:
         said = _known_cause(location, cause)
-        if said:
-            return f"{location.named} {said}"
+        if said is not None:
+            return Explained(f"{location.named} {said.what}", said.way_out)
     if not known and any(isinstance(cause, ConnectionClosed) for cause in causes):
-        return f"{location.named} closed the connection without an answer{_other_scheme(location)}"
+        return Explained(f"{location.named} closed the connection without an answer", _other_scheme(location))
     why = "; ".join(dict.fromkeys(error_text(cause) for cause in causes))
-    return f"{location.named} gave no answer: {why}"
+    return Explained(f"{location.named} gave no answer: {why}")
 
 
-def silent(location: S3Location) -> str:
+def silent(location: S3Location) -> Explained:
     """No byte has moved for too long."""
-    return f"{location.named} does not answer in time: the server hangs, or something drops its packets"
+    return Explained(
+        f"{location.named} does not answer in time: the server hangs, or something drops its packets"
+    )
 
 
-def refused(location: S3Location, answer: Answer) -> str:
-    """What an error answer says, and what to do about it."""
+def refused(location: S3Location, answer: Answer, operation: str = "") -> Explained:
+    """What an error answer says, and what to do about it. ``operation`` is what was asked for, if any."""
     if answer.status == 400 and _PLAIN_HTTP.search(answer.body):
-        return f"{location.named} is an https port that was sent http{_other_scheme(location)}"
+        return Explained(f"{location.named} is an https port that was sent http", _other_scheme(location))
     if not speaks_s3(answer) and not answer.is_retriable:
-        return not_s3(location, answer)
+        return Explained(not_s3(location, answer))
     words = (answer.code, answer.message.rstrip("."))
     said = ": ".join(part for part in words if part and not is_notation(part))
     status = f"{answer.status} {said}".rstrip()
-    hint = _way_out(location, answer)
-    return f"{location.named} answered {status}{'; ' if hint else ''}{hint}"
+    return Explained(f"{location.named} answered {status}", _way_out(location, answer, operation))
 
 
 def not_s3(location: S3Location, answer: Answer) -> str:
@@ -110,42 +137,42 @@ def _host(location: S3Location) -> str:
     return urlsplit(location.url()).hostname or ""
 
 
-def _known_cause(location: S3Location, cause: BaseException) -> str:
+def _known_cause(location: S3Location, cause: BaseException) -> Explained | None:
     if isinstance(cause, UntrustedServer):
-        return f"is not trusted: {cause}{_by_path(location) if ' is for ' in str(cause) else ''}"
+        return Explained(f"is not trusted: {cause}", _by_path(location) if " is for " in str(cause) else "")
     if is_tls_error(cause) and any(text in error_text(cause) for text in _NO_TLS):
-        return f"does not speak TLS at that port{_other_scheme(location)}"
+        return Explained("does not speak TLS at that port", _other_scheme(location))
     if is_tls_error(cause):
-        return f"cannot be used with TLS: {error_text(cause)}"
+        return Explained(f"cannot be used with TLS: {error_text(cause)}")
     if isinstance(cause, ParseError) and any(
         _TLS_ALERT in each for each in cause.args if isinstance(each, bytes)
     ):
-        return f"is an https port that was sent http{_other_scheme(location)}"
+        return Explained("is an https port that was sent http", _other_scheme(location))
     if isinstance(cause, ParseError):
-        return "does not answer in HTTP: something else listens at that port"
+        return Explained("does not answer in HTTP: something else listens at that port")
     if isinstance(cause, DNSLookupError):
-        return f"cannot be reached: the host {_host(location)} is not known{_by_path(location)}"
+        return Explained(f"cannot be reached: the host {_host(location)} is not known", _by_path(location))
     if isinstance(cause, ConnectError):
-        return f"cannot be reached: {why_unreached(cause)}"
-    return ""
+        return Explained(f"cannot be reached: {why_unreached(cause)}")
+    return None
 
 
 def _other_scheme(location: S3Location) -> str:
     """The way out where http and https were mixed up."""
     url = _base(location)
     if url.startswith("https:"):
-        return f"; if it is plain http, set LFS_S3_ENDPOINT=http{url.removeprefix('https')}"
-    return f"; if it is https, set LFS_S3_ENDPOINT=https{url.removeprefix('http')}"
+        return f"if it is plain http, set LFS_S3_ENDPOINT=http{url.removeprefix('https')}"
+    return f"if it is https, set LFS_S3_ENDPOINT=https{url.removeprefix('http')}"
 
 
 def _by_path(location: S3Location) -> str:
     """The way out where the bucket in the host name is what nobody knows."""
     if not _host(location).startswith(f"{location.bucket}."):
         return ""
-    return "; LFS_S3_PATH_STYLE=true asks for the bucket in the path instead"
+    return "LFS_S3_PATH_STYLE=true asks for the bucket in the path instead"
 
 
-def _way_out(location: S3Location, answer: Answer) -> str:
+def _way_out(location: S3Location, answer: Answer, operation: str) -> str:
     code = answer.code
     region = answer.region
     if region and region != location.region:
@@ -167,7 +194,8 @@ def _way_out(location: S3Location, answer: Answer) -> str:
     if code == "AccessDenied" and "PutObjectTagging" in answer.message:
         return "let these credentials tag objects (s3:PutObjectTagging), or unset LFS_S3_TAGS"
     if code == "AccessDenied" or answer.status == 403:
-        return f"let these credentials list, read, write and delete in the bucket {location.bucket}"
+        needed = f" ({_ACTIONS[operation]})" if operation in _ACTIONS else ""
+        return f"let these credentials list, read, write and delete in the bucket {location.bucket}{needed}"
     return ""
 
 

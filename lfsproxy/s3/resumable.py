@@ -95,7 +95,7 @@ class S3ResumableStore:
         return True
 
     def _said(self, answer: Answer) -> str:
-        return explain.refused(self._client.location, answer)
+        return str(explain.refused(self._client.location, answer))
 
     async def _has(self, key: str, buffers: Sequence[Buffer]) -> bool:
         """Whether the object has these bytes; it is read back piece by piece."""

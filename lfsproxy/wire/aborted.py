@@ -10,6 +10,8 @@ Such a transaction lasts from its first offset to the control batch of its produ
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from lfsproxy.wire.batch import BatchHeader
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.fetch import FIRST_FLEXIBLE
@@ -20,18 +22,23 @@ READ_COMMITTED = 1
 
 
 class Aborted:
-    """Follows a partition's batches in their order. Raises FramingError for a list that does not decode."""
+    """Follows a partition's batches in their order. ``begins``: the producer id and the first offset of each
+    aborted transaction."""
 
-    def __init__(self, version: int, listed: Piece | None) -> None:
+    def __init__(self, begins: Iterable[tuple[int, int]]) -> None:
+        self._to_begin = sorted(((first, producer_id) for producer_id, first in begins), reverse=True)
+        self._open: set[int] = set()
+
+    @classmethod
+    def listed(cls, version: int, listed: Piece | None) -> Aborted:
+        """By the list of an answer. Raises FramingError for one that does not decode."""
         reader = Reader(listed or b"", flexible=version >= FIRST_FLEXIBLE)
         count = reader.count(16) if listed is not None else 0
         begins = []
         for _ in range(count):
-            producer_id, first_offset = reader.int64(), reader.int64()
+            begins.append((reader.int64(), reader.int64()))
             reader.tags()
-            begins.append((first_offset, producer_id))
-        self._to_begin = sorted(begins, reverse=True)
-        self._open: set[int] = set()
+        return cls(begins)
 
     def has(self, header: BatchHeader) -> bool:
         """Whether the records of the next batch were aborted."""

@@ -118,13 +118,14 @@ def _search(
             elif start is not None and isinstance(event, RecordEnd) and value == wanted:
                 offset = header.base_offset + start.offset_delta
                 if offset >= first:
-                    return offset, _timestamp(header, start)
+                    return offset, timestamp_of(header, start)
     except LfsError:
         return None
     return None
 
 
-def _timestamp(header: BatchHeader, start: RecordStart) -> int:
+def timestamp_of(header: BatchHeader, start: RecordStart) -> int:
+    """A record's own time, in milliseconds since the epoch."""
     if header.attributes & _LOG_APPEND_TIME:
         return header.max_timestamp
     return header.base_timestamp + start.timestamp_delta
@@ -159,7 +160,7 @@ def _take(
         elif found is not None:
             if isinstance(event, RecordEnd):
                 data = None if found.value_length < 0 else bytes(value)
-                return FoundRecord(_timestamp(header, found), data, event.headers)
+                return FoundRecord(timestamp_of(header, found), data, event.headers)
             if isinstance(event, ValueBytes):
                 value += event.data
     return None

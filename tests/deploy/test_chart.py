@@ -130,6 +130,16 @@ class PodTests(ChartTestCase):
     def test_ports_stay_open_while_kubernetes_takes_the_pod_out(self) -> None:
         self.assertEqual(settings_of(render())["LFS_DRAIN_DELAY"], "5")
 
+    def test_a_check_before_the_start_where_it_is_on(self) -> None:
+        self.assertNotIn("initContainers", pod(render()))
+        full = render(ROOT / "tests" / "deploy" / "values" / "full.yaml")
+        [check], proxy = pod(full)["initContainers"], container(full)
+        self.assertEqual(check["command"], ["lfsproxy", "check", "--topic", "check-me"])
+        for same in ("image", "env", "envFrom", "volumeMounts", "securityContext", "resources"):
+            self.assertEqual(check[same], proxy[same], same)
+        [check] = pod(render(values={"check.enabled": True}))["initContainers"]
+        self.assertEqual(check["command"], ["lfsproxy", "check"])
+
     def test_a_rolling_update_never_has_fewer_replicas(self) -> None:
         strategy = one(render(), "Deployment")["spec"]["strategy"]
         self.assertEqual(strategy["rollingUpdate"], {"maxSurge": 1, "maxUnavailable": 0})
@@ -234,7 +244,7 @@ class PageTests(ChartTestCase):
     def test_the_values_on_the_page_render(self) -> None:
         page = (ROOT / "docs" / "operate" / "helm.md").read_text(encoding="utf-8")
         blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-        self.assertEqual(len(blocks), 3)
+        self.assertEqual(len(blocks), 4)
         for block in blocks:
             file = Path(self.mktemp())
             file.write_text(block, encoding="utf-8")

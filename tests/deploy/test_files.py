@@ -136,10 +136,16 @@ class SystemdTests(SynchronousTestCase):
         self.assertEqual(said[0], said[1])
 
     def test_systemd_accepts_the_unit_and_the_socket(self) -> None:
-        # The command has to exist for systemd to be content; besides, every credential is taken in.
+        # The commands have to exist for systemd to be content; besides, every credential is taken in, and the
+        # check before the start.
         whole = re.sub("^#(LoadCredential|Environment)=", r"\1=", self.unit(), flags=re.M)
-        text, changed = re.subn("^ExecStart=[^ ]+", f"ExecStart={sys.executable}", whole, flags=re.M)
-        self.assertEqual(changed, 1)
+        check = re.findall(r"```ini\n(.*?)```", HOW_TO.read_text(), re.S)[2]
+        self.assertIn("ExecStartPre=-/opt/lfsproxy/bin/lfsproxy check --quiet\n", check)
+        whole = whole.replace("[Service]\n", check)
+        text, changed = re.subn(
+            "^(ExecStart|ExecStartPre)=(-?)[^ ]+", rf"\1=\2{sys.executable}", whole, flags=re.M
+        )
+        self.assertEqual(changed, 2)
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
         unit, sockets = folder / "lfsproxy.service", folder / "lfsproxy.socket"

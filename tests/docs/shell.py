@@ -139,6 +139,7 @@ BLOCKS: Mapping[str, Mapping[str, Run | NotRun]] = {
             "it takes minutes; tests/integration/test_replicas.py is its short form"
         ),
     },
+    "docs/operate/upkeep.md": {"lfsproxy check": Run("tests.integration.test_check")},
     "docs/operate/helm.md": {
         "helm install": NotRun("it needs a Kubernetes cluster; tests/deploy renders the values with Helm"),
     },

@@ -26,7 +26,7 @@ from tests.integration.dynamic_user import UID, Unit, why_not
 
 UNIT = (ROOT / "deploy/systemd/lfsproxy.service").read_text()
 HOW_TO = (ROOT / "docs/how-to/systemd.md").read_text()
-CREDENTIALS, GROUP = (
+CREDENTIALS, GROUP, _ = (
     re.sub("^ +", "", text, flags=re.MULTILINE) for text in re.findall(r"```ini\n(.*?)```", HOW_TO, re.DOTALL)
 )
 SECONDS = 40

@@ -11,6 +11,7 @@ import struct
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import attrs
 from kafka.protocol.consumer import FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse
@@ -53,11 +54,18 @@ class Asked:
 
 @attrs.define(eq=False)
 class Log:
-    """A partition: the batches that were written, as they came, with their base offsets put in."""
+    """A partition: the batches that were written, as they came, with their base offsets put in.
+
+    ``stable``: the last stable offset, None is the end. ``aborted``: producer id and first offset of aborted
+    transactions, which are told to whoever reads what is committed.
+    """
 
     leader: int
     batches: list[bytes] = attrs.Factory(list)
     end: int = 0
+    start: int = 0
+    stable: int | None = None
+    aborted: list[tuple[int, int]] = attrs.Factory(list)
     producers: dict[tuple[int, int], tuple[int, int, int]] = attrs.Factory(dict)
 
     @property
@@ -100,6 +108,8 @@ class Brokers:
         self.ends: list[BrokerSide] = []
         self.answers: dict[int, deque[Act | None]] = {}
         self.topic_codes: dict[str, int] = {}
+        self.topic_ids: dict[str, UUID] = {}
+        self.internal: set[str] = set()
         self.created: list[str] = []
         self.creates = True
         self.throttle_ms = 0
@@ -148,7 +158,9 @@ class Brokers:
         request = MetadataRequest.decode(asked.frame, version=asked.version, header=True, framed=True)
         Broker, Topic = MetadataResponse.MetadataResponseBroker, MetadataResponse.MetadataResponseTopic
         topics = []
-        for name in [topic.name for topic in request.topics]:
+        everything = sorted({name for name, _ in self.logs if self.topic_codes.get(name) != 29})
+        asked_for = everything if request.topics is None else [topic.name for topic in request.topics]
+        for name in asked_for:
             if request.allow_auto_topic_creation and self.creates and not self._partitions(name):
                 self.created.append(name)
                 self.logs[name, 0] = Log(1)
@@ -161,7 +173,12 @@ class Brokers:
             code = self.topic_codes.get(name, 0 if partitions else 3)
             topics.append(
                 Topic(
-                    version=asked.version, error_code=code, name=name, partitions=[] if code else partitions
+                    version=asked.version,
+                    error_code=code,
+                    name=name,
+                    topic_id=self.topic_ids.get(name, UUID(int=0)),
+                    is_internal=name in self.internal,
+                    partitions=[] if code else partitions,
                 )
             )
         brokers = [
@@ -183,7 +200,7 @@ class Brokers:
         request = ListOffsetsRequest.decode(asked.frame, version=asked.version, header=True, framed=True)
         topic, partition = request.topics[0], request.topics[0].partitions[0]
         code, log = self._led(topic.name, partition.partition_index, asked.port)
-        offset = -1 if code else (log.end if partition.timestamp == -1 else self._start(log))
+        offset = -1 if code else self._offset(log, partition.timestamp, request.isolation_level)
         Topic = ListOffsetsResponse.ListOffsetsTopicResponse
         found = Topic.ListOffsetsPartitionResponse(
             version=asked.version,
@@ -197,8 +214,18 @@ class Brokers:
             topics=[Topic(version=asked.version, name=topic.name, partitions=[found])],
         )
 
+    def _offset(self, log: Log, time: int, isolation: int) -> int:
+        if time == -1:
+            return log.end if not isolation or log.stable is None else log.stable
+        if time == -2:
+            return self._start(log)
+        headers = map(parse_batch_header, log.batches)
+        return next((one.base_offset for one in headers if one.max_timestamp >= time), -1)
+
     def _start(self, log: Log) -> int:
-        return parse_batch_header(log.batches[0]).base_offset if log.batches else log.end
+        if log.start or not log.batches:
+            return log.start or log.end
+        return parse_batch_header(log.batches[0]).base_offset
 
     def _fetch(self, asked: Asked) -> Any:
         request = FetchRequest.decode(asked.frame, version=asked.version, header=True, framed=True)
@@ -211,6 +238,8 @@ class Brokers:
             for batch in log.batches:
                 header = parse_batch_header(batch)
                 behind = header.base_offset + header.last_offset_delta >= partition.fetch_offset
+                if request.isolation_level and log.stable is not None and header.base_offset >= log.stable:
+                    break
                 if behind and (not records or len(records) + len(batch) <= request.max_bytes):
                     records += batch
         Topic = FetchResponse.FetchableTopicResponse
@@ -219,8 +248,13 @@ class Brokers:
             partition_index=partition.partition,
             error_code=code,
             high_watermark=log.end,
-            last_stable_offset=log.end,
-            aborted_transactions=[],
+            last_stable_offset=log.end if log.stable is None else log.stable,
+            aborted_transactions=[
+                Topic.PartitionData.AbortedTransaction(
+                    version=asked.version, producer_id=producer_id, first_offset=first
+                )
+                for producer_id, first in (log.aborted if request.isolation_level else ())
+            ],
             records=records,
         )
         return FetchResponse(

@@ -282,7 +282,8 @@ class UploadTests(FakeS3TestCase):
         with self.assertRaisesRegex(
             StoreRefused,
             r"^http://127.0.0.1:\d+ \(LFS_S3_ENDPOINT\) answered 403 AccessDenied: told to say "
-            r"AccessDenied; let these .* in the bucket kafscale \(delete object kafscale/a/key\)$",
+            r"AccessDenied; let these .* in the bucket kafscale \(s3:DeleteObject\) "
+            r"\(delete object kafscale/a/key\)$",
         ):
             await self.s3.blobs.delete("a/key")
 

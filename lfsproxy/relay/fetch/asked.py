@@ -108,5 +108,5 @@ class Asked:
         if asked is None:
             # A broker that gives what was not asked for is not understood: the client judges it.
             return Wanted(fetched, None, 0, len(fetched.records or b""))
-        aborted = partial(Aborted, self.version, fetched.aborted) if skips else None
+        aborted = partial(Aborted.listed, self.version, fetched.aborted) if skips else None
         return Wanted(fetched, self.names.get(topic), asked.fetch_offset, asked.max_bytes, aborted)

@@ -149,7 +149,7 @@ class Reading:
                 "t",
                 self.places[one.partition],
                 self.case.partition_max_bytes,
-                partial(Aborted, 11, one.aborted) if self.case.skips else None,
+                partial(Aborted.listed, 11, one.aborted) if self.case.skips else None,
             )
             for one in given
         ]

@@ -273,3 +273,40 @@ httpGet: {path: {{ index . 1 }}, port: http}
 {{- if hasKey $.Values.settings . }}{{ . }}{{ end -}}
 {{- end -}}
 {{- end -}}
+
+{{/* The settings and credentials of a container. */}}
+{{- define "lfsproxy.environment" -}}
+envFrom:
+  - configMapRef: {name: {{ include "lfsproxy.fullname" . }}}
+  {{- if include "lfsproxy.givesSecrets" . }}
+  - secretRef: {name: {{ include "lfsproxy.fullname" . }}}
+  {{- end }}
+  {{- with .Values.extraEnvFrom }}{{ toYaml . | nindent 2 }}{{ end }}
+{{- if or .Values.s3.credentials.existingSecret .Values.extraEnv }}
+env:
+  {{- with .Values.s3.credentials }}
+  {{- if .existingSecret }}
+  - name: AWS_ACCESS_KEY_ID
+    valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .accessKeyIdKey }}}}
+  - name: AWS_SECRET_ACCESS_KEY
+    valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .secretAccessKeyKey }}}}
+  {{- if .sessionTokenKey }}
+  - name: AWS_SESSION_TOKEN
+    valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .sessionTokenKey }}}}
+  {{- end }}
+  {{- end }}
+  {{- end }}
+  {{- with .Values.extraEnv }}{{ toYaml . | nindent 2 }}{{ end }}
+{{- end }}
+{{- end -}}
+
+{{/* Where a container finds the files that its settings name. */}}
+{{- define "lfsproxy.mounts" -}}
+{{- $folders := dict -}}
+{{- range include "lfsproxy.files" . | fromYamlArray }}{{ $_ := set $folders .folder .secret }}{{ end -}}
+- {name: tmp, mountPath: /tmp}
+{{- range $folder, $_ := $folders }}
+- {name: {{ $folder }}, mountPath: /etc/lfsproxy/{{ $folder }}, readOnly: true}
+{{- end }}
+{{- with .Values.extraVolumeMounts }}{{ toYaml . | nindent 0 }}{{ end }}
+{{- end -}}

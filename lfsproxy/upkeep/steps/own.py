@@ -1,0 +1,146 @@
+"""The steps of a check that are about the proxy itself: its files, certificates, ports and memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.error import DNSLookupError
+from twisted.internet.protocol import ServerFactory
+
+from lfsproxy.errors import SettingError
+from lfsproxy.net import reach
+from lfsproxy.net.broker_ports import port_trouble
+from lfsproxy.net.listening import BoundPorts
+from lfsproxy.settings import Address, LoadedSettings, check_files, variable
+from lfsproxy.upkeep.steps.certificates import days_left
+from lfsproxy.upkeep.steps.chain import Chain, Found, Step
+from lfsproxy.upkeep.steps.memory import CONNECTIONS, MIB, memory_limit, memory_needed
+
+_CERTIFICATES = ("kafka_tls", "kafka_listener_tls", "http_tls")
+
+
+class OwnSteps:
+    """``files`` are checks of files by the setting that names them, which raise SettingError. ``is_running``
+    tells whether a proxy with these settings runs on this machine already: then its ports are in use."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        loaded: LoadedSettings,
+        files: Mapping[str, Callable[[], object]],
+        is_running: Callable[[], Coroutine[Any, Any, bool]],
+        tell: Callable[[Step], None],
+    ) -> None:
+        self._reactor = reactor
+        self._loaded = loaded
+        self._settings = loaded.settings
+        self._files = files
+        self._is_running = is_running
+        self._own = Chain(reactor, "settings", tell)
+        self._ports = Chain(reactor, "listener", tell)
+        self.chains: Sequence[Chain] = [self._own, self._ports]
+
+    async def files(self) -> None:
+        """What can be tried without asking anybody."""
+
+        async def read() -> Found[None]:
+            check_files(self._loaded)
+            given = len(self._loaded.given)
+            return Found(
+                None, f"{given} setting{'' if given == 1 else 's'} given, the others have their defaults"
+            )
+
+        await self._own.step(
+            "values and files", read, "name another file, or let this user read it", vital=False
+        )
+        for setting, check in self._files.items():
+            await self._own.step(setting, partial(self._check, check), "mend the file", vital=False)
+        for prefix in _CERTIFICATES:
+            if getattr(self._settings, f"{prefix}_cert"):
+                await self._own.step(
+                    variable(f"{prefix}_cert"),
+                    partial(self._certificate, prefix),
+                    f"give {variable(prefix)}_CERT and _KEY a certificate that is valid and its key, as PEM",
+                    vital=False,
+                )
+        if self._settings.kafka_advertised_host:
+            await self._own.step("LFS_KAFKA_ADVERTISED_HOST", self._advertised, "", vital=False)
+        await self._own.step("memory", self._memory, "", vital=False)
+
+    async def ports(self, nodes: Sequence[int]) -> None:
+        """The ports, those of the brokers ``nodes`` among them."""
+        settings = self._settings
+        wanted = [
+            ("LFS_KAFKA_ADDR", settings.kafka_addr, ""),
+            ("LFS_HTTP_ADDR", settings.http_addr, ""),
+            ("LFS_METRICS_ADDR", settings.metrics_addr, ""),
+        ]
+        for node in nodes:
+            trouble = port_trouble(settings, node)
+            address = Address(settings.kafka_addr.host, 0 if trouble else settings.broker_port_base + node)
+            wanted.append(("LFS_KAFKA_BROKER_PORT_BASE", address, trouble))
+        running = await self._is_running()
+        for setting, address, trouble in wanted:
+            name = f"{setting}, {trouble.partition(' cannot')[0] if trouble else address}"
+            await self._ports.step(
+                name, partial(self._bind, setting, address, trouble, running), f"set {setting}", vital=False
+            )
+
+    @staticmethod
+    async def _check(check: Callable[[], object]) -> Found[None]:
+        check()
+        return Found(None)
+
+    async def _certificate(self, prefix: str) -> Found[None]:
+        # Twisted has TLS only where a setting asks for it (lfsproxy.slim).
+        from lfsproxy.net.tls import ClientTls, ServerTls, certificate_expiry
+
+        name, settings = variable(prefix), self._settings
+        cert, key = getattr(settings, f"{prefix}_cert"), getattr(settings, f"{prefix}_key")
+        if prefix == "kafka_tls":
+            ClientTls(name, settings.kafka_tls_ca, cert, key).check()
+        else:
+            ServerTls(name, cert, key, getattr(settings, f"{prefix}_client_ca")).check()
+        expires = certificate_expiry(cert)
+        if expires < time.time():
+            raise SettingError(f"the certificate of {name}_CERT has expired")
+        return Found(None, *days_left(expires))
+
+    async def _advertised(self) -> Found[None]:
+        host = self._settings.kafka_advertised_host
+        try:
+            return Found(None, ", ".join(await reach.resolve(self._reactor, host)))
+        except DNSLookupError:
+            why = f"this machine does not know the host {host}; clients, which are told it, have to"
+            return Found(None, why, warning=True)
+
+    async def _memory(self) -> Found[None]:
+        needed, limit = memory_needed(self._settings), memory_limit()
+        most = f"up to {needed // MIB} MiB with {CONNECTIONS} Kafka connections"
+        if limit is None:
+            return Found(None, f"{most}; the control group has no limit")
+        if limit >= needed:
+            return Found(None, f"{most}; the control group allows {limit // MIB} MiB")
+        return Found(
+            None,
+            f"the control group allows {limit // MIB} MiB, and the settings may need {most}: see "
+            "docs/operate/sizing.md, or lower LFS_UPLOAD_MEMORY",
+            warning=True,
+        )
+
+    async def _bind(self, setting: str, address: Address, trouble: str, running: bool) -> Found[None]:
+        if trouble:
+            what, _, way_out = trouble.partition("; ")
+            raise SettingError(f"{what}; {way_out}", way_out=way_out)
+        try:
+            port = BoundPorts(self._reactor).listen(address, ServerFactory(), setting)
+        except SettingError as error:
+            if running:
+                return Found(None, "in use by what answers as LFS Proxy at LFS_HTTP_ADDR", warning=True)
+            raise error
+        await maybeDeferred(port.stopListening)
+        return Found(None, "free")
