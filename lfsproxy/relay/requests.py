@@ -137,10 +137,10 @@ class Requests:
         match found.way:
             case Way.RELAYED:
                 await self._relay(start, found.look)
-            case Way.PRODUCED if self._line.is_free and self._producing.pass_plain(start):
+            case Way.PRODUCED if self._producing.pass_small(start, self._line):
                 self.awaits_answer = True
             case Way.PRODUCED:
-                await self._producing.receive(start, self._line.join(), self._expect)
+                await self._producing.receive(start, self._line, self._expect)
             case Way.COLLECTED:
                 await self._relay_collected(start, found.look)
             case Way.FETCHED:
