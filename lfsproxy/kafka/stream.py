@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lfsproxy.net.peers import bytes_acknowledged, has_unread, peer_is_gone, plain_host
-from lfsproxy.net.writing import write_at_once, write_through
+from lfsproxy.net.writing import resume_when_writable, write_at_once, write_through
 from lfsproxy.wakeups import Condition
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestStart, ResponseStart
@@ -210,8 +210,16 @@ class FrameStream(Protocol):
             await self._drained.wait()
 
     async def send_all(self, pieces: Sequence[Piece]) -> None:
-        """Write any number of bytes, WRITE_SIZE ahead of the peer at most. Ends early after a close."""
-        for piece in pieces:
+        """Write any number of bytes, as the peer takes them. Ends early after a close.
+
+        A socket is given them as they are, when it has room. Over TLS they are copied: WRITE_SIZE at a time.
+        """
+        rest = self.write_at_once(pieces)
+        while rest and resume_when_writable(self.transport):
+            self._writable = False
+            await self.drained()
+            rest = self.write_at_once(rest)
+        for piece in rest:
             # A piece is sliced only where it is larger: whole ones are written without a copy.
             for start in range(0, len(piece), WRITE_SIZE):
                 self.write(

@@ -33,6 +33,15 @@ def write_at_once(transport: Any, pieces: Sequence[Piece]) -> Sequence[Piece]:
     return _rest(pieces, sent) if sent < sum(map(len, pieces)) else ()
 
 
+def resume_when_writable(transport: Any) -> bool:
+    """Have the producer of ``transport`` resumed when its socket takes more. False where that cannot be."""
+    if not isinstance(transport, Connection) or not transport.connected or transport._writeDisconnected:
+        return False
+    transport.producerPaused = True
+    transport.startWriting()
+    return True
+
+
 def _takes_at_once(transport: Any) -> bool:
     """Whether it is a socket's own transport, open, and without anything that has to leave before."""
     return (

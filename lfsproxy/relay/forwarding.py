@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from lfsproxy.kafka.identity import Ask
 from lfsproxy.kafka.stream import ConnectionGone, FrameStream, shielded
+from lfsproxy.relay.line import Place
 from lfsproxy.relay.order import Expected, Order
 from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.chunks import Piece
@@ -57,6 +58,17 @@ class Forwarding:
         sending.addBoth(lambda _: self._writing.release())
         await shielded(sending)
 
+    async def send_in_turn(self, place: Place, expected: Expected, pieces: Sequence[Piece]) -> None:
+        """Write a whole request when every earlier one of its client was forwarded."""
+        try:
+            await place.turn()
+            await self.send(expected, pieces)
+        except BaseException:
+            place.give_up()
+            raise
+        finally:
+            place.leave()
+
     @property
     def takes_at_once(self) -> bool:
         """Whether a request can be written now: nothing else is, and the broker takes more."""
@@ -74,9 +86,7 @@ class Forwarding:
         """Write a whole request, where ``takes_at_once``. What fires when all is written, None if it is."""
         broker = self._to_write(expected)
         rest = broker.write_at_once(pieces)
-        if not rest:
-            return None
-        return Deferred.fromCoroutine(self._send_rest(broker, rest))
+        return Deferred.fromCoroutine(self._send_rest(broker, rest)) if rest else None
 
     async def _send_rest(self, broker: FrameStream, rest: Sequence[Piece]) -> None:
         async with self._writing:

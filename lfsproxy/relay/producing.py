@@ -53,6 +53,8 @@ class Producing:
     topics: Topics = attrs.field(init=False)
     share: Share = attrs.field(init=False, factory=Share)
     entries: Entries = attrs.field(init=False)
+    _unfinished: set[ProduceWork] = attrs.field(init=False, factory=set)
+    """What has been received and may still be refused."""
     _looked_at_from: int = attrs.field(init=False)
     """Bytes of the smallest batch that is either offloaded by its size, or too large to be sent."""
 
@@ -79,7 +81,9 @@ class Producing:
 
         That is most of them, and nothing waits. False where it has to be received.
         """
-        if start.size > SMALL_FRAME or not self._passes(line):
+        if start.size > SMALL_FRAME or not line.is_free or self._counts_batches:
+            return False
+        if not self.forwarding.takes_at_once:
             return False
         frames = self.client.stream.frames
         body = frames.whole_body()
@@ -92,23 +96,36 @@ class Producing:
         return True
 
     def _pass(self, start: RequestStart, line: Line, frame: HeldFrame) -> bool:
-        """The same with one that was received. The broker's connection may take it in its own time."""
-        if self.client.stream.closed or not self._passes(line):
+        """The same with one that was received. Others may be before it, but none that may be refused."""
+        if self.client.stream.closed or self._counts_batches or self._unfinished:
             return False
         size = plain_answer_size(start.api_version, Pieces(frame.pieces), self._looked_at_from)
         if not size:
             return False
-        sending = self.forwarding.send_at_once(self._expected(start, size), [start.head, *frame.pieces])
-        self.context.metrics.kafka_request("Produce", 0.0)
-        if sending is None:
-            frame.let_go()
+        expected, pieces = self._expected(start, size), [start.head, *frame.pieces]
+        if line.is_free and self.forwarding.takes_at_once:
+            sending = self.forwarding.send_at_once(expected, pieces)
+            if sending is None:
+                frame.let_go()
+            else:
+                sending.addBoth(lambda _: frame.let_go())
         else:
-            sending.addBoth(lambda _: frame.let_go())
+            self.works.spawn(self._pass_in_turn(line.join(), expected, pieces, frame))
+        self.context.metrics.kafka_request("Produce", 0.0)
         return True
 
-    def _passes(self, line: Line) -> bool:
-        """Whether a request may pass unread: all before it were written, and nothing of it is counted."""
-        return line.is_free and not self.holes and not self.hints and self.forwarding.takes_at_once
+    async def _pass_in_turn(
+        self, place: Place, expected: Expected, pieces: Sequence[Piece], frame: HeldFrame
+    ) -> None:
+        try:
+            await self.forwarding.send_in_turn(place, expected, pieces)
+        finally:
+            frame.let_go()
+
+    @property
+    def _counts_batches(self) -> bool:
+        """Whether something depends on each batch that passes."""
+        return bool(self.holes or self.hints)
 
     def _expected(self, start: RequestStart, size: int) -> Expected:
         """The answer to one that passes, a plain one has ``size`` bytes."""
@@ -162,6 +179,7 @@ class Producing:
             connection = ProduceConnection(self, start, body, line.join(), self.replies.order.new(), expects)
             work = HeldProduce(shared, connection, start, frame)
         await work.receive()
+        self._unfinished.add(work)
         self.works.spawn(self._bring_to_end(work), is_for_client=work.awaits_answer)
 
     def _evict(self) -> None:
@@ -171,6 +189,7 @@ class Producing:
         try:
             await work.run()
         finally:
+            self._unfinished.discard(work)
             self.keep_alive.end()
 
 

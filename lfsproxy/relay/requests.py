@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -14,7 +14,7 @@ from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.fetching import Fetching
 from lfsproxy.relay.forwarding import Forwarding
 from lfsproxy.relay.line import Line, Place
-from lfsproxy.relay.order import Answer, Expected
+from lfsproxy.relay.order import Answer
 from lfsproxy.relay.producing import Producing
 from lfsproxy.relay.replies import Replies
 from lfsproxy.relay.turns import Turns
@@ -22,7 +22,6 @@ from lfsproxy.relay.works import Works
 from lfsproxy.wakeups import Condition
 from lfsproxy.wire import versions
 from lfsproxy.wire.apis import KafkaApi
-from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestStart
 from lfsproxy.wire.routing import Look, Way, name_of, route
 
@@ -171,16 +170,16 @@ class Requests:
         if isinstance(chosen, bytes):
             await self._answer(answer, place, chosen)
         elif place.is_first or start.size > WAITING_BODY:
-            await self._forward_later(place, chosen.expected, chosen.pieces)
+            await self._forwarding.send_in_turn(place, chosen.expected, chosen.pieces)
         else:
-            self._works.spawn(self._forward_later(place, chosen.expected, chosen.pieces))
+            self._works.spawn(self._forwarding.send_in_turn(place, chosen.expected, chosen.pieces))
 
     async def _relay(self, start: RequestStart, look: Look) -> None:
         expected = self._answering.expected(start, look, self._replies.order.new())
         place = self._line.join()
         if not place.is_first and start.size <= WAITING_BODY:
             body = await self._collect()
-            self._works.spawn(self._forward_later(place, expected, [start.head, body]))
+            self._works.spawn(self._forwarding.send_in_turn(place, expected, [start.head, body]))
             return
         await place.turn()
         try:
@@ -193,7 +192,7 @@ class Requests:
         place = self._line.join()
         body = await self._collect()
         expected = self._answering.expected_of(start, look, answer, body)
-        await self._forward_later(place, expected, [start.head, body])
+        await self._forwarding.send_in_turn(place, expected, [start.head, body])
 
     async def _collect(self, received: Callable[[int], None] = lambda size: None) -> bytes:
         """A request's body. ``received`` is told how many bytes have come."""
@@ -202,13 +201,3 @@ class Requests:
             chunks.append(bytes(event.data))
             received(len(event.data))
         return b"".join(chunks)
-
-    async def _forward_later(self, place: Place, expected: Expected, pieces: Sequence[Piece]) -> None:
-        try:
-            await place.turn()
-            await self._forwarding.send(expected, pieces)
-        except BaseException:
-            place.give_up()
-            raise
-        finally:
-            place.leave()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from lfsproxy.kafka.stream import READ_AHEAD, WRITE_SIZE
 from lfsproxy.relay.produce.held import HeldProduce
 from lfsproxy.relay.requests import MOST_WAITING
-from tests.relay.records import batch, lfs, produce, record
+from lfsproxy.wire.apis import KafkaApi
+from tests.relay.records import batch, lfs, produce, record, request
 from tests.relay.rig import KIB, RelayTestCase
 
 
@@ -152,6 +153,28 @@ class LargePlainTests(RelayTestCase):
         self.assertEqual([request.batches() for request in self.cluster.produced], [])
         self.let_go("commit")
         self.assertEqual(client.order, [1, 2])
+
+    def test_one_behind_another_that_is_not_written_yet_is_not_taken_apart_either(self) -> None:
+        client = self.client()
+        client.send(produce(1, batch(record(b"first"))))
+        self.broker.wire.peer_reads = False
+        for number in range(2, 6):
+            client.send(self.plain(number, 250 * KIB))
+        (session,) = self.relay.sessions
+        self.assertTrue(session.producing.works.any_left)
+        self.assertEqual(session.producing.entries.held, 0)
+        self.broker.wire.peer_reads = True
+        self.net.flow()
+        self.assertEqual(client.order, [1, 2, 3, 4, 5])
+
+    def test_one_behind_another_kind_of_request_keeps_its_place(self) -> None:
+        self.know_topic()
+        self.store.hold("commit")
+        client = self.client()
+        client.send(produce(1, batch(lfs(b"a blob"))), request(KafkaApi.FETCH, 12, 2), self.plain(3))
+        self.assertEqual(self.cluster.requests[-1].api_key, KafkaApi.METADATA)
+        self.let_go("commit")
+        self.assertEqual(client.order, [1, 2, 3])
 
     def test_one_with_the_mark_is_looked_into(self) -> None:
         client = self.client()
