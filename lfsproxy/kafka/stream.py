@@ -55,6 +55,8 @@ class Frames(Shape):
 
     def skip_body(self) -> None: ...
 
+    def put_back(self, start: Any) -> None: ...
+
 
 class ConnectionGone(Exception):
     """The peer's connection is closed; no more events come."""
@@ -66,7 +68,8 @@ class FrameStream(Protocol):
 
     ``peer`` is its address for people, ``local_host`` the address of ours that it is connected to; IPv4 is
     written as IPv4. ``received`` counts the bytes that came. ``on_lost`` is called when the connection is
-    closed, after the waiting reader was told.
+    closed, after the waiting reader was told. ``take_at_once`` is called when bytes have come while a reader
+    waits for an event: it may take some, and says whether the reader need not be woken.
     """
 
     def __init__(self, frames: Frames, clock: IReactorTime) -> None:
@@ -88,6 +91,7 @@ class FrameStream(Protocol):
         self._gathered_size = 0
         self._joined: FrameStream | None = None
         self.on_lost: Callable[[], None] = lambda: None
+        self.take_at_once: Callable[[], bool] = lambda: False
 
     def connectionMade(self) -> None:
         self.connected_to_peer = True
@@ -117,7 +121,8 @@ class FrameStream(Protocol):
         streams = (self,) if self._joined is None else (self, self._joined)
         for stream in streams:
             stream._gathers = True
-        self._wake()
+        if self._more is not None and not self.take_at_once():
+            self._wake()
         for stream in streams:
             stream._gathers = False
             stream._send_gathered()

@@ -14,7 +14,7 @@ from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.forwarding import Forwarding
 from lfsproxy.relay.keepalive import KeepAlive
 from lfsproxy.relay.line import Line, Place
-from lfsproxy.relay.order import Answer, Expected, Take
+from lfsproxy.relay.order import Answer, Expected
 from lfsproxy.relay.produce.connection import Settle
 from lfsproxy.relay.produce.entries import Entries
 from lfsproxy.relay.produce.frame import SMALL_FRAME, HeldFrame
@@ -129,23 +129,19 @@ class Producing:
 
     def _expected(self, start: RequestStart, size: int) -> Expected:
         """The answer to one that passes, a plain one has ``size`` bytes."""
-        return Expected(
-            start.correlation_id,
-            self.replies.order.new(),
-            self._plainly(start.api_version, start.correlation_id, size),
-            decides=True,
-        )
+        version, correlation_id = start.api_version, start.correlation_id
 
-    def _plainly(self, version: int, correlation_id: int, size: int) -> Take:
-        """Passes an answer on as it is, unless brokers may be named in it."""
+        def plain(body: bytes) -> bytes | None:
+            return response_frame(correlation_id, body) if len(body) == size else None
 
         async def take(body: bytes) -> bytes:
-            if len(body) == size:
-                return response_frame(correlation_id, body)
+            if (passed := plain(body)) is not None:
+                return passed
+            # Brokers may be named in it.
             answer = ProduceResponse.decode(version, body).advertised(self.advertise)
             return answer.encode(version, correlation_id)
 
-        return take
+        return Expected(correlation_id, self.replies.order.new(), take, decides=True, at_once=plain)
 
     def advertise(self, endpoints: Sequence[NodeEndpoint]) -> Sequence[NodeEndpoint]:
         """Brokers that an answer names, at the addresses at which the client reaches them."""

@@ -39,6 +39,48 @@ class PlainTests(RelayTestCase):
         self.answer()
         self.assertEqual(client.code(1), 0)
 
+    def test_neither_reader_is_woken_for_one(self) -> None:
+        client = self.client()
+        client.send(produce(1, batch(record(b"first"))))
+        (session,) = self.relay.sessions
+        streams = (session._client.stream, session._broker)
+        waiting = [each._more for each in streams if each is not None]
+        client.send(produce(2, batch(record(b"second"))), produce(3, batch(record(b"third"))))
+        self.assertEqual(client.order, [1, 2, 3])
+        self.assertEqual([each._more for each in streams if each is not None], waiting)
+        self.assertNotIn(None, waiting)
+
+    def test_what_is_not_plain_behind_one_is_taken_in_its_turn(self) -> None:
+        self.know_topic()
+        client = self.client()
+        client.send(
+            b"".join(
+                (
+                    produce(1, batch(record(b"plain"))),
+                    request(KafkaApi.FETCH, 12, 2),
+                    produce(3, batch(record(b"plain"))),
+                    produce(4, batch(lfs(b"a blob"))),
+                    produce(5, batch(record(b"plain"))),
+                )
+            )
+        )
+        self.assertEqual(client.order, [1, 2, 3, 4, 5])
+        self.assertEqual(self.blobs, [b"a blob"])
+
+    def test_what_was_not_offered_behind_one_ends_the_connection(self) -> None:
+        client = self.client()
+        client.send(produce(1, batch(record(b"plain"))) + produce(2, batch(record(b"new")), version=13))
+        self.assertEqual([each.correlation_id for each in self.broker.requests], [1])
+        self.assertFalse(client.is_open)
+
+    def test_half_of_one_waits_for_the_rest(self) -> None:
+        client = self.client()
+        first, second = (produce(each, batch(record(b"plain"))) for each in (1, 2))
+        client.send((first + second)[:-9])
+        self.assertEqual(client.order, [1])
+        client.send(second[-9:])
+        self.assertEqual(client.order, [1, 2])
+
     def test_a_broker_that_takes_nothing_is_given_no_more(self) -> None:
         client = self.client()
         client.send(produce(1, batch(record(b"first"))))
