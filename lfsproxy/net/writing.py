@@ -22,10 +22,24 @@ Piece = bytes | memoryview
 
 def write_through(transport: Any, pieces: Sequence[Piece]) -> None:
     """Write ``pieces`` in order, after what was written before."""
+    rest = write_at_once(transport, pieces)
+    if rest:
+        transport.write(b"".join(rest))
+
+
+def write_at_once(transport: Any, pieces: Sequence[Piece]) -> Sequence[Piece]:
+    """Write as much of ``pieces`` as the socket takes now; the rest of them, which was not copied."""
     sent = _sent_at_once(transport, pieces) if _takes_at_once(transport) else 0
-    size = sum(map(len, pieces))
-    if sent < size:
-        transport.write(_rest(pieces, sent))
+    return _rest(pieces, sent) if sent < sum(map(len, pieces)) else ()
+
+
+def resume_when_writable(transport: Any) -> bool:
+    """Have the producer of ``transport`` resumed when its socket takes more. False where that cannot be."""
+    if not isinstance(transport, Connection) or not transport.connected or transport._writeDisconnected:
+        return False
+    transport.producerPaused = True
+    transport.startWriting()
+    return True
 
 
 def _takes_at_once(transport: Any) -> bool:
@@ -46,13 +60,13 @@ def _sent_at_once(transport: Any, pieces: Sequence[Piece]) -> int:
         return 0  # It is full, or broken: the reactor finds out which, and tells.
 
 
-def _rest(pieces: Sequence[Piece], sent: int) -> bytes:
+def _rest(pieces: Sequence[Piece], sent: int) -> Sequence[Piece]:
     """What is behind the first ``sent`` bytes."""
     if not sent:
-        return b"".join(pieces)
-    rest = []
+        return pieces
+    rest: list[Piece] = []
     for piece in pieces:
         if sent < len(piece):
-            rest.append(memoryview(piece)[sent:])
+            rest.append(memoryview(piece)[sent:] if sent else piece)
         sent = max(0, sent - len(piece))
-    return b"".join(rest)
+    return rest

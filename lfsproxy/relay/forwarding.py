@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from lfsproxy.kafka.identity import Ask
 from lfsproxy.kafka.stream import ConnectionGone, FrameStream, shielded
+from lfsproxy.relay.line import Place
 from lfsproxy.relay.order import Expected, Order
 from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.chunks import Piece
@@ -57,18 +58,39 @@ class Forwarding:
         sending.addBoth(lambda _: self._writing.release())
         await shielded(sending)
 
+    async def send_in_turn(self, place: Place, expected: Expected, pieces: Sequence[Piece]) -> None:
+        """Write a whole request when every earlier one of its client was forwarded."""
+        try:
+            await place.turn()
+            await self.send(expected, pieces)
+        except BaseException:
+            place.give_up()
+            raise
+        finally:
+            place.leave()
+
     @property
     def takes_at_once(self) -> bool:
-        """Whether a small request can be written now: nothing else is, and the broker takes more."""
+        """Whether a request can be written now: nothing else is, and the broker takes more."""
         broker, writing = self._broker, self._writing
         is_free = writing.free > 0 and not writing.waiting
         return is_free and broker is not None and not broker.closed and broker.is_drained
 
-    def send_at_once(self, expected: Expected, pieces: Sequence[Piece]) -> None:
+    def send_small(self, expected: Expected, pieces: Sequence[Piece]) -> None:
         """Write a whole small request, where ``takes_at_once``."""
         broker = self._to_write(expected)
         for piece in pieces:
             broker.write(piece)
+
+    def send_at_once(self, expected: Expected, pieces: Sequence[Piece]) -> Deferred[None] | None:
+        """Write a whole request, where ``takes_at_once``. What fires when all is written, None if it is."""
+        broker = self._to_write(expected)
+        rest = broker.write_at_once(pieces)
+        return Deferred.fromCoroutine(self._send_rest(broker, rest)) if rest else None
+
+    async def _send_rest(self, broker: FrameStream, rest: Sequence[Piece]) -> None:
+        async with self._writing:
+            await broker.send_all(rest)
 
     async def relay(self, expected: Expected, start: RequestStart, client: FrameStream) -> None:
         """Write a request as its bytes arrive. Raises what ends the client's stream too."""

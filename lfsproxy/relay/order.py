@@ -80,7 +80,8 @@ class Answer:
 class Expected:
     """An answer that the broker owes.
 
-    Either ``take`` or ``passes`` has it, and it is relayed as it comes where both are None.
+    Either ``take`` or ``passes`` has it, and it is relayed as it comes where both are None. ``at_once`` takes
+    a small one that is there whole, if that needs no wait: it gives the client's whole frame, else None.
     ``correlation_id`` is None where it is not looked at. ``lost`` is called where it does not come;
     ``decides``: about blobs. ``kept``: bytes of the request that are held until then.
     """
@@ -92,6 +93,7 @@ class Expected:
     lost: Callable[[], None] | None = None
     decides: bool = False
     kept: int = 0
+    at_once: Callable[[bytes], bytes | None] | None = None
 
 
 class Order:
@@ -147,6 +149,11 @@ class Order:
             if data:
                 left.append(data)
         return left
+
+    def next_of(self, correlation_id: int) -> Expected | None:
+        """The answer that is expected next, if it has this id."""
+        expected = self._expected[0] if self._expected else None
+        return expected if expected is not None and expected.correlation_id == correlation_id else None
 
     def begun(self, correlation_id: int) -> Expected:
         """An answer of the broker begins: the one that was expected next. Raises FramingError for another."""

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import attrs
 
-from lfsproxy.errors import LfsError
-from lfsproxy.kafka.stream import LARGE_READ_SIZE, READ_SIZE
+from lfsproxy.errors import LfsError, Stalled
+from lfsproxy.kafka.stream import LARGE_READ_SIZE, READ_SIZE, FrameStream
 from lfsproxy.relay.brokers import Advertised
 from lfsproxy.relay.client import KafkaClient
 from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.forwarding import Forwarding
 from lfsproxy.relay.keepalive import KeepAlive
-from lfsproxy.relay.line import Place
-from lfsproxy.relay.order import Answer, Expected, Take
+from lfsproxy.relay.line import Line, Place
+from lfsproxy.relay.order import Answer, Expected
 from lfsproxy.relay.produce.connection import Settle
 from lfsproxy.relay.produce.entries import Entries
-from lfsproxy.relay.produce.held import SMALL_FRAME, HeldProduce
+from lfsproxy.relay.produce.frame import SMALL_FRAME, HeldFrame
+from lfsproxy.relay.produce.held import HeldProduce
 from lfsproxy.relay.produce.hints import OffsetHints
 from lfsproxy.relay.produce.holes import Holes
 from lfsproxy.relay.produce.streamed import StreamedProduce
@@ -32,10 +32,8 @@ from lfsproxy.uploadlog import SENDER, Sender
 from lfsproxy.wire.answers import NodeEndpoint, ProduceResponse
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, RequestStart, response_frame
+from lfsproxy.wire.pieces import Pieces
 from lfsproxy.wire.plain import plain_answer_size
-
-LARGE_REQUEST: Final = 8 * 1024 * 1024
-"""Bytes of a request that is received in large reads, once it has its lease."""
 
 
 @attrs.frozen(eq=False)
@@ -55,6 +53,8 @@ class Producing:
     topics: Topics = attrs.field(init=False)
     share: Share = attrs.field(init=False, factory=Share)
     entries: Entries = attrs.field(init=False)
+    _unfinished: set[ProduceWork] = attrs.field(init=False, factory=set)
+    """What has been received and may still be refused."""
     _looked_at_from: int = attrs.field(init=False)
     """Bytes of the smallest batch that is either offloaded by its size, or too large to be sent."""
 
@@ -76,40 +76,72 @@ class Producing:
         too_large = settings.max_passthrough_size + 1
         return min(settings.offload_threshold or too_large, too_large)
 
-    def pass_plain(self, start: RequestStart) -> bool:
+    def pass_small(self, start: RequestStart, line: Line) -> bool:
         """Send on a small request that is here whole and has nothing to look into, where nobody is before it.
 
-        That is most of them, and nothing waits. False where it has to be received the usual way.
+        That is most of them, and nothing waits. False where it has to be received.
         """
-        if start.size > SMALL_FRAME or self.holes or self.hints or not self.forwarding.takes_at_once:
+        if start.size > SMALL_FRAME or not line.is_free or self._counts_batches:
+            return False
+        if not self.forwarding.takes_at_once:
             return False
         frames = self.client.stream.frames
         body = frames.whole_body()
-        shared = self.context.produce
         size = body and plain_answer_size(start.api_version, body, self._looked_at_from)
         if not body or not size:
             return False
         frames.skip_body()
-        expected = Expected(
-            start.correlation_id,
-            self.replies.order.new(),
-            self._plainly(start.api_version, start.correlation_id, size),
-            decides=True,
-        )
-        self.forwarding.send_at_once(expected, [start.head, body])
-        shared.metrics.kafka_request("Produce", 0.0)
+        self.forwarding.send_small(self._expected(start, size), [start.head, body])
+        self.context.metrics.kafka_request("Produce", 0.0)
         return True
 
-    def _plainly(self, version: int, correlation_id: int, size: int) -> Take:
-        """Passes an answer on as it is, unless brokers may be named in it."""
+    def _pass(self, start: RequestStart, line: Line, frame: HeldFrame) -> bool:
+        """The same with one that was received. Others may be before it, but none that may be refused."""
+        if self.client.stream.closed or self._counts_batches or self._unfinished:
+            return False
+        size = plain_answer_size(start.api_version, Pieces(frame.pieces), self._looked_at_from)
+        if not size:
+            return False
+        expected, pieces = self._expected(start, size), [start.head, *frame.pieces]
+        if line.is_free and self.forwarding.takes_at_once:
+            sending = self.forwarding.send_at_once(expected, pieces)
+            if sending is None:
+                frame.let_go()
+            else:
+                sending.addBoth(lambda _: frame.let_go())
+        else:
+            self.works.spawn(self._pass_in_turn(line.join(), expected, pieces, frame))
+        self.context.metrics.kafka_request("Produce", 0.0)
+        return True
+
+    async def _pass_in_turn(
+        self, place: Place, expected: Expected, pieces: Sequence[Piece], frame: HeldFrame
+    ) -> None:
+        try:
+            await self.forwarding.send_in_turn(place, expected, pieces)
+        finally:
+            frame.let_go()
+
+    @property
+    def _counts_batches(self) -> bool:
+        """Whether something depends on each batch that passes."""
+        return bool(self.holes or self.hints)
+
+    def _expected(self, start: RequestStart, size: int) -> Expected:
+        """The answer to one that passes, a plain one has ``size`` bytes."""
+        version, correlation_id = start.api_version, start.correlation_id
+
+        def plain(body: bytes) -> bytes | None:
+            return response_frame(correlation_id, body) if len(body) == size else None
 
         async def take(body: bytes) -> bytes:
-            if len(body) == size:
-                return response_frame(correlation_id, body)
+            if (passed := plain(body)) is not None:
+                return passed
+            # Brokers may be named in it.
             answer = ProduceResponse.decode(version, body).advertised(self.advertise)
             return answer.encode(version, correlation_id)
 
-        return take
+        return Expected(correlation_id, self.replies.order.new(), take, decides=True, at_once=plain)
 
     def advertise(self, endpoints: Sequence[NodeEndpoint]) -> Sequence[NodeEndpoint]:
         """Brokers that an answer names, at the addresses at which the client reaches them."""
@@ -120,7 +152,7 @@ class Producing:
             moved.append(attrs.evolve(end, host=host, port=port))
         return moved
 
-    async def receive(self, start: RequestStart, place: Place, expects: Callable[[bool], None]) -> None:
+    async def receive(self, start: RequestStart, line: Line, expects: Callable[[bool], None]) -> None:
         """Read a request that has begun, and let it go its way. ``expects`` is told whether it has an answer.
 
         Raises what ends the session.
@@ -128,20 +160,53 @@ class Producing:
         shared = self.context.produce
         await self.entries.room()
         SENDER.set(Sender(self.client.id or "", self.client.stream.peer))
-        size = start.size + 4 - len(start.head)
-        kind = HeldProduce if size <= shared.hold_limit else StreamedProduce
-        connection = ProduceConnection(self, start, place, self.replies.order.new(), expects)
-        work = kind(shared, connection, start)
         self.keep_alive.begin()
+        body = RequestBody(self.client.stream, start)
+        if body.left > shared.hold_limit:
+            connection = ProduceConnection(self, start, body, line.join(), self.replies.order.new(), expects)
+            work: ProduceWork = StreamedProduce(shared, connection, start)
+        else:
+            frame = HeldFrame(shared.budget, body.left)
+            await frame.receive(body.next_piece, self._evict)
+            if self._pass(start, line, frame):
+                expects(True)
+                self.keep_alive.end()
+                return
+            connection = ProduceConnection(self, start, body, line.join(), self.replies.order.new(), expects)
+            work = HeldProduce(shared, connection, start, frame)
         await work.receive()
-        self.client.stream.read_size(READ_SIZE)
+        self._unfinished.add(work)
         self.works.spawn(self._bring_to_end(work), is_for_client=work.awaits_answer)
+
+    def _evict(self) -> None:
+        self.client.close(Stalled("it sent too little while others waited for upload memory"))
 
     async def _bring_to_end(self, work: ProduceWork) -> None:
         try:
             await work.run()
         finally:
+            self._unfinished.discard(work)
             self.keep_alive.end()
+
+
+class RequestBody:
+    """The body of the request that is being read. ``left`` is how many bytes of it have not come."""
+
+    def __init__(self, stream: FrameStream, start: RequestStart) -> None:
+        self.left = start.size + 4 - len(start.head)
+        self._stream = stream
+
+    async def next_piece(self) -> Piece | None:
+        """The next bytes, None at the end. Whoever asks has memory for all of them.
+
+        So what is left of a large one comes in large reads, and nothing of the next request with it.
+        """
+        self._stream.read_size(min(max(self.left, READ_SIZE), LARGE_READ_SIZE))
+        event = await self._stream.next_event()
+        if not isinstance(event, FrameBytes):
+            return None
+        self.left -= len(event.data)
+        return event.data
 
 
 class ProduceConnection:
@@ -151,6 +216,7 @@ class ProduceConnection:
         self,
         common: Producing,
         start: RequestStart,
+        body: RequestBody,
         place: Place,
         answer: Answer,
         expects: Callable[[bool], None],
@@ -162,6 +228,7 @@ class ProduceConnection:
         self.topics = common.topics
         self.share = common.share
         self.entries = common.entries
+        self.next_piece = body.next_piece
         self.client_hung_up = common.client.stream.peer_hung_up
         self.turn = place.turn
         self.give_up = place.give_up
@@ -172,17 +239,6 @@ class ProduceConnection:
         self._answer = answer
         self._expects = expects
         self._has_answer = True
-        self._is_large = start.size >= LARGE_REQUEST
-        self._is_begun = False
-
-    async def next_piece(self) -> Piece | None:
-        """The next bytes of the request's body, None at its end."""
-        stream = self._common.client.stream
-        if self._is_large and not self._is_begun:
-            self._is_begun = True
-            stream.read_size(LARGE_READ_SIZE)
-        event = await stream.next_event()
-        return event.data if isinstance(event, FrameBytes) else None
 
     @property
     def client_is_gone(self) -> bool:

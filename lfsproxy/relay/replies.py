@@ -55,6 +55,7 @@ class Replies:
         self._passing: Deferred[None] | None = None
         self._some_left = Condition(budget.clock)
         self._stopped = False
+        self._is_between = False
 
     def complete(self, answer: Answer, data: bytes) -> None:
         """An answer is at hand, b"" where there is to be none; it leaves when it is first in order."""
@@ -88,8 +89,11 @@ class Replies:
         Raises ConnectionGone, FramingError, or Stalled where there is no memory for one.
         """
         body = _Body(broker)
+        broker.take_at_once = lambda: self._take_at_once(broker)
         while True:
+            self._is_between = True
             event = await broker.next_event()
+            self._is_between = False
             if not isinstance(event, ResponseStart):
                 raise FramingError(f"the broker's frame begins with {event!r:.80}")
             expected = self.order.begun(event.correlation_id)
@@ -97,6 +101,36 @@ class Replies:
                 await self._collect(body, event, expected, expected.take)
             else:
                 await self._pass(body, event, expected)
+
+    def _take_at_once(self, broker: FrameStream) -> bool:
+        """Take what the broker has answered as far as nothing waits; whether that is all that came."""
+        if not self._is_between:
+            return False
+        try:
+            while (start := broker.frames.next_event()) is not None:
+                assert isinstance(start, ResponseStart), "a frame was taken to its end"
+                if not self._take_small(broker, start):
+                    broker.frames.put_back(start)
+                    return False
+        except FramingError:
+            return False  # It is raised again for the reader.
+        return True
+
+    def _take_small(self, broker: FrameStream, start: ResponseStart) -> bool:
+        """Take a small answer that is there whole and passes as it is. False where it is left."""
+        expected = self.order.next_of(start.correlation_id)
+        if expected is None or expected.at_once is None or expected.answer is None or self._stopped:
+            return False
+        if start.size > SMALL_ANSWER or not self._client.is_drained:
+            return False
+        body = broker.frames.whole_body()
+        data = None if body is None else expected.at_once(body)
+        if data is None:
+            return False
+        broker.frames.skip_body()
+        self.order.came()
+        self.complete(expected.answer, data)
+        return True
 
     async def _pass(self, body: _Body, start: ResponseStart, expected: Expected) -> None:
         """Pass an answer on as it comes."""

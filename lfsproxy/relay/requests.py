@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.defer import Deferred
 
-from lfsproxy.errors import FramingError
+from lfsproxy.errors import FramingError, LfsError
 from lfsproxy.relay.answering import Answering
 from lfsproxy.relay.client import KafkaClient
 from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.fetching import Fetching
 from lfsproxy.relay.forwarding import Forwarding
 from lfsproxy.relay.line import Line, Place
-from lfsproxy.relay.order import Answer, Expected
+from lfsproxy.relay.order import Answer
 from lfsproxy.relay.producing import Producing
 from lfsproxy.relay.replies import Replies
 from lfsproxy.relay.turns import Turns
@@ -22,9 +22,8 @@ from lfsproxy.relay.works import Works
 from lfsproxy.wakeups import Condition
 from lfsproxy.wire import versions
 from lfsproxy.wire.apis import KafkaApi
-from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestStart
-from lfsproxy.wire.routing import Look, Way, name_of, route
+from lfsproxy.wire.routing import Look, Route, Way, name_of, route
 
 MOST_WAITING: Final = 16
 """Requests of a connection that wait for their turn. More than that are not read: each that is not Produce is
@@ -70,9 +69,12 @@ class Requests:
         self._held_at: int | None = None
         self._let_on = Condition(context.reactor)
         self._reading: Deferred[None] | None = None
+        self._goes_on: Callable[[], bool] = lambda: False
 
     def begin(self, goes_on: Callable[[], bool]) -> Deferred[None]:
         """Read requests for as long as ``goes_on`` says before each. Fires when the reading has ended."""
+        self._goes_on = goes_on
+        self._stream.take_at_once = self._take_at_once
         self._reading = Deferred.fromCoroutine(self._client.guarded(self._read(goes_on)))
         return self._reading
 
@@ -120,27 +122,61 @@ class Requests:
             await self._take(event)
             await turns.step()
 
+    def _take_at_once(self) -> bool:
+        """Take what the client has asked as far as nothing waits; whether that is all that came."""
+        frames = self._stream.frames
+        for _ in range(REQUESTS_AT_ONCE):
+            if not self.is_between or self._held_at is not None or not self._goes_on():
+                return False
+            start = None
+            try:
+                start = frames.next_event()
+                if start is None:
+                    return True
+                assert isinstance(start, RequestStart), "a frame was taken to its end"
+                is_passed = self._pass_small(start)
+            except LfsError:
+                is_passed = False  # It is raised again for the reader.
+            if not is_passed:
+                if start is not None:
+                    frames.put_back(start)
+                return False
+        return False
+
+    def _pass_small(self, start: RequestStart) -> bool:
+        """Pass a small request on. False where it has to be taken the usual way; then nothing is done."""
+        if start.api_key != KafkaApi.PRODUCE or not self._stream.is_drained or self._replies.order.is_full:
+            return False
+        if self._route(start).way is not Way.PRODUCED or not self._producing.pass_small(start, self._line):
+            return False
+        self.any_began = self.awaits_answer = True
+        self._client.is_called(start.client_id)
+        return True
+
+    def _route(self, start: RequestStart) -> Route:
+        sign_in = self._answering.sign_in
+        return route(
+            start,
+            None if sign_in is None else sign_in.done,
+            self._context.hidden_apis,
+            self._fetching.gets_blobs(start),
+        )
+
     async def _take(self, start: RequestStart) -> None:
+        if self._pass_small(start):
+            return
         if start.api_key != KafkaApi.PRODUCE:
             self._context.metrics.kafka_request(name_of(start.api_key), None)
         await self._line.shorter_than(MOST_WAITING)
         # A client that does not take its answers gets no more of them.
         await self._stream.drained()
         await self._replies.room()
-        sign_in = self._answering.sign_in
-        found = route(
-            start,
-            None if sign_in is None else sign_in.done,
-            self._context.hidden_apis,
-            self._fetching.gets_blobs(start),
-        )
+        found = self._route(start)
         match found.way:
             case Way.RELAYED:
                 await self._relay(start, found.look)
-            case Way.PRODUCED if self._line.is_free and self._producing.pass_plain(start):
-                self.awaits_answer = True
             case Way.PRODUCED:
-                await self._producing.receive(start, self._line.join(), self._expect)
+                await self._producing.receive(start, self._line, self._expect)
             case Way.COLLECTED:
                 await self._relay_collected(start, found.look)
             case Way.FETCHED:
@@ -171,16 +207,16 @@ class Requests:
         if isinstance(chosen, bytes):
             await self._answer(answer, place, chosen)
         elif place.is_first or start.size > WAITING_BODY:
-            await self._forward_later(place, chosen.expected, chosen.pieces)
+            await self._forwarding.send_in_turn(place, chosen.expected, chosen.pieces)
         else:
-            self._works.spawn(self._forward_later(place, chosen.expected, chosen.pieces))
+            self._works.spawn(self._forwarding.send_in_turn(place, chosen.expected, chosen.pieces))
 
     async def _relay(self, start: RequestStart, look: Look) -> None:
         expected = self._answering.expected(start, look, self._replies.order.new())
         place = self._line.join()
         if not place.is_first and start.size <= WAITING_BODY:
             body = await self._collect()
-            self._works.spawn(self._forward_later(place, expected, [start.head, body]))
+            self._works.spawn(self._forwarding.send_in_turn(place, expected, [start.head, body]))
             return
         await place.turn()
         try:
@@ -193,7 +229,7 @@ class Requests:
         place = self._line.join()
         body = await self._collect()
         expected = self._answering.expected_of(start, look, answer, body)
-        await self._forward_later(place, expected, [start.head, body])
+        await self._forwarding.send_in_turn(place, expected, [start.head, body])
 
     async def _collect(self, received: Callable[[int], None] = lambda size: None) -> bytes:
         """A request's body. ``received`` is told how many bytes have come."""
@@ -202,13 +238,3 @@ class Requests:
             chunks.append(bytes(event.data))
             received(len(event.data))
         return b"".join(chunks)
-
-    async def _forward_later(self, place: Place, expected: Expected, pieces: Sequence[Piece]) -> None:
-        try:
-            await place.turn()
-            await self._forwarding.send(expected, pieces)
-        except BaseException:
-            place.give_up()
-            raise
-        finally:
-            place.leave()

@@ -16,7 +16,7 @@ The pull interface is that of h11: ``feed`` bytes, then call ``next_event`` unti
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -96,6 +96,7 @@ class _Body:
         self._within = False
         self._first = True
         self._failure: str | None = None
+        self._again: RequestStart | ResponseStart | None = None
 
     @property
     def buffered(self) -> int:
@@ -110,6 +111,10 @@ class _Body:
         """A frame's body that has not begun, where one chunk has all of it; it is not consumed."""
         data = self._chunks.look(self._left)
         return bytes(data) if len(data) == self._left else None
+
+    def put_back(self, start: RequestStart | ResponseStart) -> None:
+        """Have ``next_event`` give the frame's start, which it gave last, once more."""
+        self._again = start
 
     def skip_body(self) -> None:
         """Consume what ``whole_body`` gave: the next event is the next frame's."""
@@ -126,6 +131,10 @@ class _Body:
             return FrameBytes(data)
         self._within = False
         return _FRAME_END
+
+    def _take_again(self) -> Any:
+        again, self._again = self._again, None
+        return again
 
     def _begin(self, size: int, head: int) -> None:
         self._left = size + 4 - head
@@ -148,7 +157,7 @@ class RequestFrames(_Body):
     def next_event(self) -> RequestStart | FrameBytes | FrameEnd | None:
         """The next event, or None when more bytes are needed. Raises FramingError, then for good."""
         if self._within:
-            return self._body_event()
+            return self._take_again() or self._body_event()
         if self._failure is not None:
             raise FramingError(self._failure)
         return self._start()
@@ -211,7 +220,7 @@ class ResponseFrames(_Body):
     def next_event(self) -> ResponseStart | FrameBytes | FrameEnd | None:
         """The next event, or None when more bytes are needed. Raises FramingError, then for good."""
         if self._within:
-            return self._body_event()
+            return self._take_again() or self._body_event()
         if self._failure is not None:
             raise FramingError(self._failure)
         return self._start()

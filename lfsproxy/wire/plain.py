@@ -1,4 +1,4 @@
-"""The quick look at a small Produce request that is held whole: most have nothing that concerns the proxy.
+"""The quick look at a Produce request that is held whole: most have nothing that concerns the proxy.
 
 What is looked for stands in the same places as in ``lfsproxy.wire.produce``, whose layout this is, and in the
 header of each batch (``lfsproxy.wire.batch``). One walk over the bytes makes no object for any of it, and
@@ -13,8 +13,9 @@ from typing import Final
 
 from stringzilla import find
 
-from lfsproxy.wire.batch import CRC_START, HEADER_SIZE, MAGIC_OFFSET, MARK, NONE
-from lfsproxy.wire.produce import FIRST_FLEXIBLE, MAX_VERSION
+from lfsproxy.wire.batch import CRC_START, HEADER_SIZE, MAGIC_OFFSET, MARK, NONE, has_mark
+from lfsproxy.wire.pieces import Pieces
+from lfsproxy.wire.produce import FIRST_FLEXIBLE, MAX_PARTITIONS, MAX_VERSION
 
 FIRST_WITH_BATCHES: Final = 3
 """Of the versions that are walked: from here on there is a transactional id, and batches are of format 2."""
@@ -28,17 +29,21 @@ _ANSWER_ENTRY: Final = 33
 _LONGEST_STRING: Final = 2**15
 """What the length of a compact string can be, which is one more than its bytes."""
 
+Body = bytes | Pieces
 
-def plain_answer_size(version: int, body: bytes, threshold: int) -> int | None:
+
+def plain_answer_size(version: int, body: Body, threshold: int) -> int | None:
     """None where the request has to be looked into, else the size of a plain answer to it.
 
     Plain is a request for an answer whose batches are all of format 2, not compressed, smaller than
     ``threshold`` bytes (0 is no threshold) and without LFS_BLOB, each of another partition. Each topic is
     named once and has a batch, and there is no tagged field. A plain answer has neither tagged fields nor
     messages: no broker is named in it. ``body`` is what follows RequestStart.head; the size is in bytes,
-    from behind the correlation id on.
+    from behind the correlation id on. A request for more partitions than ProduceReader takes is not plain.
     """
-    if find(body, MARK) >= 0 or not FIRST_WITH_BATCHES <= version <= MAX_VERSION:
+    if not FIRST_WITH_BATCHES <= version <= MAX_VERSION:
+        return None
+    if find(body, MARK) >= 0 if isinstance(body, bytes) else has_mark(body.pieces):
         return None
     try:
         walk = _flexible if version >= FIRST_FLEXIBLE else _fixed
@@ -47,12 +52,12 @@ def plain_answer_size(version: int, body: bytes, threshold: int) -> int | None:
         return None  # It ends early: the usual way says where.
 
 
-def _flexible(version: int, body: bytes, threshold: int) -> int | None:
+def _flexible(version: int, body: Body, threshold: int) -> int | None:
     if body[0]:
         return None
     length, position = _uvarint(body, 1)
     position += max(length - 1, 0)
-    if length > _LONGEST_STRING or not _INT16.unpack_from(body, position)[0]:
+    if length > _LONGEST_STRING or not _INT16.unpack(body[position : position + 2])[0]:
         return None
     start = position + _ACKS_TIMEOUT
     topics, position = _uvarint(body, start)
@@ -60,13 +65,15 @@ def _flexible(version: int, body: bytes, threshold: int) -> int | None:
         return None
     size = 1 + (position - start) + 5
     names = set()
+    count = 0
     for _ in range(topics - 1):
         start = position
         length, position = _uvarint(body, position)
         name = body[position : position + length - 1]
         position += length - 1
         partitions, position = _uvarint(body, position)
-        if name in names or not 1 <= length <= _LONGEST_STRING or partitions < 2:
+        count += partitions - 1
+        if name in names or not 1 <= length <= _LONGEST_STRING or partitions < 2 or count > MAX_PARTITIONS:
             return None
         names.add(name)
         size += (position - start) + _ANSWER_ENTRY * (partitions - 1) + 1
@@ -88,26 +95,28 @@ def _flexible(version: int, body: bytes, threshold: int) -> int | None:
     return size if position == len(body) - 1 and not body[position] else None
 
 
-def _fixed(version: int, body: bytes, threshold: int) -> int | None:
-    length = _INT16.unpack_from(body)[0]
+def _fixed(version: int, body: Body, threshold: int) -> int | None:
+    length = _INT16.unpack(body[0:2])[0]
     position = 2 + max(length, 0)
-    if length < -1 or not _INT16.unpack_from(body, position)[0]:
+    if length < -1 or not _INT16.unpack(body[position : position + 2])[0]:
         return None
     position += _ACKS_TIMEOUT
-    topics = _INT32.unpack_from(body, position)[0]
+    topics = _INT32.unpack(body[position : position + 4])[0]
     position += 4
     if topics < 1:
         return None
     each = 22 + (8 if version >= 5 else 0) + (6 if version >= 8 else 0)
     size = 8
     names = set()
+    count = 0
     for _ in range(topics):
         start = position
-        length = _INT16.unpack_from(body, position)[0]
+        length = _INT16.unpack(body[position : position + 2])[0]
         position += 2 + length
         name = body[start:position]
-        partitions = _INT32.unpack_from(body, position)[0]
-        if name in names or length < 0 or partitions < 1:
+        partitions = _INT32.unpack(body[position : position + 4])[0]
+        count += partitions
+        if name in names or length < 0 or partitions < 1 or count > MAX_PARTITIONS:
             return None
         names.add(name)
         position += 4
@@ -115,8 +124,9 @@ def _fixed(version: int, body: bytes, threshold: int) -> int | None:
         seen = set()
         for _ in range(partitions):
             partition = body[position : position + _PARTITION]
-            length = _INT32.unpack_from(body, position + _PARTITION)[0]
-            position += _PARTITION + 4
+            position += _PARTITION
+            length = _INT32.unpack(body[position : position + 4])[0]
+            position += 4
             if partition in seen or not _is_plain(body, position, length, threshold):
                 return None
             seen.add(partition)
@@ -124,7 +134,7 @@ def _fixed(version: int, body: bytes, threshold: int) -> int | None:
     return size if position == len(body) else None
 
 
-def _is_plain(body: bytes, position: int, length: int, threshold: int) -> bool:
+def _is_plain(body: Body, position: int, length: int, threshold: int) -> bool:
     """Whether the batch of ``length`` bytes at ``position`` may pass unread."""
     return (
         length >= HEADER_SIZE
@@ -134,7 +144,7 @@ def _is_plain(body: bytes, position: int, length: int, threshold: int) -> bool:
     )
 
 
-def _uvarint(body: bytes, position: int) -> tuple[int, int]:
+def _uvarint(body: Body, position: int) -> tuple[int, int]:
     """An unsigned varint, and where it ends."""
     byte = body[position]
     position += 1

@@ -15,7 +15,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from lfsproxy.net.writing import MOST_PIECES, write_through
+from lfsproxy.net.writing import MOST_PIECES, write_at_once, write_through
 
 
 class Side(Protocol):
@@ -80,6 +80,24 @@ class SocketTests(TestCase):
         write_through(self.client.transport, [b"end"])
         self.server.complete = Deferred()
         await self.arrived(b"".join(pieces) + b"end")
+
+    async def test_what_the_socket_does_not_take_now_is_given_back_uncopied(self) -> None:
+        await self.connect()
+        self.server.transport.pauseProducing()
+        pieces = [os.urandom(300_000) for _ in range(40)]
+        rest = write_at_once(self.client.transport, pieces)
+        whole = b"".join(pieces)
+        left = sum(map(len, rest))
+        self.assertTrue(0 < left < len(whole))
+        self.assertEqual((self.client.transport._tempDataLen, self.client.transport.dataBuffer), (0, b""))
+        memory = [piece.obj if isinstance(piece, memoryview) else piece for piece in rest]
+        self.assertTrue(all(any(each is piece for piece in pieces) for each in memory))
+        write_through(self.client.transport, rest)
+        self.assertEqual(write_at_once(self.client.transport, [b"end"]), [b"end"])
+        write_through(self.client.transport, [b"end"])
+        self.server.transport.resumeProducing()
+        await self.arrived(whole + b"end")
+        self.assertEqual(write_at_once(self.client.transport, [b"all of it"]), ())
 
     async def test_what_was_written_the_usual_way_goes_first(self) -> None:
         await self.connect()

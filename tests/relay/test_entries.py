@@ -86,24 +86,24 @@ class EntriesTests(SynchronousTestCase):
 
 class RequestTests(ProduceTestCase):
     def test_they_are_held_until_the_broker_has_answered(self) -> None:
-        self.successResultOf(self.bring_to_end(self.work(nothing_for(3))))
+        self.successResultOf(self.bring_to_end(self.request(nothing_for(3))))
         self.assertEqual(self.connection.entries.held, 3)
         self.connection.broker_says(says(0, 0, 0))
         self.assertEqual(self.connection.entries.held, 0)
 
     def test_a_lost_answer_lets_go_of_them(self) -> None:
-        self.successResultOf(self.bring_to_end(self.work(nothing_for(3))))
+        self.successResultOf(self.bring_to_end(self.request(nothing_for(3))))
         _, lost = self.connection.owed.pop()
         lost()
         self.assertEqual(self.connection.entries.held, 0)
 
     def test_without_an_answer_they_go_when_the_request_is_sent(self) -> None:
-        self.successResultOf(self.bring_to_end(self.work(nothing_for(3, acks=0))))
+        self.successResultOf(self.bring_to_end(self.request(nothing_for(3, acks=0))))
         self.assertEqual((len(self.connection.sent), self.connection.entries.held), (1, 0))
 
     def test_a_request_that_is_given_up_lets_go_of_them(self) -> None:
         self.connection.waits = Deferred()
-        over = self.bring_to_end(self.work(nothing_for(3)))
+        over = self.bring_to_end(self.request(nothing_for(3)))
         self.assertEqual(self.connection.entries.held, 3)
         over.cancel()
         self.failureResultOf(over, CancelledError)
@@ -111,10 +111,10 @@ class RequestTests(ProduceTestCase):
 
     def test_a_request_of_nothing_but_entries_ends_its_connection_within_the_bound(self) -> None:
         frame = nothing_for(60_000)
-        work = self.work(frame)
+        start = self.request(frame)
         tracemalloc.start()
         self.addCleanup(tracemalloc.stop)
-        self.failureResultOf(self.bring_to_end(work), TooLarge)
+        self.failureResultOf(self.bring_to_end(start), TooLarge)
         peak = tracemalloc.get_traced_memory()[1]
         # The budget of these tests, what needs no lease, and the frame in its pieces.
         self.assertLess(peak, 2 * MIB + MOST_ENTRIES * ENTRY_BYTES + 3 * len(frame))

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Coroutine
@@ -24,7 +25,7 @@ from lfsproxy.testing import MemoryBlobStore, MemoryMetrics
 from lfsproxy.testing.downloads import MemoryBlobSource
 from lfsproxy.wire.apis import KafkaApi
 from tests.relay.broker import BrokerEnd, Cluster
-from tests.relay.records import batch, lfs, produce, request
+from tests.relay.records import batch, lfs, produce, record, request
 from tests.relay.rig import KIB, MEMORY, PART, PASSTHROUGH, Client
 
 reactor: Any = the_reactor
@@ -115,6 +116,31 @@ class LoopbackTests(TestCase):
             await self.until(lambda: len(client.data) > 3000 * KIB and client.order == [1, 2, 3])
             self.assertEqual([blob.data for blob in self.store.blobs.values()], [b"blob"])
             self.assertIn(large, [each.frame for each in self.cluster.requests])
+
+        return self.run_test(steps())
+
+    def test_a_broker_that_reads_late_is_given_what_is_held_and_nothing_is_copied_for_it(
+        self,
+    ) -> Deferred[None]:
+        async def steps() -> None:
+            client = await self.client()
+            brokers = self.clients_of_brokers()
+            for broker in brokers:
+                cast(Any, broker.wire).real.pauseProducing()
+            frames = [produce(each, batch(record(os.urandom(200 * KIB)))) for each in range(1, 61)]
+            for frame in frames:
+                client.wire.arrive(frame)
+            await self.until(lambda: self.budget.waiting > 0)
+            (session,) = self.relay.sessions
+            to_broker = cast(Any, session._broker).transport
+            self.assertFalse(cast(Any, session._broker).is_drained)
+            self.assertEqual((to_broker.dataBuffer, to_broker._tempDataLen), (b"", 0))
+            for broker in brokers:
+                cast(Any, broker.wire).real.resumeProducing()
+            await self.until(lambda: len(client.order) == 60)
+            self.assertEqual(client.order, list(range(1, 61)))
+            self.assertEqual([each.frame for each in self.cluster.requests][-60:], frames)
+            self.assertEqual(self.budget.used, 0)
 
         return self.run_test(steps())
 

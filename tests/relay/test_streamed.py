@@ -7,7 +7,6 @@ import zlib
 
 from lfsproxy.errors import StoreUnavailable
 from lfsproxy.kafka.stream import LARGE_READ_SIZE, READ_SIZE
-from lfsproxy.relay.producing import LARGE_REQUEST
 from lfsproxy.wire.produce import PartitionRecords, TopicRecords
 from tests.relay.records import batch, lfs, produce, produce_topics, record
 from tests.relay.rig import KIB, PART, PASSTHROUGH, RelayTestCase
@@ -322,7 +321,7 @@ class ReadSizeTests(RelayTestCase):
         leases = [self.budget.acquire(size) for size in (most, self.budget.limit - most)]
         self.know_topic()
         client = self.client()
-        frame = produce(1, batch(lfs(noise(LARGE_REQUEST + KIB))))
+        frame = produce(1, batch(lfs(noise(8 * 1024 * KIB))))
         client.send(frame[: len(frame) // 2])
         self.assertEqual(client.wire.bufferSize, READ_SIZE)
         for lease in leases:

@@ -49,6 +49,20 @@ def events(frames: RequestFrames | ResponseFrames, chunks: Sequence[bytes]) -> l
     return found
 
 
+class PutBackTests(SynchronousTestCase):
+    def test_a_start_that_was_put_back_comes_once_more_and_its_body_behind_it(self) -> None:
+        for frames, data in (
+            (RequestFrames(), request(KafkaApi.METADATA, 1, 7, b"id", b"body")),
+            (ResponseFrames(), response(7, b"body")),
+        ):
+            frames.feed(data)
+            start = frames.next_event()
+            assert isinstance(start, RequestStart | ResponseStart)
+            frames.put_back(start)
+            self.assertEqual(frames.whole_body(), b"body")
+            self.assertEqual(events(frames, [b"", data]), [start, b"body", FrameEnd()] * 2)
+
+
 class RequestTests(SynchronousTestCase):
     def test_request_header_and_body_are_told_apart(self) -> None:
         data = request(KafkaApi.METADATA, 9, 77, b"app", b"the body")

@@ -11,9 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from lfsproxy.errors import FramingError
 from lfsproxy.wire.answers import PartitionAnswer, ProduceResponse
 from lfsproxy.wire.batch import HEADER_SIZE, MARK, is_clear
+from lfsproxy.wire.pieces import Pieces
 from lfsproxy.wire.plain import plain_answer_size
 from lfsproxy.wire.primitives import Tag
 from lfsproxy.wire.produce import (
+    MAX_PARTITIONS,
     PartitionEnd,
     PartitionRecords,
     PartitionStart,
@@ -74,6 +76,12 @@ def slowly(version: int, body: bytes, threshold: int) -> int | None:
     if len({(each.topic, each.partition) for each in answers}) < len(answers):
         return None
     return len(ProduceResponse(answers).encode(version, 7)) - 8
+
+
+def in_pieces(data: st.DataObject, body: bytes) -> Pieces:
+    """The same bytes, cut anywhere."""
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=4)))
+    return Pieces([body[start:end] for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True)])
 
 
 RECORDS = st.one_of(
@@ -142,6 +150,7 @@ class AgreementTests(SynchronousTestCase):
         body = body[: data.draw(st.integers(0, len(body)) | st.just(len(body)))]
         body += data.draw(st.binary(max_size=3))
         found = plain_answer_size(version, bytes(body), 0)
+        self.assertEqual(found, plain_answer_size(version, in_pieces(data, bytes(body)), 0))
         if found is not None:
             self.assertEqual(found, slowly(version, bytes(body), 0), bytes(body).hex())
 
@@ -170,6 +179,24 @@ class PlainTests(SynchronousTestCase):
                 self.assertIsNone(plain_answer_size(version, body, 0))
             self.assertIsNone(plain_answer_size(version, one(version), len(PLAIN)))
             self.assertIsNotNone(plain_answer_size(version, one(version), len(PLAIN) + 1))
+
+    def test_so_does_one_for_more_partitions_than_a_request_may_have(self) -> None:
+        for version in (8, 9):
+            for count, is_plain in ((MAX_PARTITIONS, True), (MAX_PARTITIONS + 1, False)):
+                body = body_of(
+                    version,
+                    [
+                        TopicRecords(topic, [PartitionRecords(each, [PLAIN]) for each in range(first, last)])
+                        for topic, first, last in (("a", 0, 9000), ("b", 9000, count))
+                    ],
+                )
+                self.assertEqual(plain_answer_size(version, body, 0) is not None, is_plain)
+
+    def test_the_mark_is_found_across_the_edges_of_pieces(self) -> None:
+        body = one(9, batch_of(b"LFS_BLOB", 1))
+        place = body.index(MARK)
+        for cut in range(place + 1, place + len(MARK)):
+            self.assertIsNone(plain_answer_size(9, Pieces([body[:cut], body[cut:]]), 0))
 
     def test_older_and_newer_versions_do_too(self) -> None:
         for version in (0, 2, 13, 20, -1):

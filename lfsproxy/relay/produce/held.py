@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
-
 from twisted.internet.defer import Deferred
 
-from lfsproxy.gathered import Gathered
+from lfsproxy.relay.produce.connection import Connection
+from lfsproxy.relay.produce.frame import HeldFrame
 from lfsproxy.relay.produce.offload import Offloader, needs_a_look
+from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.relay.produce.work import ProduceWork
 from lfsproxy.wakeups import all_of
-from lfsproxy.wire.chunks import Piece
+from lfsproxy.wire.frames import RequestStart
 from lfsproxy.wire.produce import PartitionStart, RecordsBytes
-
-SMALL_FRAME: Final = 64 * 1024
-"""Bytes of a body that is held without a lease: every connection may hold as much."""
-SMALL_PIECE: Final = 16 * 1024
-"""Bytes of a piece that costs more by itself than to be copied."""
 
 
 class HeldProduce(ProduceWork):
-    """A request of at most ``Shared.hold_limit`` bytes; small ones are held without a lease."""
+    """A request of at most ``Shared.hold_limit`` bytes. ``frame`` has its body, which was received."""
 
-    _frame: Sequence[Piece] = ()
+    def __init__(self, shared: Shared, connection: Connection, start: RequestStart, frame: HeldFrame) -> None:
+        super().__init__(shared, connection, start)
+        self.lease = frame.lease
+        self._frame = frame.pieces
 
     async def read_body(self) -> None:
-        if self.size > SMALL_FRAME:
-            (await self.take_lease(self.size)).waits_for_peer(True)
-        frame = Gathered(SMALL_PIECE)
-        while (data := await self.connection.next_piece()) is not None:
-            frame.add(data)
-            if self.lease is not None:
-                self.lease.received(len(data))
-        if self.lease is not None:
-            self.lease.waits_for_peer(False)
-        self._frame = frame.take()
         for piece in self._frame:
             self.reader.feed(piece)
         while (part := self.reader.next_event()) is not None:
