@@ -57,7 +57,7 @@ def kafka_client(
     producer = Producer(
         reactor, cluster, Pool(reactor, reaching), settings.max_passthrough_size, _milliseconds
     )
-    lookups = Lookups(reactor)
+    lookups = Lookups(reactor, settings.max_lookups)
     scan = Scan(reactor, cluster, lookups, threads, settings.max_decompressed_size)
     publisher = KafkaPublisher(reactor, cluster, producer, scan, random.Random())
     return KafkaClient(publisher, KafkaLog(reactor, cluster, lookups, threads, settings), cluster)
