@@ -35,6 +35,7 @@ from lfsproxy.relay.signin import SignInAgain
 from lfsproxy.relay.silence import Silence, Silent
 from lfsproxy.relay.waiting import Condition
 from lfsproxy.relay.works import Works
+from lfsproxy.uploadlog import SENDER, Sender
 
 SETTLE_SECONDS: Final = 60.0
 """How long answers that decide about blobs are waited for when nobody else waits for them. Twice as long as
@@ -183,6 +184,8 @@ class Session:
     async def run(self) -> None:
         """Serve the client until it or the broker is gone. Never raises."""
         client = self._client
+        # Whose turn it is to get memory goes by the address.
+        SENDER.set(Sender(peer=client.stream.peer))
         self._context.metrics.kafka_connection(1)
         try:
             broker = await self._reach_broker()
