@@ -45,6 +45,7 @@ PATHS = ("kafka", "http", "tus")
 ORPHAN_REASONS = ("unknown_outcome", "abort_failed", "delete_failed")
 DOORS = ("kafka", "http")
 REFUSALS = ("all", "address", "descriptors")
+GIVEN_UP = ("handshake", "head", "body", "answer", "room")
 GaugeMode = Literal["livesum", "livemax", "livemin"]
 _TLS_HANDSHAKE = b"\x16"
 BUCKETS = (
@@ -164,6 +165,8 @@ class PrometheusMetrics:
         for door in DOORS:
             for reason in REFUSALS:
                 self._refused.labels(door, reason)
+        for reason in GIVEN_UP:
+            self._http_closed.labels(reason)
         self._ready = self._gauge(
             "lfsproxy_ready", "1 if the dependency answered lately, else 0.", "dependency", mode="livemax"
         )
