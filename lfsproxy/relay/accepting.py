@@ -72,7 +72,16 @@ class Accepting:
 
     def handshake_begins(self, stream: FrameStream) -> None:
         """A client has connected, and has to complete its handshake."""
-        self._handshakes[stream] = self._reactor.callLater(HANDSHAKE_SECONDS, stream.abort)
+        self._handshakes[stream] = self._reactor.callLater(HANDSHAKE_SECONDS, self._late, stream)
+
+    def _late(self, stream: FrameStream) -> None:
+        self._log.info(
+            "a Kafka client ({peer}) is turned away: its TLS handshake takes more than {seconds:g} s",
+            peer=stream.peer,
+            seconds=HANDSHAKE_SECONDS,
+        )
+        self._metrics.kafka_closed("handshake")
+        stream.abort()
 
     def handshake_ends(self, stream: FrameStream) -> None:
         """It has, or its connection is closed."""
