@@ -10,7 +10,7 @@ Behind a load balancer all have one address, and the queue is first come, first 
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -23,7 +23,7 @@ class FairQueue(Generic[Waiter]):
     def __init__(self) -> None:
         self.bytes = 0
         self._waiting: dict[Waiter, str] = {}
-        self._held = Counter[str]()
+        self._held: dict[str, int] = {}
         self._without: OrderedDict[str, OrderedDict[Waiter, int]] = OrderedDict()
         self._others: OrderedDict[str, OrderedDict[Waiter, int]] = OrderedDict()
 
@@ -59,16 +59,17 @@ class FairQueue(Generic[Waiter]):
 
     def taken(self, host: str) -> None:
         """The address holds one more."""
-        self._held[host] += 1
-        if self._held[host] == 1 and host in self._without:
+        held = self._held.get(host, 0)
+        self._held[host] = held + 1
+        if not held and host in self._without:
             self._others[host] = self._without.pop(host)
 
     def given_back(self, host: str) -> None:
         """The address holds one less."""
-        self._held[host] -= 1
-        if self._held[host]:
+        left = self._held.pop(host) - 1
+        if left:
+            self._held[host] = left
             return
-        del self._held[host]
         if host in self._others:
             self._without[host] = self._others.pop(host)
 
