@@ -8,6 +8,9 @@ More (for parallel parts) is only tried for, never waited for, and never granted
 A quarter of the limit is kept for leases of up to ``SMALL`` bytes, so that small traffic does not queue
 behind large.
 
+Fair: small and large leases have a queue each (``lfsproxy.fair``), in which an address that holds none goes
+before one that does, however many requests that one has.
+
 No lost wake-up: whatever frees memory, or takes a first waiter out of a queue, asks the one loop that grants
 (``lfsproxy.wakeups``). A lease is counted at the moment its waiter is resumed, never before, so there is none
 that is counted and in nobody's hands.
@@ -15,7 +18,6 @@ that is counted and in nobody's hands.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, succeed
@@ -23,8 +25,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
+from lfsproxy.fair import FairQueue
 from lfsproxy.interfaces import IPartMemory
 from lfsproxy.logs import Logger
+from lfsproxy.net.peers import host_of
 from lfsproxy.uploadlog import SENDER
 from lfsproxy.wakeups import WakeLoop
 
@@ -58,7 +62,7 @@ class Lease:
     the client is too slow, and others wait for the memory. It has to end in ``release``.
     """
 
-    def __init__(self, budget: MemoryBudget, size: int, now: float) -> None:
+    def __init__(self, budget: MemoryBudget, size: int, now: float, sender: str, queue: _Queue) -> None:
         self.size = size
         self.evicted: Callable[[], None] | None = None
         self._budget = budget
@@ -69,7 +73,9 @@ class Lease:
         self._last_part = now
         self._busy_since = now
         self._waits_for_peer = False
-        self._peer = SENDER.get().peer
+        self._sender = sender
+        self._queue = queue
+        queue.taken(sender)
 
     def try_take(self, size: int) -> bool:
         return self._budget._try_grow(self, size)
@@ -117,12 +123,11 @@ class Lease:
         )
 
 
-_Queue = OrderedDict[Deferred[Lease], int]
-"""Those that wait, first come first, and for how many bytes."""
+_Queue = FairQueue[Deferred[Lease]]
 
 
 class MemoryBudget(WakeLoop):
-    """Grants leases first come, first served. All sizes in bytes, times in seconds."""
+    """Grants leases to whoever waits, by the address of the sender. All sizes in bytes, times in seconds."""
 
     _log = Logger()
 
@@ -137,8 +142,8 @@ class MemoryBudget(WakeLoop):
         self.changes = 0
         """How often ``used`` has changed."""
         self._used_small = 0
-        self._large: _Queue = OrderedDict()
-        self._small: _Queue = OrderedDict()
+        self._large: _Queue = FairQueue()
+        self._small: _Queue = FairQueue()
         self._leases: set[Lease] = set()
         self._checks = LoopingCall(self._evict_slowest)
         self._checks.clock = clock
@@ -162,11 +167,11 @@ class MemoryBudget(WakeLoop):
         largest = self.limit if size <= SMALL else self.largest
         if not 0 <= size <= largest:
             raise ValueError(f"a lease of {size} bytes can never be granted, the most is {largest}")
-        queue = self._small if size <= SMALL else self._large
+        queue = self._queue_of(size)
         if not queue and not self.is_due and self._fits(size):
-            return succeed(self._lease(size))
+            return succeed(self._lease(size, _sender()))
         waiting: Deferred[Lease] = Deferred(lambda _: self._leave(queue, waiting))
-        queue[waiting] = size
+        queue.add(waiting, _sender(), size)
         if not self._checks.running:
             self._checks.start(CHECK_SECONDS, now=False)  # never fails: see _evict_slowest
         return waiting
@@ -175,17 +180,20 @@ class MemoryBudget(WakeLoop):
         """A lease of ``size`` bytes if they are free and nobody waits, for a caller with another way."""
         if self.waiting or not self._fits(size):
             return None
-        return self._lease(size)
+        return self._lease(size, _sender())
 
-    def _lease(self, size: int) -> Lease:
-        lease = Lease(self, size, self.clock.seconds())
+    def _queue_of(self, size: int) -> _Queue:
+        return self._small if size <= SMALL else self._large
+
+    def _lease(self, size: int, sender: str) -> Lease:
+        lease = Lease(self, size, self.clock.seconds(), sender, self._queue_of(size))
         self._leases.add(lease)
         self._used_small += lease._small
         self._account(size)
         return lease
 
     def _leave(self, queue: _Queue, waiting: Deferred[Lease]) -> None:
-        if queue.pop(waiting, None) is not None:
+        if queue.leave(waiting):
             self._waits_less()
 
     def _waits_less(self) -> None:
@@ -209,10 +217,10 @@ class MemoryBudget(WakeLoop):
     def _wake_next(self) -> bool:
         """Give the next one that waits its lease, if there is memory for it."""
         for queue in (self._large, self._small):
-            if queue and self._fits(_first(queue)):
-                waiting, size = queue.popitem(last=False)
+            if queue and self._fits(queue.first):
+                waiting, sender, size = queue.pop()
                 self._waits_less()
-                waiting.callback(self._lease(size))
+                waiting.callback(self._lease(size, sender))
                 return True
         return False
 
@@ -238,6 +246,7 @@ class MemoryBudget(WakeLoop):
     def _release(self, lease: Lease) -> None:
         if lease in self._leases:
             self._leases.remove(lease)
+            lease._queue.given_back(lease._sender)
             self._used_small -= lease._small
             self._account(-lease.size)
             self._freed()
@@ -252,7 +261,7 @@ class MemoryBudget(WakeLoop):
             return  # There is memory: a waiter that is left after that is looked at the next time.
         now = self.clock.seconds()
         slow = [lease for lease in self._leases if lease._is_slow(now)]
-        wanted = sum(self._large.values()) + sum(self._small.values())
+        wanted = self._large.bytes + self._small.bytes
         for lease in sorted(slow, key=lambda lease: lease._rate(now)):
             if wanted <= 0:
                 return
@@ -268,12 +277,13 @@ class MemoryBudget(WakeLoop):
             seconds=now - lease._taken_at,
             size=lease.size,
             waiting=self.waiting,
-            peer=lease._peer,
+            peer=lease._sender or "unknown",
         )
         if evict is not None:
             with self._log.failuresHandled("evicting a client failed"):
                 evict()
 
 
-def _first(queue: _Queue) -> int:
-    return next(iter(queue.values()))
+def _sender() -> str:
+    """The address of the client that is worked for."""
+    return host_of(SENDER.get().peer)

@@ -170,7 +170,7 @@ class ClientGone(LfsError):
 
 
 class Stalled(LfsError):
-    """The client sent nothing for too long while others waited for the memory it holds."""
+    """The client sent or took nothing for too long, be it that others waited for the memory it holds."""
 
     http_status = 408
     problem = "stalled"

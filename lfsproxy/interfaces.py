@@ -483,6 +483,17 @@ class IMetrics(Interface):
     def kafka_closed(reason: str) -> None:
         """The proxy closed a Kafka client's connection by itself."""
 
+    def refused(door: str, reason: str) -> None:
+        """A client was turned away when it connected. ``door`` is kafka or http; ``reason`` is all, address
+        or descriptors: the limit that was reached."""
+
+    def http_connection(change: int) -> None:
+        """An HTTP client connection opened (+1) or closed (-1)."""
+
+    def http_closed(reason: str) -> None:
+        """The proxy closed an HTTP client's connection by itself, while something was to come from the
+        client: handshake, head, body or answer (which it did not take); or, for a new one, room."""
+
     def http_request(route: str, method: str, status: int) -> None:
         """An HTTP request was answered; route is the pattern, or ``unmatched``."""
 

@@ -43,6 +43,9 @@ MAX_APIS = 100
 OTHER = "other"
 PATHS = ("kafka", "http", "tus")
 ORPHAN_REASONS = ("unknown_outcome", "abort_failed", "delete_failed")
+DOORS = ("kafka", "http")
+REFUSALS = ("all", "address", "descriptors")
+GIVEN_UP = ("handshake", "head", "body", "answer", "room")
 GaugeMode = Literal["livesum", "livemax", "livemin"]
 _TLS_HANDSHAKE = b"\x16"
 BUCKETS = (
@@ -138,6 +141,13 @@ class PrometheusMetrics:
         self._kafka_closed = self._counter(
             "lfsproxy_kafka_closed_total", "Connections of Kafka clients that the proxy closed.", "reason"
         )
+        self._refused = self._counter(
+            "lfsproxy_connections_refused_total", "Clients that were turned away.", "door", "reason"
+        )
+        self._http_connections = self._gauge("lfsproxy_http_connections", "Open connections of HTTP clients.")
+        self._http_closed = self._counter(
+            "lfsproxy_http_closed_total", "Connections of HTTP clients that the proxy gave up.", "reason"
+        )
         self._http_requests = self._counter(
             "lfsproxy_http_requests_total", "HTTP requests that were answered.", "route", "method", "status"
         )
@@ -152,6 +162,11 @@ class PrometheusMetrics:
             self._mismatches.labels(path)
         for reason in ORPHAN_REASONS:
             self._orphans.labels(reason)
+        for door in DOORS:
+            for reason in REFUSALS:
+                self._refused.labels(door, reason)
+        for reason in GIVEN_UP:
+            self._http_closed.labels(reason)
         self._ready = self._gauge(
             "lfsproxy_ready", "1 if the dependency answered lately, else 0.", "dependency", mode="livemax"
         )
@@ -230,6 +245,15 @@ class PrometheusMetrics:
 
     def kafka_closed(self, reason: str) -> None:
         self._kafka_closed.labels(reason).inc()
+
+    def refused(self, door: str, reason: str) -> None:
+        self._refused.labels(door, reason).inc()
+
+    def http_connection(self, change: int) -> None:
+        self._http_connections.inc(change)
+
+    def http_closed(self, reason: str) -> None:
+        self._http_closed.labels(reason).inc()
 
     def http_request(self, route: str, method: str, status: int) -> None:
         self._http_requests.labels(route, method, str(status)).inc()

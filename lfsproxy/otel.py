@@ -28,8 +28,6 @@ from lfsproxy.words import error_text
 
 CLOSE_SECONDS = 3.0
 """How long a stop waits until the spans that are left have been sent."""
-REPEAT_SECONDS = 60.0
-"""How long the SDK's same message is not logged again: every batch brings it while a collector is away."""
 
 _KINDS = {Kind.SERVER: SpanKind.SERVER, Kind.CLIENT: SpanKind.CLIENT, Kind.PRODUCER: SpanKind.PRODUCER}
 _log = Logger(namespace="lfsproxy.otel")
@@ -97,20 +95,18 @@ class OtelTracer:
 
 
 class _ToOurLog(logging.Handler):
-    """Passes the SDK's warnings on, the same kind once in REPEAT_SECONDS. Is called by its threads too."""
+    """Passes the SDK's warnings on, with their kind (lfsproxy.repeats). Is called by its threads too."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._last: dict[str, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        kind = str(record.msg)
-        if record.created - self._last.get(kind, 0.0) < REPEAT_SECONDS:
-            return
-        self._last[kind] = record.created
         error = record.exc_info[1] if record.exc_info else None
         _log.warn(
-            "traces: {text}{why}", text=record.getMessage(), why=f" {error_text(error)}" if error else ""
+            "traces: {text}{why}",
+            text=record.getMessage(),
+            why=f" {error_text(error)}" if error else "",
+            kind=record.msg,
         )
 
 

@@ -4,9 +4,10 @@
 
 Two rules. An event with a ``peer`` is about a client: it is counted by its kind and by the peer's host. Its
 kind is the text without its values, and ``kind`` where the event has one, in which only words count: of an
-error's text neither numbers nor what it quotes. Any other event counts by its whole text, so that a line
-about the proxy's state is left out only if it says again what was just said. An event that has ``fields``
-and no ``peer`` is never left out: a line about an upload, a download, or a request that was served.
+error's text neither numbers nor what it quotes. Any other event counts by its kind where it says one (as
+the lines of a library do), else by its whole text, so that a line about the proxy's state is left out only
+if it says again what was just said. An event that has ``fields`` and no ``peer`` is never left out: a line
+about an upload, a download, or a request that was served.
 
 Memory is bounded: of the pairs of kind and host that are counted, the one that was met longest ago is
 dropped, and what it has left out goes to those of all hosts together. Called by any thread.
@@ -106,6 +107,9 @@ class Repeats:
 
     def _is_left_out(self, event: LogEvent, told: list[_Count]) -> bool:
         kind = (event.get("log_namespace"), event.get("log_level"))
+        words = _VALUES.sub("", str(event.get("kind", "")))
+        if "peer" not in event and words:
+            return self._is_beyond(event, (*kind, event.get("log_format"), words), "", FEW, told)
         if "peer" not in event:
             failure = event.get("log_failure")
             text = (
@@ -115,7 +119,7 @@ class Repeats:
             )
             return self._is_beyond(event, (*kind, text), "", FEW, told)
         of_text = (*kind, event.get("log_format"))
-        host, words = host_of(str(event["peer"])), _VALUES.sub("", str(event.get("kind", "")))
+        host = host_of(str(event["peer"]))
         return self._is_beyond(event, (*of_text, words, host), host, FEW, told) or self._is_beyond(
             event, of_text, _EVERYBODY, MANY, told
         )

@@ -29,6 +29,7 @@ from lfsproxy.heap import HeapTrim
 from lfsproxy.kafka.upstream import Upstream
 from lfsproxy.logs import Logger
 from lfsproxy.metrics import MetricsSite, PrometheusMetrics
+from lfsproxy.net.admission import Admitting
 from lfsproxy.net.listening import BoundPorts, IListener
 from lfsproxy.opening import say_settings, warn_of_unknown
 from lfsproxy.readiness import FleetReadiness, KnownTrouble, Readiness
@@ -129,7 +130,8 @@ class LfsProxy(Service):
             downloads,
             self.uploads,
         )
-        self._http_factory = self._secured(self.site, settings.http_tls_client_ca)
+        secured = self._secured(self.site, settings.http_tls_client_ca)
+        self._http_factory = Admitting(self.site.admission, secured)
         metrics_site = MetricsSite(metrics.page)
         self._metrics_factory = self._secured(metrics_site) if settings.metrics_tls else metrics_site
         self._http: IListeningPort | None = None

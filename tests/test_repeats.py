@@ -36,6 +36,20 @@ class RepeatCase(SynchronousTestCase):
         return [formatEvent(event) for event in self.events]
 
 
+class KindTests(RepeatCase):
+    """Lines that are about no client, and say of what kind they are: a library's."""
+
+    def test_numbers_and_quoted_values_make_no_other_kind(self) -> None:
+        for number in range(SOME):
+            self.log.warn("traces: {text}", text=f"again in {number} s", kind=f"again in {number} s")
+            self.log.warn("traces: {text}", text="refused", kind="refused")
+        self.assertEqual(len(self.lines), 2 * FEW)
+        self.repeats.flush(all=True)
+        self.assertIn(
+            f"… and {SOME - FEW} more like it in 0 s, the last: traces: again in {SOME - 1} s", self.lines
+        )
+
+
 class WhileCountingTests(RepeatCase):
     def test_a_line_that_is_logged_in_the_midst_of_a_count_is_written(self) -> None:
         """As the collector of garbage does, at any place, with the error of a Deferred that nobody took."""

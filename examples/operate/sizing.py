@@ -14,17 +14,19 @@ inputs = {
     "upload_memory": 128 * MIB,
     "s3_part_size": 8 * MIB,
     "max_passthrough_size": 16 * MIB,
+    "max_lookups": 2,
     "workers": 1,
     "kafka_connections": 100,  # of all workers, at once
     "http_uploads": 100,  # of all workers, at once
 }
-above_zero = {"s3_part_size", "max_passthrough_size", "workers"}
+above_zero = {"s3_part_size", "max_passthrough_size", "max_lookups", "workers"}
 
 
 def terms(
     upload_memory: int,
     s3_part_size: int,
     max_passthrough_size: int,
+    max_lookups: int,
     workers: int,
     kafka_connections: int,
     http_uploads: int,
@@ -39,7 +41,7 @@ def terms(
         "one large compressed batch": workers * (held + max_passthrough_size + 128 * MIB),
         "batches that are searched": workers * 2 * history,
         "batches that are streamed": workers * (upload_memory // workers // held * history),
-        "looking up records": workers * 2 * 3 * (max_passthrough_size + MIB),
+        "looking up records": workers * max_lookups * 3 * (max_passthrough_size + MIB),
         "decoding a broker's answer": workers * 60 * MIB,
         "Kafka connections, 6 MiB each": kafka_connections * 6 * MIB,
         "HTTP uploads, 256 KiB each": http_uploads * MIB // 4,

@@ -59,7 +59,7 @@ def kafka_client(
     producer = Producer(
         reactor, cluster, Pool(reactor, reaching), settings.max_passthrough_size, _milliseconds
     )
-    lookups = Lookups(reactor)
+    lookups = Lookups(reactor, settings.max_lookups)
     scan = Scan(reactor, cluster, lookups, threads, settings.max_decompressed_size)
     publisher = KafkaPublisher(reactor, cluster, producer, scan, random.Random())
     log = KafkaLog(reactor, cluster, lookups, threads, settings)

@@ -56,7 +56,7 @@ class KafkaLog:
         self._in_thread = in_thread
         self._most = settings.max_passthrough_size
         self._find = partial(
-            find_record, max_value=self._most, max_decompressed=settings.max_decompressed_size
+            find_record, max_value=self._most, max_decompressed=settings.lookup_max_decompressed_size
         )
         self._lookups = lookups
 

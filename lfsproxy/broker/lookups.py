@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from lfsproxy.settings import DEFAULTS
 from lfsproxy.wakeups import Semaphore, to_its_end
-
-LOOKUPS: Final = 2
-"""Lookups at once: docs/architecture.md has the memory that each takes."""
 
 T = TypeVar("T")
 
 
 class Lookups:
-    """Lets LOOKUPS look-ups run at once, and the others wait in their order."""
+    """Lets ``most`` look-ups run at once, and the others wait in their order. docs/architecture.md has the
+    memory that each takes."""
 
-    def __init__(self, clock: IReactorTime) -> None:
-        self._places = Semaphore(clock, LOOKUPS)
+    def __init__(self, clock: IReactorTime, most: int = DEFAULTS.max_lookups) -> None:
+        self._places = Semaphore(clock, most)
 
     async def run(self, look_up: Callable[[], Coroutine[Deferred[Any], Any, T]]) -> T:
         """Look up when there is a place.

@@ -150,6 +150,11 @@ class FrameStream(Protocol):
         return self._closed
 
     @property
+    def awaits_bytes(self) -> bool:
+        """Whether a reader waits for more bytes of the peer."""
+        return self._more is not None
+
+    @property
     def is_given_up(self) -> bool:
         """Whether nothing that is written reaches the peer: the connection is gone, or about to be."""
         return self._closed or self._aborted

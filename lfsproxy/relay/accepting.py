@@ -13,6 +13,7 @@ from zope.interface import implementer
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.kafka.stream import FrameStream
 from lfsproxy.logs import Logger
+from lfsproxy.net.admission import Admission, Admitting, host_at
 from lfsproxy.net.tls_errors import tls_trouble
 from lfsproxy.settings import Address
 from lfsproxy.wire.frames import RequestFrames
@@ -30,12 +31,21 @@ Begin = Callable[[FrameStream, Targets], None]
 
 
 class Accepting:
-    """Makes what listens at a port. ``tls`` None: clients connect without it."""
+    """Makes what listens at a port. ``tls`` None: clients connect without it. ``admission`` is told of all
+    connections, and which clients get one."""
 
     _log = Logger()
 
-    def __init__(self, reactor: IReactorTime, tls: ServerTls | None, metrics: IMetrics, begin: Begin) -> None:
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        tls: ServerTls | None,
+        metrics: IMetrics,
+        admission: Admission,
+        begin: Begin,
+    ) -> None:
         self.begin = begin
+        self.admission = admission
         self._reactor = reactor
         self._tls = tls
         self._metrics = metrics
@@ -43,12 +53,17 @@ class Accepting:
 
     def factory(self, targets: Targets) -> ServerFactory[Any]:
         """What makes the connections of a port, whose sessions go to ``targets``."""
-        factory = _ClientFactory(self, self._reactor, targets, self._tls is not None)
-        if self._tls is None:
-            return factory
-        from twisted.protocols.tls import TLSMemoryBIOFactory
+        factory: Any = _ClientFactory(self, self._reactor, targets, self._tls is not None)
+        if self._tls is not None:
+            from twisted.protocols.tls import TLSMemoryBIOFactory
 
-        return cast(ServerFactory[Any], TLSMemoryBIOFactory(self._tls, False, factory, self._reactor))
+            factory = TLSMemoryBIOFactory(self._tls, False, factory, self._reactor)
+        return Admitting(self.admission, factory)
+
+    @property
+    def handshakes(self) -> int:
+        """How many clients have not completed theirs."""
+        return len(self._handshakes)
 
     def end_handshakes(self) -> None:
         """Close the connections whose sessions have not begun."""
@@ -57,7 +72,16 @@ class Accepting:
 
     def handshake_begins(self, stream: FrameStream) -> None:
         """A client has connected, and has to complete its handshake."""
-        self._handshakes[stream] = self._reactor.callLater(HANDSHAKE_SECONDS, stream.abort)
+        self._handshakes[stream] = self._reactor.callLater(HANDSHAKE_SECONDS, self._late, stream)
+
+    def _late(self, stream: FrameStream) -> None:
+        self._log.info(
+            "a Kafka client ({peer}) is turned away: its TLS handshake takes more than {seconds:g} s",
+            peer=stream.peer,
+            seconds=HANDSHAKE_SECONDS,
+        )
+        self._metrics.kafka_closed("handshake")
+        stream.abort()
 
     def handshake_ends(self, stream: FrameStream) -> None:
         """It has, or its connection is closed."""
@@ -106,10 +130,21 @@ class _ClientStream(FrameStream):
         super().__init__(RequestFrames(), clock)
         self._accepting = accepting
         self._targets = targets
+        self._host = ""
 
     def connectionMade(self) -> None:
-        super().connectionMade()
+        self.enter()
         self._accepting.begin(self, self._targets)
+
+    def enter(self) -> None:
+        """The client is connected, whatever comes of it."""
+        super().connectionMade()
+        self._host = host_at(cast(Any, self.transport).getPeer())
+        self._accepting.admission.entered(self._host)
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        self._accepting.admission.left(self._host)
+        super().connectionLost(reason)
 
 
 @implementer(IHandshakeListener)
@@ -117,7 +152,7 @@ class _TlsClientStream(_ClientStream):
     """The same over TLS: the session begins when the handshake is done, a client's certificate verified."""
 
     def connectionMade(self) -> None:
-        FrameStream.connectionMade(self)
+        self.enter()
         self._accepting.handshake_begins(self)
 
     def handshakeCompleted(self) -> None:

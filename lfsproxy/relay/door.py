@@ -19,6 +19,7 @@ from lfsproxy.kafka.bootstrap import Bootstrap
 from lfsproxy.kafka.stream import FrameStream, uncancelled
 from lfsproxy.kafka.upstream import BrokerStream, Upstream
 from lfsproxy.logs import Logger
+from lfsproxy.net.admission import Admission
 from lfsproxy.net.listening import IListener
 from lfsproxy.net.peers import CHECK_SECONDS
 from lfsproxy.readiness import KnownTrouble
@@ -84,7 +85,17 @@ class RelayService(Service):
                 settings.kafka_listener_tls_key,
                 settings.kafka_listener_tls_client_ca,
             )
-        self._accepting = Accepting(clock, self._tls, metrics, self._begin)
+        self._connecting = 0
+        admission = Admission(
+            "kafka",
+            "LFS_KAFKA_MAX_CONNECTIONS",
+            settings.kafka_max_connections,
+            settings.kafka_max_connections_per_ip,
+            metrics,
+            each=2,
+            owed=lambda: self._connecting + self._accepting.handshakes,
+        )
+        self._accepting = Accepting(clock, self._tls, metrics, admission, self._begin)
         self._cluster = Cluster(clock, settings, directory, self._upstream, trouble or KnownTrouble())
         self._looks = LoopingCall(self._look)
         self._looks.clock = reactor
@@ -184,9 +195,14 @@ class RelayService(Service):
         """A client has connected, and its handshake is done."""
 
         async def connect() -> tuple[BrokerStream, float | None]:
-            if self._settings.kafka_client_identity == "proxy":
-                return await self._upstream.connect_signed_in(targets())
-            return await self._upstream.connect(targets()), None
+            # Whose descriptor is not taken yet.
+            self._connecting += 1
+            try:
+                if self._settings.kafka_client_identity == "proxy":
+                    return await self._upstream.connect_signed_in(targets())
+                return await self._upstream.connect(targets()), None
+            finally:
+                self._connecting -= 1
 
         session = Session(self._context, client, connect)
         self._sessions[session] = over = Deferred.fromCoroutine(session.run())
@@ -201,6 +217,7 @@ class RelayService(Service):
         for session in list(self._sessions):
             session.look_for_hang_up()
             session.look_at_age()
+            session.look_at_silence()
 
     def _node_factory(self, node: int) -> ServerFactory[Any]:
         def targets() -> Sequence[Address]:

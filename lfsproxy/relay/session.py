@@ -13,7 +13,7 @@ from typing import Any, Final
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectingCancelledError
 
-from lfsproxy.errors import LfsError
+from lfsproxy.errors import LfsError, Stalled
 from lfsproxy.kafka.stream import ConnectionGone, FrameStream
 from lfsproxy.kafka.upstream import BrokerStream
 from lfsproxy.logs import Logger
@@ -32,8 +32,10 @@ from lfsproxy.relay.questions import Questions
 from lfsproxy.relay.replies import Replies
 from lfsproxy.relay.requests import Requests
 from lfsproxy.relay.signin import SignInAgain
+from lfsproxy.relay.silence import Silence, Silent
 from lfsproxy.relay.waiting import Condition
 from lfsproxy.relay.works import Works
+from lfsproxy.uploadlog import SENDER, Sender
 
 SETTLE_SECONDS: Final = 60.0
 """How long answers that decide about blobs are waited for when nobody else waits for them. Twice as long as
@@ -43,7 +45,8 @@ CLOSE_SECONDS: Final = 30.0
 LINGER_SECONDS: Final = 2.0
 """How long a client has to close its side after the end of ours. What it sends meanwhile is dropped."""
 AGED: Final = "max_connection_age"
-"""The reason in the metrics of a connection that is closed for its age."""
+IDLE: Final = "max_idle"
+"""The reasons in the metrics of connections that are closed for their age, and for asking nothing."""
 
 
 class Session:
@@ -71,6 +74,9 @@ class Session:
         self._held = Condition(clock)
         self._holding: Deferred[None] | None = None
         self._age = Age(old_at(clock.seconds(), context.settings.kafka_max_connection_age, context.random))
+        self._silence = Silence(
+            clock.seconds(), context.settings.stall_timeout, context.settings.kafka_max_idle
+        )
         changed = self._changed
         self._client = KafkaClient(stream, context.metrics)
         self._replies = Replies(stream, context.produce.budget, changed, self._client.close)
@@ -150,11 +156,36 @@ class Session:
                 # Without answers (acks=0) a client would not learn what was dropped.
                 self._holding = Deferred.fromCoroutine(self._hold())
 
+    def look_at_silence(self) -> None:
+        """End the connection if its client lets it lie for too long."""
+        if self._life.state is not State.OPEN:
+            return
+        stream, settings = self._client.stream, self._context.settings
+        buffered = stream.frames.buffered
+        match self._silence.look(
+            self._context.reactor.seconds(),
+            received=stream.received,
+            buffered=buffered,
+            is_awaited=stream.awaits_bytes and (buffered > 0 or not self._requests.is_between),
+            is_idle=self._is_idle,
+            taken=None if stream.is_drained else stream.acknowledged,
+        ):
+            case Silent.WITHIN_A_REQUEST:
+                what = f"a request was begun, and no more of it came for {settings.stall_timeout:g} s"
+                self._client.close(Stalled(f"{what} (LFS_STALL_TIMEOUT)"))
+            case Silent.BEFORE_ITS_ANSWERS:
+                what = f"it took nothing of its answers for {settings.kafka_max_idle:g} s"
+                self._client.close(Stalled(f"{what} (LFS_KAFKA_MAX_IDLE)"))
+            case Silent.IDLE if not self.producing.holes and not stream.has_unread:
+                self._close_unnoticed(IDLE, "it asks for nothing (LFS_KAFKA_MAX_IDLE)")
+
     # Its life
 
     async def run(self) -> None:
         """Serve the client until it or the broker is gone. Never raises."""
         client = self._client
+        # Whose turn it is to get memory goes by the address.
+        SENDER.set(Sender(peer=client.stream.peer))
         self._context.metrics.kafka_connection(1)
         try:
             broker = await self._reach_broker()
@@ -280,13 +311,17 @@ class Session:
         self._requests.let_on()
 
     def _close_for_age(self) -> None:
-        stream = self._client.stream
+        self._close_unnoticed(AGED, "it is old (LFS_KAFKA_MAX_CONNECTION_AGE)")
+
+    def _close_unnoticed(self, reason: str, why: str) -> None:
+        """Close it at a moment at which its client expects nothing."""
         self._log.debug(
-            "the connection of Kafka client {client_id} ({peer}) is closed for its age",
+            "the connection of Kafka client {client_id} ({peer}) is closed: {why}",
             client_id=self._client.name,
-            peer=stream.peer,
+            peer=self._client.stream.peer,
+            why=why,
         )
-        self._context.metrics.kafka_closed(AGED)
+        self._context.metrics.kafka_closed(reason)
         self._tell(Event.DRAIN)
 
     # What it does

@@ -169,6 +169,31 @@ class Values:
         time(zero=True),
         "Seconds, within 10 %, after which a Kafka connection is closed between requests. 0: no limit.",
     )
+    kafka_max_idle: float = _setting(
+        "600",
+        time(zero=True),
+        "Seconds in which a Kafka client asks and is owed nothing, after which it is closed. 0: never.",
+    )
+    kafka_max_connections: int = _setting(
+        "0",
+        whole(0),
+        "Connections of Kafka clients at once. 0: as many as file descriptors allow.",
+    )
+    kafka_max_connections_per_ip: int = _setting(
+        "0",
+        whole(0),
+        "Connections of Kafka clients at once from one address, as they reach the proxy. 0: unlimited.",
+    )
+    http_max_connections: int = _setting(
+        "0",
+        whole(0),
+        "Connections of HTTP clients at once. 0: as many as file descriptors allow.",
+    )
+    http_max_connections_per_ip: int = _setting(
+        "0",
+        whole(0),
+        "Connections of HTTP clients at once from one address, as they reach the proxy. 0: unlimited.",
+    )
     http_keep_alive: float = _setting(
         "75",
         time(),
@@ -181,6 +206,14 @@ class Values:
     )
     http_max_uploads: int = _setting(
         "1000", whole(0), "HTTP requests with an upload that run at once; beyond it 503. 0: unlimited."
+    )
+    http_max_downloads: int = _setting(
+        "1000", whole(0), "HTTP requests for a record that run at once; beyond it 503. 0: unlimited."
+    )
+    http_max_header_size: int = _setting(
+        "32768",
+        size(4096, MIB),
+        "Bytes of an HTTP request's line (beyond it 414), and of its line and headers together (431).",
     )
     http_api_keys_file: str = _setting(
         "",
@@ -259,6 +292,14 @@ class Values:
     )
     max_decompressed_size: int = _setting(
         "2147483647", size(1024), "Largest compressed record batch in bytes, once decompressed."
+    )
+    lookup_max_decompressed_size: int = _setting(
+        "268435456",
+        size(1024),
+        "Largest compressed record batch in bytes, once decompressed, that a download by offset looks into.",
+    )
+    max_lookups: int = _setting(
+        "2", whole(1, 64), "Record batches that are read from brokers at once, for downloads and tus."
     )
     tus_expiry: float = _setting("86400", time(), "Seconds without new bytes that a resumable upload lives.")
     stall_timeout: float = _setting("30", time(), "Seconds without progress after which a client is cut.")

@@ -356,6 +356,15 @@ class MemoryMetrics:
     def kafka_closed(self, reason: str) -> None:
         self.calls.append(("kafka_closed", (reason,)))
 
+    def refused(self, door: str, reason: str) -> None:
+        self.calls.append(("refused", (door, reason)))
+
+    def http_connection(self, change: int) -> None:
+        self.calls.append(("http_connection", (change,)))
+
+    def http_closed(self, reason: str) -> None:
+        self.calls.append(("http_closed", (reason,)))
+
     def http_request(self, route: str, method: str, status: int) -> None:
         self.calls.append(("http_request", (route, method, status)))
 

@@ -30,7 +30,8 @@ from twisted.web.http import HTTPChannel
 from zope.interface import implementer
 
 from lfsproxy.errors import BadRequest
-from lfsproxy.net.peers import CHECK_SECONDS, beneath, has_unread, peer_is_gone, plain_host
+from lfsproxy.net.admission import host_at
+from lfsproxy.net.peers import CHECK_SECONDS, beneath, has_unread, peer_is_gone
 from lfsproxy.net.tls_errors import tls_trouble
 from lfsproxy.net.writing import write_through
 from lfsproxy.web.request import DRAIN_BYTES, StreamingRequest, new_request_id
@@ -66,14 +67,13 @@ class StreamingChannel(HTTPChannel):
     """One client's connection. Dispatches requests one after the other, in their order."""
 
     site: Site
-    totalHeadersSize = 32 * 1024
-    MAX_LENGTH = 32 * 1024
     maxHeaders = 200
 
     def __init__(self) -> None:
         super().__init__()
         self.closing = False
         self._old_at = math.inf
+        self._made_at = 0.0
         self._idle = True
         self._shaking = False
         self.asked = False
@@ -85,6 +85,13 @@ class StreamingChannel(HTTPChannel):
     def idle(self) -> bool:
         """No request is being received or answered."""
         return self._idle and not self.requests
+
+    @property
+    def is_spare(self) -> bool:
+        """It may go to make room for another client: nothing is asked on it, nor about to be."""
+        is_new = not self.asked and self.site.reactor.seconds() < self._made_at + NEW_SECONDS
+        in_use = self.closing or self._shaking or is_new or not self.idle
+        return not in_use and not has_unread(self.transport)
 
     @property
     def is_old(self) -> bool:
@@ -107,9 +114,11 @@ class StreamingChannel(HTTPChannel):
         # Over TLS the handshake comes first, which this is told of when it is done.
         self._shaking = self.isSecure()
         self._old_at = self.site.old_at()
+        self._made_at = self.site.reactor.seconds()
+        self.totalHeadersSize = self.MAX_LENGTH = self.site.max_header_size
         self.setTimeout(HANDSHAKE_SECONDS if self._shaking else self._idle_seconds)
         self.read_size(FIRST_READ_BYTES)
-        self.site.connected(self)
+        self.site.connected(self, host_at(cast(Any, self.transport).getPeer()))
 
     def handshakeCompleted(self) -> None:
         """TLS is up, and a client's certificate verified where one is needed."""
@@ -287,7 +296,20 @@ class StreamingChannel(HTTPChannel):
             # A request has come meanwhile: its response may say that it is the last one.
             self.setTimeout(CHECK_SECONDS)
             return
+        if self._late_with:
+            self.site.count_closed(self._late_with)
         self.close()
+
+    @property
+    def _late_with(self) -> str:
+        """What its client does not get done, empty where it has nothing to do."""
+        if self.closing:
+            return ""
+        if self._shaking:
+            return "handshake"
+        if self._idle:
+            return ""
+        return "body" if self.requests and self.current.dispatched else "head"
 
     def leave(self) -> None:
         """Close an idle connection, but not on a request that has come already.
@@ -314,6 +336,11 @@ class StreamingChannel(HTTPChannel):
         """The client has not taken what was to be written."""
         self._say("does not take its answer: its connection is cut")
         self._abortingCall = None
+        self.stall()
+
+    def stall(self) -> None:
+        """Cut the connection: its client does not take its answer."""
+        self.site.count_closed("answer")
         self.abort()
 
     def end(self) -> None:
@@ -340,9 +367,8 @@ class StreamingChannel(HTTPChannel):
             self._refuse(b"400 Bad Request")
 
     def _say(self, what: str, level: Any = LogLevel.info, **values: Any) -> None:
-        peer = cast(Any, self.transport).getPeer()
         text = f"an HTTP client ({{peer}}) {what}"
-        self._log.emit(level, text, peer=plain_host(getattr(peer, "host", str(peer))), **values)
+        self._log.emit(level, text, peer=host_at(cast(Any, self.transport).getPeer()), **values)
 
     def _refuse(self, status: bytes, told: bool = False) -> None:
         """Answer bytes that never became a request. ``told``: the log has it already."""

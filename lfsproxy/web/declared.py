@@ -34,8 +34,7 @@ from lfsproxy.web.assets import ASSETS
 from lfsproxy.web.content import LengthRequired
 from lfsproxy.web.digests import DIGEST_PATTERN, MD5_PATTERN
 from lfsproxy.web.forms import FILE_FIELD
-from lfsproxy.web.keys import READ, WRITE
-from lfsproxy.web.operations import Answer, Operation, Parameter, Schema
+from lfsproxy.web.operations import READ, WRITE, Answer, Operation, Parameter, Schema
 from lfsproxy.web.ranges import AnotherVersion, RangeNotSatisfiable
 
 TEXT: Schema = {"type": "string"}

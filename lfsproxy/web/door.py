@@ -48,7 +48,7 @@ def make_site(
     if keys is not None:
         keys.current()
     cors = Cors(settings.cors_origins)
-    gate = Gate(reactor, keys, settings.http_max_uploads, readiness)
+    gate = Gate(reactor, keys, settings.http_max_uploads, settings.http_max_downloads, readiness)
     routes = Routes(gate, cors)
     for api in (
         PageApi(routes.operations, gate.asks_for_keys),

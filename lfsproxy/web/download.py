@@ -170,7 +170,7 @@ class DownloadApi:
             peer=request.sender.peer,
         )
         if isinstance(error, Stalled):
-            request.abort_connection()
+            request.stall_connection()
         else:
             request.end_connection()
         await Deferred[None]()

@@ -1,4 +1,4 @@
-"""The gate before every handler: the API key, room for one more upload, and whether the proxy takes work.
+"""The gate before every handler: the API key, room for one more transfer, and whether the proxy takes work.
 
 A refusal comes at the headers: nothing of the body was read, and no ``100 Continue`` sent. Keys are those of
 RFC 6750 (Authorization: Bearer).
@@ -17,7 +17,13 @@ from lfsproxy.quoting import quoted
 from lfsproxy.readiness import Readiness
 from lfsproxy.web.keys import ApiKey, ApiKeys, read_keys
 from lfsproxy.web.operations import Operation
-from lfsproxy.web.problems import KeyInvalid, KeyNotAllowed, KeyRequired, TooManyUploads
+from lfsproxy.web.problems import (
+    KeyInvalid,
+    KeyNotAllowed,
+    KeyRequired,
+    TooManyDownloads,
+    TooManyUploads,
+)
 from lfsproxy.web.request import StreamingRequest
 
 MAX_FILE = 16 * 1024 * 1024
@@ -49,15 +55,21 @@ class KeysFile(Reread[ApiKeys]):
 class Gate:
     """Lets requests through to their handlers.
 
-    ``keys`` None: nobody needs one. ``max_uploads`` run at once, 0 for any number.
+    ``keys`` None: nobody needs one. ``max_uploads`` and ``max_downloads`` run at once, 0 for any number.
     """
 
     def __init__(
-        self, clock: IReactorTime, keys: KeysFile | None, max_uploads: int, readiness: Readiness
+        self,
+        clock: IReactorTime,
+        keys: KeysFile | None,
+        max_uploads: int,
+        max_downloads: int,
+        readiness: Readiness,
     ) -> None:
         self._clock = clock
         self._keys = keys
         self._max_uploads = max_uploads
+        self._max_downloads = max_downloads
         self._readiness = readiness
 
     @property
@@ -78,10 +90,15 @@ class Gate:
         uploads = request.uploads_running
         if operation.body is not None and 0 < self._max_uploads <= uploads:
             raise TooManyUploads(f"{uploads} uploads run already (LFS_HTTP_MAX_UPLOADS)")
+        downloads = request.downloads_running
+        if operation.is_download and 0 < self._max_downloads <= downloads:
+            raise TooManyDownloads(f"{downloads} downloads run already (LFS_HTTP_MAX_DOWNLOADS)")
         for name, value in operation.headers.items():
             request.setHeader(name.encode("ascii"), value.encode("ascii"))
         if operation.elsewhere is not None and self._readiness.draining:
             raise Draining(f"the proxy is shutting down; another replica {operation.elsewhere}")
+        if operation.is_download:
+            request.count_as_download()
 
     def _key(self, request: StreamingRequest, keys: KeysFile) -> ApiKey:
         values = request.requestHeaders.getRawHeaders(b"Authorization", [])

@@ -24,10 +24,9 @@ import attrs
 
 from lfsproxy.names import GLOB_PATTERN
 from lfsproxy.quoting import quoted
+from lfsproxy.web.operations import READ, WRITE
 
 PREFIX = "lfsproxy_"
-READ = "read"
-WRITE = "write"
 ACTIONS = (READ, WRITE)
 
 _TOKEN = re.compile(rf"{PREFIX}(?P<id>[0-9a-f]{{12}})_[A-Za-z0-9_-]{{43}}")

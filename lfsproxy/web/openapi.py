@@ -18,6 +18,7 @@ from lfsproxy.web.problems import (
     KeyRefused,
     KeyRequired,
     NotFound,
+    TooManyDownloads,
     TooManyUploads,
 )
 from lfsproxy.web.schemas import MAX_HEADERS
@@ -93,6 +94,8 @@ def errors_of(operation: Operation, keys: bool = False) -> dict[int, list[type[L
     errors: list[type[LfsError]] = [*operation.errors, LfsError]
     if operation.body is not None:
         errors.append(TooManyUploads)
+    if operation.is_download:
+        errors.append(TooManyDownloads)
     if keys and operation.action is not None:
         errors += [KeyRequired, KeyInvalid, KeyNotAllowed]
     if any(parameter.where == "path" for parameter in operation.parameters):

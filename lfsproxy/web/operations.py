@@ -18,6 +18,8 @@ import attrs
 
 from lfsproxy.errors import LfsError
 
+READ, WRITE = "read", "write"
+"""What an API key may allow."""
 Schema = Mapping[str, Any]
 Handler = Callable[..., Any]
 AnyHandler = TypeVar("AnyHandler", bound=Handler)
@@ -70,6 +72,11 @@ class Operation:
     elsewhere: str | None = None
     headers: Mapping[str, str] = {}
     group: str = "Records"
+
+    @property
+    def is_download(self) -> bool:
+        """Whether it reads a record, of which LFS_HTTP_MAX_DOWNLOADS are read at once."""
+        return self.action == READ
 
     @property
     def rule(self) -> str:

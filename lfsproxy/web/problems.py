@@ -90,6 +90,16 @@ class TooManyUploads(LfsError):
     result = "client_error"
 
 
+class TooManyDownloads(LfsError):
+    """As many requests for records run as the proxy takes at once."""
+
+    http_status = 503
+    problem = "too-many-downloads"
+    title = "Too many downloads run at once"
+    retriable = True
+    result = "client_error"
+
+
 class ExpectationFailed(LfsError):
     """An expectation that is not 100-continue (RFC 9110, section 10.1.1)."""
 

@@ -150,6 +150,15 @@ class StreamingRequest(server.Request):
         """Uploads that run at the site now."""
         return self._site.uploads
 
+    @property
+    def downloads_running(self) -> int:
+        """Requests for a record that the site answers now."""
+        return len(self._site.downloads)
+
+    def count_as_download(self) -> None:
+        """It is one of them, until it was answered or its client is gone."""
+        self._site.downloads.add(self)
+
     def track(self, running: Deferred[Any]) -> None:
         """Count the request as in flight until its work is done, whether its client stays or not."""
         self._site.track(self, running, self._is_upload)
@@ -173,9 +182,9 @@ class StreamingRequest(server.Request):
         """Close the connection when what was written has left: the client sees where the bytes end."""
         self.channel.end()
 
-    def abort_connection(self) -> None:
-        """Cut the connection, whatever has left."""
-        self.channel.abort()
+    def stall_connection(self) -> None:
+        """Cut the connection, whatever has left: the client does not take its answer."""
+        self.channel.stall()
 
     def answer(self, body: bytes) -> None:
         """Write a whole response and be done."""

@@ -45,6 +45,10 @@ class Connection(Protocol):
         """No request is being received or answered."""
 
     @property
+    def is_spare(self) -> bool:
+        """It may go to make room for another client."""
+
+    @property
     def is_old(self) -> bool:
         """It is kept for no further request."""
 
@@ -76,6 +80,9 @@ class Connection(Protocol):
     def end(self) -> None:
         """Close when what was written has left."""
 
+    def stall(self) -> None:
+        """Cut the connection: its client does not take its answer."""
+
     def abort(self) -> None:
         """Cut the connection, whatever happens on it."""
 
@@ -83,18 +90,22 @@ class Connection(Protocol):
 class Site(Protocol):
     """The site, as its connections and their requests see it. ``stall_timeout`` is in seconds.
 
-    So is ``keep_alive``, for which an idle connection is kept.
+    So is ``keep_alive``, for which an idle connection is kept. ``max_header_size`` is in bytes.
     """
 
     reactor: IReactorTime
     tracer: Tracer
     stall_timeout: float
     keep_alive: float
+    max_header_size: int
     base_path: str
     cut: LfsError | None
     """Why connections are cut by the proxy itself, once they are."""
     uploads: int
     """Requests with an upload that runs, whether its client is still there or not."""
+
+    downloads: set[IRequest]
+    """Requests for a record that are not answered yet."""
 
     @property
     def draining(self) -> bool:
@@ -103,8 +114,8 @@ class Site(Protocol):
     def old_at(self) -> float:
         """When a connection that is made now is old, by the reactor's clock."""
 
-    def connected(self, connection: Connection) -> None:
-        """A client has connected."""
+    def connected(self, connection: Connection, host: str) -> None:
+        """A client at this address has connected."""
 
     def disconnected(self, connection: Connection) -> None:
         """A connection is gone, and what was written to it has left or is lost."""
@@ -117,6 +128,10 @@ class Site(Protocol):
 
     def request_ended(self, request: IRequest) -> None:
         """A request was answered, or its connection was lost."""
+
+    def count_closed(self, reason: str) -> None:
+        """A connection is given up: its client is late with a handshake, head or body, or with taking its
+        answer."""
 
     def count_refused(self, status: int) -> None:
         """Bytes that never became a request were answered."""

@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import LogLevel
+from twisted.web.http import REQUEST_TIMEOUT
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
 from twisted.web.server import Site
@@ -21,7 +22,9 @@ from twisted.web.server import Site
 from lfsproxy.errors import Draining, LfsError
 from lfsproxy.interfaces import IMetrics
 from lfsproxy.logs import Logger
+from lfsproxy.net.admission import Admission
 from lfsproxy.net.ages import old_at
+from lfsproxy.net.peers import CHECK_SECONDS
 from lfsproxy.readiness import Readiness
 from lfsproxy.settings import Settings
 from lfsproxy.tracing import NO_TRACER, Tracer
@@ -68,17 +71,30 @@ class LfsSite(Site):
         self.tracer = tracer
         self.stall_timeout = settings.stall_timeout
         self.keep_alive = settings.http_keep_alive
+        self.max_header_size = settings.http_max_header_size
         self.base_path = settings.http_base_path
         self._max_age = settings.http_max_connection_age
         self._random = random
         self._cors = cors
         self._readiness = readiness
         self._metrics = metrics
-        self._connections: set[Connection] = set()
+        self._connections: dict[Connection, str] = {}
+        self._full_until = 0.0
+        self.admission = Admission(
+            "http",
+            "LFS_HTTP_MAX_CONNECTIONS",
+            settings.http_max_connections,
+            settings.http_max_connections_per_ip,
+            metrics,
+            make_room=self._make_room,
+        )
+        """Which clients get a connection."""
         self._requests: set[IRequest] = set()
         self._working: set[IRequest] = set()
         self.uploads = 0
         """Requests with an upload that runs, whether its client is still there or not."""
+        self.downloads: set[IRequest] = set()
+        """Requests for a record that are not answered yet."""
         self._over = Condition(reactor)
         self.cut: LfsError | None = None
         """Why connections are cut by the proxy itself, once they are."""
@@ -134,12 +150,29 @@ class LfsSite(Site):
         """When a connection that is made now is old, by the reactor's clock."""
         return old_at(self.reactor.seconds(), self._max_age, self._random)
 
-    def connected(self, connection: Connection) -> None:
-        self._connections.add(connection)
+    def connected(self, connection: Connection, host: str) -> None:
+        self._connections[connection] = host
+        self.admission.entered(host)
+        self._metrics.http_connection(1)
 
     def disconnected(self, connection: Connection) -> None:
-        self._connections.discard(connection)
+        self.admission.left(self._connections.pop(connection))
+        self._metrics.http_connection(-1)
         self._check_over()
+
+    def _make_room(self) -> bool:
+        """Cut a connection on which nothing is asked, so that who has a request (or a probe) gets in."""
+        now = self.reactor.seconds()
+        if now < self._full_until:
+            return False
+        spare = next((each for each in self._connections if each.is_spare), None)
+        if spare is None:
+            # Not for each of those that are turned away, of whom there may be many.
+            self._full_until = now + CHECK_SECONDS
+            return False
+        self.count_closed("room")
+        spare.abort()
+        return True
 
     def prepare(self, request: IRequest) -> None:
         """A request is about to be handled."""
@@ -150,6 +183,8 @@ class LfsSite(Site):
         """A response's head is about to be written."""
         method = head.method.decode("ascii") if head.method in METHODS else "other"
         self._metrics.http_request(head.route, method, head.status)
+        if head.status == REQUEST_TIMEOUT:
+            self.count_closed("body")
         sender, path = head.sender, head.path[:300].decode("latin-1")
         # Whoever only makes errors is not to fill the log (lfsproxy.repeats).
         limits: dict[str, Any] = {}
@@ -180,7 +215,11 @@ class LfsSite(Site):
     def request_ended(self, request: IRequest) -> None:
         """A request was answered, or its connection was lost."""
         self._requests.discard(request)
+        self.downloads.discard(request)
         self._check_over()
+
+    def count_closed(self, reason: str) -> None:
+        self._metrics.http_closed(reason)
 
     def count_refused(self, status: int) -> None:
         """Bytes that never became a request were answered."""

@@ -30,8 +30,7 @@ from lfsproxy.resumable.errors import (
     WrongOffset,
 )
 from lfsproxy.web.declared import BYTES, TOPIC
-from lfsproxy.web.keys import WRITE
-from lfsproxy.web.operations import Answer, Operation, Parameter, Schema
+from lfsproxy.web.operations import WRITE, Answer, Operation, Parameter, Schema
 from lfsproxy.web.problems import MethodUnsupported
 from lfsproxy.web.schemas import UPLOAD_ID
 from lfsproxy.web.tus_fields import (

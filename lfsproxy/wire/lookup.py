@@ -143,7 +143,12 @@ def _take(
 ) -> FoundRecord | None:
     if crc_of([batch]) != header.crc:
         raise CorruptBatch("the batch's CRC-32C is not that of its bytes")
-    reader = BatchReader(len(batch), max_decompressed=max_decompressed, max_held=max_value)
+    reader = BatchReader(
+        len(batch),
+        max_decompressed=max_decompressed,
+        max_held=max_value,
+        setting="LFS_LOOKUP_MAX_DECOMPRESSED_SIZE",
+    )
     reader.feed(batch)
     wanted = offset - header.base_offset
     found: RecordStart | None = None

@@ -113,7 +113,7 @@ class BatchReader:
     """Reads one partition's records field, ``size`` bytes long, which must be exactly one batch.
 
     ``feed`` bytes, then call ``next_event`` until it returns None: more bytes are needed, or all was read.
-    ``max_decompressed`` is LFS_MAX_DECOMPRESSED_SIZE; ``max_held`` is LFS_MAX_PASSTHROUGH_SIZE, of which a
+    ``max_decompressed`` is the value of ``setting``; ``max_held`` is LFS_MAX_PASSTHROUGH_SIZE, of which a
     key, and a record's headers, may have a sixteenth; both in bytes. ``max_window`` is for the decompressor.
 
     What cannot be read is an UndecodableRecords (or TooLarge), unless the CRC is wrong: then it is a
@@ -136,12 +136,14 @@ class BatchReader:
         max_window: int = MAX_WINDOW,
         skim_below: int | None = None,
         pace: Pace = lambda: None,
+        setting: str = "LFS_MAX_DECOMPRESSED_SIZE",
     ) -> None:
         self.failed: LfsError | None = None
         self.xerial = False
         self.position = 0
         self._size = size
         self._max_decompressed = max_decompressed
+        self._setting = setting
         self._max_held = max_held
         self._max_field = max_held // _FIELD_SHARE
         self._max_window = max_window
@@ -266,7 +268,7 @@ class BatchReader:
                     self._produced += len(piece)
                     if self._produced > self._max_decompressed:
                         raise TooLarge(
-                            "the decompressed batch is larger than LFS_MAX_DECOMPRESSED_SIZE allows"
+                            f"the decompressed batch is larger than {self._setting} allows"
                             f" ({self._max_decompressed} bytes)"
                         )
                     self._area.feed(piece)

@@ -43,10 +43,16 @@ class Boot:
 def share_of(settings: Settings) -> Settings:
     """One worker's part: what a process has once is divided by the number of workers, and never nothing."""
     count = settings.workers
-    uploads = settings.http_max_uploads
+
+    def part(limit: int) -> int:
+        return max(1, limit // count) if limit else 0
+
     return attrs.evolve(
         settings,
         workers=1,
         upload_memory=settings.upload_memory // count,
-        http_max_uploads=max(1, uploads // count) if uploads else 0,
+        http_max_uploads=part(settings.http_max_uploads),
+        http_max_downloads=part(settings.http_max_downloads),
+        http_max_connections=part(settings.http_max_connections),
+        kafka_max_connections=part(settings.kafka_max_connections),
     )

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.broker.log import READ_SECONDS, KafkaLog
-from lfsproxy.broker.lookups import LOOKUPS, Lookups
+from lfsproxy.broker.lookups import Lookups
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.errors import (
     BrokerUnavailable,
@@ -23,7 +23,7 @@ from lfsproxy.errors import (
     UnreadableRecord,
 )
 from lfsproxy.interfaces import LogRecord
-from lfsproxy.settings import Settings
+from lfsproxy.settings import DEFAULTS, Settings
 from tests.wire.helpers import batch_of, raw_records
 
 BASE = 9
@@ -136,22 +136,22 @@ class LogTests(SynchronousTestCase):
             self.assertFails(error)
 
     def test_a_lookup_keeps_its_place_until_its_thread_is_done(self) -> None:
-        readings = [self.begin() for _ in range(LOOKUPS)]
+        readings = [self.begin() for _ in range(DEFAULTS.max_lookups)]
         for reading in readings:
             reading.cancel()
             self.failureResultOf(reading, CancelledError)
         late = self.begin()
-        self.assertEqual(self.cluster.asked, LOOKUPS)
+        self.assertEqual(self.cluster.asked, DEFAULTS.max_lookups)
         self.let_go()
         self.assertEqual(self.successResultOf(late).value, SMALL)
 
     def test_one_that_nobody_waits_for_any_more_is_not_begun(self) -> None:
-        readings = [self.begin() for _ in range(LOOKUPS)]
+        readings = [self.begin() for _ in range(DEFAULTS.max_lookups)]
         gone = self.begin()
         gone.cancel()
         self.failureResultOf(gone, CancelledError)
         self.let_go()
-        self.assertEqual(self.cluster.asked, LOOKUPS)
+        self.assertEqual(self.cluster.asked, DEFAULTS.max_lookups)
         for reading in readings:
             self.successResultOf(reading)
 

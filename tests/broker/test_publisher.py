@@ -8,10 +8,10 @@ from kafka.partitioner import murmur2
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
-from lfsproxy.broker.lookups import LOOKUPS
 from lfsproxy.broker.scan import SCAN_BYTES, SCAN_RECORDS
 from lfsproxy.errors import BadRequest, BrokerUnavailable, NoSuchRecord, UnknownTopic
 from lfsproxy.interfaces import IEnvelopePublisher, IRecordLog, Published
+from lfsproxy.settings import DEFAULTS
 from lfsproxy.wire.apis import KafkaApi
 from tests.broker.rig import ClientTestCase
 from tests.kafka import acts as act
@@ -143,10 +143,10 @@ class FindTests(ClientTestCase):
 
         self.patch(self.client.cluster, "fetch", held_fetch)
         looking = [self.begin(self.publisher.find("demo", 0, b"b", 0)) for _ in range(20)]
-        self.assertEqual(len(held), LOOKUPS)
+        self.assertEqual(len(held), DEFAULTS.max_lookups)
         answered = 0
         while held:
-            self.assertLessEqual(len(held), LOOKUPS)
+            self.assertLessEqual(len(held), DEFAULTS.max_lookups)
             held.pop(0).callback(None)
             answered += 1
             self.net.flow()

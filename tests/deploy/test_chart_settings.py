@@ -156,7 +156,7 @@ class MemoryTests(ChartTestCase):
             **{"memory.kafkaConnections": 7, "memory.httpUploads": 3},
         )
         self.assertEqual(limit, self.most(**large, kafka_connections=7, http_uploads=3))
-        four = {"upload_memory": 2**28 + 1, "workers": 4}
+        four = {"upload_memory": 2**28 + 1, "workers": 4, "max_lookups": 5}
         limit = self.memory("limits", **{f"settings.{variable(name)}": value for name, value in four.items()})
         self.assertEqual(limit, self.most(**four, kafka_connections=100, http_uploads=100))
 
@@ -208,7 +208,7 @@ class MemoryTests(ChartTestCase):
             self.assertIn(f"{given}: not understood", done.stderr)
 
     def test_the_formula_has_the_defaults_of_the_settings(self) -> None:
-        ours = {"upload_memory", "s3_part_size", "max_passthrough_size", "workers"}
+        ours = {"upload_memory", "s3_part_size", "max_passthrough_size", "max_lookups", "workers"}
         self.assertEqual(self.most(), self.most(**{name: getattr(Settings(), name) for name in ours}))
 
     def test_the_request_is_what_a_pod_usually_needs(self) -> None:

@@ -121,8 +121,6 @@ class MonitoringTests(TestCase):
             ("lfsproxy_s3_operation_seconds_bucket", "operation", "complete_multipart_upload"), named
         )
         for metric, label, value in named:
-            if value == "max_connection_age":
-                continue  # No connection of the run gets old; tests/relay/test_age.py has that reason.
             self.assertTrue(seen.series(f'{metric}{{{label}="{value}"}}'), f"{metric} {value}")
 
     async def test_what_happened_is_an_alert_and_what_did_not_is_none(self) -> None:

@@ -44,6 +44,8 @@ class AgeTests(SynchronousTestCase):
 
 
 class YoungTests(RelayTestCase):
+    overrides = {"kafka_max_idle": 0}
+
     def test_there_is_no_limit_by_default(self) -> None:
         client = self.client()
         self.pass_seconds(1440)

@@ -32,6 +32,7 @@ class HandshakeTests(RelayTestCase):
         self.assertTrue(client.is_open)
         self.pass_seconds(2)
         self.assert_no_session(client)
+        self.assertEqual(self.metrics.of("kafka_closed"), [("handshake",)])
 
     def test_a_client_that_goes_away_is_no_trouble(self) -> None:
         client = self.client()

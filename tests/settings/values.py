@@ -148,6 +148,12 @@ BAD: dict[str, tuple[str, ...]] = {
     "checksum_algo": ("sha1", "SHA256"),
     "http_base_path": ("lfs", "/a b", "/a//b", "/../a", "/v1", "/docs/x"),
     "http_max_uploads": ("-1", "many"),
+    "http_max_downloads": ("-1", "many"),
+    "http_max_connections": ("-1", "1k"),
+    "kafka_max_connections": ("-1", "auto"),
+    "http_max_header_size": ("0", "4095", "2MiB"),
+    "kafka_max_idle": ("-1", "ten"),
+    "max_lookups": ("0", "65"),
     "max_upload_size": ("-1", "1e9", "5 MBs", "0.3", "1.5B", "9EiB"),
     "s3_region": ("http://x", "us east 1", "us-east-1/", "-"),
     "kafka_advertised_host": (

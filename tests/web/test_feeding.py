@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.budget import Lease, MemoryBudget
+from lfsproxy.budget import MemoryBudget
 from lfsproxy.web.body import RequestBody
 from lfsproxy.web.feeding import LARGE_LEASE, LARGE_READ_BYTES, READ_BYTES, fed
 
@@ -33,6 +33,6 @@ class ReadSizeTests(SynchronousTestCase):
         clock = Clock()
         for size, wanted in ((LARGE_LEASE - 1, READ_BYTES), (LARGE_LEASE, LARGE_READ_BYTES)):
             source = Source()
-            lease = Lease(MemoryBudget(clock, 2**30, 2**24, 30.0), size, 0.0)
+            lease = self.successResultOf(MemoryBudget(clock, 2**30, 2**24, 30.0).acquire(size))
             with fed(lease, RequestBody(clock, 30.0, size, source), lambda _: None):
                 self.assertEqual(source.size, wanted)

@@ -95,7 +95,8 @@ class LookupTests(SynchronousTestCase):
         self.assertIsNotNone(find_record(data, BASE, max_value=30_000))
         bomb = compressed(4, raw_record(0, (None, b"\0" * 1_000_000, [])))
         data = batch_of(bomb, 1, codec=4)
-        self.assertRaises(TooLarge, find_record, data, BASE, max_decompressed=100_000)
+        with self.assertRaisesRegex(TooLarge, "LFS_LOOKUP_MAX_DECOMPRESSED_SIZE"):
+            find_record(data, BASE, max_decompressed=100_000)
 
     @given(st.binary(max_size=200), st.integers(0, 2**63 - 1))
     def test_bytes_of_any_kind_give_nothing_or_an_error_of_ours(self, data: bytes, offset: int) -> None:

@@ -18,6 +18,21 @@ class ShareTests(SynchronousTestCase):
         share = share_of(Settings(workers=2, upload_memory=128 * MIB, http_max_uploads=1001))
         self.assertEqual((share.upload_memory, share.http_max_uploads), (64 * MIB, 500))
 
+    def test_limits_on_all_are_divided_and_those_for_one_address_are_not(self) -> None:
+        share = share_of(
+            Settings(
+                workers=2,
+                http_max_downloads=7,
+                http_max_connections=100,
+                kafka_max_connections=0,
+                kafka_max_connections_per_ip=9,
+                http_max_connections_per_ip=9,
+            )
+        )
+        self.assertEqual((share.http_max_downloads, share.http_max_connections), (3, 50))
+        self.assertEqual(share.kafka_max_connections, 0)
+        self.assertEqual((share.kafka_max_connections_per_ip, share.http_max_connections_per_ip), (9, 9))
+
     def test_no_limit_stays_none_and_a_limit_stays_one(self) -> None:
         self.assertEqual(share_of(Settings(workers=2, http_max_uploads=0)).http_max_uploads, 0)
         self.assertEqual(share_of(Settings(workers=2, http_max_uploads=1)).http_max_uploads, 1)

@@ -190,7 +190,7 @@ class MemoryTests(HydrationTestCase):
         frame = self.fetch(topics={TOPIC: range(5000)})
         client.send(frame[: len(frame) // 2])
         self.assertGreater(self.budget.used, 0)
-        self.pass_seconds(60)
+        self.pass_seconds(20)
         self.assertTrue(client.is_open)
         waiting = self.budget.acquire(self.budget.largest)
         self.pass_seconds(4)

@@ -185,7 +185,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $inflating := add $held $passthrough (mul 128 $mib) -}}
 {{- $searched := mul 2 $history -}}
 {{- $streamed := mul (div (div $upload $workers) $held) $history -}}
-{{- $lookups := mul 6 (add $passthrough $mib) -}}
+{{- $lookups := mul (include "lfsproxy.setting" (list . "LFS_MAX_LOOKUPS" "2") | int64) 3 (add $passthrough $mib) -}}
 {{- $decoding := mul 60 $mib -}}
 {{- $kafka := mul (int64 .Values.memory.kafkaConnections) 6 $mib -}}
 {{- $http := div (mul (int64 .Values.memory.httpUploads) $mib) 4 -}}
