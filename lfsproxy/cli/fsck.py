@@ -132,6 +132,8 @@ async def fsck(
             raise SettingError(
                 "lfsproxy fsck needs a sign-in of its own: LFS_KAFKA_SASL_MECHANISM is not set"
             )
+        # A wrong address is told sooner than a broker's absence on the way would be.
+        await backends.publisher.check()
         with job.screen.bars():
             bar = job.screen.bar("looking through topics")
             watcher = Watcher(

@@ -25,6 +25,7 @@ from confluent_kafka.admin import AdminClient
 from twisted.trial.unittest import TestCase
 
 from lfsproxy.envelope import Envelope, object_key
+from tests.docs.shell import blocks_run_by
 from tests.integration.stack import in_thread, own_s3, stack
 
 PROGRAM = """
@@ -223,6 +224,33 @@ class FindingTests(FsckTestCase):
         await in_thread(write)
         done = await self.fsck()
         self.assertEqual((done.code, done.lines[-1]["records"], done.lines[-1]["envelopes"]), (0, 1, 1))
+
+
+class PageTests(FsckTestCase):
+    async def test_the_commands_of_the_page(self) -> None:
+        (block,) = blocks_run_by(__name__, "docs/operate/upkeep.md")
+        self.topic = "invoices"
+
+        def paste() -> subprocess.CompletedProcess[str]:
+            self.servers.kafka.create_topic(self.topic)
+            self.produce(self.put(self.envelope()).to_bytes())
+            inherited = {k: v for k, v in os.environ.items() if not k.startswith(("LFS_", "AWS_"))}
+            path = f"{Path(sys.executable).parent}:{inherited['PATH']}"
+            return subprocess.run(
+                ["sh", "-e", "-c", block.code],
+                env={**inherited, **self.servers.environment, "PATH": path},
+                cwd=self.file("x").parent,
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+                check=False,
+            )
+
+        done = await in_thread(paste)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+        # Topic, records, envelopes.
+        rows = [line.split()[:3] for line in done.stdout.splitlines() if line.startswith("invoices")]
+        self.assertEqual(rows, [["invoices", "1", "1"]] * 2)
 
 
 class ManyTests(FsckTestCase):
