@@ -62,6 +62,13 @@ class BlobTests(FindingsTestCase):
         self.log.append("photos", self.envelope("photos", b"").to_bytes())
         self.assertEqual(self.look(verify=True).total(), Counts(records=1, envelopes=1))
 
+    def test_offsets_without_a_record_at_the_end_are_passed(self) -> None:
+        self.log.append("photos", b"plain")
+        # The marker of a transaction that was aborted, and its records.
+        self.log.partitions["photos", 0].end += 3
+        (place,) = self.look().places
+        self.assertEqual((place.next, self.passed), (4, [1, 3]))
+
     def test_each_codec(self) -> None:
         for codec, _ in CODECS:
             gone = self.envelope("photos")
@@ -240,7 +247,9 @@ class TroubleTests(FindingsTestCase):
 
     def test_a_topic_that_is_deleted_meanwhile_is_no_finding(self) -> None:
         self.two()
-        self.log.partitions["photos", 0].trouble = (0, UnreadableLog("no such topic"))
+        self.log.append("photos", b"plain", partition=1)
+        for log in self.log.partitions.values():
+            log.trouble = (0, UnreadableLog("no such topic"))
         self.log.hold("look")
         going = self.begin(self.fsck().run())
         del self.log.ids["photos"]
