@@ -26,7 +26,8 @@ from twisted.trial.unittest import TestCase
 
 from lfsproxy.envelope import Envelope, object_key
 from tests.docs.shell import blocks_run_by
-from tests.integration.stack import in_thread, own_s3, stack
+from tests.integration.minio_users import create_user, set_policy, shared_minio, without
+from tests.integration.stack import BUCKET, in_thread, own_s3, s3_client, stack
 
 PROGRAM = """
 import atexit, os
@@ -257,6 +258,37 @@ class PageTests(FsckTestCase):
         # Topic, records, envelopes.
         rows = [line.split()[:3] for line in done.stdout.splitlines() if line.startswith("invoices")]
         self.assertEqual(rows, [["invoices", "1", "1"]] * 2)
+
+
+class RightTests(FsckTestCase):
+    async def test_the_rights_of_the_page(self) -> None:
+        server = await shared_minio()
+        resources = [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/lfs/*"]
+        actions = ["s3:GetObject", "s3:ListBucket"]
+        policy = {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Action": actions, "Resource": resources}],
+        }
+        secret = "a-secret-of-fsck"
+
+        def prepare() -> None:
+            set_policy(server, "fsck", policy)
+            create_user(server, "fsck", secret, "fsck")
+            self.s3 = s3_client(server)
+            self.produce(self.put(self.envelope()).to_bytes(), self.envelope().to_bytes())
+
+        await in_thread(prepare)
+        as_fsck = {
+            "LFS_S3_ENDPOINT": server.endpoint,
+            "AWS_ACCESS_KEY_ID": "fsck",
+            "AWS_SECRET_ACCESS_KEY": secret,
+        }
+        done = await self.fsck("--verify", **as_fsck)
+        self.assertEqual((done.code, done.found), (1, [("dangling", 1)]), done.err)
+        await in_thread(set_policy, server, "fsck", without(policy, "s3:ListBucket"))
+        done = await self.fsck(**as_fsck)
+        self.assertEqual((done.code, list(done.lines)), (2, []))
+        self.assertIn("403", done.err)
 
 
 class ManyTests(FsckTestCase):
