@@ -27,6 +27,7 @@ COMMANDS = {
     "gc": "lfsproxy.cli.gc:gc",
     "keys": "lfsproxy.cli.keys:keys",
     "healthcheck": "lfsproxy.cli.healthcheck:healthcheck",
+    "fsck": "lfsproxy.cli.fsck:fsck",
     "demo": "lfsproxy.cli.demo:demo",
 }
 """Name to where the command is; in the order of ``--help``."""

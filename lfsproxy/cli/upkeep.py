@@ -85,10 +85,10 @@ def upkeep(short_help: str) -> Callable[[Function], click.Command]:
     def decorate(function: Function) -> click.Command:
         @wraps(function)
         def callback(as_json: bool, quiet: bool, **arguments: Any) -> None:
-            flags = {name: arguments.pop(_SETTING + name) for name in setting_table()}
+            flags = {name: arguments.pop(_SETTING + name, None) for name in setting_table()}
             job = _job(load_settings(os.environ, flags), Screen(quiet), as_json)
             ended = run_until_done(job.reactor, lambda: function(job, **arguments))
-            job.screen.say(json.dumps(ended.summary, ensure_ascii=False) if as_json else ended.text)
+            job.screen.say(json_line(ended.summary) if as_json else ended.text)
             if ended.findings:
                 raise click.exceptions.Exit(FINDINGS)
 
@@ -96,7 +96,11 @@ def upkeep(short_help: str) -> Callable[[Function], click.Command]:
         command.params += [
             click.Option(["--json", "as_json"], is_flag=True, help="One JSON object as the last line."),
             click.Option(["-q", "--quiet"], is_flag=True, help="Show no progress."),
-            *(_setting_option(name) for name in setting_table()),
+        ]
+        taken = {each for param in command.params for each in param.opts}
+        # An option of the command's own wins: LFS_TOPICS has no flag where --topics is what to look through.
+        command.params += [
+            _setting_option(name) for name in setting_table() if f"--{flag(name)}" not in taken
         ]
         return command
 
@@ -112,6 +116,11 @@ _EPILOG = (
 def _setting_option(name: str) -> click.Option:
     """As ``twistd lfsproxy`` has it: a flag with a value, which ``load_settings`` reads."""
     return click.Option([f"--{flag(name)}", _SETTING + name], hidden=True)
+
+
+def json_line(value: Mapping[str, Any]) -> str:
+    """A JSON object on one line, whatever characters a client has put there."""
+    return json.dumps(value, ensure_ascii=True)
 
 
 def _job(loaded: LoadedSettings, screen: Screen, as_json: bool) -> Job:

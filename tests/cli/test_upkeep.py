@@ -103,11 +103,15 @@ class EndingTests(SynchronousTestCase):
 
 class SettingTests(SynchronousTestCase):
     def test_from_a_variable(self) -> None:
-        self.assertEqual(run("settings", LFS_S3_BUCKET="blobs").stdout, "blobs\n")
+        self.assertEqual(run("settings", LFS_S3_BUCKET="blobs").stdout, "blobs * *\n")
 
     def test_an_option_wins(self) -> None:
         done = run("settings", "--s3-bucket", "others", LFS_S3_BUCKET="blobs")
-        self.assertEqual(done.stdout, "others\n")
+        self.assertEqual(done.stdout, "others * *\n")
+
+    def test_an_option_of_the_commands_own_is_not_the_settings(self) -> None:
+        done = run("settings", "--topics", "mine", LFS_TOPICS="theirs")
+        self.assertEqual((done.stdout, done.stderr), ("kafscale theirs mine\n", ""))
 
     def test_a_bad_value_is_one_line(self) -> None:
         done = run("settings", "--s3-path-style", "maybe")

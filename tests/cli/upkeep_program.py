@@ -1,4 +1,4 @@
-"""A program with one upkeep command, which does what it is told: ``python -m tests.cli.upkeep_program fsck``."""
+"""An upkeep command that does what it is told: ``python -m tests.cli.upkeep_program fsck``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from lfsproxy.logs import Logger
 
 @upkeep("Do as told.")
 @click.argument("what")
-async def told(job: Job, what: str) -> Ended:
+@click.option("--topics", default="*")
+async def told(job: Job, what: str, topics: str) -> Ended:
     """Do WHAT."""
     if what == "unavailable":
         raise StoreUnavailable("S3 is away")
@@ -23,7 +24,7 @@ async def told(job: Job, what: str) -> Ended:
     if what == "findings":
         return Ended(True, {"found": "ä"}, "one is wrong")
     if what == "settings":
-        return Ended(False, {"bucket": job.settings.s3_bucket}, job.settings.s3_bucket)
+        return Ended(False, {}, f"{job.settings.s3_bucket} {','.join(job.settings.topics)} {topics}")
     if what == "warn":
         Logger().warn("look: {what}", what="out")
         Logger().info("never mind")
