@@ -121,11 +121,12 @@ async def gc(
             ) from None
         finally:
             book.close()
-        if path is not None:
+        ended = _ended(report, removed, deletes)
+        if path is not None and not ended.findings:
             _forget(path)
+        return ended
     finally:
         await backends.close()
-    return _ended(report, removed, deletes)
 
 
 async def _search(
@@ -140,6 +141,11 @@ async def _search(
 ) -> Report:
     settings = job.settings
     with job.screen.bars() as screen:
+        if book.is_listed:
+            screen.note(
+                "the bucket is not listed again: --resume names a file of a run that did so, what came since "
+                "stays"
+            )
         listed = screen.bar("objects in the bucket")
         read = screen.bar("records in Kafka", 0)
         total = 0

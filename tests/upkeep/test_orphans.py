@@ -13,6 +13,8 @@ from lfsproxy.envelope import parse_key
 from lfsproxy.errors import BrokerUnavailable, StoreUnavailable, UnreadableLog
 from lfsproxy.resumable.state import Info, UploadOptions
 from lfsproxy.upkeep.orphans.book import Sum
+from lfsproxy.upkeep.orphans.removal import Removal
+from lfsproxy.upkeep.orphans.report import Report
 from tests.upkeep.bucket import HOUR, MIN_AGE, Counts, OrphansTestCase, batch, envelope_of, key_of
 
 TRANSACTIONAL, CONTROL = 0x10, 0x20
@@ -215,7 +217,7 @@ class MeanwhileTests(OrphansTestCase):
         self.assertEqual(self.go_on(searching, "look"), [])
 
     def test_a_topic_that_is_made_anew_meanwhile_is_read_from_its_begin(self) -> None:
-        key = self.put("a")
+        self.put("a")
         self.name(key_of("b"))
         self.name(key_of("b"))
         searching = self.hold_and_search("topics")
@@ -274,7 +276,7 @@ class ResumableTests(OrphansTestCase):
         report = self.search_anew()
         self.assertEqual((Counts.of(report), report.uploads), (Counts(1, 0, 1), 1))
 
-    def search_anew(self) -> object:
+    def search_anew(self) -> Report:
         self.book.close()
         self.book = type(self.book)("", "test")
         return self.search()
@@ -358,9 +360,7 @@ class RemovalTests(OrphansTestCase):
         self.assertEqual(self.remove().deleted, 6)
         self.assertEqual(self.keys, [])
 
-    def removal(self) -> object:
-        from lfsproxy.upkeep.orphans.removal import Removal
-
+    def removal(self) -> Removal:
         return Removal(self.store.index, self.namespace, MIN_AGE, self.book)
 
 
