@@ -98,10 +98,9 @@ def upkeep(short_help: str) -> Callable[[Function], click.Command]:
             click.Option(["-q", "--quiet"], is_flag=True, help="Show no progress."),
         ]
         taken = {each for param in command.params for each in param.opts}
-        # An option of the command's own wins: LFS_TOPICS has no flag where --topics is what to look through.
-        command.params += [
-            _setting_option(name) for name in setting_table() if f"--{flag(name)}" not in taken
-        ]
+        # LFS_TOPICS has no flag where --topics is the command's own.
+        settings = (name for name in setting_table() if f"--{flag(name)}" not in taken)
+        command.params += [_setting_option(name) for name in settings]
         return command
 
     return decorate

@@ -117,6 +117,9 @@ BLOCKS: Mapping[str, Mapping[str, Run | NotRun]] = {
         "aws s3api": NotRun("it needs AWS's command; test_retention.py gives the same rules to a store"),
         "kafka-configs": _OPERATE,
     },
+    "docs/operate/upkeep.md": {
+        "lfsproxy fsck": Run("tests.integration.test_fsck"),
+    },
     "docs/operate/upgrade.md": {
         "curl -sS localhost:8080/readyz": _OPERATE,
         "helm upgrade": NotRun("it needs a Kubernetes cluster; tests/deploy renders the chart"),

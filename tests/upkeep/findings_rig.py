@@ -33,7 +33,7 @@ from tests.wire.helpers import batch_of, compressed, raw_records
 T = TypeVar("T")
 BUCKET = "kafscale"
 TIME = 1000
-"""The timestamp of a batch's first record, as ``batch_of`` writes it; the next ones are a millisecond later."""
+"""The timestamp of a batch's first record, as ``batch_of`` writes it; each next one's is one more."""
 
 
 @attrs.define
