@@ -101,6 +101,7 @@ def main(count: int) -> None:
     search = Search(book, listing, topics, maybeDeferred)
     Deferred.fromCoroutine(search.run(Asked(["*"]))).addBoth(results.append)
     [report] = results
+    used = resource.getrusage(resource.RUSAGE_SELF)
     print(
         json.dumps(
             {
@@ -108,7 +109,8 @@ def main(count: int) -> None:
                 "referenced": report.referenced,
                 "orphans": report.orphans.count,
                 "seconds": round(time.monotonic() - started, 1),
-                "MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
+                "MiB": used.ru_maxrss // 1024,
             }
         )
     )
