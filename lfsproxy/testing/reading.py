@@ -8,7 +8,7 @@ from typing import TypeVar
 import attrs
 from zope.interface import implementer
 
-from lfsproxy.errors import UnreadableLog
+from lfsproxy.errors import CorruptBatch, TooLarge, UndecodableRecords, UnreadableLog
 from lfsproxy.interfaces import FoundTopic, FoundTopics, Gap, ILogReading, LogBounds
 from lfsproxy.names import is_chosen, is_internal
 from lfsproxy.testing import Faults
@@ -120,10 +120,13 @@ class MemoryReading(Faults):
             batch = next((one for one in log.batches if _last(one) >= place), None)
             if batch is None:
                 raise UnreadableLog(f"{topic}, partition {partition}, ends before {end}")
-            found = readable(batch, log.aborted_at(batch) if committed else ())
-            assert found.next_offset is not None
-            for step in look(found.batches):
-                yield found.next_offset, step
+            try:
+                found = readable(batch, log.aborted_at(batch) if committed else ())
+                assert found.next_offset is not None
+                for step in look(found.batches):
+                    yield found.next_offset, step
+            except (UndecodableRecords, CorruptBatch, TooLarge) as error:
+                raise UnreadableLog(f"{topic}, partition {partition}, at offset {place}: {error}") from None
             place = found.next_offset
 
     async def records(

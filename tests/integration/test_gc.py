@@ -80,7 +80,8 @@ class GcTestCase(TestCase):
 
     def transaction(self, key: str, end: str) -> Producer:
         """A record of a transaction that is committed, aborted, or left open."""
-        producer = self.producer(**{"transactional.id": f"{self.topic}-{end}"})
+        config = {"transactional.id": f"{self.topic}-{end}", "transaction.timeout.ms": 600_000}
+        producer = self.producer(**config)
         producer.init_transactions(60)
         producer.begin_transaction()
         producer.produce(self.topic, self.envelope(key), partition=0)
@@ -174,7 +175,7 @@ class S3ProxyGcTests(GcTestCase):
         self.assertEqual(await in_thread(self.keys), set(kept.values()))
         again = await self.gc("--delete", "--yes")
         self.assertEqual((again.code, again.found["orphans"], again.found["uploads"]), (0, 0, 0), again)
-        producers[0].abort_transaction(60)
+        await in_thread(producers[0].abort_transaction, 60)
 
     async def test_beside_a_proxy_nothing_that_was_acknowledged_is_lost(self) -> None:
         proxy = await self.proxy()
@@ -225,7 +226,7 @@ class RefusalTests(GcTestCase):
     async def test_nothing_is_removed(self) -> None:
         orphan = await in_thread(self.put)
         await in_thread(lambda: self.produce(b"z" * 500_000, **{"compression.type": "gzip"}))
-        said = await self.refused(LFS_MAX_DECOMPRESSED_SIZE="1000")
+        said = await self.refused(LFS_MAX_DECOMPRESSED_SIZE="1024")
         self.assertIn(f"{self.topic}, partition 0, cannot be read to its end: at offset 0: ", said)
         self.assertIn("LFS_MAX_DECOMPRESSED_SIZE", said)
         self.assertIn("does not exist", await self.refused("--topics", "no-such-topic"))
