@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -101,7 +102,7 @@ class GcTests(OrphansTestCase):
 
     def test_a_person_types_the_number(self) -> None:
         kept, _ = self.fill()
-        self.patch(command.sys.stdin, "isatty", lambda: True)
+        self.patch(sys.stdin, "isatty", lambda: True)
         self.person.answer = "2"
         ended = self.gc(deletes=True)
         self.assertEqual(self.keys, [kept])
@@ -113,7 +114,7 @@ class GcTests(OrphansTestCase):
 
     def test_any_other_answer_removes_nothing(self) -> None:
         self.fill()
-        self.patch(command.sys.stdin, "isatty", lambda: True)
+        self.patch(sys.stdin, "isatty", lambda: True)
         for answer in ("", "y", "3"):
             self.closed = 0
             self.person.answer = answer
@@ -129,13 +130,13 @@ class GcTests(OrphansTestCase):
 
     def test_without_a_terminal_yes_is_needed(self) -> None:
         self.fill()
-        self.patch(command.sys.stdin, "isatty", lambda: False)
+        self.patch(sys.stdin, "isatty", lambda: False)
         self.failureResultOf(self.begin(deletes=True), click.UsageError)
         self.assertEqual(len(self.keys), 3)
 
     def test_nothing_to_remove(self) -> None:
         self.name(self.put("kept"))
-        self.patch(command.sys.stdin, "isatty", lambda: True)
+        self.patch(sys.stdin, "isatty", lambda: True)
         ended = self.gc(deletes=True)
         self.assertEqual((ended.findings, self.person.told), (False, []))
 

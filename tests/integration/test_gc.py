@@ -30,6 +30,8 @@ from tests.integration.tus import ask, create, patch
 
 COMMAND = [sys.executable, "-c", "from lfsproxy.cli.main import main; main()", "gc", "--json"]
 SECONDS = 120
+AGE = 6
+"""Seconds that an upload of the test may take, from the blob's begin to its record, on a busy machine."""
 _numbers = itertools.count(1)
 
 
@@ -105,12 +107,12 @@ class GcTestCase(TestCase):
         )
         return {one["Key"] for page in pages for one in page.get("Contents", [])}
 
-    def run_gc(self, *arguments: str, **variables: str) -> Done:
-        """With a grace period of a second. Blocks until those who are there are older."""
-        time.sleep(1.1)
+    def run_gc(self, *arguments: str, age: int = 1, **variables: str) -> Done:
+        """With a grace period of ``age`` seconds. Blocks until those who are there are older."""
+        time.sleep(age + 0.1)
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("LFS_", "AWS_"))}
         done = subprocess.run(
-            [*COMMAND, "--min-age", "1s", "--unsafe", *arguments],
+            [*COMMAND, "--min-age", f"{age}s", "--unsafe", *arguments],
             capture_output=True,
             text=True,
             timeout=SECONDS,
@@ -120,8 +122,8 @@ class GcTestCase(TestCase):
         lines = done.stdout.splitlines()
         return Done(done.returncode, json.loads(lines[-1]) if lines else {}, done.stderr)
 
-    async def gc(self, *arguments: str, **variables: str) -> Done:
-        return await in_thread(lambda: self.run_gc(*arguments, **variables))
+    async def gc(self, *arguments: str, age: int = 1, **variables: str) -> Done:
+        return await in_thread(lambda: self.run_gc(*arguments, age=age, **variables))
 
     async def proxy(self, **settings: str) -> ProxyProcess:
         return await started(self, ProxyProcess({**self.environment, **settings}))
@@ -182,7 +184,7 @@ class S3ProxyGcTests(GcTestCase):
         orphan = await in_thread(self.put)
         paused = create(proxy, self.topic, 12 * 2**20)
         patch(proxy, paused, 0, b"x" * (9 * 2**20))
-        until = time.monotonic() + 8
+        until = time.monotonic() + 2 * AGE + 4
         places: list[str] = []
 
         def upload() -> None:
@@ -192,7 +194,7 @@ class S3ProxyGcTests(GcTestCase):
                 places.append(answer.headers["location"])
 
         uploading = in_thread(upload)
-        runs = [await self.gc("--delete", "--yes") for _ in range(2)]
+        runs = [await self.gc("--delete", "--yes", age=AGE) for _ in range(2)]
         await uploading
         self.assertEqual([run.code for run in runs], [0, 0], runs)
         self.assertNotIn(orphan, await in_thread(self.keys))
@@ -207,7 +209,7 @@ class S3ProxyGcTests(GcTestCase):
         await in_thread(read_all)
         finished = patch(proxy, paused, 9 * 2**20, b"x" * (3 * 2**20))
         self.assertEqual(finished.status, 204, finished)
-        done = await self.gc("--delete", "--yes")
+        done = await self.gc("--delete", "--yes", age=AGE)
         self.assertEqual((done.code, done.found["deleted"], done.found["aborted"]), (0, 0, 0), done)
 
 
