@@ -270,3 +270,53 @@ httpGet: {path: {{ index . 1 }}, port: http}
 {{- if hasKey $.Values.settings . }}{{ . }}{{ end -}}
 {{- end -}}
 {{- end -}}
+
+{{/* Where a container has its settings from: the same for the proxy and for what looks after it. */}}
+{{- define "lfsproxy.environment" -}}
+envFrom:
+  - configMapRef: {name: {{ include "lfsproxy.fullname" . }}}
+  {{- if include "lfsproxy.givesSecrets" . }}
+  - secretRef: {name: {{ include "lfsproxy.fullname" . }}}
+  {{- end }}
+  {{- with .Values.extraEnvFrom }}{{ toYaml . | nindent 2 }}{{ end }}
+{{- if or .Values.s3.credentials.existingSecret .Values.extraEnv }}
+env:
+  {{- with .Values.s3.credentials }}
+  {{- if .existingSecret }}
+  - name: AWS_ACCESS_KEY_ID
+    valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .accessKeyIdKey }}}}
+  - name: AWS_SECRET_ACCESS_KEY
+    valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .secretAccessKeyKey }}}}
+  {{- if .sessionTokenKey }}
+  - name: AWS_SESSION_TOKEN
+    valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .sessionTokenKey }}}}
+  {{- end }}
+  {{- end }}
+  {{- end }}
+  {{- with .Values.extraEnv }}{{ toYaml . | nindent 2 }}{{ end }}
+{{- end }}
+{{- end -}}
+
+{{/* Which Secret has the files of which folder, as YAML. */}}
+{{- define "lfsproxy.folders" -}}
+{{- $folders := dict -}}
+{{- range include "lfsproxy.files" . | fromYamlArray }}{{ $_ := set $folders .folder .secret }}{{ end -}}
+{{- toYaml $folders -}}
+{{- end -}}
+
+{{- define "lfsproxy.volumeMounts" -}}
+- {name: tmp, mountPath: /tmp}
+{{- range $folder, $secret := include "lfsproxy.folders" . | fromYaml }}
+- {name: {{ $folder }}, mountPath: /etc/lfsproxy/{{ $folder }}, readOnly: true}
+{{- end }}
+{{- with .Values.extraVolumeMounts }}{{ toYaml . | nindent 0 }}{{ end }}
+{{- end -}}
+
+{{/* The volumes of the files, and those of the user's own. */}}
+{{- define "lfsproxy.fileVolumes" -}}
+{{- range $folder, $secret := include "lfsproxy.folders" . | fromYaml }}
+- name: {{ $folder }}
+  secret: {secretName: {{ $secret | quote }}, defaultMode: 0440}
+{{- end }}
+{{- with .Values.extraVolumes }}{{ toYaml . | nindent 0 }}{{ end }}
+{{- end -}}
