@@ -235,6 +235,15 @@ class MeanwhileTests(OrphansTestCase):
         del self.kafka.logs["other"]
         self.assertEqual(self.go_on(searching, "topics"), [])
 
+    def test_a_topic_that_cannot_be_told_to_be_deleted_ends_it(self) -> None:
+        self.name(self.put("a"))
+        self.kafka.create("other")
+        searching = self.hold_and_search("topics")
+        self.kafka.let_go_one("topics")
+        self.kafka.hidden = {"other"}
+        self.kafka.let_go("topics")
+        self.assertIn("hidden", str(self.failureResultOf(searching, UnreadableLog).value))
+
     def test_records_of_the_second_reading_that_are_gone_end_it(self) -> None:
         self.name(key_of("b"))
         searching = self.hold_and_search("topics")
@@ -289,6 +298,15 @@ class ResumableTests(OrphansTestCase):
         searching = self.begin()
         self.put("a")
         self.store.index.let_go("prefixes")
+        self.assertEqual(Counts.of(self.successResultOf(searching)), Counts(2, 1, 0, held=1))
+
+    def test_an_upload_that_is_published_after_the_topics_were_read(self) -> None:
+        place = self.state(self.put("a"))
+        self.name(self.put("named"))
+        self.kafka.hold("topics")
+        searching = self.begin()
+        del self.store.resumable.objects[place]
+        self.kafka.let_go("topics")
         self.assertEqual(Counts.of(self.successResultOf(searching)), Counts(2, 1, 0, held=1))
 
     def test_an_upload_that_is_published_before_its_state_is_looked_at(self) -> None:

@@ -1,9 +1,9 @@
 """Looks at the bucket: blobs, unfinished uploads, and what resumable uploads still work on.
 
-The order matters. An upload that ends while its bucket is listed may be seen as a blob, old already, as S3
-counts a blob's age from the begin of its upload. Its state in ``lfs-uploads/`` is there from before its first
-byte until it is published or given up. So the state is read after the list: either it is there, and holds
-the blob, or the envelope is in the log before that is looked at.
+A resumable upload that ends is a blob that is old already, as S3 counts a blob's age from the begin of its
+upload. Its state in ``lfs-uploads/`` is there from before its first byte until it is published or given up.
+So the state is read before the topics are: either it is there, and holds the blob, or the envelope is in the
+log before that is looked at.
 """
 
 from __future__ import annotations
