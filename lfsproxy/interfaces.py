@@ -420,6 +420,10 @@ class IObjectIndex(Interface):
 
     bucket: str = Attribute("the bucket's name")
 
+    def prefixes(prefix: str) -> AsyncIterator[Sequence[str]]:
+        """What the keys of objects have from their begin, which is ``prefix``, up to their next slash. Each
+        once; keys without another slash have none."""
+
     def objects(prefix: str) -> AsyncIterator[Sequence[ListedObject]]:
         """Every object whose key begins with ``prefix``."""
 
@@ -428,6 +432,10 @@ class IObjectIndex(Interface):
 
     async def delete(key: str) -> None:
         """Delete an object; one that is not there is no error."""
+
+    async def delete_many(keys: Sequence[str]) -> Mapping[str, str]:
+        """Delete objects, in as few requests as the store allows; one that is not there is no error. Returns,
+        by its key, why one is still there."""
 
     async def abort(key: str, upload_id: str) -> bool:
         """Abort a multipart upload, and remove its parts. False where the store says that there is none

@@ -32,9 +32,6 @@ class IndexContract(TestCase):
         "quote'\"",
     )
     """What keys may have in them besides what the proxy's own have."""
-    lists_by_prefix = True
-    """False for a store that lists unfinished uploads to one whole key only."""
-
     tells_what_ended = True
     """False for a store that takes an upload that is gone for aborted."""
 
@@ -94,6 +91,27 @@ class IndexContract(TestCase):
             await self.index.delete(self.prefix + "a")
         self.assertEqual([one.key for one in await self.objects(self.prefix)], [self.prefix + "b"])
 
+    async def prefixes(self, prefix: str) -> list[str]:
+        return [one for page in [page async for page in self.index.prefixes(prefix)] for one in page]
+
+    async def test_prefixes_are_what_keys_have_up_to_their_next_slash(self) -> None:
+        names = ("a/1", "a/2", "a b/3", "b+c/d/4", "lone", "\u00e9/5", "n/6", "o/7", "p/8")
+        await self.put(*(self.prefix + name for name in names))
+        expected = [self.prefix + name for name in ("a b/", "a/", "b+c/", "n/", "o/", "p/", "\u00e9/")]
+        self.assertEqual(sorted(await self.prefixes(self.prefix)), expected)
+        self.assertEqual(await self.prefixes(self.prefix + "b+c/"), [self.prefix + "b+c/d/"])
+        self.assertEqual(await self.prefixes(self.prefix + "none/"), [])
+
+    async def test_many_are_deleted_and_no_others(self) -> None:
+        keys = [self.prefix + name for name in (*self.odd_names, "a", "b")]
+        await self.put(*keys)
+        deleted = [*keys[:-1], self.prefix + "was never there"]
+        self.assertEqual(await self.index.delete_many(deleted), {})
+        self.assertEqual([one.key for one in await self.objects(self.prefix)], [self.prefix + "b"])
+
+    async def test_none_are_deleted(self) -> None:
+        self.assertEqual(await self.index.delete_many([]), {})
+
     async def test_an_unfinished_upload_is_listed_and_one_that_ended_is_not(self) -> None:
         key = self.prefix + "a"
         done, left = await self.begin(key, key)
@@ -107,8 +125,7 @@ class IndexContract(TestCase):
     async def test_uploads_of_several_pages_are_all_listed(self) -> None:
         keys = [f"{self.prefix}{number:02d}" for number in (0, 1, 1, 1, 1, 2, 3)]
         ids = await self.begin(*keys)
-        prefixes = [self.prefix] if self.lists_by_prefix else sorted(set(keys))
-        listed = [one for prefix in prefixes for one in await self.uploads(prefix)]
+        listed = await self.uploads(self.prefix)
         self.assertEqual(
             sorted((one.key, one.upload_id) for one in listed), sorted(zip(keys, ids, strict=True))
         )

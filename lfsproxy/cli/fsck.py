@@ -132,10 +132,12 @@ async def fsck(
             raise SettingError(
                 "lfsproxy fsck needs a sign-in of its own: LFS_KAFKA_SASL_MECHANISM is not set"
             )
+        # A wrong address is told sooner than a broker's absence on the way would be.
+        await backends.publisher.check()
         with job.screen.bars():
             bar = job.screen.bar("looking through topics")
             watcher = Watcher(
-                report=lambda finding: job.screen.say(_line(finding, job.as_json)),
+                report=lambda finding: job.screen.say(line_of(finding, job.as_json)),
                 note=job.screen.note,
                 begin=lambda total: bar.show(total=total),
                 moved=bar.advance,
@@ -160,7 +162,7 @@ async def fsck(
             state = await look.run()
     finally:
         await backends.close()
-    return _ended(state, look.unread, verify)
+    return ended(state, look.unread, verify)
 
 
 def _options(
@@ -184,8 +186,8 @@ def _options(
     }
 
 
-def _line(finding: Finding, as_json: bool) -> str:
-    """One finding."""
+def line_of(finding: Finding, as_json: bool) -> str:
+    """One finding as it is told: two lines for people."""
     if as_json:
         return json_line(finding.to_json())
     places = (finding.topic, finding.partition, finding.offset)
@@ -194,7 +196,8 @@ def _line(finding: Finding, as_json: bool) -> str:
     return str(shown(f"{place} {finding.kind}: {finding.why}{key}", most=4000)) + f"\n    {finding.todo}"
 
 
-def _ended(state: State, unread: Sequence[Finding], verify: bool) -> Ended:
+def ended(state: State, unread: Sequence[Finding], verify: bool) -> Ended:
+    """A whole look: ``unread`` are the topics and partitions that could not be read to their end."""
     total = state.total()
     count = state.found + len(unread)
     findings = [*(each.to_json() for each in unread), *state.findings][:KEPT]

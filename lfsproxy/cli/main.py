@@ -24,6 +24,7 @@ COMMANDS = {
     "produce": "lfsproxy.cli.produce:produce",
     "consume": "lfsproxy.cli.consume:consume",
     "download": "lfsproxy.cli.download:download",
+    "gc": "lfsproxy.cli.gc:gc",
     "keys": "lfsproxy.cli.keys:keys",
     "healthcheck": "lfsproxy.cli.healthcheck:healthcheck",
     "check": "lfsproxy.cli.check:check",

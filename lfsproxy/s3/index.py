@@ -1,4 +1,4 @@
-"""What lies in the bucket, page by page: ListObjectsV2 and ListMultipartUploads.
+"""What lies in the bucket, page by page: ListObjectsV2 and ListMultipartUploads; and its removal.
 
 Both are in the Amazon S3 API reference, by these names. Keys are asked for percent-encoded
 (encoding-type=url), as XML 1.0 cannot say every character that a key may have. A list may decide what is
@@ -18,7 +18,8 @@ from zope.interface import implementer
 from lfsproxy.errors import StoreRefused
 from lfsproxy.interfaces import IObjectIndex, ListedObject, ListedUpload
 from lfsproxy.s3.answers import MAX_LIST, Answer, UnreadableAnswer, children, local_name, parse_xml, text_of
-from lfsproxy.s3.client import S3Client
+from lfsproxy.s3.client import S3Client, S3Refused
+from lfsproxy.s3.deletes import Deletes
 
 PAGE = 1000
 """Objects in one answer: the most that S3 gives."""
@@ -42,27 +43,47 @@ async def list_objects(
             return
 
 
+async def list_prefixes(client: S3Client, prefix: str, page: int = PAGE) -> AsyncIterator[Sequence[str]]:
+    """What keys below ``prefix`` have up to their next slash, each once."""
+    token = ""
+    while True:
+        query = {"list-type": "2", "prefix": prefix, "delimiter": "/", "max-keys": str(page)}
+        if token:
+            query["continuation-token"] = token
+        answer = await _ask(client, "list_objects", query)
+        before, token = token, answer.next("NextContinuationToken")
+        answer.must_go_on((before,), (token,))
+        yield answer.prefixes(prefix)
+        if not token:
+            return
+
+
 async def list_uploads(
-    client: S3Client, prefix: str, page: int | None = None, patience: float | None = None
+    client: S3Client,
+    prefix: str,
+    page: int | None = None,
+    patience: float | None = None,
+    of_whole_bucket: bool = False,
 ) -> AsyncIterator[Sequence[ListedUpload]]:
     """Every unfinished multipart upload below ``prefix``. ``patience`` is in seconds, and the client's unless
-    given. ``page`` is not sent unless given: S3Proxy knows no max-uploads."""
+    given. ``page`` is not sent unless given: S3Proxy knows no max-uploads. ``of_whole_bucket``: the list of
+    all uploads is asked for, and those to other keys are passed over."""
     key = upload_id = ""
     while True:
-        query = {"uploads": "", "prefix": prefix}
+        query = {"uploads": "", "prefix": "" if of_whole_bucket else prefix}
         if key:
             query |= {"key-marker": key, "upload-id-marker": upload_id}
         if page is not None:
             query["max-uploads"] = str(page)
         answer = await _ask(client, "list_multipart_uploads", query, patience)
-        found = answer.uploads(prefix)
+        found = answer.uploads("" if of_whole_bucket else prefix)
         before = key, upload_id
         key, upload_id = answer.next("NextKeyMarker", is_key=True), answer.next("NextUploadIdMarker")
         if upload_id and not key and found:
             # MinIO does not name the key, as it lists the uploads to one key only.
             key = found[-1].key
         answer.must_go_on(before, (key, upload_id))
-        yield found
+        yield [one for one in found if one.key.startswith(prefix)]
         if not key:
             return
 
@@ -116,6 +137,12 @@ class _Page:
             )
             for one in children(self._root, "Contents")
         ]
+
+    def prefixes(self, prefix: str) -> list[str]:
+        found = [self._key(one, "Prefix") for one in children(self._root, "CommonPrefixes")]
+        if any(not one.startswith(prefix) or not one.endswith("/") for one in found):
+            raise self._unreadable(f"it has prefixes that do not begin with {prefix}")
+        return found
 
     def uploads(self, prefix: str) -> list[ListedUpload]:
         return [
@@ -174,15 +201,33 @@ class S3Index:
         self._client = client
         self._page = page
         self._upload_page = upload_page
+        self._deletes = Deletes(client)
+
+    def prefixes(self, prefix: str) -> AsyncIterator[Sequence[str]]:
+        return list_prefixes(self._client, prefix, self._page)
 
     def objects(self, prefix: str) -> AsyncIterator[Sequence[ListedObject]]:
         return list_objects(self._client, prefix, self._page)
 
-    def uploads(self, prefix: str) -> AsyncIterator[Sequence[ListedUpload]]:
-        return list_uploads(self._client, prefix, self._upload_page)
+    async def uploads(self, prefix: str) -> AsyncIterator[Sequence[ListedUpload]]:
+        is_empty = True
+        async for page in list_uploads(self._client, prefix, self._upload_page):
+            is_empty = is_empty and not page
+            yield page
+        if is_empty:
+            # MinIO lists those to one whole key, or all of them: below a prefix it finds none.
+            try:
+                async for page in list_uploads(self._client, prefix, self._upload_page, of_whole_bucket=True):
+                    yield page
+            except S3Refused:
+                # Who may list below a prefix only has the answer already.
+                return
 
     async def delete(self, key: str) -> None:
         await self._client.delete_object(key)
+
+    async def delete_many(self, keys: Sequence[str]) -> Mapping[str, str]:
+        return await self._deletes.delete(keys)
 
     async def abort(self, key: str, upload_id: str) -> bool:
         return await self._client.abort_multipart_upload(key, upload_id)

@@ -8,7 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from lfsproxy.checksums import Buffer
-from lfsproxy.s3.client import S3Client, S3Unavailable
+from lfsproxy.s3.client import S3Client, S3Refused, S3Unavailable
 from lfsproxy.s3.multipart import Part
 from lfsproxy.wakeups import Condition
 
@@ -121,4 +121,6 @@ class PartSender:
 
 def _may_have_worked(error: Exception) -> bool:
     """Whether S3 may have done what failed here."""
-    return isinstance(error, CancelledError) or (isinstance(error, S3Unavailable) and error.doubtful)
+    return isinstance(error, CancelledError) or (
+        isinstance(error, S3Unavailable | S3Refused) and error.doubtful
+    )

@@ -5,7 +5,7 @@ tests/index_contract.py holds it and the S3 store to one suite.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
@@ -42,7 +42,8 @@ class MemoryStore:
 class MemoryIndex(Faults):
     """Lists what its bucket's other doubles hold, ``page`` at a time.
 
-    Calls that can be failed or held: objects and uploads (each page of them), delete, abort.
+    Calls that can be failed or held: prefixes, objects and uploads (each page of them), delete, delete_many,
+    abort. ``undeletable``: keys that the store keeps, each with why.
     """
 
     def __init__(
@@ -54,12 +55,26 @@ class MemoryIndex(Faults):
         self._blobs = blobs
         self._resumable = resumable
         self._page = page
+        self.undeletable: dict[str, str] = {}
 
-    async def objects(self, prefix: str) -> AsyncIterator[Sequence[ListedObject]]:
+    def _there(self) -> dict[str, tuple[int, float]]:
+        """The size and age of each object."""
         now = self._clock.seconds()
         there = {key: (len(blob.data), now - blob.written) for key, blob in self._blobs.blobs.items()}
-        there |= {key: (len(data), now - written) for key, (data, written) in self._resumable.objects.items()}
-        found = [ListedObject(key, *said) for key, said in sorted(there.items()) if key.startswith(prefix)]
+        return there | {
+            key: (len(data), now - written) for key, (data, written) in self._resumable.objects.items()
+        }
+
+    async def prefixes(self, prefix: str) -> AsyncIterator[Sequence[str]]:
+        rests = (key[len(prefix) :] for key in self._there() if key.startswith(prefix))
+        found = sorted({prefix + rest.partition("/")[0] + "/" for rest in rests if "/" in rest})
+        for first in range(0, len(found), self._page):
+            await self._pass("prefixes")
+            yield found[first : first + self._page]
+
+    async def objects(self, prefix: str) -> AsyncIterator[Sequence[ListedObject]]:
+        there = sorted(self._there().items())
+        found = [ListedObject(key, *said) for key, said in there if key.startswith(prefix)]
         for first in range(0, len(found), self._page):
             await self._pass("objects")
             yield found[first : first + self._page]
@@ -78,6 +93,14 @@ class MemoryIndex(Faults):
         await self._pass("delete")
         self._blobs.blobs.pop(key, None)
         self._resumable.objects.pop(key, None)
+
+    async def delete_many(self, keys: Sequence[str]) -> Mapping[str, str]:
+        await self._pass("delete_many")
+        for key in keys:
+            if key not in self.undeletable:
+                self._blobs.blobs.pop(key, None)
+                self._resumable.objects.pop(key, None)
+        return {key: self.undeletable[key] for key in keys if key in self.undeletable}
 
     async def abort(self, key: str, upload_id: str) -> bool:
         await self._pass("abort")

@@ -105,6 +105,15 @@ def may_have_envelope(batch: FetchedBatch, limits: Limits = LIMITS, pace: Pace =
     return has_any(_area(batch.data, header, limits, pace), MARKS)
 
 
+def uncompressed_pieces(
+    batch: FetchedBatch, limits: Limits = LIMITS, pace: Pace = lambda: None
+) -> Iterator[Piece]:
+    """The records of a whole batch of format 2, uncompressed piece by piece. Raises UndecodableRecords, or
+    TooLarge beyond ``limits``."""
+    assert batch.header is not None
+    return _area(batch.data, batch.header, limits, pace)
+
+
 def _area(data: memoryview, header: BatchHeader, limits: Limits, pace: Pace) -> Iterator[Piece]:
     produced = 0
     for piece in uncompressed([data], header, limits.max_held, limits.max_window):

@@ -191,6 +191,46 @@ class PodTests(ChartTestCase):
         self.assertEqual(spec["egress"][0]["ports"][0], {"port": 53, "protocol": "UDP"})
 
 
+class UpkeepTests(ChartTestCase):
+    full = ROOT / "tests" / "deploy" / "values" / "full.yaml"
+
+    def job(self, *files: Path, **values: Any) -> dict[str, Any]:
+        """The pod of gc's Job."""
+        documents = render(*files, values={"gc.enabled": True, **values})
+        return dict(one(documents, "CronJob")["spec"]["jobTemplate"]["spec"]["template"])
+
+    def test_gc_does_not_run_without_being_asked(self) -> None:
+        self.assertNotIn("CronJob", kinds(render()))
+
+    def test_gc_only_looks_unless_it_is_told_to_remove(self) -> None:
+        [found] = self.job()["spec"]["containers"]
+        self.assertEqual((found["command"], found["args"]), (["lfsproxy", "gc"], ["--json"]))
+        [found] = self.job(self.full)["spec"]["containers"]
+        self.assertEqual(found["args"], ["--json", "--delete", "--yes", "--min-age", "48h"])
+
+    def test_one_gc_at_a_time_that_is_not_tried_again(self) -> None:
+        spec = one(render(values={"gc.enabled": True, "gc.schedule": "0 1 * * 0"}), "CronJob")["spec"]
+        self.assertEqual((spec["schedule"], spec["concurrencyPolicy"]), ("0 1 * * 0", "Forbid"))
+        self.assertEqual(spec["jobTemplate"]["spec"]["backoffLimit"], 0)
+
+    def test_gc_has_the_proxys_settings_files_identity_and_rights(self) -> None:
+        documents = render(self.full, values={"gc.enabled": True})
+        proxy, its = pod(documents), self.job(self.full)["spec"]
+        [found] = its["containers"]
+        for name in ("env", "envFrom", "volumeMounts", "securityContext", "image"):
+            self.assertEqual(found[name], container(documents)[name], name)
+        for name in ("serviceAccountName", "securityContext", "automountServiceAccountToken"):
+            self.assertEqual(its[name], proxy[name], name)
+        self.assertEqual(its["volumes"][1:], proxy["volumes"][1:])
+        self.assertGreater(len(its["volumes"]), 3)
+
+    def test_no_service_leads_to_gc(self) -> None:
+        labels = self.job()["metadata"]["labels"].items()
+        for document in render():
+            if document["kind"] == "Service":
+                self.assertFalse(document["spec"]["selector"].items() <= labels)
+
+
 class MonitoringTests(ChartTestCase):
     def test_nothing_of_the_operators_without_being_asked(self) -> None:
         self.assertEqual(kinds(render()) & {"ServiceMonitor", "PrometheusRule"}, set())

@@ -125,6 +125,12 @@ BLOCKS: Mapping[str, Mapping[str, Run | NotRun]] = {
         "aws s3api": NotRun("it needs AWS's command; test_retention.py gives the same rules to a store"),
         "kafka-configs": _OPERATE,
     },
+    "docs/operate/upkeep.md": {
+        "lfsproxy gc": NotRun("it asks a person; tests/integration/test_gc.py runs it with --yes"),
+        "lfsproxy fsck": Run("tests.integration.test_fsck"),
+        "lfsproxy check": Run("tests.integration.test_check"),
+        "tests.upkeep.many": NotRun("it takes a minute; tests/upkeep/test_many.py is its short form"),
+    },
     "docs/operate/upgrade.md": {
         "curl -sS localhost:8080/readyz": _OPERATE,
         "helm upgrade": NotRun("it needs a Kubernetes cluster; tests/deploy renders the chart"),
@@ -139,7 +145,6 @@ BLOCKS: Mapping[str, Mapping[str, Run | NotRun]] = {
             "it takes minutes; tests/integration/test_replicas.py is its short form"
         ),
     },
-    "docs/operate/upkeep.md": {"lfsproxy check": Run("tests.integration.test_check")},
     "docs/operate/helm.md": {
         "helm install": NotRun("it needs a Kubernetes cluster; tests/deploy renders the values with Helm"),
     },

@@ -33,12 +33,11 @@ class S3ProxyIndexContract(IndexContract):
 
 
 class MinioIndexContract(S3ProxyIndexContract):
-    """MinIO lists the unfinished uploads to one key, never those below a prefix."""
+    """MinIO lists the unfinished uploads to one key, or all of them, never those below a prefix."""
 
     upload_page = PAGE
     odd_names = IndexContract.odd_names
     tells_what_ended = False
-    lists_by_prefix = False
 
     async def _set_up(self) -> None:
         self.minio = find_minio()

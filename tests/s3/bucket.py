@@ -90,7 +90,8 @@ class FakeBucket:
     ``full_object`` is what becomes of a multipart upload of that checksum type: kept, refused or ignored.
     ``knows_parts`` False: it does not answer to HEAD of one part. ``accepted`` are the access keys that it
     takes, None for any; the token of another one has expired. ``encrypts`` False: it takes the header fields
-    that ask for it, and does not.
+    that ask for it, and does not. ``deletes_many`` False: it does not know DeleteObjects, which leaves
+    those of ``locked``.
     """
 
     def __init__(self) -> None:
@@ -102,6 +103,8 @@ class FakeBucket:
         self.knows_parts = True
         self.encrypts = True
         self.accepted: set[str] | None = None
+        self.deletes_many = True
+        self.locked: set[str] = set()
         self.seconds = 1_700_000_000.0
         self._next_id = 0
 
@@ -178,6 +181,26 @@ class FakeBucket:
         self.objects.pop(request.key, None)
         return 204, {}, b""
 
+    def delete_objects(self, request: Request, body: bytes) -> Reply:
+        if not self.deletes_many:
+            return error_answer(501, "NotImplemented")
+        digest = base64.b64encode(hashlib.md5(body).digest()).decode()
+        if request.headers.get("content-md5") != digest:
+            return error_answer(
+                400, "InvalidDigest" if "content-md5" in request.headers else "InvalidRequest"
+            )
+        keys = [each.text or "" for each in ElementTree.fromstring(body).iter() if each.tag.endswith("}Key")]
+        if len(keys) > MOST_LISTED:
+            return error_answer(400, "MalformedXML")
+        shown = ""
+        for key in keys:
+            if key in self.locked:
+                said = "<Code>AccessDenied</Code><Message>it is locked</Message>"
+                shown += f"<Error><Key>{escape(key)}</Key>{said}</Error>"
+            else:
+                self.objects.pop(key, None)
+        return 200, {}, _xml("DeleteResult", shown)
+
     def create_multipart_upload(self, request: Request, body: bytes) -> Reply:
         kind = request.headers.get("x-amz-checksum-type", "")
         if kind == "FULL_OBJECT" and self.full_object != "kept":
@@ -238,6 +261,8 @@ class FakeBucket:
 
     def get_bucket(self, request: Request, body: bytes) -> Reply:
         """ListObjectsV2."""
+        if "delimiter" in request.query:
+            return self._prefixes(request)
         after = base64.b64decode(request.query.get("continuation-token", "")).decode()
         listed = [
             (key, f"<Size>{len(stored.data)}</Size>{self._time('LastModified', stored.written)}")
@@ -251,6 +276,24 @@ class FakeBucket:
             return f"<NextContinuationToken>{after}</NextContinuationToken>"
 
         shown = "".join(f"<Contents>{self._key(request, 'Key', key)}{said}</Contents>" for key, said in page)
+        return self._list("ListBucketResult", request, self._cut(listed, page, token) + shown)
+
+    def _prefixes(self, request: Request) -> Reply:
+        """What is before the delimiter; nothing else of the list."""
+        prefix = request.query["prefix"]
+        rests = (key[len(prefix) :] for key in self.objects if key.startswith(prefix))
+        listed = sorted({prefix + rest.partition("/")[0] + "/" for rest in rests if "/" in rest})
+        after = base64.b64decode(request.query.get("continuation-token", "")).decode()
+        listed = [one for one in listed if one > after]
+        page = listed[: self._most(request, "max-keys")]
+
+        def token() -> str:
+            after = base64.b64encode(page[-1].encode()).decode()
+            return f"<NextContinuationToken>{after}</NextContinuationToken>"
+
+        shown = "".join(
+            f"<CommonPrefixes>{self._key(request, 'Prefix', one)}</CommonPrefixes>" for one in page
+        )
         return self._list("ListBucketResult", request, self._cut(listed, page, token) + shown)
 
     def list_multipart_uploads(self, request: Request, body: bytes) -> Reply:

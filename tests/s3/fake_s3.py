@@ -225,4 +225,6 @@ def _operation(method: str, key: str, query: dict[str, str]) -> str:
             "DELETE": "abort_multipart_upload",
         }
         return names[method]
+    if "delete" in query:
+        return "delete_objects"
     return f"{method.lower()}_{'object' if key else 'bucket'}"

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import attrs
+from twisted.internet.defer import succeed
+
 from lfsproxy.errors import StoreRefused
 from lfsproxy.s3.answers import MAX_LIST
-from tests.s3.bucket import StoredObject
+from tests.s3.bucket import OpenUpload, Reply, Request, StoredObject
+from tests.s3.faults import Held, Refuse
 from tests.s3.helpers import FakeS3TestCase
 
 OBJECT = (
@@ -85,3 +89,63 @@ class ListTests(FakeS3TestCase):
         self.assertGreater(largest, 3_000_000)
         # Amazon's own names an owner, an ETag, a checksum algorithm and a storage class besides.
         self.assertLess(largest + 1000 * 300, MAX_LIST)
+
+
+class UploadTests(FakeS3TestCase):
+    """A store that, as MinIO, finds no upload below a prefix."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        by_prefix = self.fake.list_multipart_uploads
+
+        def only_all(request: Request, body: bytes) -> Reply:
+            return by_prefix(
+                request
+                if not request.query["prefix"]
+                else attrs.evolve(request, query={**request.query, "prefix": "none"}),
+                body,
+            )
+
+        self.patch(self.fake, "list_multipart_uploads", only_all)
+        for key in ("lfs/default/a", "theirs/b"):
+            self.fake.uploads[key] = OpenUpload(key, {}, self.fake.seconds)
+
+    async def test_all_are_asked_for_and_those_of_others_passed_over(self) -> None:
+        found = await read(self.s3.index.uploads("lfs/default/"))
+        self.assertEqual([one.key for one in found], ["lfs/default/a"])
+
+    async def test_who_may_not_list_all_has_none(self) -> None:
+        self.fake.fault("list_multipart_uploads", Held(succeed(None)), Refuse(403, "AccessDenied"))
+        self.assertEqual(await read(self.s3.index.uploads("lfs/default/")), [])
+
+
+class DeleteTests(FakeS3TestCase):
+    def put(self, count: int) -> list[str]:
+        keys = [f"lfs/{number:05d}" for number in range(count)]
+        self.fake.objects |= {key: StoredObject(b"", {}, None) for key in keys}
+        return keys
+
+    async def test_a_thousand_leave_in_one_request(self) -> None:
+        keys = self.put(2001)
+        self.assertEqual(await self.s3.index.delete_many(keys[1:]), {})
+        self.assertEqual(self.fake.operations(), ["delete_objects"] * 2)
+        self.assertEqual(list(self.fake.objects), keys[:1])
+
+    async def test_what_stays_is_told(self) -> None:
+        keys = self.put(3)
+        self.fake.locked = {keys[1]}
+        self.assertEqual(await self.s3.index.delete_many(keys), {keys[1]: "AccessDenied: it is locked"})
+        self.assertEqual(list(self.fake.objects), [keys[1]])
+
+    async def test_a_store_that_knows_no_such_request_deletes_one_after_the_other(self) -> None:
+        self.fake.deletes_many = False
+        for _ in range(2):
+            keys = self.put(40)
+            self.assertEqual(await self.s3.index.delete_many(keys), {})
+            self.assertEqual(self.fake.objects, {})
+        self.assertEqual(self.fake.operations().count("delete_objects"), 1)
+
+    async def test_an_answer_that_says_nothing_is_no_success(self) -> None:
+        self.patch(self.fake, "delete_objects", lambda *_: (200, {}, b"<Welcome/>"))
+        with self.assertRaisesRegex(StoreRefused, "does not say"):
+            await self.s3.index.delete_many(self.put(1))

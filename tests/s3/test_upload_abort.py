@@ -72,6 +72,13 @@ class AbortTests(UploadTestCase):
         self.assertEqual("delete_object", self.fake.operations()[-1])
         self.assert_nothing_left()
 
+    async def test_an_upload_that_was_begun_before_s3_said_no_is_aborted(self) -> None:
+        self.fake.fault("create_multipart_upload", Refuse(500, worked=True), Refuse(403, "AccessDenied"))
+        with self.assertRaises(StoreRefused):
+            await self.put(2 * PART)
+        self.assertIn("abort_multipart_upload", self.fake.operations())
+        self.assert_nothing_left()
+
     async def test_a_commit_that_is_cancelled_leaves_nothing(self) -> None:
         for size, operation in ((10, "put_object"), (2 * PART, "complete_multipart_upload")):
             self.fake.fault(operation, Silence(after=None))

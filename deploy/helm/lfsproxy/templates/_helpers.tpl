@@ -274,7 +274,7 @@ httpGet: {path: {{ index . 1 }}, port: http}
 {{- end -}}
 {{- end -}}
 
-{{/* The settings and credentials of a container. */}}
+{{/* Where a container has its settings from: the same for the proxy and for what looks after it. */}}
 {{- define "lfsproxy.environment" -}}
 envFrom:
   - configMapRef: {name: {{ include "lfsproxy.fullname" . }}}
@@ -300,13 +300,26 @@ env:
 {{- end }}
 {{- end -}}
 
-{{/* Where a container finds the files that its settings name. */}}
-{{- define "lfsproxy.mounts" -}}
+{{/* Which Secret has the files of which folder, as YAML. */}}
+{{- define "lfsproxy.folders" -}}
 {{- $folders := dict -}}
 {{- range include "lfsproxy.files" . | fromYamlArray }}{{ $_ := set $folders .folder .secret }}{{ end -}}
+{{- toYaml $folders -}}
+{{- end -}}
+
+{{- define "lfsproxy.volumeMounts" -}}
 - {name: tmp, mountPath: /tmp}
-{{- range $folder, $_ := $folders }}
+{{- range $folder, $secret := include "lfsproxy.folders" . | fromYaml }}
 - {name: {{ $folder }}, mountPath: /etc/lfsproxy/{{ $folder }}, readOnly: true}
 {{- end }}
 {{- with .Values.extraVolumeMounts }}{{ toYaml . | nindent 0 }}{{ end }}
+{{- end -}}
+
+{{/* The volumes of the files, and those of the user's own. */}}
+{{- define "lfsproxy.fileVolumes" -}}
+{{- range $folder, $secret := include "lfsproxy.folders" . | fromYaml }}
+- name: {{ $folder }}
+  secret: {secretName: {{ $secret | quote }}, defaultMode: 0440}
+{{- end }}
+{{- with .Values.extraVolumes }}{{ toYaml . | nindent 0 }}{{ end }}
 {{- end -}}

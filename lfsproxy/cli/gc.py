@@ -1,0 +1,258 @@
+"""``lfsproxy gc``: finds blobs and unfinished uploads that no envelope names, and removes them if told to."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import click
+
+from lfsproxy.backends import make_backends
+from lfsproxy.broker.threads import in_thread
+from lfsproxy.cli.failures import NOT_UNDERSTOOD, Failure
+from lfsproxy.cli.upkeep import Ended, Job, upkeep
+from lfsproxy.interfaces import ILogReading, IObjectIndex, IResumableStore
+from lfsproxy.quoting import quoted
+from lfsproxy.upkeep.orphans.book import Book, Sum
+from lfsproxy.upkeep.orphans.listing import Listing
+from lfsproxy.upkeep.orphans.removal import Removal, Removed
+from lfsproxy.upkeep.orphans.report import Report
+from lfsproxy.upkeep.orphans.search import Asked, Search
+from lfsproxy.upkeep.orphans.topics import TopicReading
+from lfsproxy.wire.walk import Limits
+
+HOUR = 3600.0
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_SHOWN = 20
+"""Topics in the report for people."""
+
+
+class _Age(click.ParamType[float]):
+    """Seconds, or a number with a unit: 90m, 24h, 7d."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = re.fullmatch(r"(\d{1,9})([smhd]?)", str(value).strip())
+        if found is None:
+            self.fail(f"{quoted(str(value))} is no age: 90m, 24h or 7d is one", param, ctx)
+        return float(int(found[1]) * _UNITS[found[2]])
+
+
+class _Globs(click.ParamType[Sequence[str]]):
+    """A list of globs, with commas between them."""
+
+    name = "globs"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Sequence[str]:
+        return value if isinstance(value, tuple) else tuple(filter(None, map(str.strip, value.split(","))))
+
+
+@upkeep("Find, and with --delete remove, blobs that no record names.")
+@click.option(
+    "--topics", type=_Globs(), default="*", help="Topics to read: globs, ! leaves out. Default: all."
+)
+@click.option(
+    "--min-age", type=_Age(), default="24h", help="How old a blob must be. Above the longest upload. [24h]"
+)
+@click.option("--delete", "deletes", is_flag=True, help="Remove what was found. Without it nothing is.")
+@click.option("--yes", is_flag=True, help="Do not ask before --delete removes.")
+@click.option(
+    "--deleted-topics",
+    "gone",
+    type=_Globs(),
+    default="",
+    help="Topics that are gone, with their blobs: globs.",
+)
+@click.option("--resume", "path", type=click.Path(dir_okay=False), help="Keep what was seen in this file.")
+@click.option("--unsafe", is_flag=True, help="Allow --min-age below 1h, and to remove every blob there is.")
+async def gc(
+    job: Job,
+    topics: Sequence[str],
+    min_age: float,
+    deletes: bool,
+    yes: bool,
+    gone: Sequence[str],
+    path: str | None,
+    unsafe: bool,
+) -> Ended:
+    """Find blobs and unfinished uploads that no envelope in any topic names.
+
+    Nothing is removed without --delete. It is safe beside running proxies, as long as --min-age is longer
+    than any upload takes. If one partition cannot be read to its end, nothing is removed.
+    """
+    if min_age < HOUR and not unsafe:
+        raise click.UsageError("--min-age below 1h is refused: blobs of uploads that go on would be removed")
+    if deletes and not yes and not sys.stdin.isatty():
+        raise click.UsageError("--delete needs --yes where nobody can be asked")
+    settings = job.settings
+    backends = make_backends(job.reactor, settings, job.environment, job.metrics)
+    try:
+        reading, index, resumable = backends.reading, backends.store.index, backends.store.resumable
+        if index is None:
+            raise Failure("the store gives no lists of what it has", NOT_UNDERSTOOD)
+        if reading is None:
+            raise click.UsageError(
+                "Kafka cannot be read without LFS_KAFKA_SASL_MECHANISM and its credentials: they are the "
+                "proxy's own"
+            )
+        subject = (
+            f"{settings.s3_endpoint or settings.s3_region}/{settings.s3_bucket}, namespace "
+            f"{settings.namespace}, older than {min_age:g} s, topics {','.join(topics)}"
+        )
+        try:
+            book = Book(path or "", subject)
+        except ValueError as error:
+            raise click.UsageError(f"--resume: {error}") from None
+        try:
+            report = await _search(job, book, reading, index, resumable, topics, gone, min_age)
+            removed = None
+            if deletes and not report.is_clean:
+                removed = await _remove(job, book, index, report, min_age, yes, unsafe)
+        except sqlite3.Error as error:
+            raise Failure(
+                f"what was seen cannot be kept on disk: {error}; TMPDIR, or --resume, names another place",
+                NOT_UNDERSTOOD,
+            ) from None
+        finally:
+            book.close()
+        ended = _ended(report, removed, deletes)
+        if path is not None and not ended.findings:
+            _forget(path)
+        return ended
+    finally:
+        await backends.close()
+
+
+async def _search(
+    job: Job,
+    book: Book,
+    reading: ILogReading,
+    index: IObjectIndex,
+    resumable: IResumableStore | None,
+    topics: Sequence[str],
+    gone: Sequence[str],
+    min_age: float,
+) -> Report:
+    settings = job.settings
+    with job.screen.bars() as screen:
+        if book.is_listed:
+            screen.note(
+                "the bucket is not listed again: --resume names a file of a run that did so, what came since "
+                "stays"
+            )
+        listed = screen.bar("objects in the bucket")
+        read = screen.bar("records in Kafka", 0)
+        total = 0
+
+        def more(count: int) -> None:
+            nonlocal total
+            total += count
+            read.show(total=total)
+
+        listing = Listing(index, resumable, settings.namespace, min_age, book, listed.advance)
+        limits = Limits(settings.max_decompressed_size, settings.max_passthrough_size)
+        reader = TopicReading(reading, limits, book, read.advance, more)
+        search = Search(book, listing, reader, in_thread(job.reactor), screen.note)
+        return await search.run(Asked(topics, gone))
+
+
+async def _remove(
+    job: Job, book: Book, index: IObjectIndex, report: Report, min_age: float, yes: bool, unsafe: bool
+) -> Removed | None:
+    """None where the person does not want it."""
+    if report.names_nothing and not unsafe:
+        raise Failure(
+            f"nothing was removed: no record in the {report.topics} topics names any of the "
+            f"{report.blobs.count} blobs. Is this the Kafka cluster that they belong to? If so, --unsafe "
+            "removes them",
+            NOT_UNDERSTOOD,
+        )
+    count = report.orphans.count + report.uploads
+    if not yes:
+        job.screen.note(_text(report, None))
+        answer = job.ask(f"To remove them, type their number ({count}):")
+        if answer != str(count):
+            return None
+    with job.screen.bars() as screen:
+        bar = screen.bar("removed", count)
+        removal = Removal(index, job.settings.namespace, min_age, book, partial(bar.advance))
+        return await removal.run()
+
+
+def _forget(path: str) -> None:
+    for name in (path, f"{path}-wal", f"{path}-shm"):
+        if os.path.exists(name):
+            os.remove(name)
+
+
+def _ended(report: Report, removed: Removed | None, deletes: bool) -> Ended:
+    done = removed or Removed()
+    left = report.orphans.count - done.deleted, report.uploads - done.aborted
+    summary = {
+        **report.summary(),
+        "deleted": done.deleted,
+        "deleted_bytes": done.size,
+        "aborted": done.aborted,
+        "not_deleted": done.failures,
+    }
+    text = _text(report, removed)
+    if deletes and removed is None and not report.is_clean:
+        text += "\nNothing was removed."
+    return Ended((done.failures > 0 if removed is not None else any(left)), summary, text)
+
+
+def _text(report: Report, removed: Removed | None) -> str:
+    lines = [
+        f"{report.blobs.count} blobs ({_size(report.blobs.size)}), {report.topics} topics with "
+        f"{report.partitions} partitions were read"
+    ]
+
+    def line(count: int, what: str) -> None:
+        if count:
+            lines.append(f"{count:>12}  {what}")
+
+    line(report.referenced, "are named by an envelope")
+    line(report.young.count, "are not named, and too young")
+    line(report.held.count, "are not named, and belong to a resumable upload")
+    line(
+        report.unread_blobs, f"belong to topics that were not read, and stay: {_some(sorted(report.unread))}"
+    )
+    line(report.odd, "other objects, whose keys no proxy makes, stay")
+    line(report.uploads, "unfinished uploads are orphans")
+    line(report.orphans.count, f"blobs are orphans, of {_size(report.orphans.size)}")
+    largest = sorted(report.by_topic.items(), key=lambda item: -item[1].size)
+    lines += [f"{'':14}{_row(name, one)}" for name, one in largest[:_SHOWN]]
+    if len(largest) > _SHOWN:
+        lines.append(f"{'':14}and {len(largest) - _SHOWN} more topics")
+    if removed is not None:
+        lines.append(
+            f"{removed.deleted} blobs ({_size(removed.size)}) and {removed.aborted} unfinished uploads were "
+            "removed"
+        )
+        if removed.failures:
+            lines.append(f"{removed.failures} could not be removed:")
+            lines += [f"  {quoted(key)}: {why}" for key, why in removed.failed.items()]
+    return "\n".join(lines)
+
+
+def _row(name: str, one: Sum) -> str:
+    return f"{quoted(name)}: {one.count}, {_size(one.size)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(quoted(name) for name in names[:5])
+    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
