@@ -118,6 +118,8 @@ BLOCKS: Mapping[str, Mapping[str, Run | NotRun]] = {
         "kafka-configs": _OPERATE,
     },
     "docs/operate/upkeep.md": {
+        "lfsproxy gc --delete": NotRun("it asks a person; tests/integration/test_gc.py runs it with --yes"),
+        "tests.upkeep.many": Run("tests.upkeep.test_many", "tests.upkeep.many"),
         "lfsproxy fsck": Run("tests.integration.test_fsck"),
     },
     "docs/operate/upgrade.md": {
