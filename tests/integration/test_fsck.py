@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from uuid import uuid4
 
 import attrs
@@ -26,7 +26,8 @@ from twisted.trial.unittest import TestCase
 
 from lfsproxy.envelope import Envelope, object_key
 from tests.docs.shell import blocks_run_by
-from tests.integration.stack import in_thread, own_s3, stack
+from tests.integration.minio_users import create_user, set_policy, shared_minio, without
+from tests.integration.stack import BUCKET, in_thread, own_s3, s3_client, stack
 
 PROGRAM = """
 import atexit, os
@@ -60,24 +61,29 @@ class Done:
 class Running:
     """A command that was started. The methods block."""
 
-    def __init__(self, status: Path, arguments: Sequence[str], variables: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, arguments: Sequence[str], variables: Mapping[str, str]) -> None:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("LFS_", "AWS_"))}
-        self._status = status
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, "fsck", "--json", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**inherited, **variables, "STATUS": str(status)},
-        )
+        self._status, self._stderr = folder / "status", folder / "stderr"
+        with self._stderr.open("w") as stderr:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, "fsck", "--json", *arguments],
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                env={**inherited, **variables, "STATUS": str(self._status)},
+            )
         self._lines: list[dict[str, Any]] = []
+
+    @property
+    def _stdout(self) -> IO[str]:
+        assert self._process.stdout is not None
+        return self._process.stdout
 
     def first_line(self) -> None:
         """Wait until it has told something."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        line = self._stdout.readline()
         if not line:
-            raise AssertionError(f"it ended before: {self._process.communicate()[1]}")
+            raise AssertionError(f"it ended before: {self._stderr.read_text()}")
         self._lines.append(json.loads(line))
 
     def interrupt(self) -> None:
@@ -87,14 +93,15 @@ class Running:
         """Where it still runs: the test has failed."""
         if self._process.poll() is None:
             self._process.kill()
-            self._process.communicate()
+            self._process.wait()
+        self._stdout.close()
 
     def wait(self) -> Done:
-        out, err = self._process.communicate(timeout=SECONDS)
-        self._lines += [json.loads(line) for line in out.splitlines()]
+        self._lines += [json.loads(line) for line in self._stdout]
+        code = self._process.wait(SECONDS)
         peak = re.search(r"^VmHWM:\s+(\d+) kB$", self._status.read_text(), re.MULTILINE)
         assert peak is not None
-        return Done(self._process.returncode, self._lines, err, int(peak[1]) * 1024)
+        return Done(code, self._lines, self._stderr.read_text(), int(peak[1]) * 1024)
 
 
 class FsckTestCase(TestCase):
@@ -105,11 +112,11 @@ class FsckTestCase(TestCase):
         self.topic = await self.servers.new_topic("fsck")
         self.s3 = await in_thread(self.servers.s3_client)
 
-    def file(self, name: str) -> Path:
-        """A place of the test's own."""
+    def folder(self) -> Path:
+        """A new one."""
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
-        return folder / name
+        return folder
 
     def envelope(self, data: bytes = b"data", **changes: Any) -> Envelope:
         """An envelope of the topic, whose blob is nowhere yet."""
@@ -133,7 +140,7 @@ class FsckTestCase(TestCase):
 
     def start(self, *arguments: str, **variables: str) -> Running:
         environment = {**self.servers.environment, **variables}
-        running = Running(self.file("status"), ["--topics", self.topic, *arguments], environment)
+        running = Running(self.folder(), ["--topics", self.topic, *arguments], environment)
         self.addCleanup(running.kill)
         return running
 
@@ -239,7 +246,7 @@ class PageTests(FsckTestCase):
             return subprocess.run(
                 ["sh", "-e", "-c", block.code],
                 env={**inherited, **self.servers.environment, "PATH": path},
-                cwd=self.file("x").parent,
+                cwd=self.folder(),
                 capture_output=True,
                 text=True,
                 timeout=SECONDS,
@@ -251,6 +258,37 @@ class PageTests(FsckTestCase):
         # Topic, records, envelopes.
         rows = [line.split()[:3] for line in done.stdout.splitlines() if line.startswith("invoices")]
         self.assertEqual(rows, [["invoices", "1", "1"]] * 2)
+
+
+class RightTests(FsckTestCase):
+    async def test_the_rights_of_the_page(self) -> None:
+        server = await shared_minio()
+        resources = [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/lfs/*"]
+        actions = ["s3:GetObject", "s3:ListBucket"]
+        policy = {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Action": actions, "Resource": resources}],
+        }
+        secret = "a-secret-of-fsck"
+
+        def prepare() -> None:
+            set_policy(server, "fsck", policy)
+            create_user(server, "fsck", secret, "fsck")
+            self.s3 = s3_client(server)
+            self.produce(self.put(self.envelope()).to_bytes(), self.envelope().to_bytes())
+
+        await in_thread(prepare)
+        as_fsck = {
+            "LFS_S3_ENDPOINT": server.endpoint,
+            "AWS_ACCESS_KEY_ID": "fsck",
+            "AWS_SECRET_ACCESS_KEY": secret,
+        }
+        done = await self.fsck("--verify", **as_fsck)
+        self.assertEqual((done.code, done.found), (1, [("dangling", 1)]), done.err)
+        await in_thread(set_policy, server, "fsck", without(policy, "s3:ListBucket"))
+        done = await self.fsck(**as_fsck)
+        self.assertEqual((done.code, list(done.lines)), (2, []))
+        self.assertIn("403", done.err)
 
 
 class ManyTests(FsckTestCase):
@@ -266,12 +304,13 @@ class ManyTests(FsckTestCase):
             self.produce(*(each.to_bytes() for each in every), **{"compression.type": "lz4"})
 
         await in_thread(write)
-        file = self.file("positions")
+        file = self.folder() / "positions"
         first = self.start("--resume", str(file))
         await in_thread(first.first_line)
         first.interrupt()
         parts = [await in_thread(first.wait)]
-        self.assertEqual((parts[0].code, parts[0].err.count("interrupted")), (130, 1))
+        note = f"the same command goes on from here: {file} has how far it came"
+        self.assertEqual((parts[0].code, parts[0].err), (130, f"{note}\nError: interrupted\n"))
         self.assertTrue(file.exists())
         parts.append(await self.fsck("--resume", str(file)))
         self.assertFalse(file.exists())
@@ -321,7 +360,7 @@ class TroubleTests(FsckTestCase):
         own = await own_s3(self)
         values = [self.envelope().to_bytes() for _ in range(600)]
         await in_thread(self.produce, *values)
-        file = self.file("positions")
+        file = self.folder() / "positions"
         running = self.start(
             "--resume", str(file), LFS_S3_ENDPOINT=own.endpoint, LFS_S3_RETRY_TIMEOUT="4s", **keys_of(own)
         )

@@ -12,14 +12,14 @@ from lfsproxy.errors import BrokerUnavailable, SettingError, StoreRefused, Store
 from lfsproxy.upkeep.findings import blobs as blobs_module
 from lfsproxy.upkeep.findings.blobs import ASKED_AT_ONCE, READ_AT_ONCE
 from lfsproxy.upkeep.findings.found import KEPT, Counts, Finding
-from tests.upkeep.findings_rig import BUCKET, TIME, FindingsTestCase
-from tests.wire.helpers import CODECS
+from tests.upkeep.findings_rig import BUCKET, PARTITIONS, TIME, FindingsTestCase
+from tests.wire.helpers import CODECS, batch_of, raw_records
 
 
 class BlobTests(FindingsTestCase):
     def test_whole_blobs_are_no_finding(self) -> None:
-        self.log.append("photos", b"plain", self.envelope("photos").to_bytes(), None)
-        self.log.append("other", b"plain")
+        self.append("photos", b"plain", self.envelope("photos").to_bytes(), None)
+        self.append("other", b"plain")
         state = self.look(verify=True)
         self.assertEqual(self.told, [])
         self.assertEqual(state.total(), Counts(records=4, envelopes=1))
@@ -28,7 +28,7 @@ class BlobTests(FindingsTestCase):
     def test_a_blob_that_is_gone_dangles(self) -> None:
         there, gone = self.envelope("photos"), self.envelope("photos")
         del self.blobs[gone.s3_key]
-        self.log.append("photos", there.to_bytes(), gone.to_bytes())
+        self.append("photos", there.to_bytes(), gone.to_bytes())
         state = self.look()
         self.assertEqual(state.total(), Counts(records=2, envelopes=2, dangling=1))
         (told,) = self.told
@@ -43,14 +43,14 @@ class BlobTests(FindingsTestCase):
     def test_another_length(self) -> None:
         changed = self.envelope("photos", b"data")
         self.put(changed, b"more data")
-        self.log.append("photos", changed.to_bytes())
+        self.append("photos", changed.to_bytes())
         self.assertEqual(self.look().total(), Counts(records=1, envelopes=1, wrong_length=1))
         self.assertEqual((self.told[0].expected, self.told[0].actual), (4, 9))
 
     def test_other_bytes_of_the_same_length_are_found_when_verified(self) -> None:
         changed = self.envelope("photos", b"data")
         self.put(changed, b"tada")
-        self.log.append("photos", changed.to_bytes())
+        self.append("photos", changed.to_bytes())
         self.look()
         self.assertEqual(self.told, [])
         self.assertEqual(self.look(verify=True).total(), Counts(records=1, envelopes=1, wrong_checksum=1))
@@ -59,21 +59,28 @@ class BlobTests(FindingsTestCase):
         self.assertEqual(self.store.source.open_downloads, 0)
 
     def test_an_empty_blob(self) -> None:
-        self.log.append("photos", self.envelope("photos", b"").to_bytes())
+        self.append("photos", self.envelope("photos", b"").to_bytes())
         self.assertEqual(self.look(verify=True).total(), Counts(records=1, envelopes=1))
+
+    def test_offsets_without_a_record_at_the_end_are_passed(self) -> None:
+        self.append("photos", b"plain")
+        marker = batch_of(raw_records([(b"", b"", [])]), 1, attributes=0x30)
+        self.log.logs["photos"][0].append(marker)
+        place, *_ = self.look(partitions={0}).places
+        self.assertEqual((place.next, self.passed), (2, [1, 1]))
 
     def test_each_codec(self) -> None:
         for codec, _ in CODECS:
             gone = self.envelope("photos")
             del self.blobs[gone.s3_key]
-            self.log.append("photos", b"plain", gone.to_bytes(), codec=codec)
+            self.append("photos", b"plain", gone.to_bytes(), codec=codec)
         total = self.look().total()
         self.assertEqual(total, Counts(records=12, envelopes=6, dangling=6))
         self.assertEqual([told.offset for told in self.told], [1, 3, 5, 7, 9, 11])
 
     def test_the_older_envelope_is_followed_where_its_prefix_is_allowed(self) -> None:
         value = self.older("ns/photos/lfs/2026/01/31/obj-1")
-        self.log.append("photos", value)
+        self.append("photos", value)
         self.assertEqual(self.look().total(), Counts(records=1, envelopes=1, foreign=1))
         del self.blobs["ns/photos/lfs/2026/01/31/obj-1"]
         total = self.look(prefixes=("ns/photos/lfs/",)).total()
@@ -87,12 +94,12 @@ class BlobTests(FindingsTestCase):
         ]
         self.blobs.clear()
         self.store.source.fail_next("size_of", StoreRefused("asked of a forged place"))
-        self.log.append("photos", *(each.to_bytes() for each in forged))
+        self.append("photos", *(each.to_bytes() for each in forged))
         self.assertEqual(self.look().total(), Counts(records=3, envelopes=3, foreign=3))
         self.assertEqual(self.told, [])
 
     def test_what_is_meant_as_an_envelope_and_is_none(self) -> None:
-        self.log.append(
+        self.append(
             "photos",
             b'{"lfs_version":9,"s3_bucket":"b","s3_key":"k"}',
             b'{"lfs_version":1,"s3_bucket":"b","s3_key":"k"}',
@@ -117,8 +124,8 @@ class BlobTests(FindingsTestCase):
         asked = self.count_asked()
         one = self.envelope("photos")
         for topic in ("photos", "photos-dead"):
-            self.log.append(topic, one.to_bytes(), one.to_bytes())
-            self.log.append(topic, one.to_bytes())
+            self.append(topic, one.to_bytes(), one.to_bytes())
+            self.append(topic, one.to_bytes())
         total = self.look(prefixes=("lfs/",)).total()
         self.assertEqual((asked, total.envelopes), ([one.s3_key], 6))
 
@@ -127,12 +134,12 @@ class BlobTests(FindingsTestCase):
         asked = self.count_asked()
         first, second, third = (self.envelope("photos") for _ in range(3))
         for each in (first, second, first, third, first, second):
-            self.log.append("photos", each.to_bytes())
+            self.append("photos", each.to_bytes())
         self.look()
         self.assertEqual(asked, [each.s3_key for each in (first, second, third, second)])
 
     def held(self, call: str, most: int, **options: Any) -> None:
-        self.log.append("photos", *(self.envelope("photos").to_bytes() for _ in range(2 * most)))
+        self.append("photos", *(self.envelope("photos").to_bytes() for _ in range(2 * most)))
         self.store.source.hold(call)
         going = self.begin(self.fsck(**options).run())
         self.assertEqual(self.store.source.held(call), most)
@@ -153,7 +160,7 @@ class BlobTests(FindingsTestCase):
 class TroubleTests(FindingsTestCase):
     def two(self) -> tuple[Envelope, Envelope]:
         found = self.envelope("photos"), self.envelope("photos")
-        self.log.append("photos", *(each.to_bytes() for each in found))
+        self.append("photos", *(each.to_bytes() for each in found))
         return found
 
     def test_one_blob_that_cannot_be_read(self) -> None:
@@ -166,8 +173,8 @@ class TroubleTests(FindingsTestCase):
 
     def test_a_store_that_is_away_ends_the_look(self) -> None:
         self.two()
-        self.log.append("photos", self.envelope("photos").to_bytes())
-        self.log.append("photos", b"last")
+        self.append("photos", self.envelope("photos").to_bytes())
+        self.append("photos", b"last")
         fsck = self.fsck()
         self.store.source.hold("size_of")
         going = self.begin(fsck.run())
@@ -180,15 +187,16 @@ class TroubleTests(FindingsTestCase):
 
     def test_a_store_that_is_away_from_the_beginning(self) -> None:
         self.store.blobs.fail_next("check", StoreRefused("no such bucket"))
+        self.log.hold("topics")
         self.failureResultOf(self.begin(self.fsck().run()), StoreRefused)
-        self.assertEqual(self.log.looks, 0)
+        self.assertEqual(self.log.held("topics"), 0)
 
     def test_a_record_that_expires_meanwhile_is_no_finding(self) -> None:
         gone, _ = self.two()
         del self.blobs[gone.s3_key]
         self.store.source.hold("size_of")
         going = self.begin(self.fsck().run())
-        self.log.partitions["photos", 0].first = 2
+        self.log.logs["photos"][0].first = 2
         self.store.source.let_go("size_of")
         self.go_on()
         self.assertEqual(self.successResultOf(going).total(), Counts(records=2, envelopes=2, gone=1))
@@ -196,12 +204,12 @@ class TroubleTests(FindingsTestCase):
 
     def test_a_record_that_is_compacted_meanwhile_is_no_finding(self) -> None:
         one, other = self.envelope("photos"), self.envelope("photos")
-        self.log.append("photos", one.to_bytes())
-        self.log.append("photos", other.to_bytes())
+        self.append("photos", one.to_bytes())
+        self.append("photos", other.to_bytes())
         self.blobs.clear()
         self.store.source.hold("size_of")
         going = self.begin(self.fsck().run())
-        del self.log.partitions["photos", 0].batches[0]
+        del self.log.logs["photos"][0].batches[0]
         self.store.source.let_go("size_of")
         self.go_on()
         self.assertEqual(self.successResultOf(going).total().gone, 1)
@@ -210,10 +218,10 @@ class TroubleTests(FindingsTestCase):
     def test_a_partition_that_cannot_be_read_does_not_keep_others_from_it(self) -> None:
         for topic in ("broken", "photos"):
             one, other = self.envelope(topic), self.envelope(topic)
-            self.log.append(topic, one.to_bytes())
-            self.log.append(topic, other.to_bytes())
+            self.append(topic, one.to_bytes())
+            self.append(topic, other.to_bytes())
             del self.blobs[other.s3_key], self.blobs[one.s3_key]
-        self.log.partitions["broken", 0].trouble = (1, UnreadableLog("broken, partition 0, is damaged"))
+        self.damage("broken", 1)
         fsck = self.fsck()
         state = self.successResultOf(self.begin(fsck.run()))
         self.assertEqual(
@@ -225,14 +233,15 @@ class TroubleTests(FindingsTestCase):
                 ("photos", 1, "dangling"),
             ],
         )
-        self.assertEqual([each.why for each in fsck.unread], ["broken, partition 0, is damaged"])
+        (unread,) = fsck.unread
+        self.assertTrue(unread.why.startswith("broken, partition 0, at offset 1: "), unread.why)
         self.assertEqual(state.total().dangling, 3)
 
     def test_kafka_that_is_away_ends_the_look(self) -> None:
         self.two()
-        self.log.partitions["photos", 0].trouble = (0, UnreadableLog("no broker answers"))
         self.log.hold("look")
         going = self.begin(self.fsck().run())
+        self.log.fail_next("look", UnreadableLog("no broker answers"))
         self.log.fail_next("topics", BrokerUnavailable("Kafka is away"))
         self.log.let_go("look")
         self.go_on()
@@ -240,10 +249,12 @@ class TroubleTests(FindingsTestCase):
 
     def test_a_topic_that_is_deleted_meanwhile_is_no_finding(self) -> None:
         self.two()
-        self.log.partitions["photos", 0].trouble = (0, UnreadableLog("no such topic"))
+        self.append("photos", b"plain", partition=1)
         self.log.hold("look")
         going = self.begin(self.fsck().run())
-        del self.log.ids["photos"]
+        for _ in range(2):
+            self.log.fail_next("look", UnreadableLog("no such topic"))
+        del self.log.logs["photos"]
         self.log.let_go("look")
         self.go_on()
         self.assertEqual(self.successResultOf(going).total(), Counts())
@@ -251,8 +262,8 @@ class TroubleTests(FindingsTestCase):
 
     def test_a_topic_that_may_not_be_described_is_told(self) -> None:
         self.two()
-        self.log.refused["secret"] = "Kafka does not authorise it"
-        self.look()
+        self.log.hidden.add("secret")
+        self.look(topics=["*", "secret"])
         self.assertEqual(self.kinds(), [("secret", None, "unreadable")])
 
     def test_a_partition_without_a_leader_is_told(self) -> None:
@@ -266,9 +277,9 @@ class WantedTests(FindingsTestCase):
     def setUp(self) -> None:
         super().setUp()
         for topic in ("photos", "videos"):
-            for number in range(3):
-                for _ in range(4):
-                    self.log.append(topic, self.envelope(topic).to_bytes(), partition=number)
+            for number in range(PARTITIONS):
+                for time in (5, 15, 16, 20):
+                    self.append(topic, self.envelope(topic).to_bytes(), partition=number, time=time)
         self.blobs.clear()
 
     def offsets(self, **wanted: Any) -> list[tuple[str, int | None, int | None]]:
@@ -283,8 +294,6 @@ class WantedTests(FindingsTestCase):
         self.assertEqual(found, [("photos", 1, offset) for offset in range(4)])
 
     def test_times(self) -> None:
-        for log in self.log.partitions.values():
-            log.times = {10: 1, 20: 3}
         found = self.offsets(topics=["photos"], partitions={2}, since=10, until=20)
         self.assertEqual(found, [("photos", 2, 1), ("photos", 2, 2)])
 
@@ -307,7 +316,7 @@ class WantedTests(FindingsTestCase):
         self.assertIn("no partition is chosen", self.refused(partitions={9}))
 
     def test_a_cluster_without_topics_is_clean(self) -> None:
-        self.log.ids.clear()
+        self.log.logs.clear()
         self.assertEqual(self.offsets(), [])
 
 
@@ -335,13 +344,13 @@ class FindingTests(FindingsTestCase):
 
     def test_only_so_many_findings_are_kept(self) -> None:
         for _ in range(KEPT // 100 + 1):
-            self.log.append("photos", *(self.envelope("photos").to_bytes() for _ in range(100)))
+            self.append("photos", *(self.envelope("photos").to_bytes() for _ in range(100)))
         self.blobs.clear()
         state = self.look()
         self.assertEqual((state.found, len(state.findings), len(self.told)), (1100, KEPT, 1100))
 
     def test_nothing_is_counted_that_nobody_was_told(self) -> None:
-        self.log.append("photos", self.envelope("photos").to_bytes())
+        self.append("photos", self.envelope("photos").to_bytes())
         self.blobs.clear()
 
         def broken(finding: Finding) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from lfsproxy.errors import SettingError, UnreadableLog
+from lfsproxy.errors import SettingError
 from lfsproxy.upkeep.findings import walk
 from lfsproxy.upkeep.findings.found import Counts
 from lfsproxy.upkeep.findings.fsck import SAVE_SECONDS
@@ -26,7 +26,7 @@ class ResumeTests(FindingsTestCase):
         for _ in range(6):
             gone = self.envelope("photos")
             del self.blobs[gone.s3_key]
-            self.log.append("photos", b"plain", gone.to_bytes())
+            self.append("photos", b"plain", gone.to_bytes())
 
     def interrupt_after(self, looks: int) -> None:
         """Begin, and cancel when ``looks`` batches were looked through."""
@@ -55,7 +55,7 @@ class ResumeTests(FindingsTestCase):
 
     def test_what_was_appended_since_is_not_looked_at(self) -> None:
         self.interrupt_after(1)
-        self.log.append("photos", b"new")
+        self.append("photos", b"new")
         self.assertEqual(self.look(resume=self.file).total().records, 12)
 
     def test_is_interrupted_again_and_again(self) -> None:
@@ -76,8 +76,8 @@ class ResumeTests(FindingsTestCase):
 
     def test_a_slice_within_a_batch(self) -> None:
         self.patch(walk, "SLICE", 2)
-        self.log.partitions.clear()
-        self.log.append("photos", *(self.envelope("photos").to_bytes() for _ in range(5)))
+        self.log.create("photos")
+        self.append("photos", *(self.envelope("photos").to_bytes() for _ in range(5)))
         self.store.source.hold("size_of")
         going = self.begin(self.fsck(resume=self.file).run())
         for _ in range(3):
@@ -106,11 +106,10 @@ class ResumeTests(FindingsTestCase):
         self.failureResultOf(going, CancelledError)
 
     def test_the_file_stays_where_a_partition_could_not_be_read(self) -> None:
-        log = self.log.partitions["photos", 0]
-        log.trouble = (6, UnreadableLog("damaged"))
+        whole = self.damage("photos", 3)
         self.look(resume=self.file)
         self.assertEqual(self.kinds()[-1], ("photos", 6, "unreadable"))
-        log.trouble = None
+        self.log.logs["photos"][0].batches[3] = whole
         state = self.look(resume=self.file)
         self.assertEqual([told.offset for told in self.told], [1, 3, 5, 6, 7, 9, 11])
         self.assertEqual((state.total().dangling, len(state.findings)), (6, 6))
@@ -118,21 +117,20 @@ class ResumeTests(FindingsTestCase):
 
     def test_a_topic_that_was_created_again_is_looked_at_from_its_start(self) -> None:
         self.interrupt_after(2)
-        self.log.partitions.clear()
-        self.log.ids["photos"] = "another"
-        self.log.append("photos", b"new")
+        self.log.create("photos")
+        self.append("photos", b"new")
         self.assertEqual(self.look(resume=self.file).total(), Counts(records=1))
         self.assertIn("the topic photos was created again", self.notes[-1])
 
     def test_a_topic_that_is_gone_is_left_out(self) -> None:
         self.interrupt_after(2)
-        del self.log.ids["photos"]
+        del self.log.logs["photos"]
         self.assertEqual(self.look(resume=self.file).total(), Counts())
         self.assertIn("the topic photos is gone", self.notes[-1])
 
     def test_records_that_expired_since_are_passed_over(self) -> None:
         self.interrupt_after(2)
-        self.log.partitions["photos", 0].first = 8
+        self.log.logs["photos"][0].first = 8
         state = self.look(resume=self.file)
         self.assertEqual([told.offset for told in self.told], [1, 3, 9, 11])
         self.assertEqual(state.places[0].next, 12)
@@ -171,10 +169,10 @@ class FileTests(FindingsTestCase):
 
     def test_a_place_that_cannot_be_written_is_told_at_once(self) -> None:
         self.file = self.file / "not" / "there"
-        self.log.append("photos", self.envelope("photos").to_bytes())
+        self.append("photos", self.envelope("photos").to_bytes())
         going: Deferred[Any] = self.begin(self.fsck(resume=self.file).run())
         error = self.failureResultOf(going, FileNotFoundError).value
-        self.assertEqual((error.filename, self.log.looks), (str(self.file), 0))
+        self.assertEqual((error.filename, self.told), (str(self.file), []))
 
     def test_a_write_that_fails_leaves_the_former_state(self) -> None:
         save(self.file, State(OPTIONS, found=1))

@@ -69,7 +69,7 @@ class Fsck:
         self.watcher.begin(sum(place.end - place.next for place in state.left))
         try:
             await self._walk(state)
-        except BaseException:
+        except Exception:
             self._save(state)
             if self.resume is not None:
                 self.watcher.note(f"the same command goes on from here: {self.resume} has how far it came")

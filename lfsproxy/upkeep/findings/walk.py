@@ -69,14 +69,16 @@ class Walk:
             except UnreadableLog as error:
                 # Whether it is all of Kafka: then this is raised.
                 if place.topic in (await self.reading.topics([place.topic])).unknown:
-                    self.note(f"the topic {place.topic} was deleted meanwhile")
-                    self.state.forget(place.topic)
+                    self._deleted(place.topic)
                     continue
-                self.report(
-                    Finding(
-                        UNREADABLE, str(error), place.topic, place.partition, place.next, todo=PARTITION_TODO
-                    )
-                )
+                where = (place.topic, place.partition, place.next)
+                self.report(Finding(UNREADABLE, str(error), *where, todo=PARTITION_TODO))
+
+    def _deleted(self, topic: str) -> None:
+        # Each of its partitions comes here.
+        if topic in self.state.ids:
+            self.note(f"the topic {topic} was deleted meanwhile")
+        self.state.forget(topic)
 
     async def _partition(self, place: Place) -> None:
         most = SLICE_TO_READ if self.verify else SLICE
