@@ -367,8 +367,9 @@ class IMetrics(Interface):
     def download(topic: str, result: str, size: int, seconds: float) -> None:
         """A download ended; ``size`` is in bytes that the client was given."""
 
-    def hydration(topic: str, result: str, size: int) -> None:
-        """What became of an envelope in an answer to a Kafka consumer. ``result`` is ok, too_large,
+    def hydration(topic: str | None, result: str, size: int) -> None:
+        """What became of an envelope in an answer to a Kafka consumer, of a topic that is there, None where
+        it is not known which. ``result`` is ok, too_large,
         not_allowed, missing, corrupt, store_error or cancelled; ``size`` is in bytes of the blob that the
         consumer was given."""
 

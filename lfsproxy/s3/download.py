@@ -128,7 +128,7 @@ class S3Download:
         if size is not None and size != self._size:
             self.close()
             raise BlobTruncated(f"the blob {self._name} has {size} bytes, its envelope says {self._size}")
-        self._etag = answer.headers.get("etag")
+        self._etag = answer.tag or None
 
     def read(self) -> Deferred[bytes]:
         return Deferred.fromCoroutine(self._read())

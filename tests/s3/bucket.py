@@ -41,7 +41,8 @@ class Request:
 @attrs.frozen
 class StoredObject:
     """An object: its bytes, the headers it was made with, and its checksum as S3 would tell it. ``parts`` are
-    the sizes of those that it was made of; ``checksum_type`` is empty where S3 does not name it."""
+    the sizes of those that it was made of; ``checksum_type`` is empty where S3 does not name it. ``weak``: a
+    program in front of the store has made its ETag a weak one."""
 
     data: bytes
     headers: dict[str, str]
@@ -49,11 +50,18 @@ class StoredObject:
     written: float = 0.0
     parts: tuple[int, ...] = ()
     checksum_type: str = ""
+    weak: bool = False
 
     @property
     def etag(self) -> str:
         """As S3 makes it: that of an object of parts has their number behind it."""
-        return f'{_etag(self.data)[:-1]}-{len(self.parts)}"' if self.parts else _etag(self.data)
+        etag = f'{_etag(self.data)[:-1]}-{len(self.parts)}"' if self.parts else _etag(self.data)
+        return f"W/{etag}" if self.weak else etag
+
+    def matches(self, request: Request) -> bool:
+        """Whether it is what If-Match wants, if the request has that: a weak ETag matches nothing."""
+        wanted = request.headers.get("if-match")
+        return wanted is None or (wanted == self.etag and not self.weak)
 
 
 @attrs.define
@@ -108,7 +116,7 @@ class FakeBucket:
         if stored is None:
             return 404, {}, b""
         headers = {"ETag": stored.etag}
-        if request.headers.get("if-match", stored.etag) != stored.etag:
+        if not stored.matches(request):
             return 412, {}, b""
         number = int(request.query.get("partNumber", "0"))
         checksum = stored.checksum if "x-amz-checksum-mode" in request.headers else None
@@ -131,7 +139,7 @@ class FakeBucket:
         if stored is None:
             return error_answer(404, "NoSuchKey")
         etag = stored.etag
-        if request.headers.get("if-match", etag) != etag:
+        if not stored.matches(request):
             return error_answer(412, "PreconditionFailed")
         asked = request.headers.get("range", "").removeprefix("bytes=")
         if not asked or not self.knows_ranges:

@@ -129,6 +129,11 @@ class WholeTests(FakeS3TestCase):
         await self.assert_asked("head_object", "get_object")
         await self.assert_asked("head_object")
 
+    async def test_with_a_weak_etag_it_is_read_each_time(self) -> None:
+        self.fake.objects[KEY] = StoredObject(DATA, {}, None, weak=True)
+        await self.assert_asked("head_object", "get_object")
+        await self.assert_asked("head_object", "get_object")
+
     async def test_a_read_that_breaks_off_is_taken_up(self) -> None:
         self.fake.objects[KEY] = StoredObject(DATA, {}, None)
         self.fake.fault("get_object", CutBody(70_000), CutBody(70_000))

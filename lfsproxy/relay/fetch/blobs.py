@@ -7,7 +7,7 @@ when its turn comes, and verified on its way.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import attrs
 from crc32c import crc32c
@@ -25,6 +25,9 @@ SMALL_AT_ONCE: Final = 32
 """Small blobs of one answer that are got side by side; ``shared.SMALL_IN_ALL`` is for all answers."""
 LARGE_AT_ONCE: Final = 4
 """Larger blobs that the store is asked about side by side: one without a checksum there is read through."""
+AGAIN_SECONDS: Final = 1.0
+"""How long a blob is waited for that the store was in trouble with a while ago. A store that is well again
+answers sooner; what is behind a blob that it never gives does not wait for LFS_S3_RETRY_TIMEOUT each time."""
 
 _log = Logger()
 
@@ -58,6 +61,7 @@ class Blobs:
         self._client = client
         self._got: dict[Place, _Got] = {}
         self._trouble: LfsError | None = None
+        self._trouble_again: LfsError | None = None
 
     @property
     def got(self) -> frozenset[Place]:
@@ -105,6 +109,9 @@ class Blobs:
         except (BlobTruncated, BlobCorrupt) as error:
             self._shared.suspects.add(blob.envelope.s3_key, str(error))
             raise
+        except StoreUnavailable as error:
+            self._shared.troubled.put(blob.envelope.s3_key, str(error))
+            raise
 
     def close(self) -> None:
         """Let go of everything."""
@@ -126,10 +133,33 @@ class Blobs:
         why = self._shared.suspects.why(blob.envelope.s3_key)
         if why is not None:
             raise _Suspect(why)
+        known = self._shared.troubled.get(blob.envelope.s3_key)
+        if known is not None:
+            return await self._get_again(blob, get, known)
         if self._trouble is not None:
             # Each would take as long as the first to find out.
             raise self._trouble
-        return await get(blob)
+        try:
+            return await get(blob)
+        except StoreUnavailable as error:
+            self._trouble = error
+            self._shared.troubled.put(blob.envelope.s3_key, str(error))
+            raise
+
+    async def _get_again(self, blob: Blob, get: Get, known: str) -> _Got:
+        """Get what there was trouble with. That there still is says nothing of the others."""
+
+        def give_up(*_: object) -> NoReturn:
+            raise StoreUnavailable(f"still not there after {AGAIN_SECONDS:g} s more: {known}")
+
+        if self._trouble_again is not None:
+            raise self._trouble_again
+        try:
+            got = Deferred.fromCoroutine(get(blob))
+            return await got.addTimeout(AGAIN_SECONDS, self._shared.reactor, give_up)
+        except StoreUnavailable as error:
+            self._trouble_again = error
+            raise
 
     async def _whole(self, blob: Blob) -> _Got:
         async with self._shared.gets:
@@ -168,8 +198,6 @@ class Blobs:
                 )
             case "store_error":
                 code, instead = KafkaCode.KAFKA_STORAGE_ERROR, "KAFKA_STORAGE_ERROR, and fetches again"
-                if isinstance(error, StoreUnavailable):
-                    self._trouble = error
         self.failed[blob.at] = code
         self.tell(blob, error, f"it gets {instead}")
 

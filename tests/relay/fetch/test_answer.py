@@ -124,6 +124,17 @@ class PassingTests(HydrationTestCase):
         (line,) = [each for each in self.lines(LogLevel.debug) if "LFS_HYDRATE_CLIENT_IDS" in each]
         self.assertRegex(line, r"^Kafka client sdk-1 \(.*\) gets envelopes")
 
+    def test_topics_that_match_nothing_are_told_of_once(self) -> None:
+        for _ in range(2):
+            self.consume(topics={"__offsets": [0], "demos": [0]})
+        (line,) = [each for each in self.lines(LogLevel.info) if "LFS_HYDRATE_TOPICS" in each]
+        self.assertIn("LFS_HYDRATE_TOPICS (demo-*,__*) does not match demos", line)
+
+    def test_where_some_topic_matches_no_other_is_told_of(self) -> None:
+        self.consume()
+        self.consume(topics={"demos": [0]})
+        self.assertEqual([each for each in self.lines(LogLevel.info) if "LFS_HYDRATE_TOPICS" in each], [])
+
     def test_a_session_of_other_topics_goes_on(self) -> None:
         client = self.consume(topics={"other": [0]})
         client.send(self.fetch(2, topics={"other": [1]}, session=(77, 1)))
