@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any, Final, NoReturn
 
 import attrs
-from crc32c import crc32c
 from twisted.internet.defer import Deferred
 
 from lfsproxy.codes import KafkaCode
@@ -22,7 +21,7 @@ from lfsproxy.relay.fetch.shared import Shared
 from lfsproxy.wakeups import all_of
 
 SMALL_AT_ONCE: Final = 32
-"""Small blobs of one answer that are got side by side; ``shared.SMALL_IN_ALL`` is for all answers."""
+"""Small blobs of one answer that are got side by side; ``small.AT_ONCE`` is for all answers."""
 LARGE_AT_ONCE: Final = 4
 """Larger blobs that the store is asked about side by side: one without a checksum there is read through."""
 AGAIN_SECONDS: Final = 1.0
@@ -41,7 +40,7 @@ class _Got:
     """A blob's CRC-32C, and its bytes where it is held."""
 
     crc: int
-    pieces: list[bytes] | None = None
+    pieces: Sequence[bytes] | None = None
 
 
 Get = Callable[[Blob], Coroutine[Any, Any, _Got]]
@@ -162,20 +161,8 @@ class Blobs:
             raise
 
     async def _whole(self, blob: Blob) -> _Got:
-        async with self._shared.gets:
-            return await self._read(blob)
-
-    async def _read(self, blob: Blob) -> _Got:
-        verified = await self._open(blob)
-        pieces: list[bytes] = []
-        crc = 0
-        try:
-            while data := await verified.read():
-                pieces.append(data)
-                crc = crc32c(data, crc)
-        finally:
-            verified.close()
-        return _Got(crc, pieces)
+        whole = await self._shared.small.get(blob.envelope)
+        return _Got(whole.crc, whole.pieces)
 
     async def _known(self, blob: Blob) -> _Got:
         return _Got(await self._shared.source.crc32c(blob.envelope.s3_key, blob.envelope.content_length))

@@ -16,16 +16,14 @@ from lfsproxy.names import is_chosen, is_internal
 from lfsproxy.relay.fetch.ids import TopicNames
 from lfsproxy.relay.fetch.lately import Lately
 from lfsproxy.relay.fetch.plan import MOST_ANSWER, Rules
+from lfsproxy.relay.fetch.small import SmallBlobs
 from lfsproxy.relay.fetch.suspects import Suspects
 from lfsproxy.relay.fetch.untaken import Untaken
 from lfsproxy.relay.scanning import Scans
 from lfsproxy.settings import Settings
-from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.decompress import USUAL_WINDOW
 from lfsproxy.wire.walk import Limits
 
-SMALL_IN_ALL: Final = 256
-"""Small blobs that are got side by side, of all answers: each takes a connection to the store."""
 TROUBLED_SECONDS: Final = 60.0
 """How long a blob that the store was in trouble with is not waited for as long as others are."""
 MOST_TROUBLED: Final = 1024
@@ -59,8 +57,8 @@ class Matched:
 
 @attrs.frozen(eq=False)
 class Shared:
-    """The process-wide parts; ``scans`` are the places in which batches are searched, ``gets`` those in which
-    small blobs are got. ``troubled`` has what the store's trouble was with blobs, by their keys."""
+    """The process-wide parts; ``scans`` are the places in which batches are searched. ``troubled`` has what
+    the store's trouble was with blobs, by their keys."""
 
     reactor: IReactorTime
     settings: Settings
@@ -74,7 +72,7 @@ class Shared:
     troubled: Lately[str, str] = attrs.field(init=False)
     matched: Matched = attrs.field(init=False)
     rules: Rules = attrs.field(init=False)
-    gets: Semaphore = attrs.field(init=False)
+    small: SmallBlobs = attrs.field(init=False)
 
     @suspects.default
     def _none(self) -> Suspects:
@@ -92,9 +90,9 @@ class Shared:
     def _not_yet(self) -> Matched:
         return Matched(self.settings.hydrate_topics)
 
-    @gets.default
-    def _all_free(self) -> Semaphore:
-        return Semaphore(self.reactor, SMALL_IN_ALL)
+    @small.default
+    def _of_source(self) -> SmallBlobs:
+        return SmallBlobs(self.reactor, self.source)
 
     @property
     def inflating(self) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from lfsproxy.codes import KafkaCode
 from lfsproxy.errors import BlobMissing, StoreRefused, StoreUnavailable
-from lfsproxy.relay.fetch import blobs, shared
+from lfsproxy.relay.fetch import blobs, shared, small
 from lfsproxy.relay.fetch.answer import MOST_PLANS
 from tests.relay.fetch.hydration import LARGE, SMALL, TOPIC, HydrationTestCase
 from tests.relay.rig import KIB, Client
@@ -114,16 +116,35 @@ class FaultTests(HydrationTestCase):
             self.assertEqual(self.source.held("crc32c"), held)
 
     def test_the_store_is_asked_for_so_many_small_blobs_at_once_whoever_waits(self) -> None:
-        self.serve(*[self.put(SMALL) for _ in range(blobs.SMALL_AT_ONCE)])
+        partitions = range(1 + small.AT_ONCE // blobs.SMALL_AT_ONCE)
+        for number in partitions:
+            self.serve(*[self.put(SMALL) for _ in range(blobs.SMALL_AT_ONCE)], partition=number)
         self.source.hold("open")
-        clients = [self.consume() for _ in range(1 + shared.SMALL_IN_ALL // blobs.SMALL_AT_ONCE)]
-        self.assertEqual(self.source.held("open"), shared.SMALL_IN_ALL)
+        clients = [self.consume(topics={TOPIC: [number]}) for number in partitions]
+        self.assertEqual(self.source.held("open"), small.AT_ONCE)
         clients[0].hang_up()
-        self.assertEqual(self.source.held("open"), shared.SMALL_IN_ALL)
+        self.assertEqual(self.source.held("open"), small.AT_ONCE)
         self.source.let_go("open")
         self.net.flow()
         for client in clients[1:]:
             self.assertEqual(self.values(self.answer_of(client)), [[SMALL] * blobs.SMALL_AT_ONCE])
+
+    def test_a_small_blob_that_many_want_at_once_is_got_once(self) -> None:
+        self.serve(self.put(SMALL))
+        self.source.hold("open")
+        first, *others = [self.consume() for _ in range(5)]
+        self.assertEqual(self.source.held("open"), 1)
+        first.hang_up()
+        self.assertEqual(self.source.held("open"), 1)
+        self.source.let_go("open")
+        self.net.flow()
+        for client in others:
+            self.assertEqual(self.values(self.answer_of(client)), [[SMALL]])
+
+    def test_one_key_with_another_checksum_is_another_blob(self) -> None:
+        right = self.put(SMALL)
+        self.serve(right, right.replace(hashlib.sha256(SMALL).hexdigest().encode(), b"0" * 64))
+        self.assertEqual(self.values(self.answer_of(self.consume())), [[SMALL]])
 
     def test_an_answer_of_many_partitions_without_their_blobs_is_planned_a_few_times(self) -> None:
         partitions = range(20)
