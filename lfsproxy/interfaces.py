@@ -284,6 +284,10 @@ class IRecordLog(Interface):
 class IBlobDownload(Interface):
     """Bytes of one blob on their way out of the store, not verified."""
 
+    crc32c: int | None = Attribute(
+        "the CRC-32C of the whole blob, where all of it was asked for and the store told it by the way"
+    )
+
     def read() -> Deferred[bytes]:
         """The next bytes, none at the end. One read at a time; nothing is asked of the store meanwhile.
 

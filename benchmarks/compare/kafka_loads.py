@@ -153,7 +153,8 @@ def records_of(job: Job, client_id: str) -> Callable[[], Iterator[Message]]:
         for number in range(job.count):
             message = consumer.poll(300)
             if message is None or message.error():
-                raise RuntimeError(f"record {number} of {job.count} did not come: {message and message.error()}")
+                why = message and message.error()
+                raise RuntimeError(f"record {number} of {job.count} did not come: {why}")
             yield message
         consumer.close()
 

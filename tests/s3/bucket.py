@@ -58,6 +58,13 @@ class StoredObject:
         etag = f'{_etag(self.data)[:-1]}-{len(self.parts)}"' if self.parts else _etag(self.data)
         return f"W/{etag}" if self.weak else etag
 
+    def told(self, request: Request) -> dict[str, str]:
+        """The fields of its checksum, for who asks for them."""
+        if self.checksum is None or "x-amz-checksum-mode" not in request.headers:
+            return {}
+        kind = {"x-amz-checksum-type": self.checksum_type} if self.checksum_type else {}
+        return {"x-amz-checksum-crc32c": self.checksum, **kind}
+
     def matches(self, request: Request) -> bool:
         """Whether it is what If-Match wants, if the request has that: a weak ETag matches nothing."""
         wanted = request.headers.get("if-match")
@@ -127,12 +134,7 @@ class FakeBucket:
             part = stored.data[start : start + stored.parts[number - 1]]
             told = {"x-amz-checksum-crc32c": _encode(crc32c(part))} if checksum else {}
             return 206, {**headers, "Content-Length": str(len(part)), **told}, b""
-        headers["Content-Length"] = str(len(stored.data))
-        if checksum:
-            headers["x-amz-checksum-crc32c"] = checksum
-        if checksum and stored.checksum_type:
-            headers["x-amz-checksum-type"] = stored.checksum_type
-        return 200, headers, b""
+        return 200, {**headers, "Content-Length": str(len(stored.data)), **stored.told(request)}, b""
 
     def get_object(self, request: Request, body: bytes) -> Reply:
         stored = self.objects.get(request.key)
@@ -143,7 +145,7 @@ class FakeBucket:
             return error_answer(412, "PreconditionFailed")
         asked = request.headers.get("range", "").removeprefix("bytes=")
         if not asked or not self.knows_ranges:
-            return 200, {"ETag": etag}, stored.data
+            return 200, {"ETag": etag, **stored.told(request)}, stored.data
         first, _, last = asked.partition("-")
         data = stored.data[int(first) : int(last) + 1 if last else None]
         if not data:

@@ -37,10 +37,16 @@ class _Suspect(LfsError):
 
 @attrs.frozen(eq=False)
 class _Got:
-    """A blob's CRC-32C, and its bytes where it is held."""
+    """A blob's CRC-32C, and its bytes where it is held, or on their way."""
 
     crc: int
     pieces: Sequence[bytes] | None = None
+    stream: Verified | None = None
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self.stream is not None:
+            self.stream.close()
 
 
 Get = Callable[[Blob], Coroutine[Any, Any, _Got]]
@@ -69,15 +75,20 @@ class Blobs:
 
     async def get(self, blobs: Sequence[Blob]) -> bool:
         """Get what was not got yet, and let go of what is not among ``blobs``; whether all are there."""
-        wanted = {blob.at for blob in blobs}
-        self._got = {at: got for at, got in self._got.items() if at in wanted}
+        for at in self._got.keys() - {blob.at for blob in blobs}:
+            self._got.pop(at).close()
         failed = len(self.failed)
         missing = [blob for blob in blobs if blob.at not in self._got]
         small = [blob for blob in missing if blob.is_small]
         large = [blob for blob in missing if not blob.is_small]
+        first = next((blob for blob in blobs if not blob.is_small), None)
+
+        async def get_large(blob: Blob) -> _Got:
+            return await (self._begun(blob) if blob is first else self._known(blob))
+
         getting = [
             *self._begin(small, self._whole, SMALL_AT_ONCE),
-            *self._begin(large, self._known, LARGE_AT_ONCE),
+            *self._begin(large, get_large, LARGE_AT_ONCE),
         ]
         # What goes wrong with a blob is noted in ``failed``: this fails where it is given up, or broken.
         await all_of(getting)
@@ -93,13 +104,13 @@ class Blobs:
         The last ones are written only when all are right. Raises a store error, BlobMissing, BlobTruncated or
         BlobCorrupt; after the last two nobody gets the blob for a while.
         """
-        pieces = self._got.pop(blob.at).pieces
-        if pieces is not None:
-            for piece in pieces:
+        got = self._got.pop(blob.at)
+        if got.pieces is not None:
+            for piece in got.pieces:
                 await write(piece)
             return
         try:
-            verified = await self._open(blob)
+            verified = got.stream or await self._open(blob)
             try:
                 while data := await verified.read():
                     await write(data)
@@ -114,7 +125,8 @@ class Blobs:
 
     def close(self) -> None:
         """Let go of everything."""
-        self._got.clear()
+        while self._got:
+            self._got.popitem()[1].close()
 
     def _begin(self, blobs: Sequence[Blob], get: Get, at_once: int) -> list[Deferred[None]]:
         """Get blobs, some side by side, in their order."""
@@ -163,6 +175,19 @@ class Blobs:
     async def _whole(self, blob: Blob) -> _Got:
         whole = await self._shared.small.get(blob.envelope)
         return _Got(whole.crc, whole.pieces)
+
+    async def _begun(self, blob: Blob) -> _Got:
+        """The first one that is streamed is asked for at once: mostly the store tells its CRC-32C with it."""
+        size = blob.envelope.content_length
+        download = await self._shared.source.open(blob.envelope.s3_key, size, 0, size)
+        try:
+            crc = download.crc32c
+            if crc is None:
+                crc = (await self._known(blob)).crc
+        except BaseException:
+            download.close()
+            raise
+        return _Got(crc, stream=Verified(download, blob.envelope))
 
     async def _known(self, blob: Blob) -> _Got:
         return _Got(await self._shared.source.crc32c(blob.envelope.s3_key, blob.envelope.content_length))

@@ -94,6 +94,15 @@ class GivenTests(HydrationTestCase):
             self.assertEqual(self.values(self.answer_of(client)), [[bytes(size), SMALL]] * 3)
             self.assertEqual(run.call_count, searches)
 
+    def test_the_store_is_asked_once_for_a_large_blob_where_it_tells_its_checksum(self) -> None:
+        self.source.tells_crc = True
+        self.serve(b"plain", self.put(LARGE), self.put(SMALL))
+        self.source.hold("crc32c")
+        opened = mock.Mock(wraps=self.source.open)
+        self.patch(self.source, "open", opened)
+        self.assertEqual(self.values(self.answer_of(self.consume())), [[b"plain", LARGE, SMALL]])
+        self.assertEqual(opened.call_count, 2)
+
     def test_what_is_too_large_or_not_allowed_stays_an_envelope(self) -> None:
         forged = self.put(SMALL, topic="other")
         self.serve(forged, self.put(SMALL))

@@ -12,13 +12,7 @@ CompressionCodecs[CompressionTypes.LZ4] = () => ({ decompress: decompressFrame }
 CompressionCodecs[CompressionTypes.ZSTD] = () => ({ decompress: async (data) => Buffer.from(unzstd(data)) });
 
 const job = JSON.parse(fs.readFileSync(0));
-const kafka = new Kafka({
-  clientId: job.client_id,
-  brokers: [job.bootstrap],
-  logLevel: logLevel.ERROR,
-  // By default its consumer gives up after some ten seconds without a broker, as docs/how-to/without-an-sdk.md says.
-  retry: { retries: 20 },
-});
+const kafka = new Kafka({ clientId: job.client_id, brokers: [job.bootstrap], logLevel: logLevel.ERROR });
 const consumer = kafka.consumer({
   groupId: `kafkajs-${crypto.randomUUID()}`,
   readUncommitted: !job.committed,
