@@ -65,7 +65,7 @@ class Real:
         return s3_client(self.store)
 
     def provide(self, workload: Workload, folder: Path) -> None:
-        """Make what is read, in a topic of the workload's own: a blob with its record or several, or records."""
+        """Make what is read, in a topic of its own: a blob with its record or several, or records."""
         if workload.load not in ("download", "consume", "hydrate"):
             return
         self.kafka.create_topic(workload.name)
