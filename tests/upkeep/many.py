@@ -95,7 +95,7 @@ def _batch(numbers: Sequence[int]) -> bytes:
 
 
 def _peak_mib() -> int:
-    """This process's own peak of resident memory: ru_maxrss begins with that of the process that started it."""
+    """This process's own peak of resident memory: ru_maxrss begins with that of the one that started it."""
     found = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
     assert found is not None
     return int(found[1]) // 1024
