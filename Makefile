@@ -25,7 +25,12 @@ ifneq ($(PYTHON),)
 sources += $(shell .ci/other-python "$(VENV)" "$(PYTHON)" && echo other-python)
 endif
 
-.PHONY: other-python lfs-demo test test-sdks bench lint docs docs-reference helm-schema lock sbom release-check kafka-apis clean
+.DEFAULT_GOAL := help
+.PHONY: help other-python lfs-demo test test-sdks bench lint docs docs-reference helm-schema lock sbom release-check kafka-apis clean
+
+# What is written at the top of this file.
+help:
+	@sed -n -e '/^$$/q' -e 's/^# \{0,1\}//p' Makefile
 
 lfs-demo: $(VENV)/installed-demo
 	@$(VENV)/bin/lfsproxy demo

@@ -102,7 +102,7 @@ class S3Client:
             "put_object", "PUT", key, headers=headers, body=body, accept={409, 412}
         )
         if not answer.is_error and (why := explain.not_kept(self.location, answer, self.sse)):
-            raise S3Refused(why, doubtful=True)
+            raise S3Refused(str(why), doubtful=True, way_out=why.way_out)
         return answer
 
     async def create_multipart_upload(self, key: str, headers: Mapping[str, str]) -> Begun:
@@ -144,7 +144,7 @@ class S3Client:
             body=body,
         )
         if why := explain.not_kept(self.location, answer, self.sse):
-            raise S3Refused(why)
+            raise S3Refused(str(why), way_out=why.way_out)
         return Part(number, answer.headers["etag"], crc, size)
 
     async def complete_multipart_upload(

@@ -106,19 +106,19 @@ def not_s3(location: S3Location, answer: Answer) -> str:
     )
 
 
-def not_kept(location: S3Location, answer: Answer, sse: str) -> str:
-    """Why a success of a PUT does not say that its bytes are kept, encrypted as ``sse`` says; empty where it
+def not_kept(location: S3Location, answer: Answer, sse: str) -> Explained | None:
+    """Why a success of a PUT does not say that its bytes are kept, encrypted as ``sse`` says; None where it
     does."""
     if not answer.headers.get("etag"):
         # Any web server may say 200 to a PUT; only a store gives an ETag.
-        return not_s3(location, answer)
+        return Explained(not_s3(location, answer))
     told = answer.headers.get(SSE, "nothing")
     if sse and told != sse:
-        return (
-            f"{location.named} takes LFS_S3_SSE={sse}, and has not encrypted so (it tells of {told}): "
-            "unset it, or use a store that does"
+        return Explained(
+            f"{location.named} takes LFS_S3_SSE={sse}, and has not encrypted so (it tells of {told})",
+            "unset LFS_S3_SSE, or use a store that does",
         )
-    return ""
+    return None
 
 
 def speaks_s3(answer: Answer) -> bool:
@@ -189,6 +189,8 @@ def _way_out(location: S3Location, answer: Answer, operation: str) -> str:
         return "get new session credentials (AWS_SESSION_TOKEN)"
     if code in _SETTINGS or code.startswith("KMS."):
         return f"check {_SETTINGS.get(code, 'LFS_S3_SSE_KMS_KEY_ID')}"
+    if code == "NotImplemented" and "encryption" in answer.message:
+        return "unset LFS_S3_SSE, or give the store a KMS"
     if code == "AccessDenied" and "kms:" in answer.message:
         return "let these credentials use the key: kms:GenerateDataKey and kms:Decrypt"
     if code == "AccessDenied" and "PutObjectTagging" in answer.message:

@@ -125,7 +125,7 @@ class StoreProbe:
 
     async def put(self) -> None:
         self._left.add(self.key)
-        headers = {"content-type": DEFAULT_CONTENT_TYPE}
+        headers = self._store.objects.blob(self.key, DEFAULT_CONTENT_TYPE, {})
         if not self.checksums:
             await self._client.put_object(self.key, headers, [BODY], None)
             return
@@ -136,9 +136,12 @@ class StoreProbe:
         else:
             return
         try:
-            await self._client.put_object(self.key, headers, [BODY], None)
+            again = await self._client.put_object(self.key, headers, [BODY], None)
         except (StoreRefused, StoreUnavailable):
             raise refused from None
+        if again.is_error:
+            # The object is there: it was taken with its CRC-32C, and refused for something else.
+            raise refused
         raise StoreRefused(
             f"{refused.wrong}; without a CRC-32C the same object is taken", way_out="set LFS_S3_CHECKSUM=none"
         )
@@ -185,7 +188,7 @@ class StoreProbe:
         self._left.add(self._parts_key)
         self._unfinished = True
         return await self._client.create_multipart_upload(
-            self._parts_key, {"content-type": DEFAULT_CONTENT_TYPE}
+            self._parts_key, self._store.objects.blob(self._parts_key, DEFAULT_CONTENT_TYPE, {})
         )
 
     async def abort(self) -> None:

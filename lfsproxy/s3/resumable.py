@@ -91,7 +91,7 @@ class S3ResumableStore:
         if why := explain.not_kept(self._client.location, answer, self._client.sse):
             # It is ours, as nothing was there.
             self._cleanup.remove_later(Leftover(key, object=True))
-            raise StoreRefused(why)
+            raise StoreRefused(str(why), way_out=why.way_out)
         return True
 
     def _said(self, answer: Answer) -> str:

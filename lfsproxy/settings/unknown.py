@@ -29,7 +29,10 @@ def unknown_variables(environment: Mapping[str, str]) -> dict[str, str | None]:
         if not name.startswith("LFS_") or name in known or _is_anothers(name, value):
             continue
         begun = [each for each in known if each.startswith(f"{name}_")]
-        found[name] = next(iter([*begun, *get_close_matches(name, known, 1, cutoff=0.75)]), None)
+        # One letter more or less, as in a plural, is nearer than what the name only begins.
+        plural = [each for each in known if each in (f"{name}S", name.removesuffix("S"))]
+        close = get_close_matches(name, known, 1, cutoff=0.75)
+        found[name] = next(iter([*plural, *begun, *close]), None)
     return found
 
 

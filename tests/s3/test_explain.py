@@ -226,6 +226,11 @@ class AnswerTests(ExplainTestCase):
             f"bucket {BUCKET}",
         )
 
+    async def test_a_store_without_a_kms(self) -> None:
+        refusal = error("NotImplemented", "Server side encryption specified but KMS is not configured")
+        said = await self.answered(http(501, refusal))
+        self.assertIn("; unset LFS_S3_SSE, or give the store a KMS", said)
+
     async def test_wrong_keys(self) -> None:
         self.assertEqual(
             await self.answered(http(403, error("InvalidAccessKeyId", "There is no such key."))),

@@ -11,11 +11,12 @@ from botocore.credentials import Credentials
 from lfsproxy.envelope import parse_key
 from lfsproxy.errors import StoreRefused, StoreUnavailable
 from lfsproxy.s3.credentials import ChainCredentials
+from lfsproxy.s3.objects import NewObjects, encryption
 from lfsproxy.s3.probe import StoreProbe
 from lfsproxy.s3.signing import S3Location
 from tests.s3.bucket import BUCKET, Reply, Request, error_answer
 from tests.s3.faults import Refuse
-from tests.s3.helpers import FakeS3TestCase, reactor
+from tests.s3.helpers import EVERY_OPTION, FakeS3TestCase, reactor
 
 
 class ProbeTests(FakeS3TestCase):
@@ -95,6 +96,38 @@ class ProbeTests(FakeS3TestCase):
             await self.probe.put()
         self.assertIn("let these credentials", caught.exception.way_out)
         self.assertNotIn("let these credentials", caught.exception.wrong)
+
+    async def test_what_is_written_asks_for_what_blobs_ask_for(self) -> None:
+        await self.use_another(objects=EVERY_OPTION)
+        asked = {}
+        for operation in ("put_object", "create_multipart_upload"):
+
+            def refuse(request: Request, body: bytes, operation: str = operation) -> Reply:
+                asked[operation] = request.headers
+                return error_answer(400, "InvalidStorageClass")
+
+            self.answer(operation, refuse)
+        for tried in (self.probe.put, self.probe.multipart):
+            with self.assertRaisesRegex(StoreRefused, "InvalidStorageClass") as caught:
+                await tried()
+            self.assertEqual(caught.exception.way_out, "check LFS_S3_STORAGE_CLASS")
+        for headers in (asked["put_object"], asked["create_multipart_upload"]):
+            self.assertEqual(headers["x-amz-storage-class"], "STANDARD_IA")
+            self.assertEqual(headers["x-amz-server-side-encryption"], "aws:kms")
+            self.assertIn("topic=lfsproxy-check", headers["x-amz-tagging"])
+
+    async def test_a_store_that_does_not_encrypt_has_no_trouble_with_a_crc_32c(self) -> None:
+        await self.use_another(objects=NewObjects(encryption("AES256", "", bucket_key=False)))
+        put = self.fake.put_object
+
+        def forget(request: Request, body: bytes) -> Reply:
+            request.headers.pop("x-amz-server-side-encryption")
+            return put(request, body)
+
+        self.answer("put_object", forget)
+        with self.assertRaisesRegex(StoreRefused, "has not encrypted so") as caught:
+            await self.probe.put()
+        self.assertEqual(caught.exception.way_out, "unset LFS_S3_SSE, or use a store that does")
 
     async def test_a_store_that_keeps_no_checksum(self) -> None:
         put = self.fake.put_object

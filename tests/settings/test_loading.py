@@ -158,6 +158,7 @@ class LoadTests(SynchronousTestCase):
             "LFS_S3_BUCKET": "y",
             "LFS_BUCKET_NAME": "z",
             "LFS_KAFKA_ADVERTISED_PORT": "9092",
+            "LFS_KAFKA_BROKER": "kafka:9092",
             "lfs_s3_bucket": "not ours",
             "PATH": "/bin",
         }
@@ -166,6 +167,7 @@ class LoadTests(SynchronousTestCase):
             {
                 "LFS_BUCKET_NAME": None,
                 "LFS_KAFKA_ADVERTISED_PORT": "LFS_KAFKA_ADVERTISED_PORT_BASE",
+                "LFS_KAFKA_BROKER": "LFS_KAFKA_BROKERS",
                 "LFS_S3_BUKET": "LFS_S3_BUCKET",
             },
         )

@@ -90,6 +90,21 @@ class ReachTests(KafkaStepsTestCase):
         self.failureResultOf(checking, CancelledError)
         self.assertEqual(self.kafka.calls[-1], ("close",))
 
+    def test_a_token_server_that_is_away_is_no_matter_of_a_password(self) -> None:
+        self.kafka.signs_in = True
+        self.kafka.acts["sign_in"] = BrokerUnavailable("the token server sso:443 cannot be reached")
+        self.assertIn("LFS_KAFKA_SASL_PASSWORD", self.check()["Kafka kafka-1:9092: sign-in"].do)
+        self.settings |= {
+            "kafka_security_protocol": "SASL_SSL",
+            "kafka_sasl_mechanism": "OAUTHBEARER",
+            "kafka_oauth_token_url": "https://sso/token",
+            "kafka_oauth_client_id": "lfsproxy",
+            "kafka_oauth_client_secret": "secret",
+        }
+        do = self.check()["Kafka kafka-1:9092: sign-in"].do
+        self.assertIn("LFS_KAFKA_OAUTH_TOKEN_URL", do)
+        self.assertNotIn("PASSWORD", do)
+
     def test_a_broker_that_is_too_old(self) -> None:
         self.kafka.acts["lacks"] = (["Fetch", "Produce"], [])
         step = self.check()["Kafka kafka-1:9092: API versions"]

@@ -151,13 +151,22 @@ class KafkaSteps:
             await chain.step(
                 "sign-in",
                 sign_in,
-                "check LFS_KAFKA_SASL_MECHANISM, LFS_KAFKA_SASL_USERNAME and LFS_KAFKA_SASL_PASSWORD",
+                self._sign_in_settings,
             )
         await chain.step(
             "API versions",
             versions,
             "check the port in LFS_KAFKA_BROKERS, and LFS_KAFKA_SECURITY_PROTOCOL",
         )
+
+    @property
+    def _sign_in_settings(self) -> str:
+        if self._settings.kafka_oauth_token_url:
+            return (
+                "check LFS_KAFKA_OAUTH_TOKEN_URL, LFS_KAFKA_OAUTH_CLIENT_ID, its secret and "
+                "LFS_KAFKA_OAUTH_SCOPE, and what the broker expects (sasl.oauthbearer.*)"
+            )
+        return "check LFS_KAFKA_SASL_MECHANISM, LFS_KAFKA_SASL_USERNAME and LFS_KAFKA_SASL_PASSWORD"
 
     async def _versions(self, address: Address) -> Found[None]:
         needed, optional = await self._probe.lacks(address)
