@@ -14,7 +14,7 @@ import re
 import ssl
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
@@ -25,7 +25,7 @@ from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lfsproxy.devstack.errors import DevstackError
-from lfsproxy.devstack.ports import HOST, free_port
+from lfsproxy.devstack.ports import HOST
 from lfsproxy.wire.sasl import TokenProvider
 from tests.collector import Collector
 from tests.integration.clients.python import kafka_python, librdkafka
@@ -35,6 +35,7 @@ from tests.integration.leaks import forms, leaks, lines_of_key
 from tests.integration.notified import NotifySocket
 from tests.integration.proxy import ProxyProcess
 from tests.integration.raw import RawClient
+from tests.integration.secret_commands import Command, Commands
 from tests.integration.secured import PASSWORDS, SecuredKafka, secured, token
 from tests.integration.stack import BUCKET, Stack, in_thread, own_s3
 from tests.integration.token_server import CLIENT, SECRET, TokenServer
@@ -88,7 +89,7 @@ class Spoken:
 
 
 class SecretTests(TestCase):
-    timeout = 240
+    timeout = 400
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.kafka: SecuredKafka = await secured()
@@ -104,6 +105,7 @@ class SecretTests(TestCase):
         self.addCleanup(self.notify.path.unlink)
         self.addCleanup(self.notify.close)
         self.token = token("alice")
+        self.unexpected: list[object] = []
         self.spoken = Spoken(
             {
                 "the S3 key": S3_KEY,
@@ -137,7 +139,6 @@ class SecretTests(TestCase):
             "write",
             "--action",
             "read",
-            kept=False,
         ).stdout.strip()
         self.spoken.secrets["the API key"] = self.key
         self.wrong_key = self.key[:-43] + "A" * 43
@@ -151,9 +152,9 @@ class SecretTests(TestCase):
         }
 
     def run_command(
-        self, *arguments: str, kept: bool = True, name: str = "", **variables: str
+        self, *arguments: str, variables: Mapping[str, str] = {}, name: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        """Run ``lfsproxy --debug``; what it prints is kept for the search. Blocks."""
+        """Run ``lfsproxy --debug``; what one with a name prints is searched. Blocks."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("LFS_", "AWS_"))}
         done = subprocess.run(
             [*COMMAND, *arguments],
@@ -163,10 +164,9 @@ class SecretTests(TestCase):
             timeout=60,
             check=False,
         )
-        if kept:
-            where = name or " ".join(arguments[:1])
-            self.spoken.said[f"{where}, standard output"] = done.stdout
-            self.spoken.said[f"{where}, standard error"] = done.stderr
+        if name:
+            self.spoken.said[f"{name}, standard output"] = done.stdout
+            self.spoken.said[f"{name}, standard error"] = done.stderr
         return done
 
     def proxy(self, name: str, settings: Mapping[str, str]) -> ProxyProcess:
@@ -242,7 +242,18 @@ class SecretTests(TestCase):
             ],
             consumeErrors=True,
         )
-        await gatherResults([in_thread(each, door, fetched) for each in (self.commands, self.wrong_commands)])
+        commands = Commands(
+            {**self.environment, **self.kafka.environment("SASLTLS", "SCRAM-SHA-512")},
+            {**self.environment, **self.kafka.with_token(self.tokens.url())},
+            self.folder,
+            self.topic,
+            self.other,
+            fetched.http,
+            door.bootstrap,
+        )
+        wrongly = commands.wrong(self.wrong_key, WRONG_PASSWORD, WRONG_S3_KEY, WRONG_CLIENT, IN_A_URL)
+        right = commands.right(self.keys, self.key)
+        await gatherResults([in_thread(self.run_all, each) for each in (right, wrongly)])
         for name, proxy in proxies.items():
             self.spoken.said[f"/readyz of {name}"] = str(await in_thread(proxy.readiness))
             self.spoken.said[f"/metrics of {name}"] = str(dict(await in_thread(proxy.metrics)))
@@ -254,6 +265,7 @@ class SecretTests(TestCase):
         for number, each in enumerate(self.tokens.issued):
             self.spoken.secrets[f"token {number}"] = each.rpartition(".")[2]
         self.assertEqual(leaks(self.spoken.secrets, self.spoken.said), [])
+        self.assertEqual(self.unexpected, [])
         self.check_that_all_was_said()
 
     def produce(self, proxy: ProxyProcess) -> None:
@@ -285,38 +297,39 @@ class SecretTests(TestCase):
         """Uploads, resumable ones, downloads and redirects, and requests that are refused."""
         base = f"/v1/topics/{topic}"
         bearer = {"Authorization": f"Bearer {self.key}"}
+        tus = {**TUS, **bearer}
 
         def ask(
-            method: str, path: str, body: bytes | None = None, **headers: str
+            method: str, path: str, headers: Mapping[str, str] = {}, body: bytes | None = None
         ) -> tuple[int, http.client.HTTPMessage]:
             connection = self.connection(proxy, scheme)
             with contextlib.closing(connection):
-                connection.request(method, path, body, headers)
+                connection.request(method, path, body, dict(headers))
                 answer = connection.getresponse()
                 self.spoken.said[f"{method} {path} of {scheme}"] = answer.read().decode("latin-1")
                 return answer.status, answer.headers
 
-        status, answered = ask("POST", f"{base}/records?partition=0", b"by HTTP", **bearer)
+        status, answered = ask("POST", f"{base}/records?partition=0", bearer, b"by HTTP")
         self.assertEqual(status, 201)
         record = answered["Location"]
-        status, answered = ask("POST", f"{base}/uploads", **TUS, **bearer, **{"Upload-Length": "6"})
+        status, answered = ask("POST", f"{base}/uploads", {**tus, "Upload-Length": "6"})
         self.assertEqual(status, 201)
         path = urlsplit(answered["Location"]).path
-        self.assertEqual(ask("PATCH", path, b"by tus", **TUS, **bearer, **{"Upload-Offset": "0"})[0], 204)
-        self.assertEqual(ask("DELETE", path, **TUS, **bearer)[0], 204)
-        self.assertEqual(ask("GET", record, **bearer)[0], 200)
-        self.assertEqual(ask("GET", f"{record}/envelope", **bearer)[0], 200)
-        status, answered = ask("GET", f"{record}?presign=true", **bearer)
+        self.assertEqual(ask("PATCH", path, {**tus, "Upload-Offset": "0"}, b"by tus")[0], 204)
+        self.assertEqual(ask("DELETE", path, tus)[0], 204)
+        self.assertEqual(ask("GET", record, bearer)[0], 200)
+        self.assertEqual(ask("GET", f"{record}/envelope", bearer)[0], 200)
+        status, answered = ask("GET", f"{record}?presign=true", bearer)
         self.assertEqual(status, 307)
         [signature] = parse_qs(urlsplit(answered["Location"]).query)["X-Amz-Signature"]
         self.spoken.secrets[f"the signature of a URL of {scheme}"] = signature
         wrong = f"Bearer {self.wrong_key}"
         for authorization in (wrong, self.wrong_key, f"Basic {self.wrong_key}", f"{wrong}\t{self.wrong_key}"):
-            self.assertEqual(ask("POST", f"{base}/records", b"x", Authorization=authorization)[0], 401)
+            self.assertEqual(ask("POST", f"{base}/records", {"Authorization": authorization}, b"x")[0], 401)
         self.assertEqual(ask("GET", f"{record}?access_token={self.key}")[0], 401)
-        self.assertEqual(ask("GET", f"{record}?api_key={self.key}", **bearer)[0], 400)
+        self.assertEqual(ask("GET", f"{record}?api_key={self.key}", bearer)[0], 400)
         for path in ("/", "/docs", "/openapi.json", "/nowhere"):
-            ask("GET", path, **bearer)
+            ask("GET", path, bearer)
         for broken in (f"Authorization {wrong}", f"Authorization : {wrong}", f"X:\x00{wrong}", f" {wrong}"):
             connection = self.connection(proxy, scheme)
             with contextlib.closing(connection):
@@ -332,99 +345,11 @@ class SecretTests(TestCase):
         context = ssl.create_default_context(cafile=str(self.kafka.authority.file))
         return http.client.HTTPSConnection(HOST, proxy.http_port, timeout=30, context=context)
 
-    def commands(self, door: ProxyProcess, fetched: ProxyProcess) -> None:
-        """The commands, with what is right."""
-        direct = {**self.environment, **self.kafka.environment("SASLTLS", "SCRAM-SHA-512")}
-        direct |= {"LFS_HTTP_API_KEYS_FILE": str(self.keys), **self.free_ports()}
-        payload = self.folder / "payload"
-        payload.write_bytes(b"by a command")
-        through = {**direct, "LFS_PROXY_BOOTSTRAP": door.bootstrap, "LFS_PROXY_URL": fetched.http}
-        by_token = {**direct, **self.kafka.with_token(self.tokens.url()), "LFS_KAFKA_SASL_USERNAME": ""}
-        by_token.pop("LFS_KAFKA_SASL_PASSWORD")
-        once = ("--from-beginning", "--max-messages", "1")
-        for code, name, arguments, variables in (
-            (0, "check", ("check", "--topic", self.topic, "--json"), direct),
-            (0, "check by token", ("check", "--topic", self.topic), by_token),
-            (0, "gc", ("gc", "--topics", self.topic), direct),
-            (0, "fsck", ("fsck", "--topics", self.topic, "--verify"), direct),
-            (
-                0,
-                "upload",
-                ("upload", str(payload), "--topic", self.other),
-                {**through, "LFS_API_KEY": self.key},
-            ),
-            (0, "produce", ("produce", str(payload), "--topic", self.topic), through),
-            (0, "consume", ("consume", self.topic, *once), through),
-            (0, "download", ("download", f"{self.topic}:0:0", "-o", "-"), through),
-            (0, "keys list", ("keys", "list", "--file", str(self.keys)), direct),
-        ):
-            done = self.run_command(*arguments, name=name, **variables)
-            self.assertEqual(done.returncode, code, (name, done.stdout, done.stderr))
-
-    def wrong_commands(self, door: ProxyProcess, fetched: ProxyProcess) -> None:
-        """The commands, with what is wrong, so that they end with a traceback."""
-        direct = {
-            **self.environment,
-            **self.kafka.environment("SASLTLS", "SCRAM-SHA-512"),
-            **self.free_ports(),
-        }
-        password = {**direct, "LFS_KAFKA_SASL_PASSWORD": WRONG_PASSWORD}
-        store = {**direct, "AWS_SECRET_ACCESS_KEY": WRONG_S3_KEY}
-        server = {
-            **direct,
-            **self.kafka.with_token(self.tokens.url()),
-            "LFS_KAFKA_OAUTH_CLIENT_SECRET": WRONG_CLIENT,
-        }
-        server.pop("LFS_KAFKA_SASL_PASSWORD")
-        payload = self.folder / "other"
-        payload.write_bytes(b"by a command")
-        broken = self.folder / "broken.json"
-        broken.write_text(json.dumps({"keys": [{"id": self.wrong_key[-60:], "name": "a"}]})[:-1])
-        url = f"http://user:{IN_A_URL}@{HOST}:9"
-        for code, name, arguments, variables in (
-            (1, "check, wrong password", ("check",), password),
-            (1, "check, wrong S3 key", ("check",), store),
-            (1, "check, wrong client", ("check",), server),
-            (2, "gc, wrong S3 key", ("gc",), store),
-            (2, "fsck, wrong password", ("fsck",), password),
-            (
-                1,
-                "consume, wrong password",
-                ("consume", self.topic),
-                {**password, "LFS_PROXY_BOOTSTRAP": door.bootstrap},
-            ),
-            (
-                1,
-                "consume, wrong client",
-                ("consume", self.topic, "--bootstrap", server["LFS_KAFKA_BROKERS"]),
-                server,
-            ),
-            (
-                1,
-                "upload, wrong key",
-                (
-                    "upload",
-                    str(payload),
-                    "--topic",
-                    self.topic,
-                    "--api-key",
-                    self.wrong_key,
-                    "--url",
-                    fetched.http,
-                ),
-                direct,
-            ),
-            (1, "serve, a URL", ("serve", "-n"), {**direct, "LFS_S3_ENDPOINT": url}),
-            (1, "serve, a token URL", ("serve", "-n"), {**server, "LFS_KAFKA_OAUTH_TOKEN_URL": url}),
-            (1, "keys list, a broken file", ("keys", "list", "--file", str(broken)), direct),
-        ):
-            done = self.run_command(*arguments, name=name, **variables)
-            self.assertEqual(done.returncode, code, (name, done.stdout, done.stderr))
-
-    def free_ports(self) -> dict[str, str]:
-        names = ("LFS_HTTP_ADDR", "LFS_METRICS_ADDR", "LFS_KAFKA_ADDR")
-        base = {"LFS_KAFKA_BROKER_PORT_BASE": str(free_port() - 1)}
-        return {**base, **{name: f"{HOST}:{free_port()}" for name in names}}
+    def run_all(self, commands: Iterable[Command]) -> None:
+        for each in commands:
+            done = self.run_command(*each.arguments, name=each.name, variables=each.variables)
+            if done.returncode != each.status:
+                self.unexpected.append((each.name, done.returncode, done.stdout[-1000:], done.stderr[-1000:]))
 
     def check_that_all_was_said(self) -> None:
         """What was searched is what it should be: nothing is found in silence, either."""
