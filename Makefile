@@ -10,6 +10,7 @@
 #   make lock             deploy/requirements.lock, the packages of the container with their hashes, anew
 #   make kafka-apis KAFKA=4.5.0   what a release of Kafka has that the proxy has not decided about
 #   make release-check    what a release needs, built and tried; nothing is published
+#   make audit            known weaknesses in the packages that all languages use; asks services on the network
 #   make sbom             what the container is made of, as CycloneDX: build/sbom.cdx.json
 # PYTHON names the Python to use (an environment of another version is made anew), VENV where the environment goes.
 # Behind a mirror: PIP_INDEX_URL for Python packages, LFS_DEMO_MAVEN_URL (or a mirror in ~/.m2/settings.xml) for the
@@ -26,7 +27,7 @@ sources += $(shell .ci/other-python "$(VENV)" "$(PYTHON)" && echo other-python)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help other-python lfs-demo test test-sdks bench lint docs docs-reference helm-schema lock sbom release-check kafka-apis clean
+.PHONY: help other-python lfs-demo test test-sdks bench lint docs docs-reference helm-schema lock audit sbom release-check kafka-apis clean
 
 # What is written at the top of this file.
 help:
@@ -62,6 +63,10 @@ docs-reference: $(VENV)/installed-test
 
 lock: $(VENV)/installed-release
 	@.ci/lock $(VENV)
+
+# govulncheck and osv-scanner are used where they are on PATH.
+audit: $(VENV)/installed-release
+	@$(VENV)/bin/python -m tests.audit
 
 sbom: $(VENV)/installed-release
 	@mkdir -p build

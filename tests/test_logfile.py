@@ -55,6 +55,24 @@ class ObserverTests(SynchronousTestCase):
         self.assertEqual((lines[0]["logger"], lines[0]["message"]), ("n", "it is info"))
         self.assertRegex(lines[0]["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
 
+    def test_a_traceback_shows_no_values(self) -> None:
+        def fail(password: str) -> None:
+            raise RuntimeError("an unforeseen one")
+
+        for form in ("text", "json"):
+            self.path.unlink(missing_ok=True)
+            options = cast(Any, ServerOptions())
+            options.parseOptions(["-n", f"--logfile={self.path}"])
+            observer = log_observer(Settings(log_level="debug", log_format=form), options)
+            log = Logger(namespace="n", observer=cast(ILogObserver, observer))
+            try:
+                fail("hunter" + "2")
+            except RuntimeError:
+                log.failure("it failed")
+            written = self.path.read_text()
+            self.assertIn("an unforeseen one", written)
+            self.assertNotIn("hunter2", written)
+
     def test_an_observer_that_twistd_was_told_stays(self) -> None:
         self.assertIsNone(log_observer(Settings(), {"logger": lambda: None}))
 

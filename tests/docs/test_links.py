@@ -12,6 +12,7 @@ from tests.docs.links import DEEPEST, anchors_of, links_of, problems_of
 GLOBS = (
     "README.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
     "tests/README.md",
     "docs/**/*.md",
     "sdk/*/README.md",

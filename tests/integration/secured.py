@@ -32,7 +32,7 @@ from lfsproxy.devstack import KafkaServer
 from lfsproxy.devstack.ports import HOST
 from tests.certificates import Authority
 from tests.integration.stack import Stack, in_thread, stack
-from tests.integration.token_server import AUDIENCE, CLIENT, SCOPE, SECRET, SigningKey, TokenServer
+from tests.integration.token_server import AUDIENCE, CLIENT, ISSUER, SCOPE, SECRET, SigningKey, TokenServer
 
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
 PASSWORDS = {"proxy": "proxy-password", "alice": "alice-password", "bob": "bob-password"}
@@ -110,6 +110,7 @@ class SecuredKafka:
             f"{bearer}.sasl.server.callback.handler.class": validator,
             f"{bearer}.sasl.oauthbearer.jwks.endpoint.url": self.tokens.keys,
             f"{bearer}.sasl.oauthbearer.expected.audience": AUDIENCE,
+            f"{bearer}.sasl.oauthbearer.expected.issuer": ISSUER,
             f"{bearer}.sasl.oauthbearer.clock.skew.seconds": "0",
             f"{bearer}.connections.max.reauth.ms": "3600000",
         }

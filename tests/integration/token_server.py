@@ -35,6 +35,8 @@ from lfsproxy.devstack.ports import HOST
 from tests.certificates import Issued
 
 CLIENT, SECRET, SCOPE, AUDIENCE = "lfsproxy", "c/s+e=t", "kafka", "kafka"
+ISSUER = "https://sso.example"
+"""Who tokens say has made them (iss): Kafka from 4.4 on wants to be told."""
 
 
 class SigningKey:
@@ -53,7 +55,7 @@ class SigningKey:
         """A token that lives so long."""
         now = time.time() + skew
         begins, ends = math.floor(now), math.ceil(now + seconds)
-        claims = {"sub": subject, "aud": audience, "iat": begins, "nbf": begins, "exp": ends}
+        claims = {"iss": ISSUER, "sub": subject, "aud": audience, "iat": begins, "nbf": begins, "exp": ends}
         parts = ({"alg": "ES256", "kid": "1", "typ": "JWT"}, claims)
         signed = ".".join(_base64(json.dumps(part).encode()) for part in parts)
         r, s = decode_dss_signature(self._key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
