@@ -148,6 +148,16 @@ class DownloadTests(SynchronousTestCase):
         self.door.source.let_go("open")
         self.assertEqual(self.door.site.downloads, set())
 
+    def test_one_that_is_answered_counts_no_more_for_the_next_on_its_connection(self) -> None:
+        self.door.source.hold("open")
+        self.begin()
+        client = self.door.client()
+        client.send(request("GET", self.PATH, body=None) * 2)
+        self.door.source.let_go_one("open", 1)
+        self.assertEqual(client.answer().status, 200)
+        self.door.source.let_go("open")
+        self.assertEqual(client.answer().status, 200)
+
     def test_one_that_is_refused_counts_not(self) -> None:
         for _ in range(5):
             self.assertEqual(self.ask("/v1/topics/t/partitions/0/records/99").status, 404)
