@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lfsproxy.web import channel
 from lfsproxy.web.channel import DRAIN_SECONDS, HEADER_SECONDS, NEW_SECONDS
 from lfsproxy.web.request import DRAIN_BYTES
 from tests.web.doubles import Answer, Client, Door, request
@@ -43,6 +44,20 @@ class ConnectionTests(SynchronousTestCase):
         self.door.clock.advance(NEW_SECONDS)
         self.assertTrue(self.asks())
         self.assertEqual([client.transport.aborted for client in clients], [True, False])
+
+    def test_one_makes_room_for_one_only(self) -> None:
+        idle = self.door.client()
+        idle.send(HEALTH)
+        self.door.client().send(HEALTH[:5])
+        self.assertTrue(self.asks())
+        # Its connection is not gone yet.
+        self.assertFalse(self.asks())
+
+    def test_one_whose_request_has_come_stays(self) -> None:
+        for _ in range(2):
+            self.door.client().send(HEALTH)
+        self.patch(channel, "has_unread", lambda transport: True)
+        self.assertFalse(self.asks())
 
     def test_it_is_not_looked_for_again_and_again(self) -> None:
         clients = [self.door.client(), self.door.client()]
