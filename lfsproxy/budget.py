@@ -11,7 +11,7 @@ behind large.
 Fair: small and large leases have a queue each (``lfsproxy.fair``), in which an address that holds none goes
 before one that does, however many requests that one has.
 
-No lost wake-up: whatever frees memory, or takes a first waiter out of a queue, asks the one loop that grants
+No lost wake-up: whatever frees memory, or changes who is first in a queue, asks the one loop that grants
 (``lfsproxy.wakeups``). A lease is counted at the moment its waiter is resumed, never before, so there is none
 that is counted and in nobody's hands.
 """
@@ -172,6 +172,9 @@ class MemoryBudget(WakeLoop):
             return succeed(self._lease(size, _sender()))
         waiting: Deferred[Lease] = Deferred(lambda _: self._leave(queue, waiting))
         queue.add(waiting, _sender(), size)
+        if self._fits(queue.first):
+            # It goes before those that wait for more than there is.
+            self.ask()
         if not self._checks.running:
             self._checks.start(CHECK_SECONDS, now=False)  # never fails: see _evict_slowest
         return waiting

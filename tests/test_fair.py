@@ -72,6 +72,21 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(self.queue.bytes, 0)
 
 
+class FirstTests(BudgetTestCase):
+    def wait_at(self, host: str, size: int) -> Deferred[Lease]:
+        with sent_by(Sender(peer=f"{host}:1")):
+            return self.wait(size)
+
+    def test_who_goes_before_all_that_wait_gets_what_is_free(self) -> None:
+        with sent_by(Sender(peer="10.0.0.1:1")):
+            self.take(24 * MIB)
+        more = self.wait_at("10.0.0.1", 32 * MIB)
+        one = self.wait_at("10.0.0.2", 8 * MIB)
+        self.clock.advance(0)
+        self.assertNoResult(more)
+        self.assertEqual(self.successResultOf(one).size, 8 * MIB)
+
+
 class Crowd(BudgetTestCase):
     """Some greedy addresses, each of which always asks for more than it gets, and one that asks once."""
 

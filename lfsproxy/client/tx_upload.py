@@ -7,13 +7,14 @@ with open("image.png", "rb") as file:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IConsumer, IDelayedCall
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import (
     Certificate,
     PrivateCertificate,
@@ -23,7 +24,8 @@ from twisted.internet.ssl import (
 )
 from twisted.internet.task import Cooperator, TaskDone, TaskFinished, TaskStopped
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IPolicyForHTTPS
 from zope.interface import implementer
@@ -144,16 +146,9 @@ class Uploader:
             unbuffered=True,
             reactor=self._reactor,
         )
-        answer = bytearray()
-
-        def received(data: bytes) -> None:
-            watch.progressed()
-            if len(answer) + len(data) > MOST_ANSWER:
-                raise ValueError(f"the answer has more than {MOST_ANSWER} bytes")
-            answer.extend(data)
-
-        await response.collect(received)
-        return response.code, bytes(answer)
+        answer = _Answer(watch.progressed)
+        response.deliverBody(answer)
+        return response.code, await answer.whole
 
     def close(self) -> Deferred[None]:
         """Close the connections that are kept for reuse."""
@@ -195,6 +190,36 @@ class _Watch:
         """Watch no longer."""
         if self._call.active():
             self._call.cancel()
+
+
+class _Answer(Protocol):
+    """An answer's body. Who no longer waits for it closes its connection."""
+
+    def __init__(self, progressed: Callable[[], None]) -> None:
+        self.whole: Deferred[bytes] = Deferred(lambda _: self._close())
+        self._progressed = progressed
+        self._received = bytearray()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.whole.called:
+            return
+        self._progressed()
+        self._received += data
+        if len(self._received) > MOST_ANSWER:
+            self.whole.errback(ValueError(f"the answer has more than {MOST_ANSWER} bytes"))
+            self._close()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.whole.called:
+            return
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self.whole.callback(bytes(self._received))
+        else:
+            self.whole.errback(reason)
+
+    def _close(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
 
 
 @implementer(IBodyProducer)

@@ -19,6 +19,7 @@ from lfsproxy.logs import Logger
 from lfsproxy.wakeups import Condition
 from lfsproxy.wire.oauth import Token, TokenServer, renew_after
 from lfsproxy.wire.sasl import REFUSED_SECONDS
+from lfsproxy.words import error_text
 
 FIRST_SECONDS: Final = 3.0
 """How long a connection waits for the first token: less than it may take in all (``pool.OPEN_SECONDS``)."""
@@ -54,7 +55,7 @@ class Tokens:
         self._told = ""
         self._tries = 0
         self._refused_secret: str | None = None
-        self._refused_until = 0.0
+        self._refused_at = self._failed_at = 0.0
         self._changed = Condition(clock)
         self._next: IDelayedCall | None = None
         self._fetching: Deferred[None] | None = None
@@ -77,7 +78,9 @@ class Tokens:
 
     def known(self) -> str | None:
         """The token of now, None while one is on its way. Raises as ``current`` does."""
-        if not self._is_good() and self._trouble is None:
+        # Timers are late where the clock was set back, by as much.
+        is_timer_late = not self._lately(self._failed_at, MOST_RETRY_SECONDS * 2)
+        if not self._is_good() and (self._trouble is None or is_timer_late):
             self._renew()
         if self._token is not None and self._is_good():
             return self._token.text
@@ -88,7 +91,7 @@ class Tokens:
     def refused(self, text: str) -> None:
         """A broker does not take the token: perhaps it takes the next one, as keys are changed too."""
         is_current = self._token is not None and self._token.text == text
-        if is_current and self._clock.seconds() - self._asked_at >= REFUSED_SECONDS:
+        if is_current and not self._lately(self._asked_at, REFUSED_SECONDS):
             self._renew()
 
     @property
@@ -115,8 +118,12 @@ class Tokens:
 
     def _is_good(self) -> bool:
         """Whether there is a token that has not expired."""
-        token = self._token
-        return token is not None and self._clock.seconds() < self._asked_at + token.lifetime
+        return self._token is not None and self._lately(self._asked_at, self._token.lifetime)
+
+    def _lately(self, at: float, seconds: float) -> bool:
+        """Whether that was less than so many seconds ago. What is yet to come was before the clock was set
+        back, and nobody knows how long."""
+        return 0 <= self._clock.seconds() - at < seconds
 
     def _cancel_next(self) -> None:
         if self._next is not None and self._next.active():
@@ -139,19 +146,20 @@ class Tokens:
         self._fetching = None
         if isinstance(result, Failure) and not result.check(CancelledError):
             self._log.failure("fetching a token failed", failure=result)
+            self._failed(self._client.server.strange(f"cannot be followed: {error_text(result.value)}"))
 
     async def _fetch(self) -> None:
         asked_at = self._clock.seconds()
         try:
             secret = self._client.secret()
-            if secret == self._refused_secret and asked_at < self._refused_until:
+            if secret == self._refused_secret and self._lately(self._refused_at, REFUSED_SECONDS):
                 self._renew_in(RETRY_SECONDS)
                 return
             try:
                 token = await self._client.fetch(secret)
             except SignInRefused:
                 # Clients are locked by too many wrong secrets; a new one is tried at once.
-                self._refused_secret, self._refused_until = secret, self._clock.seconds() + REFUSED_SECONDS
+                self._refused_secret, self._refused_at = secret, self._clock.seconds()
                 raise
         except (SettingError, BrokerUnavailable) as error:
             self._failed(error)
@@ -160,6 +168,7 @@ class Tokens:
 
     def _failed(self, error: LfsError) -> None:
         self._trouble = error if isinstance(error, BrokerUnavailable) else BrokerUnavailable(str(error))
+        self._failed_at = self._clock.seconds()
         wait = min(MOST_RETRY_SECONDS, RETRY_SECONDS * 2 ** min(self._tries, 10))
         wait *= 0.8 + 0.4 * self._chance()
         self._tries += 1

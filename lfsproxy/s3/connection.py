@@ -14,7 +14,7 @@ import struct
 import termios
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from weakref import WeakSet
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -35,9 +35,6 @@ from twisted.web.iweb import IResponse
 
 from lfsproxy.net.writing import Piece, write_through
 from lfsproxy.s3.body import BufferBody
-
-if TYPE_CHECKING:
-    pass
 
 IDLE_SECONDS = 15
 """How long an idle connection is kept: stores close theirs after 20 seconds and more."""

@@ -160,9 +160,7 @@ class ChainCredentials:
         """What is found by asking, or by the asking that is going on, within ``patience`` seconds."""
         patience = self._patience if patience is None else patience
         if not self.refreshing:
-            self.refreshing = True
-            # The reactor's own threads are waited for when the process ends, and a server may take minutes.
-            Thread(target=self._ask, args=(ask,), name="s3-credentials", daemon=True).start()
+            self._begin(ask)
         try:
             await self._is_resolved.wait().addTimeout(patience, self._clock)
         except TimeoutError:
@@ -171,6 +169,15 @@ class ChainCredentials:
             ) from None
         assert self._found is not None  # else the wait has failed
         return self._found.frozen
+
+    def _begin(self, ask: Callable[[], _Found]) -> None:
+        self.refreshing = True
+        try:
+            # The reactor's own threads are waited for when the process ends, and a server may take minutes.
+            Thread(target=self._ask, args=(ask,), name="s3-credentials", daemon=True).start()
+        except RuntimeError as error:
+            self.refreshing = False
+            raise StoreUnavailable(f"S3 credentials cannot be had: {error_text(error)}") from None
 
     # In a thread
 

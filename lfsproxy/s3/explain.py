@@ -204,7 +204,7 @@ def _way_out(location: S3Location, answer: Answer, operation: str) -> str:
 def _skew(answer: Answer) -> str:
     try:
         theirs = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return "this machine's clock and S3's differ: "
     ahead = time.time() - theirs
     if abs(ahead) < _MOST_SKEW:

@@ -239,8 +239,9 @@ class StreamingChannel(HTTPChannel):
         self._idle = True
         self._savedTimeOut = None
         self.setTimeout(self._idle_seconds)
-        super().requestDone(request)
+        # Before the next one is taken, which may have come already.
         self.site.request_ended(request)
+        super().requestDone(request)
 
     def resumeProducing(self) -> None:
         super().resumeProducing()

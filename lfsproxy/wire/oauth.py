@@ -201,7 +201,7 @@ def _date(headers: Mapping[str, str]) -> float | None:
     """The server's own clock."""
     try:
         return parsedate_to_datetime(headers.get("date", "")).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -69,11 +69,13 @@ def _flexible(version: int, body: Body, threshold: int) -> int | None:
     for _ in range(topics - 1):
         start = position
         length, position = _uvarint(body, position)
+        if not 1 <= length <= _LONGEST_STRING:
+            return None  # Before it is copied out of the pieces, however long it says it is.
         name = body[position : position + length - 1]
         position += length - 1
         partitions, position = _uvarint(body, position)
         count += partitions - 1
-        if name in names or not 1 <= length <= _LONGEST_STRING or partitions < 2 or count > MAX_PARTITIONS:
+        if name in names or partitions < 2 or count > MAX_PARTITIONS:
             return None
         names.add(name)
         size += (position - start) + _ANSWER_ENTRY * (partitions - 1) + 1
@@ -110,17 +112,19 @@ def _fixed(version: int, body: Body, threshold: int) -> int | None:
     names = set()
     count = 0
     for _ in range(topics):
-        start = position
         length = _INT16.unpack(body[position : position + 2])[0]
-        position += 2 + length
-        name = body[start:position]
+        if length < 0:
+            return None
+        position += 2
+        name = body[position : position + length]
+        position += length
         partitions = _INT32.unpack(body[position : position + 4])[0]
         count += partitions
-        if name in names or length < 0 or partitions < 1 or count > MAX_PARTITIONS:
+        if name in names or partitions < 1 or count > MAX_PARTITIONS:
             return None
         names.add(name)
         position += 4
-        size += len(name) + 4 + each * partitions
+        size += 2 + length + 4 + each * partitions
         seen = set()
         for _ in range(partitions):
             partition = body[position : position + _PARTITION]

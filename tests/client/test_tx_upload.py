@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from treq.testing import RequestTraversalAgent
+from twisted.internet import reactor as _reactor
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
@@ -19,6 +21,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from lfsproxy.client import Published
 from lfsproxy.client.tx import Uploader
+from lfsproxy.client.tx_upload import _Answer
 from lfsproxy.errors import (
     ChecksumMismatch,
     InvalidChecksum,
@@ -31,6 +34,7 @@ from lfsproxy.errors import (
 from tests.client.doubles import envelope_of
 from tests.client.proxy_double import DATA, answer, start_proxy
 
+reactor: Any = _reactor
 SILENT = 30.0
 
 
@@ -219,3 +223,51 @@ class ConnectionTests(TestCase):
         self.proxy.status, self.proxy.early = 413, True
         self.proxy.body = json.dumps({"type": "/problems/too-large", "detail": "words"}).encode()
         await self.assertFailure(self.uploader.upload("demo", DATA * 30), TooLarge, ProxyUnavailable)
+
+
+class Stuck(Protocol):
+    """A proxy that begins an answer, and does not end it. ``gone`` of its factory fires when its client has
+    closed."""
+
+    factory: Any
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(b"HTTP/1.1 201 Created\r\nContent-Length: 1000\r\n\r\n{")
+
+    def connectionLost(self, reason: object = None) -> None:
+        self.factory.gone.callback(None)
+
+
+class StuckTests(TestCase):
+    """Nothing is left of an upload whose answer was begun."""
+
+    timeout = 30
+
+    def setUp(self) -> None:
+        self.gone: Deferred[None] = Deferred()
+        factory: Any = Factory.forProtocol(Stuck)
+        factory.gone = self.gone
+        port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        self.url = f"http://127.0.0.1:{port.getHost().port}"
+
+    async def test_silence_in_an_answer_closes_its_connection(self) -> None:
+        uploading = Uploader(self.url, silent_timeout=0.2).upload("demo", DATA)
+        await self.assertFailure(uploading, OutcomeUnknown)
+        await self.gone
+
+    async def test_so_does_a_cancel(self) -> None:
+        begun: Deferred[None] = Deferred()
+        received = _Answer.dataReceived
+
+        def note(answer: _Answer, data: bytes) -> None:
+            received(answer, data)
+            begun.callback(None)
+
+        self.patch(_Answer, "dataReceived", note)
+        uploading = Uploader(self.url).upload("demo", DATA)
+        await begun
+        uploading.cancel()
+        await self.assertFailure(uploading, CancelledError)
+        await self.gone

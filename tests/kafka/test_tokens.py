@@ -226,6 +226,48 @@ class RenewalTests(TokensCase):
         self.assertEqual(self.successResultOf(waiting), "second")
         self.assert_asked(2)
 
+    def set_back(self) -> None:
+        """Somebody sets the clock back, by an hour."""
+        self.clock.rightNow -= 3600
+
+    def test_a_clock_that_was_set_back_makes_no_token_good_for_longer(self) -> None:
+        self.begin(10)
+        self.set_back()
+        waiting = self.current()
+        self.assert_asked(2)
+        self.answer(Token("second", 10))
+        self.assertEqual(self.successResultOf(waiting), "second")
+        self.clock.advance(8.25)
+        self.assert_asked(3)
+
+    def test_nor_one_that_a_broker_refuses(self) -> None:
+        self.begin(3600)
+        self.set_back()
+        self.tokens.refused("first")
+        self.assert_asked(2)
+
+    def test_nor_trouble_last_for_longer(self) -> None:
+        for error in (GONE, REFUSED):
+            self.setUp()
+            self.ask()
+            self.answer(error)
+            self.set_back()
+            self.ask()
+            self.assert_asked(2)
+            self.answer(Token("first", 10))
+            self.assertEqual(self.successResultOf(self.current()), "first")
+
+    def test_what_nobody_thought_of_is_tried_again_too(self) -> None:
+        self.ask()
+        self.answer(GONE)
+        self.clock.advance(1)
+        self.answer(ValueError("on purpose"))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertIn("on purpose", str(self.failureResultOf(self.current(), BrokerUnavailable).value))
+        self.clock.advance(2)
+        self.answer(Token("first", 10))
+        self.assertEqual(self.successResultOf(self.current()), "first")
+
     def test_a_clock_that_is_off_is_told_once(self) -> None:
         off = "this machine's clock is 3600 s behind the token server's"
         with capturedLogs() as events:

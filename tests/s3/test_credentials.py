@@ -191,6 +191,17 @@ class ChainTests(TestCase):
         await self.key()
         self.assertTrue(all(thread.daemon for thread in self.source.threads))
 
+    async def test_a_machine_without_threads_just_now_is_trouble_that_may_pass(self) -> None:
+        def start(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        patched = self.patch(threading.Thread, "start", start)
+        asked = Deferred.fromCoroutine(self.key())
+        error = self.failureResultOf(asked, StoreUnavailable)
+        self.assertIn("can't start new thread", str(error.value))
+        patched.restore()
+        self.assertEqual("key-0", await self.key())
+
     async def test_a_file_that_has_changed_is_read_again_in_the_background(self) -> None:
         found = [Credentials("old", "secret"), Credentials("new", "secret")]
         self.chain = self.make(lambda: found.pop(0))

@@ -261,6 +261,15 @@ class AnswerTests(ExplainTestCase):
                 "S3's: set the clock (NTP)",
             )
 
+    async def test_clocks_that_differ_by_nobody_knows_how_much(self) -> None:
+        body = error("RequestTimeTooSkewed", "The difference is too large.")
+        for date in ("nonsense", "Thu, 01 Jan 2026 00:00:00 +99999999999999999"):
+            self.assertEqual(
+                await self.answered(http(403, body, Date=date)),
+                "403 RequestTimeTooSkewed: The difference is too large; this machine's clock and S3's "
+                "differ: set the clock (NTP)",
+            )
+
     async def test_session_credentials_that_are_over(self) -> None:
         self.assertEqual(
             await self.answered(http(400, error("ExpiredToken", "The token is over."))),

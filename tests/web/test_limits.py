@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lfsproxy.web import channel
 from lfsproxy.web.channel import DRAIN_SECONDS, HEADER_SECONDS, NEW_SECONDS
 from lfsproxy.web.request import DRAIN_BYTES
 from tests.web.doubles import Answer, Client, Door, request
@@ -43,6 +44,20 @@ class ConnectionTests(SynchronousTestCase):
         self.door.clock.advance(NEW_SECONDS)
         self.assertTrue(self.asks())
         self.assertEqual([client.transport.aborted for client in clients], [True, False])
+
+    def test_one_makes_room_for_one_only(self) -> None:
+        idle = self.door.client()
+        idle.send(HEALTH)
+        self.door.client().send(HEALTH[:5])
+        self.assertTrue(self.asks())
+        # Its connection is not gone yet.
+        self.assertFalse(self.asks())
+
+    def test_one_whose_request_has_come_stays(self) -> None:
+        for _ in range(2):
+            self.door.client().send(HEALTH)
+        self.patch(channel, "has_unread", lambda transport: True)
+        self.assertFalse(self.asks())
 
     def test_it_is_not_looked_for_again_and_again(self) -> None:
         clients = [self.door.client(), self.door.client()]
@@ -147,6 +162,16 @@ class DownloadTests(SynchronousTestCase):
         self.assert_full(self.ask())
         self.door.source.let_go("open")
         self.assertEqual(self.door.site.downloads, set())
+
+    def test_one_that_is_answered_counts_no_more_for_the_next_on_its_connection(self) -> None:
+        self.door.source.hold("open")
+        self.begin()
+        client = self.door.client()
+        client.send(request("GET", self.PATH, body=None) * 2)
+        self.door.source.let_go_one("open", 1)
+        self.assertEqual(client.answer().status, 200)
+        self.door.source.let_go("open")
+        self.assertEqual(client.answer().status, 200)
 
     def test_one_that_is_refused_counts_not(self) -> None:
         for _ in range(5):

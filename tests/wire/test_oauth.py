@@ -136,6 +136,9 @@ class ClockTests(SynchronousTestCase):
         self.assertEqual(self.trouble(), "")
         self.assertEqual(self.trouble(exp=NOW + 625, iat=NOW + 25, nbf=NOW), "")
         self.assertEqual(self.trouble({"date": "nonsense"}, exp=NOW + 600), "")
+        self.assertEqual(
+            self.trouble({"date": "Thu, 01 Jan 2026 00:00:00 +99999999999999999"}, exp=NOW + 600), ""
+        )
 
     def test_this_machine_s_clock_is_behind(self) -> None:
         behind = "this machine's clock is about 3600 s behind the token server's"

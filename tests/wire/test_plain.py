@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -155,7 +156,25 @@ class AgreementTests(SynchronousTestCase):
             self.assertEqual(found, slowly(version, bytes(body), 0), bytes(body).hex())
 
 
+class Watched(Pieces):
+    """Notes the most bytes that were copied at once."""
+
+    most = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        found = super().__getitem__(place)
+        if isinstance(found, bytes):
+            self.most = max(self.most, len(found))
+        return found
+
+
 class PlainTests(SynchronousTestCase):
+    def test_however_long_a_name_says_it_is_no_more_is_copied(self) -> None:
+        for version, begin in ((8, "ffffffff000003e8000000017fff"), (9, "0000ffff000003e8028080808008")):
+            body = Watched([bytes.fromhex(begin), *[bytes(16 * 1024)] * 64])
+            self.assertIsNone(plain_answer_size(version, body, 0))
+            self.assertLess(body.most, 2**15)
+
     def test_requests_of_real_clients_are_mostly_plain(self) -> None:
         for version in VERSIONS:
             body = one(version)
