@@ -27,7 +27,7 @@ from lfsproxy.upkeep.orphans.topics import TopicReading
 from lfsproxy.wire.walk import Limits
 
 HOUR = 3600.0
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 _SHOWN = 20
 """Topics in the report for people."""
 

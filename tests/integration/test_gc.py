@@ -221,7 +221,7 @@ class RefusalTests(GcTestCase):
     """Where not all can be read, nothing is removed."""
 
     async def refused(self, *arguments: str, **variables: str) -> str:
-        done = await self.gc("--delete", "--yes", *arguments, **variables)
+        done = await self.gc("--delete", "--yes", *arguments, age=1, **variables)
         self.assertEqual((done.code, done.found), (2, {}), done)
         return done.err
 
