@@ -187,6 +187,8 @@ class ReadingContract(Reads):
         good = batch(b"a")
         for bad in (
             good[:-1] + bytes([good[-1] ^ 1]),
+            # One that says that it is Kafka's own, and is not.
+            MARKER[:-1] + bytes([MARKER[-1] ^ 1]),
             batch_of(b"no gzip", 1, codec=1),
             batch_of(b"", 1, magic=1),
         ):
