@@ -46,14 +46,14 @@ _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 
 
 class Named(NamedTuple):
-    """The uuids (16 bytes each) of blobs that are named; ``is_all``: there are no more in the same batches."""
+    """The uuids (16 bytes each) of blobs that are named; ``is_all``: the same batches have no more."""
 
     uuids: frozenset[bytes]
     is_all: bool
 
 
 def blobs_named(batches: Sequence[FetchedBatch], limits: Limits) -> Iterator[Named]:
-    """The blobs that are named in the batches of an answer, a portion at a time; the last one is always there.
+    """The blobs that are named in the batches of an answer, a portion at a time; there is always a last one.
 
     Raises UndecodableRecords, and TooLarge for a batch that does not fit ``limits``.
     """
