@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 from lfsproxy.envelope import parse_key
 from lfsproxy.errors import StoreRefused, StoreUnavailable, UnreadableLog
 from lfsproxy.resumable.state import Info, UploadOptions
+from lfsproxy.upkeep.orphans.listing import Listing
 from lfsproxy.upkeep.orphans.removal import Removal
 from lfsproxy.upkeep.orphans.report import Report
 from tests.upkeep.bucket import HOUR, MIN_AGE, Counts, OrphansTestCase, key_of
@@ -239,6 +240,12 @@ class ResumableTests(OrphansTestCase):
             self.store.resumable.objects[place] = (data, 0.0)
             failure = self.failureResultOf(self.begin(), StoreRefused)
             self.assertIn(f"{place} is no state of a resumable upload", str(failure.value))
+
+    def test_state_that_cannot_be_read_ends_it(self) -> None:
+        self.state(self.put("a"))
+        listing = Listing(self.store.index, None, self.namespace, MIN_AGE, self.book)
+        self.failureResultOf(Deferred.fromCoroutine(listing.run()), StoreRefused)
+        self.assertFalse(self.book.is_listed)
 
     def test_unfinished_uploads_of_others_and_young_ones_stay(self) -> None:
         self.begin_upload(key_of("a"))
