@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import attrs
 from twisted.internet.defer import Deferred
 
 from lfsproxy.envelope import parse_key
 from lfsproxy.errors import StoreRefused, StoreUnavailable, UnreadableLog
+from lfsproxy.interfaces import FoundTopics
 from lfsproxy.resumable.state import Info, UploadOptions
 from lfsproxy.upkeep.orphans.listing import Listing
 from lfsproxy.upkeep.orphans.removal import Removal
@@ -122,6 +126,31 @@ class MeanwhileTests(OrphansTestCase):
         searching = self.hold_and_search("topics")
         self.kafka.let_go_one("topics")
         del self.kafka.logs["other"]
+        self.assertEqual(self.go_on(searching, "topics"), [])
+
+    def test_a_topic_that_the_second_list_lacks_and_that_is_there_is_read(self) -> None:
+        """A broker that has just started may not have heard of it yet."""
+        key = self.put("a")
+        self.name(key)
+        other = self.kafka.create("other")[0]
+        all_topics = self.kafka.topics
+        lists = 0
+
+        async def topics(globs: Sequence[str]) -> FoundTopics:
+            nonlocal lists
+            found = await all_topics(globs)
+            if "*" not in globs:
+                return found
+            lists += 1
+            return attrs.evolve(
+                found, topics=[one for one in found.topics if lists < 2 or one.name != "other"]
+            )
+
+        self.patch(self.kafka, "topics", topics)
+        searching = self.hold_and_search("topics")
+        self.kafka.let_go_one("topics")
+        self.name(key, log=other)
+        self.log.expire()
         self.assertEqual(self.go_on(searching, "topics"), [])
 
     def test_a_topic_that_cannot_be_told_to_be_deleted_ends_it(self) -> None:

@@ -14,6 +14,8 @@ from lfsproxy.envelope import parse_key
 from lfsproxy.errors import StoreUnavailable
 from lfsproxy.upkeep.orphans import names
 from lfsproxy.upkeep.orphans.book import Sum
+from lfsproxy.wire.unpack import readable
+from lfsproxy.wire.walk import LIMITS
 from tests.upkeep.bucket import HOUR, MIN_AGE, Counts, OrphansTestCase, batch, envelope_of, key_of
 
 TRANSACTIONAL, CONTROL = 0x10, 0x20
@@ -148,6 +150,15 @@ class NamedTests(OrphansTestCase):
         self.assertEqual(portions, [1, 1, 1])
         self.assertEqual(self.book.place("clips", self.kafka.ids["clips"], 0), 0)
         self.assertEqual(self.orphans(), [])
+
+    def test_a_large_batch_is_searched_step_by_step(self) -> None:
+        """Between two steps a search can be cancelled."""
+        self.patch(names, "_SEARCHED", 100_000)
+        found = readable(batch(b"x" * 1_000_000, envelope_of(key_of("a")), codec=4), ())
+        steps = [(len(one.uuids), one.is_all) for one in names.blobs_named(found.batches, LIMITS)]
+        self.assertGreater(len(steps), 5)
+        self.assertEqual({one for one in steps[:-1] if one[1]}, set())
+        self.assertEqual((sum(count for count, _ in steps), steps[-1][1]), (1, True))
 
     def test_compaction_and_expiry_let_it_go(self) -> None:
         first, second = self.put("first"), self.put("second")

@@ -28,6 +28,8 @@ _SPREAD: Final = 65536 * 4 // 3
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]+")
 _PORTION: Final = 100_000
 """Names that are held before they are handed over: about 10 MB."""
+_SEARCHED: Final = 32 * 1024 * 1024
+"""Bytes that are searched before that: less than a second, in which a search cannot be cancelled."""
 
 
 def _inside(word: bytes) -> tuple[bytes, ...]:
@@ -58,12 +60,15 @@ def blobs_named(batches: Sequence[FetchedBatch], limits: Limits) -> Iterator[Nam
     Raises UndecodableRecords, and TooLarge for a batch that does not fit ``limits``.
     """
     found: set[bytes] = set()
+    searched = 0
     for batch in batches:
         for piece in _windows(uncompressed_pieces(batch, limits)):
             found |= uuids_in(piece)
-            if len(found) >= _PORTION:
+            searched += len(piece)
+            if len(found) >= _PORTION or searched >= _SEARCHED:
                 yield Named(frozenset(found), is_all=False)
                 found.clear()
+                searched = 0
     yield Named(frozenset(found), is_all=True)
 
 
