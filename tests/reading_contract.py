@@ -157,6 +157,9 @@ class ReadingContract(Reads):
         self.decided(1)
         self.assertEqual(self.values(0, 1), [(0, b"plain")])
         self.assertEqual(self.values(1, 2, committed=False), [(1, b"open")])
+        reading = self.read(1, 2)
+        self.wait()
+        self.failureResultOf(reading, UnreadableLog)
 
     def test_what_compaction_removed_is_no_gap(self) -> None:
         self.append(batch(b"a"), batch(b"b"), batch(b"c"))

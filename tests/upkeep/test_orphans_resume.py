@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from lfsproxy.errors import BrokerUnavailable, StoreUnavailable
+from lfsproxy.upkeep.orphans import book
 from tests.upkeep.bucket import Counts, OrphansTestCase, batch, key_of
 
 
@@ -86,6 +87,9 @@ class ResumeTests(OrphansTestCase):
         self.book.close()
         with self.assertRaisesRegex(ValueError, "is about something else: test, not other"):
             type(self.book)(self.path, "other")
+        self.patch(book, "FORMAT", 0)
+        with self.assertRaisesRegex(ValueError, "is of another version of lfsproxy"):
+            type(self.book)(self.path, "test")
         other = self.mktemp()
         with open(other, "wb") as file:
             file.write(b"no book at all" * 1000)

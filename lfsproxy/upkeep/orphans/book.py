@@ -19,7 +19,7 @@ import attrs
 CACHE_KIB: Final = 32 * 1024
 """SQLite's cache, in KiB; sorting takes as much once more."""
 FORMAT: Final = 1
-"""Of the file: one of another format is begun anew."""
+"""Of the file: one of another format is refused."""
 
 _TABLES: Final = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -103,9 +103,10 @@ class Book:
             raise ValueError(f"{path} is no file of lfsproxy gc") from None
 
     def _must_be_about(self, path: str, subject: str) -> None:
-        found = self._fact("subject"), self._fact("format")
-        if found != (subject, str(FORMAT)):
-            raise ValueError(f"{path} is about something else: {found[0]}, not {subject}")
+        if self._fact("format") != str(FORMAT):
+            raise ValueError(f"{path} is of another version of lfsproxy: remove it to begin anew")
+        if (found := self._fact("subject")) != subject:
+            raise ValueError(f"{path} is about something else: {found}, not {subject}")
 
     def close(self) -> None:
         """Also while a thread sorts, which ends by that. May be called more than once."""
