@@ -14,8 +14,9 @@ from itertools import repeat
 
 import attrs
 
+from benchmarks import null_blobs
 from benchmarks.growth_curves import Cost, Curve, Refused
-from benchmarks.null_ends import TOPIC, exactly
+from benchmarks.null_ends import TOPIC, drop, exactly
 from benchmarks.null_stage import MIB, Stage, Used, memory_bound
 from lfsproxy.devstack.ports import HOST
 from lfsproxy.wire.apis import KafkaApi
@@ -106,6 +107,33 @@ def kafka_size(stage: Stage, mebibytes: int) -> Cost:
     record = LargeRecord(mebibytes * MIB, os.urandom(MIB))
     with kafka_client(stage) as client:
         work = lambda: send(client, large_produce(TOPIC, record.pieces))  # noqa: E731  # it names what is repeated
+        return repeated(stage, work, kafka_connections=1, http_uploads=0)
+
+
+def fetch(client: RawClient, topic: str, least: int, most: int) -> None:
+    """Fetch what a topic has, with the blobs: an answer of ``least`` to ``most`` bytes, which are dropped."""
+    client.send(frame(head(KafkaApi.FETCH, null_blobs.FETCH) + null_blobs.fetch(topic)))
+    (size,) = struct.unpack(">i", exactly(client.socket, 4))
+    drop(client.socket, size)
+    if not least <= size <= most:
+        raise Refused(f"an answer of {size} bytes came")
+
+
+def hydrate_size(stage: Stage, mebibytes: int) -> Cost:
+    """A blob for a consumer that gets blobs."""
+    size = mebibytes * MIB
+    with kafka_client(stage) as client:
+        work = partial(fetch, client, f"blob-{size}", size, size + 1000)
+        work()
+        return repeated(stage, work, kafka_connections=1, http_uploads=0)
+
+
+def hydrate_search(stage: Stage, count: int) -> Cost:
+    """One answer out of a batch of so many envelopes. It has at most 256 blobs, shorter than they are."""
+    with kafka_client(stage) as client:
+        most = 200 + 150 * min(count, 256)
+        work = partial(fetch, client, f"envelopes-{count}", null_blobs.SMALL, most)
+        work()
         return repeated(stage, work, kafka_connections=1, http_uploads=0)
 
 
@@ -214,9 +242,13 @@ def kafka_at_once(stage: Stage, count: int) -> Cost:
 SIZES = (1, 4, 16, 64, 256, 1024, 1536)
 CONNECTIONS = (1, 10, 100, 1000, 5000)
 AT_ONCE = (1, 4, 16, 64, 256, 1000)
+ENVELOPES = (1, 10, 100, 1000, 10000)
+HYDRATED = {"LFS_HYDRATE_TOPICS": "*", "LFS_HYDRATE_MAX_SIZE": "2000000000"}
 CURVES: Sequence[Curve] = (
     Curve("HTTP upload, by size", "MiB", SIZES, http_size),
     Curve("Kafka LFS record, by size", "MiB", SIZES, kafka_size),
+    Curve("blob for a consumer, by size", "MiB", SIZES, hydrate_size, settings=HYDRATED),
+    Curve("answer of blobs, by envelopes", "envelopes", ENVELOPES, hydrate_search, settings=HYDRATED),
     Curve("Kafka connections, idle", "connections", CONNECTIONS, idle_kafka, "KiB", least=1024),
     Curve("HTTP connections, kept alive", "connections", CONNECTIONS, idle_http, "KiB", least=512),
     Curve("Metadata answer, by topics", "topics", (1, 10, 100, 1000, 10000), topics),

@@ -85,9 +85,9 @@ def fill(running: Servers, load: Load) -> None:
         raise RuntimeError("the records are not in Kafka")
 
 
-def consumed(consumer: Consumer, load: Load) -> list[Message]:
-    """The next records; some seconds without one are an error."""
-    messages = consumer.consume(load.count, 0.2)
+def consumed(consumer: Consumer, most: int) -> list[Message]:
+    """The next records, up to ``most``: more than are left would be waited for."""
+    messages = consumer.consume(most, 0.2)
     for message in messages:
         if message.error():
             raise RuntimeError(str(message.error()))
@@ -119,7 +119,7 @@ def consume(place: Place, load: Load, pipe: Connection) -> None:
     while count < load.count:
         if time.perf_counter() - began > SECONDS:
             raise RuntimeError(f"{count} of {load.count} records came")
-        messages = consumed(consumer, load)
+        messages = consumed(consumer, load.count - count)
         if reader is None:
             count += len(messages)
             size += sum(len(message) for message in messages)

@@ -4,8 +4,9 @@
 
 Bytes of records and blobs are dropped in the kernel (MSG_TRUNC of recv(2)), never copied into the process.
 Some processes share the ports, with a thread for each connection. What is small (Metadata, ApiVersions,
-ListOffsets) is answered as by the tests' scripted cluster. A question about the topic ``topics-N`` is
-answered with N topics; ``partitions-N`` has N partitions, every other topic one.
+ListOffsets) is answered as by the tests' scripted cluster. What is read is made up (``null_blobs``). A
+question about the topic ``topics-N`` is answered with N topics; ``partitions-N`` has N, every other topic has
+one partition.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 from kafka.protocol.consumer import ListOffsetsRequest
 from kafka.protocol.metadata import MetadataRequest, MetadataResponse
 
+from benchmarks import null_blobs
 from lfsproxy.devstack.ports import HOST
 from lfsproxy.wire.answers import PartitionAnswer, ProduceResponse
 from lfsproxy.wire.apis import KafkaApi
@@ -76,6 +78,8 @@ def broker(connection: socket.socket, address: tuple[str, int]) -> None:
         elif api_key == KafkaApi.LIST_OFFSETS:
             (topic,) = _decoded(ListOffsetsRequest, head + start, version).topics
             answer += list_offsets(version, topic.name, topic.partitions[0].partition_index, 0)
+        elif api_key == KafkaApi.FETCH:
+            answer += null_blobs.fetched(start[10 + max(length, 0) :])
         connection.sendall(struct.pack(">i", len(answer)) + answer)
 
 
@@ -131,11 +135,18 @@ def store(connection: socket.socket) -> None:
                 return
             waiting += got
         head, _, waiting = waiting.partition(b"\r\n\r\n")
-        found = re.search(rb"(?i)content-length: (\d+)", head)
-        left = int(found[1]) if found else 0
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        left = int(length[1]) if length else 0
         drop(connection, max(0, left - len(waiting)))
         waiting = waiting[left:]
-        connection.sendall(stored(head))
+        method, path = head.split(b" ", 2)[:2]
+        found = null_blobs.blob(path) if method == b"GET" else None
+        if found is None:
+            connection.sendall(stored(head))
+            continue
+        connection.sendall(found[0])
+        for piece in null_blobs.zeros(found[1]):
+            connection.sendall(piece)
 
 
 def stored(head: bytes) -> bytes:

@@ -374,6 +374,10 @@ class ILogReading(Interface):
 class IBlobDownload(Interface):
     """Bytes of one blob on their way out of the store, not verified."""
 
+    crc32c: int | None = Attribute(
+        "the CRC-32C of the whole blob, where all of it was asked for and the store told it by the way"
+    )
+
     def read() -> Deferred[bytes]:
         """The next bytes, none at the end. One read at a time; nothing is asked of the store meanwhile.
 
@@ -465,8 +469,9 @@ class IMetrics(Interface):
     def download(topic: str, result: str, size: int, seconds: float) -> None:
         """A download ended; ``size`` is in bytes that the client was given."""
 
-    def hydration(topic: str, result: str, size: int) -> None:
-        """What became of an envelope in an answer to a Kafka consumer. ``result`` is ok, too_large,
+    def hydration(topic: str | None, result: str, size: int) -> None:
+        """What became of an envelope in an answer to a Kafka consumer, of a topic that is there, None where
+        it is not known which. ``result`` is ok, too_large,
         not_allowed, missing, corrupt, store_error or cancelled; ``size`` is in bytes of the blob that the
         consumer was given."""
 

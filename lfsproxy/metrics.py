@@ -216,8 +216,8 @@ class PrometheusMetrics:
         self._download_bytes.inc(size)
         self._download_seconds.observe(seconds)
 
-    def hydration(self, topic: str, result: str, size: int) -> None:
-        topic = self._topic(topic)
+    def hydration(self, topic: str | None, result: str, size: int) -> None:
+        topic = OTHER if topic is None else self._topic(topic)
         self._hydrations.labels(topic, result).inc()
         if size:
             self._hydrated_bytes.labels(topic).inc(size)

@@ -78,6 +78,13 @@ class SourceContract(TestCase):
             with self.assertRaises(BlobTruncated):
                 await self.source.crc32c(KEY, size)
 
+    async def test_only_with_the_whole_the_crc32c_may_be_told(self) -> None:
+        self.put(KEY, BLOB)
+        for first, count, told in ((0, len(BLOB), crc32c(BLOB)), (5, 5, None), (0, 5, None)):
+            download = await self.source.open(KEY, len(BLOB), first, count)
+            self.assertIn(download.crc32c, (None, told))
+            download.close()
+
     async def test_several_at_once_are_given_the_crc32c(self) -> None:
         self.put(KEY, BLOB)
         asked = [Deferred.fromCoroutine(self.source.crc32c(KEY, len(BLOB))) for _ in range(5)]

@@ -104,7 +104,9 @@ def run(job: Job, begins: Callable[[], object] = lambda: None) -> Outcome:
 def prepare(job: Job) -> Work:
     """Connect and warm up."""
     # Imported here: what a job does not need would cost its process memory and time.
-    if job.load in ("produce", "produce_in_turn", "consume") or (job.load == "offload" and not job.straight):
+    if job.load in ("produce", "produce_in_turn", "consume") or (
+        job.load in ("offload", "hydrate") and not job.straight
+    ):
         from benchmarks.compare import kafka_loads
 
         return kafka_loads.LOADS[job.load](job)

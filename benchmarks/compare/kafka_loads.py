@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, Message, Producer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
 
 from benchmarks.compare.client import Job, Work
 
@@ -18,6 +18,8 @@ BATCH = 1_000_000
 AT_A_TIME = 2000
 """Records that are handed to librdkafka by one call."""
 WARM_UP = 20
+HYDRATED = "hydrated"
+"""The id of the client that gets blobs."""
 
 
 class Failures(list[str]):
@@ -131,9 +133,51 @@ def consume(job: Job) -> Work:
     return work
 
 
+def records_of(job: Job, client_id: str) -> Callable[[], Iterator[Message]]:
+    """A consumer that is connected, and then gives as many records from the start of the topic."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": job.bootstrap,
+            "client.id": client_id,
+            "group.id": str(uuid.uuid4()),
+            "fetch.message.max.bytes": 4 * MIB,
+            "receive.message.max.bytes": 2_000_000_000,
+            "fetch.queue.backoff.ms": 5,
+        }
+    )
+    consumer.list_topics(job.topic, timeout=60)
+
+    def records() -> Iterator[Message]:
+        # Without a group, whose members are waited for.
+        consumer.assign([TopicPartition(job.topic, 0, OFFSET_BEGINNING)])
+        for number in range(job.count):
+            message = consumer.poll(300)
+            if message is None or message.error():
+                why = message and message.error()
+                raise RuntimeError(f"record {number} of {job.count} did not come: {why}")
+            yield message
+        consumer.close()
+
+    return records
+
+
+def hydrate(job: Job) -> Work:
+    """Read values that are in S3, as a client that does not know of it."""
+    records = records_of(job, HYDRATED)
+
+    def work() -> list[float]:
+        for message in records():
+            if len(message) < job.size:
+                raise RuntimeError(f"a value of {len(message)} bytes came: an envelope, and not its blob")
+        return []
+
+    return work
+
+
 LOADS: Mapping[str, Callable[[Job], Work]] = {
     "offload": offload,
     "produce": produce,
     "produce_in_turn": produce_in_turn,
     "consume": consume,
+    "hydrate": hydrate,
 }

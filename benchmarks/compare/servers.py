@@ -65,8 +65,8 @@ class Real:
         return s3_client(self.store)
 
     def provide(self, workload: Workload, folder: Path) -> None:
-        """Make what is read: a blob with its record, or records, in a topic of the workload's own."""
-        if workload.load not in ("download", "consume"):
+        """Make what is read, in a topic of its own: a blob with its record or several, or records."""
+        if workload.load not in ("download", "consume", "hydrate"):
             return
         self.kafka.create_topic(workload.name)
         if workload.load == "consume":
@@ -81,9 +81,10 @@ class Real:
         self.client.upload_file(str(path), BUCKET, key)
         value = Envelope(BUCKET, key, DEFAULT_CONTENT_TYPE, workload.size, "sha256", digest).to_bytes()
         producer = Producer({"bootstrap.servers": self.kafka.bootstrap})
-        producer.produce(workload.name, value, partition=0)
+        for _ in range(workload.count if workload.load == "hydrate" else 1):
+            producer.produce(workload.name, value, partition=0)
         if producer.flush(60):
-            raise RuntimeError("the record of a blob is not in Kafka")
+            raise RuntimeError("the records of a blob are not in Kafka")
 
     def tidy(self) -> None:
         """Remove the blobs of a run, but not those that are read."""

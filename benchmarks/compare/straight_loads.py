@@ -14,7 +14,8 @@ from botocore.config import Config
 
 from benchmarks.compare.client import Job, Work
 from benchmarks.compare.http_loads import READ, WARM_UP, spread
-from benchmarks.compare.kafka_loads import Failures, new_producer
+from benchmarks.compare.kafka_loads import Failures, new_producer, records_of
+from lfsproxy.client import BlobReader, static_credentials
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -97,9 +98,30 @@ def download(job: Job) -> Work:
     return lambda: spread(job, one)
 
 
+def hydrate(job: Job) -> Work:
+    """Records by librdkafka, and their blobs by the Python library, which verifies them."""
+    store = {
+        "LFS_S3_ENDPOINT": job.s3["endpoint"],
+        "LFS_S3_BUCKET": job.s3["bucket"],
+        "LFS_S3_PATH_STYLE": "true",
+    }
+    credentials = static_credentials(job.s3["access_key"], job.s3["secret_key"])
+    reader = BlobReader.from_environment(store, credentials=credentials, max_size=0)
+    records = records_of(job, "straight")
+
+    def work() -> list[float]:
+        for message in records():
+            if len(reader.fetch(message.value()) or b"") != job.size:
+                raise RuntimeError("a value came that is no blob")
+        return []
+
+    return work
+
+
 LOADS: Mapping[str, Callable[[Job], Work]] = {
     "upload": upload,
     "upload_in_turn": upload_in_turn,
     "offload": offload,
     "download": download,
+    "hydrate": hydrate,
 }

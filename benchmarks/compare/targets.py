@@ -11,6 +11,7 @@ import attrs
 
 from benchmarks.compare import anchors
 from benchmarks.compare.client import Job
+from benchmarks.compare.kafka_loads import HYDRATED
 from benchmarks.compare.servers import Null, Real, kept
 from benchmarks.compare.workloads import LOADS, Workload
 from benchmarks.stack import TOPIC
@@ -18,9 +19,9 @@ from lfsproxy.devstack.ports import HOST
 from tests.integration.proxy import ProxyProcess
 
 Servers = Real | Null
-KAFKA = ("offload", "produce", "produce_in_turn", "consume")
+KAFKA = ("produce", "produce_in_turn", "consume")
 UPLOADS = ("upload", "upload_in_turn", "upload_small_at_once")
-NOT_READ = tuple(each for each in LOADS if each not in ("download", "consume"))
+NOT_READ = tuple(each for each in LOADS if each not in ("download", "consume", "hydrate"))
 
 
 @attrs.frozen
@@ -44,7 +45,7 @@ class Ready:
             size=workload.size,
             count=workload.count,
             at_once=workload.at_once,
-            topic=workload.name if workload.load == "consume" else TOPIC,
+            topic=workload.name if workload.load in ("consume", "hydrate") else TOPIC,
             bootstrap=self.bootstrap,
             straight=self.straight,
             file=str(file or ""),
@@ -91,6 +92,9 @@ def ours(servers: Servers, options: Options, **environment: str) -> Iterator[Rea
         "LFS_S3_BUCKET": servers.s3["bucket"],
         "LFS_S3_PATH_STYLE": "true",
         "LFS_KAFKA_BROKERS": f"{HOST}:{servers.kafka_port}",
+        "LFS_HYDRATE_TOPICS": "hydrate-*",
+        "LFS_HYDRATE_CLIENT_IDS": HYDRATED,
+        "LFS_HYDRATE_MAX_SIZE": "100000000",
     }
     proxy = ProxyProcess({**given, **options.settings, **environment})
     proxy.environment["LFS_KAFKA_BROKER_PORT_BASE"] = str(proxy.node_port - servers.node)
@@ -167,7 +171,7 @@ TARGETS: Sequence[Target] = (
     Target(
         "kafka-proxy",
         "kafka-proxy",
-        [load for load in KAFKA if load != "offload"],
+        KAFKA,
         kafka_proxy,
         find=lambda _: anchors.kafka_proxy_program(),
     ),

@@ -25,6 +25,7 @@ LOADS: Mapping[str, str] = {
     "produce": "kafka",
     "produce_in_turn": "kafka",
     "consume": "kafka",
+    "hydrate": "kafka",
 }
 """What a client can do (``client`` has how), and through which door."""
 
@@ -174,6 +175,15 @@ WORKLOADS: Sequence[Workload] = (
         at_once=8,
         measures="how downloads share a core",
         default=False,
+    ),
+    Workload(
+        "hydrate-64m",
+        "Kafka, 8 blobs of 64 MiB consumed without an SDK",
+        "hydrate",
+        size=64 * MIB,
+        count=8,
+        goals=(at_least("rate", 0.8, of="straight"), at_most("cpu_per_gb", 2.0), at_most("peak", 130)),
+        measures="how fast a plain consumer gets blobs; straight, it is the Python library that reads them",
     ),
     Workload(
         "consume-1k",

@@ -94,6 +94,7 @@ class Fetching:
         request = parse_fetch_request(version, body)
         told = await self._names(version, request)
         names = {topic: name for topic, name in told.items() if name and self._shared.chooses(name)}
+        self._shared.matched.look(self._client.name, told.values(), bool(names))
         match self._sessions.choose(request, names.get, all(told.values())):
             case Choice.ASKED_ANEW:
                 return ask_anew(version, start.correlation_id)

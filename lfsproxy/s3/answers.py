@@ -66,6 +66,13 @@ class Answer:
         return self.headers.get("x-amz-request-id", "")
 
     @property
+    def tag(self) -> str:
+        """The ETag by which a later request gets the very same bytes; empty where there is no such one. A
+        weak one (RFC 9110, 8.8.1), as programs in front of a store make them, matches nothing."""
+        etag = self.headers.get("etag", "")
+        return "" if etag.startswith("W/") else etag
+
+    @property
     def is_error(self) -> bool:
         return self.status >= 300 or bool(self.code)
 

@@ -200,11 +200,14 @@ class S3Client:
     async def get_object(self, key: str, first: int, last: int | None, etag: str | None) -> Answer:
         """GetObject of the bytes from ``first`` to ``last`` (None: to the end), its body as a stream.
 
-        ``etag``: only of that very object. 404, 412 and 416 come back as answers.
+        With all of them comes the object's checksum. ``etag``: only of that very object. 404, 412 and 416
+        come back as answers.
         """
         headers = {}
         if first or last is not None:
             headers["range"] = f"bytes={first}-{'' if last is None else last}"
+        elif self.checksums:
+            headers["x-amz-checksum-mode"] = "ENABLED"
         if etag:
             headers["if-match"] = etag
         return await self.request(

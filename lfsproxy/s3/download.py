@@ -19,6 +19,7 @@ from lfsproxy.interfaces import IBlobDownload, IBlobSource
 from lfsproxy.s3 import explain
 from lfsproxy.s3.answers import Answer
 from lfsproxy.s3.client import S3Client
+from lfsproxy.s3.crc import told_crc
 from lfsproxy.s3.credentials import CredentialSource
 from lfsproxy.s3.signing import presign_get
 from lfsproxy.s3.stream import BodyBroken, BodyStream
@@ -101,6 +102,7 @@ class S3Download:
         self._position = first
         self._end = first + count
         self._etag = etag
+        self.crc32c: int | None = None
         self._stream: BodyStream | None = None
         self._progress = clock.seconds()
 
@@ -128,7 +130,9 @@ class S3Download:
         if size is not None and size != self._size:
             self.close()
             raise BlobTruncated(f"the blob {self._name} has {size} bytes, its envelope says {self._size}")
-        self._etag = answer.headers.get("etag")
+        self._etag = answer.tag or None
+        if self._whole and answer.status == 200:
+            self.crc32c = told_crc(answer.headers)
 
     def read(self) -> Deferred[bytes]:
         return Deferred.fromCoroutine(self._read())

@@ -37,7 +37,7 @@ READS_AT_ONCE = 8
 
 @attrs.frozen
 class Blob:
-    """A blob as it is now; ``etag`` is empty where the store gives none."""
+    """A blob as it is now; ``etag`` is empty where the store gives none to rely on."""
 
     key: str
     size: int
@@ -75,7 +75,7 @@ class WholeCrcs:
         there = head.headers.get("content-length", "")
         if there != str(size):
             raise BlobTruncated(f"the blob {name} has {there} bytes, its envelope says {size}")
-        blob = Blob(key, size, head.headers.get("etag", ""))
+        blob = Blob(key, size, head.tag)
         crc = told_crc(head.headers)
         if crc is not None:
             return crc

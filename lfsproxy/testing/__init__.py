@@ -332,7 +332,7 @@ class MemoryMetrics:
     def download(self, topic: str, result: str, size: int, seconds: float) -> None:
         self.calls.append(("download", (topic, result, size, seconds)))
 
-    def hydration(self, topic: str, result: str, size: int) -> None:
+    def hydration(self, topic: str | None, result: str, size: int) -> None:
         self.calls.append(("hydration", (topic, result, size)))
 
     def hydration_time(self, seconds: float) -> None:

@@ -41,19 +41,22 @@ class MemoryBlobSource(Faults):
     """The blobs of a MemoryBlobStore, ``piece`` bytes at a time.
 
     Calls that can be failed or held: open, size_of, crc32c, presign; and read, of every download.
-    ``open_downloads`` counts those that were not closed yet.
+    ``open_downloads`` counts those that were not closed yet. With ``tells_crc`` a whole blob comes with its
+    CRC-32C.
     """
 
     def __init__(self, store: MemoryBlobStore, piece: int = 256 * 1024) -> None:
         super().__init__()
         self.bucket = store.bucket
         self.piece = piece
+        self.tells_crc = False
         self.open_downloads = 0
         self._store = store
 
     async def open(self, key: str, size: int, first: int, count: int) -> IBlobDownload:
         await self._pass("open")
-        return _MemoryDownload(self, self._found(key, size)[first : first + count])
+        data = self._found(key, size)[first : first + count]
+        return _MemoryDownload(self, data, crc32c(data) if self.tells_crc and count == size else None)
 
     def _found(self, key: str, size: int) -> bytes:
         found = self._store.blobs.get(key)
@@ -82,6 +85,7 @@ class MemoryBlobSource(Faults):
 class _MemoryDownload:
     _source: MemoryBlobSource
     _left: bytes
+    crc32c: int | None
     _closed: bool = False
 
     def __attrs_post_init__(self) -> None:

@@ -20,8 +20,8 @@ from lfsproxy.wire.frames import RequestStart
 MOST_COLLECTED: Final = 64 * 1024
 """Bytes of a request whose body has to be known: those of real clients have less than 100."""
 
-MOST_FETCHED: Final = 1024 * 1024
-"""The same of a Fetch request whose body has to be known: thirty thousand partitions. It is kept while the
+MOST_FETCHED: Final = 512 * 1024
+"""The same of a Fetch request whose body has to be known: fifteen thousand partitions. It is kept while the
 broker waits for records."""
 
 

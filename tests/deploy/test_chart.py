@@ -284,7 +284,7 @@ class PageTests(ChartTestCase):
     def test_the_values_on_the_page_render(self) -> None:
         page = (ROOT / "docs" / "operate" / "helm.md").read_text(encoding="utf-8")
         blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-        self.assertEqual(len(blocks), 4)
+        self.assertEqual(len(blocks), 5)
         for block in blocks:
             file = Path(self.mktemp())
             file.write_text(block, encoding="utf-8")

@@ -56,7 +56,8 @@ class Request:
 @attrs.frozen
 class StoredObject:
     """An object: its bytes, the headers it was made with, and its checksum as S3 would tell it. ``parts`` are
-    the sizes of those that it was made of; ``checksum_type`` is empty where S3 does not name it."""
+    the sizes of those that it was made of; ``checksum_type`` is empty where S3 does not name it. ``weak``: a
+    program in front of the store has made its ETag a weak one."""
 
     data: bytes
     headers: dict[str, str]
@@ -64,6 +65,7 @@ class StoredObject:
     written: float = 0.0
     parts: tuple[int, ...] = ()
     checksum_type: str = ""
+    weak: bool = False
 
     @property
     def etag(self) -> str:
@@ -71,7 +73,20 @@ class StoredObject:
         encrypted with a key of the KMS is no MD5."""
         by_kms = self.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
         etag = _etag(b"not its bytes" + self.data) if by_kms else _etag(self.data)
-        return f'{etag[:-1]}-{len(self.parts)}"' if self.parts else etag
+        etag = f'{etag[:-1]}-{len(self.parts)}"' if self.parts else etag
+        return f"W/{etag}" if self.weak else etag
+
+    def told(self, request: Request) -> dict[str, str]:
+        """The fields of its checksum, for who asks for them."""
+        if self.checksum is None or "x-amz-checksum-mode" not in request.headers:
+            return {}
+        kind = {"x-amz-checksum-type": self.checksum_type} if self.checksum_type else {}
+        return {"x-amz-checksum-crc32c": self.checksum, **kind}
+
+    def matches(self, request: Request) -> bool:
+        """Whether it is what If-Match wants, if the request has that: a weak ETag matches nothing."""
+        wanted = request.headers.get("if-match")
+        return wanted is None or (wanted == self.etag and not self.weak)
 
 
 @attrs.define
@@ -142,7 +157,7 @@ class FakeBucket:
         if stored is None:
             return 404, {}, b""
         headers = {"ETag": stored.etag}
-        if request.headers.get("if-match", stored.etag) != stored.etag:
+        if not stored.matches(request):
             return 412, {}, b""
         number = int(request.query.get("partNumber", "0"))
         checksum = stored.checksum if "x-amz-checksum-mode" in request.headers else None
@@ -153,23 +168,18 @@ class FakeBucket:
             part = stored.data[start : start + stored.parts[number - 1]]
             told = {"x-amz-checksum-crc32c": _encode(crc32c(part))} if checksum else {}
             return 206, {**headers, "Content-Length": str(len(part)), **told}, b""
-        headers["Content-Length"] = str(len(stored.data))
-        if checksum:
-            headers["x-amz-checksum-crc32c"] = checksum
-        if checksum and stored.checksum_type:
-            headers["x-amz-checksum-type"] = stored.checksum_type
-        return 200, headers, b""
+        return 200, {**headers, "Content-Length": str(len(stored.data)), **stored.told(request)}, b""
 
     def get_object(self, request: Request, body: bytes) -> Reply:
         stored = self.objects.get(request.key)
         if stored is None:
             return error_answer(404, "NoSuchKey")
         etag = stored.etag
-        if request.headers.get("if-match", etag) != etag:
+        if not stored.matches(request):
             return error_answer(412, "PreconditionFailed")
         asked = request.headers.get("range", "").removeprefix("bytes=")
         if not asked or not self.knows_ranges:
-            return 200, {"ETag": etag}, stored.data
+            return 200, {"ETag": etag, **stored.told(request)}, stored.data
         first, _, last = asked.partition("-")
         data = stored.data[int(first) : int(last) + 1 if last else None]
         if not data:

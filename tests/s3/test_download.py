@@ -71,6 +71,13 @@ class DownloadTests(FakeS3TestCase):
         self.assertTrue(all(one["if-match"] for one in again))
         self.assertEqual(len(self.metrics.of("s3_retry")), 2)
 
+    async def test_one_with_a_weak_etag_is_taken_up_without_it(self) -> None:
+        self.fake.objects[KEY] = StoredObject(BLOB, {}, None, weak=True)
+        self.fake.fault("get_object", CutBody(100_000))
+        reading = Deferred.fromCoroutine(rest_of(await self.open()))
+        await self.advance_until(lambda: reading.called)
+        self.assertEqual(await reading, BLOB)
+
     async def test_a_slow_reader_does_not_use_up_the_time_to_take_it_up(self) -> None:
         self.fake.fault("get_object", CutBody(100_000))
         download = await self.open()

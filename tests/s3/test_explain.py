@@ -262,6 +262,18 @@ class AnswerTests(ExplainTestCase):
             "400 ExpiredToken: The token is over; get new session credentials (AWS_SESSION_TOKEN)",
         )
 
+    async def test_what_new_objects_are_made_with(self) -> None:
+        for code, message, wanted in (
+            ("InvalidStorageClass", "no", "check LFS_S3_STORAGE_CLASS"),
+            ("InvalidTag", "no", "check LFS_S3_TAGS"),
+            ("InvalidEncryptionAlgorithmError", "no", "check LFS_S3_SSE"),
+            ("KMS.NotFoundException", "no", "check LFS_S3_SSE_KMS_KEY_ID"),
+            ("AccessDenied", "not authorized to perform: kms:Decrypt", "use the key: kms:GenerateDataKey"),
+            ("AccessDenied", "not authorized to perform: s3:PutObjectTagging", "or unset LFS_S3_TAGS"),
+        ):
+            status = 403 if code == "AccessDenied" else 400
+            self.assertIn(wanted, await self.answered(http(status, error(code, message))))
+
     async def test_trouble_that_lasts_has_no_counter_in_it(self) -> None:
         answer = http(503, error("SlowDown", "Please reduce your request rate."))
         self.assertEqual(

@@ -68,6 +68,16 @@ class WholeTests(FakeS3TestCase):
         with self.assertRaisesRegex(StoreRefused, "NoSuchBucket"):
             await self.ask()
 
+    async def test_it_comes_with_the_blob(self) -> None:
+        await self.put()
+        download = await self.s3.source.open(KEY, len(DATA), 0, len(DATA))
+        self.assertEqual(download.crc32c, CRC)
+        download.close()
+        await self.use_another_store(checksums=False)
+        download = await self.s3.source.open(KEY, len(DATA), 0, len(DATA))
+        self.assertIsNone(download.crc32c)
+        download.close()
+
     async def test_one_head_tells_it_of_a_blob_of_parts(self) -> None:
         await self.put()
         await self.assert_asked("head_object")
@@ -128,6 +138,11 @@ class WholeTests(FakeS3TestCase):
         self.fake.objects[KEY] = StoredObject(DATA, {}, None)
         await self.assert_asked("head_object", "get_object")
         await self.assert_asked("head_object")
+
+    async def test_with_a_weak_etag_it_is_read_each_time(self) -> None:
+        self.fake.objects[KEY] = StoredObject(DATA, {}, None, weak=True)
+        await self.assert_asked("head_object", "get_object")
+        await self.assert_asked("head_object", "get_object")
 
     async def test_a_read_that_breaks_off_is_taken_up(self) -> None:
         self.fake.objects[KEY] = StoredObject(DATA, {}, None)
@@ -257,6 +272,8 @@ class WholeTests(FakeS3TestCase):
 @implementer(IBlobDownload)
 class Endless:
     """A download whose bytes do not come."""
+
+    crc32c: int | None = None
 
     def __init__(self) -> None:
         self.closed = 0

@@ -56,7 +56,7 @@ class RouteTests(SynchronousTestCase):
         ):
             found = route(start(Api.FETCH, version, MOST_FETCHED), signed_in, gets_blobs=gets_blobs)
             self.assertEqual(found, expected, (version, signed_in, gets_blobs))
-        with self.assertRaisesRegex(FramingError, "a request of 1048577 bytes for Fetch"):
+        with self.assertRaisesRegex(FramingError, f"a request of {MOST_FETCHED + 1} bytes for Fetch"):
             route(start(Api.FETCH, 15, MOST_FETCHED + 1), None, gets_blobs=True)
         self.assertEqual(route(start(Api.FETCH, 15, MOST_FETCHED + 1), None), RELAYED)
 

@@ -138,8 +138,7 @@ class HydratedAnswer:
             peer=self._consumer.peer,
             size=start.size,
         )
-        for topic in self._asked.names.values():
-            self._shared.metrics.hydration(topic, "too_large", 0)
+        self._shared.metrics.hydration(self._asked.only_topic, "too_large", 0)
         client.write(start.head)
         while (piece := await body.next_piece()) is not None:
             client.write(piece)

@@ -90,6 +90,13 @@ class Asked:
     body: bytes
     names: Mapping[TopicRef, str]
 
+    @property
+    def only_topic(self) -> str | None:
+        """The name of the topic, where no other one was asked for. Any records are then of it; of several
+        some may not even be there."""
+        request = parse_fetch_request(self.version, self.body)
+        return self.names.get(request.topics[0].topic) if len(request.topics) == 1 else None
+
     def wanted(self, answer: FetchAnswer) -> tuple[list[Wanted], int]:
         """The answer's partitions with what was asked of each, and how many bytes the consumer takes."""
         request = parse_fetch_request(self.version, self.body)

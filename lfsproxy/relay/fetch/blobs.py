@@ -7,10 +7,9 @@ when its turn comes, and verified on its way.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import attrs
-from crc32c import crc32c
 from twisted.internet.defer import Deferred
 
 from lfsproxy.codes import KafkaCode
@@ -22,9 +21,12 @@ from lfsproxy.relay.fetch.shared import Shared
 from lfsproxy.wakeups import all_of
 
 SMALL_AT_ONCE: Final = 32
-"""Small blobs of one answer that are got side by side; ``shared.SMALL_IN_ALL`` is for all answers."""
+"""Small blobs of one answer that are got side by side; ``small.AT_ONCE`` is for all answers."""
 LARGE_AT_ONCE: Final = 4
 """Larger blobs that the store is asked about side by side: one without a checksum there is read through."""
+AGAIN_SECONDS: Final = 1.0
+"""How long a blob is waited for that the store was in trouble with a while ago. A store that is well again
+answers sooner; what is behind a blob that it never gives does not wait for LFS_S3_RETRY_TIMEOUT each time."""
 
 _log = Logger()
 
@@ -35,10 +37,16 @@ class _Suspect(LfsError):
 
 @attrs.frozen(eq=False)
 class _Got:
-    """A blob's CRC-32C, and its bytes where it is held."""
+    """A blob's CRC-32C, and its bytes where it is held, or on their way."""
 
     crc: int
-    pieces: list[bytes] | None = None
+    pieces: Sequence[bytes] | None = None
+    stream: Verified | None = None
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self.stream is not None:
+            self.stream.close()
 
 
 Get = Callable[[Blob], Coroutine[Any, Any, _Got]]
@@ -58,6 +66,7 @@ class Blobs:
         self._client = client
         self._got: dict[Place, _Got] = {}
         self._trouble: LfsError | None = None
+        self._trouble_again: LfsError | None = None
 
     @property
     def got(self) -> frozenset[Place]:
@@ -66,15 +75,20 @@ class Blobs:
 
     async def get(self, blobs: Sequence[Blob]) -> bool:
         """Get what was not got yet, and let go of what is not among ``blobs``; whether all are there."""
-        wanted = {blob.at for blob in blobs}
-        self._got = {at: got for at, got in self._got.items() if at in wanted}
+        for at in self._got.keys() - {blob.at for blob in blobs}:
+            self._got.pop(at).close()
         failed = len(self.failed)
         missing = [blob for blob in blobs if blob.at not in self._got]
         small = [blob for blob in missing if blob.is_small]
         large = [blob for blob in missing if not blob.is_small]
+        first = next((blob for blob in blobs if not blob.is_small), None)
+
+        async def get_large(blob: Blob) -> _Got:
+            return await (self._begun(blob) if blob is first else self._known(blob))
+
         getting = [
             *self._begin(small, self._whole, SMALL_AT_ONCE),
-            *self._begin(large, self._known, LARGE_AT_ONCE),
+            *self._begin(large, get_large, LARGE_AT_ONCE),
         ]
         # What goes wrong with a blob is noted in ``failed``: this fails where it is given up, or broken.
         await all_of(getting)
@@ -90,13 +104,13 @@ class Blobs:
         The last ones are written only when all are right. Raises a store error, BlobMissing, BlobTruncated or
         BlobCorrupt; after the last two nobody gets the blob for a while.
         """
-        pieces = self._got.pop(blob.at).pieces
-        if pieces is not None:
-            for piece in pieces:
+        got = self._got.pop(blob.at)
+        if got.pieces is not None:
+            for piece in got.pieces:
                 await write(piece)
             return
         try:
-            verified = await self._open(blob)
+            verified = got.stream or await self._open(blob)
             try:
                 while data := await verified.read():
                     await write(data)
@@ -105,10 +119,14 @@ class Blobs:
         except (BlobTruncated, BlobCorrupt) as error:
             self._shared.suspects.add(blob.envelope.s3_key, str(error))
             raise
+        except StoreUnavailable as error:
+            self._shared.troubled.put(blob.envelope.s3_key, str(error))
+            raise
 
     def close(self) -> None:
         """Let go of everything."""
-        self._got.clear()
+        while self._got:
+            self._got.popitem()[1].close()
 
     def _begin(self, blobs: Sequence[Blob], get: Get, at_once: int) -> list[Deferred[None]]:
         """Get blobs, some side by side, in their order."""
@@ -126,26 +144,50 @@ class Blobs:
         why = self._shared.suspects.why(blob.envelope.s3_key)
         if why is not None:
             raise _Suspect(why)
+        known = self._shared.troubled.get(blob.envelope.s3_key)
+        if known is not None:
+            return await self._get_again(blob, get, known)
         if self._trouble is not None:
             # Each would take as long as the first to find out.
             raise self._trouble
-        return await get(blob)
+        try:
+            return await get(blob)
+        except StoreUnavailable as error:
+            self._trouble = error
+            self._shared.troubled.put(blob.envelope.s3_key, str(error))
+            raise
+
+    async def _get_again(self, blob: Blob, get: Get, known: str) -> _Got:
+        """Get what there was trouble with. That there still is says nothing of the others."""
+
+        def give_up(*_: object) -> NoReturn:
+            raise StoreUnavailable(f"still not there after {AGAIN_SECONDS:g} s more: {known}")
+
+        if self._trouble_again is not None:
+            raise self._trouble_again
+        try:
+            got = Deferred.fromCoroutine(get(blob))
+            return await got.addTimeout(AGAIN_SECONDS, self._shared.reactor, give_up)
+        except StoreUnavailable as error:
+            self._trouble_again = error
+            raise
 
     async def _whole(self, blob: Blob) -> _Got:
-        async with self._shared.gets:
-            return await self._read(blob)
+        whole = await self._shared.small.get(blob.envelope)
+        return _Got(whole.crc, whole.pieces)
 
-    async def _read(self, blob: Blob) -> _Got:
-        verified = await self._open(blob)
-        pieces: list[bytes] = []
-        crc = 0
+    async def _begun(self, blob: Blob) -> _Got:
+        """The first one that is streamed is asked for at once: mostly the store tells its CRC-32C with it."""
+        size = blob.envelope.content_length
+        download = await self._shared.source.open(blob.envelope.s3_key, size, 0, size)
         try:
-            while data := await verified.read():
-                pieces.append(data)
-                crc = crc32c(data, crc)
-        finally:
-            verified.close()
-        return _Got(crc, pieces)
+            crc = download.crc32c
+            if crc is None:
+                crc = (await self._known(blob)).crc
+        except BaseException:
+            download.close()
+            raise
+        return _Got(crc, stream=Verified(download, blob.envelope))
 
     async def _known(self, blob: Blob) -> _Got:
         return _Got(await self._shared.source.crc32c(blob.envelope.s3_key, blob.envelope.content_length))
@@ -168,8 +210,6 @@ class Blobs:
                 )
             case "store_error":
                 code, instead = KafkaCode.KAFKA_STORAGE_ERROR, "KAFKA_STORAGE_ERROR, and fetches again"
-                if isinstance(error, StoreUnavailable):
-                    self._trouble = error
         self.failed[blob.at] = code
         self.tell(blob, error, f"it gets {instead}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import attrs
@@ -10,25 +11,54 @@ from twisted.internet.interfaces import IReactorTime
 from lfsproxy.budget import MemoryBudget
 from lfsproxy.following import BUFFER_BYTES, Places
 from lfsproxy.interfaces import IBlobSource, IMetrics
+from lfsproxy.logs import Logger
 from lfsproxy.names import is_chosen, is_internal
 from lfsproxy.relay.fetch.ids import TopicNames
+from lfsproxy.relay.fetch.lately import Lately
 from lfsproxy.relay.fetch.plan import MOST_ANSWER, Rules
+from lfsproxy.relay.fetch.small import SmallBlobs
 from lfsproxy.relay.fetch.suspects import Suspects
 from lfsproxy.relay.fetch.untaken import Untaken
 from lfsproxy.relay.scanning import Scans
 from lfsproxy.settings import Settings
-from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.decompress import USUAL_WINDOW
 from lfsproxy.wire.walk import Limits
 
-SMALL_IN_ALL: Final = 256
-"""Small blobs that are got side by side, of all answers: each takes a connection to the store."""
+TROUBLED_SECONDS: Final = 60.0
+"""How long a blob that the store was in trouble with is not waited for as long as others are."""
+MOST_TROUBLED: Final = 1024
+"""Such blobs that are remembered; beyond it the first one is forgotten."""
+
+_log = Logger()
+
+
+class Matched:
+    """Tells once that LFS_HYDRATE_TOPICS matches none of the topics that consumers ask for, if that is so."""
+
+    def __init__(self, patterns: tuple[str, ...]) -> None:
+        self._patterns = patterns
+        self._is_settled = False
+
+    def look(self, client: str, asked: Iterable[str | None], any_chosen: bool) -> None:
+        """A consumer has asked for topics, so far as their names are known."""
+        topic = next((each for each in asked if each and not is_internal(each)), None)
+        if self._is_settled or (topic is None and not any_chosen):
+            return
+        self._is_settled = True
+        if not any_chosen:
+            _log.info(
+                "Kafka client {client_id} gets envelopes: LFS_HYDRATE_TOPICS ({patterns}) does not match "
+                "{topic}, and has matched no topic yet that consumers asked for",
+                client_id=client,
+                patterns=",".join(self._patterns),
+                topic=topic,
+            )
 
 
 @attrs.frozen(eq=False)
 class Shared:
-    """The process-wide parts; ``scans`` are the places in which batches are searched, ``gets`` those in which
-    small blobs are got."""
+    """The process-wide parts; ``scans`` are the places in which batches are searched. ``troubled`` has what
+    the store's trouble was with blobs, by their keys."""
 
     reactor: IReactorTime
     settings: Settings
@@ -39,8 +69,10 @@ class Shared:
     names: TopicNames = attrs.field(init=False, factory=TopicNames)
     suspects: Suspects = attrs.field(init=False)
     untaken: Untaken = attrs.field(init=False)
+    troubled: Lately[str, str] = attrs.field(init=False)
+    matched: Matched = attrs.field(init=False)
     rules: Rules = attrs.field(init=False)
-    gets: Semaphore = attrs.field(init=False)
+    small: SmallBlobs = attrs.field(init=False)
 
     @suspects.default
     def _none(self) -> Suspects:
@@ -50,9 +82,17 @@ class Shared:
     def _nothing(self) -> Untaken:
         return Untaken(self.reactor)
 
-    @gets.default
-    def _all_free(self) -> Semaphore:
-        return Semaphore(self.reactor, SMALL_IN_ALL)
+    @troubled.default
+    def _no_trouble(self) -> Lately[str, str]:
+        return Lately(self.reactor, TROUBLED_SECONDS, MOST_TROUBLED)
+
+    @matched.default
+    def _not_yet(self) -> Matched:
+        return Matched(self.settings.hydrate_topics)
+
+    @small.default
+    def _of_source(self) -> SmallBlobs:
+        return SmallBlobs(self.reactor, self.source)
 
     @property
     def inflating(self) -> int:

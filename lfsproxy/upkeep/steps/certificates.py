@@ -11,7 +11,7 @@ from lfsproxy.upkeep.steps.chain import Found
 SOON_DAYS = 14
 """A certificate that expires within so many days is to be renewed now."""
 MOST_NAMES = 5
-_DAY = 86400
+_DAY = 24 * 3600.0
 
 
 def shown(certificate: Certificate) -> Found[None]:

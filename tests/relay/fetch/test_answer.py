@@ -94,6 +94,15 @@ class GivenTests(HydrationTestCase):
             self.assertEqual(self.values(self.answer_of(client)), [[bytes(size), SMALL]] * 3)
             self.assertEqual(run.call_count, searches)
 
+    def test_the_store_is_asked_once_for_a_large_blob_where_it_tells_its_checksum(self) -> None:
+        self.source.tells_crc = True
+        self.serve(b"plain", self.put(LARGE), self.put(SMALL))
+        self.source.hold("crc32c")
+        opened = mock.Mock(wraps=self.source.open)
+        self.patch(self.source, "open", opened)
+        self.assertEqual(self.values(self.answer_of(self.consume())), [[b"plain", LARGE, SMALL]])
+        self.assertEqual(opened.call_count, 2)
+
     def test_what_is_too_large_or_not_allowed_stays_an_envelope(self) -> None:
         forged = self.put(SMALL, topic="other")
         self.serve(forged, self.put(SMALL))
@@ -123,6 +132,17 @@ class PassingTests(HydrationTestCase):
         self.consume()
         (line,) = [each for each in self.lines(LogLevel.debug) if "LFS_HYDRATE_CLIENT_IDS" in each]
         self.assertRegex(line, r"^Kafka client sdk-1 \(.*\) gets envelopes")
+
+    def test_topics_that_match_nothing_are_told_of_once(self) -> None:
+        for _ in range(2):
+            self.consume(topics={"__offsets": [0], "demos": [0]})
+        (line,) = [each for each in self.lines(LogLevel.info) if "LFS_HYDRATE_TOPICS" in each]
+        self.assertIn("LFS_HYDRATE_TOPICS (demo-*,__*) does not match demos", line)
+
+    def test_where_some_topic_matches_no_other_is_told_of(self) -> None:
+        self.consume()
+        self.consume(topics={"demos": [0]})
+        self.assertEqual([each for each in self.lines(LogLevel.info) if "LFS_HYDRATE_TOPICS" in each], [])
 
     def test_a_session_of_other_topics_goes_on(self) -> None:
         client = self.consume(topics={"other": [0]})

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from lfsproxy.codes import KafkaCode
 from lfsproxy.errors import BlobMissing, StoreRefused, StoreUnavailable
-from lfsproxy.relay.fetch import blobs, shared
+from lfsproxy.relay.fetch import blobs, shared, small
 from lfsproxy.relay.fetch.answer import MOST_PLANS
 from tests.relay.fetch.hydration import LARGE, SMALL, TOPIC, HydrationTestCase
 from tests.relay.rig import KIB, Client
+
+ERROR = KafkaCode.KAFKA_STORAGE_ERROR
 
 
 class FaultTests(HydrationTestCase):
@@ -69,17 +73,78 @@ class FaultTests(HydrationTestCase):
         self.assertEqual(self.codes(client), [KafkaCode.KAFKA_STORAGE_ERROR, 0])
         self.assertEqual(self.values(self.answer_of(client)), [[], [SMALL]])
 
+    def test_a_blob_that_the_store_never_gives_does_not_hold_back_those_of_other_partitions(self) -> None:
+        self.serve(self.put(LARGE))
+        self.serve(self.put(LARGE), partition=1)
+        both = {TOPIC: [0, 1]}
+        self.source.fail_next("crc32c", StoreUnavailable("503"))
+        self.assertEqual(self.codes(self.consume(topics=both, max_bytes=500)), [ERROR, ERROR])
+        self.source.hold("crc32c")
+        client = self.consume(topics=both, max_bytes=500)
+        self.pass_seconds(blobs.AGAIN_SECONDS)
+        self.source.let_go("crc32c")
+        self.net.flow()
+        self.assertEqual(self.codes(client), [ERROR, 0])
+        self.assertEqual(self.values(self.answer_of(client)), [[], [LARGE]])
+
+    def test_a_blob_that_there_was_trouble_with_is_given_as_soon_as_the_store_does(self) -> None:
+        self.serve(self.put(SMALL))
+        self.source.fail_next("open", StoreUnavailable("503"))
+        self.assertEqual(self.codes(self.consume()), [ERROR])
+        self.assertEqual(self.values(self.answer_of(self.consume())), [[SMALL]])
+
+    def test_of_many_blobs_that_there_was_trouble_with_one_is_waited_for(self) -> None:
+        partitions = range(5)
+        for number in partitions:
+            self.serve(self.put(LARGE), partition=number)
+            self.source.fail_next("crc32c", StoreUnavailable("503"))
+            self.consume(topics={TOPIC: [number]})
+        self.source.hold("crc32c")
+        client = self.consume(topics={TOPIC: partitions}, max_bytes=500)
+        self.pass_seconds(blobs.AGAIN_SECONDS)
+        self.assertEqual(self.codes(client), [ERROR] * 5)
+
+    def test_after_a_while_it_is_waited_for_as_long_as_any(self) -> None:
+        self.serve(self.put(LARGE))
+        self.source.fail_next("crc32c", StoreUnavailable("503"))
+        self.consume()
+        self.source.hold("crc32c")
+        for seconds, held in ((0.0, 0), (shared.TROUBLED_SECONDS, 1)):
+            self.net.advance(seconds)
+            self.consume()
+            self.pass_seconds(blobs.AGAIN_SECONDS)
+            self.assertEqual(self.source.held("crc32c"), held)
+
     def test_the_store_is_asked_for_so_many_small_blobs_at_once_whoever_waits(self) -> None:
-        self.serve(*[self.put(SMALL) for _ in range(blobs.SMALL_AT_ONCE)])
+        partitions = range(1 + small.AT_ONCE // blobs.SMALL_AT_ONCE)
+        for number in partitions:
+            self.serve(*[self.put(SMALL) for _ in range(blobs.SMALL_AT_ONCE)], partition=number)
         self.source.hold("open")
-        clients = [self.consume() for _ in range(1 + shared.SMALL_IN_ALL // blobs.SMALL_AT_ONCE)]
-        self.assertEqual(self.source.held("open"), shared.SMALL_IN_ALL)
+        clients = [self.consume(topics={TOPIC: [number]}) for number in partitions]
+        self.assertEqual(self.source.held("open"), small.AT_ONCE)
         clients[0].hang_up()
-        self.assertEqual(self.source.held("open"), shared.SMALL_IN_ALL)
+        self.assertEqual(self.source.held("open"), small.AT_ONCE)
         self.source.let_go("open")
         self.net.flow()
         for client in clients[1:]:
             self.assertEqual(self.values(self.answer_of(client)), [[SMALL] * blobs.SMALL_AT_ONCE])
+
+    def test_a_small_blob_that_many_want_at_once_is_got_once(self) -> None:
+        self.serve(self.put(SMALL))
+        self.source.hold("open")
+        first, *others = [self.consume() for _ in range(5)]
+        self.assertEqual(self.source.held("open"), 1)
+        first.hang_up()
+        self.assertEqual(self.source.held("open"), 1)
+        self.source.let_go("open")
+        self.net.flow()
+        for client in others:
+            self.assertEqual(self.values(self.answer_of(client)), [[SMALL]])
+
+    def test_one_key_with_another_checksum_is_another_blob(self) -> None:
+        right = self.put(SMALL)
+        self.serve(right, right.replace(hashlib.sha256(SMALL).hexdigest().encode(), b"0" * 64))
+        self.assertEqual(self.values(self.answer_of(self.consume())), [[SMALL]])
 
     def test_an_answer_of_many_partitions_without_their_blobs_is_planned_a_few_times(self) -> None:
         partitions = range(20)
@@ -114,6 +179,10 @@ class FaultTests(HydrationTestCase):
         self.assertFalse(client.is_open)
         self.assertEqual(self.results(), [(TOPIC, "store_error")])
         self.assertEqual(self.metrics.of("kafka_closed"), [("store-unavailable",)])
+        self.source.hold("crc32c")
+        client = self.consume()
+        self.pass_seconds(blobs.AGAIN_SECONDS)
+        self.assertEqual(self.codes(client), [ERROR])
 
 
 class KeepingTests(HydrationTestCase):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import Any, cast
+from unittest import mock
 
 from twisted.internet.defer import CancelledError
 
 from lfsproxy.errors import StoreUnavailable
 from lfsproxy.relay.fetch import untaken
 from tests.relay.fetch.hydration import LARGE, SMALL, TOPIC, HydrationTestCase
-from tests.relay.records import batch, lfs, produce
+from tests.relay.records import batch, lfs, produce, record
 from tests.relay.rig import KIB
 
 
@@ -91,6 +92,19 @@ class GoneTests(HydrationTestCase):
             "receive.message.max.bytes.* request timeout .* LFS_HYDRATE_MAX_SIZE",
         )
 
+    def test_who_leaves_again_and_again_has_no_more_read_than_it_takes(self) -> None:
+        self.source.piece = 64 * KIB
+        self.serve(self.put(bytes(4 * 1024 * KIB)))
+        read = mock.Mock(wraps=self.source._raise_next)
+        self.patch(self.source, "_raise_next", read)
+        for number in range(1, 20):
+            client = self.client()
+            client.wire.peer_reads = False
+            client.send(self.fetch())
+            client.hang_up()
+            self.assertEqual((self.budget.used, self.source.open_downloads), (0, 0))
+            self.assertLess(read.call_args_list.count(mock.call("read")), number * 12)
+
     def test_after_a_while_it_is_not_told_of(self) -> None:
         self.serve(self.put(LARGE))
         self.source.hold("read")
@@ -144,6 +158,11 @@ class MemoryTests(HydrationTestCase):
         answer = self.answer_of(self.consume())
         self.assertEqual(bytes(answer.topics[0].partitions[0].records or b""), data)
         self.assertEqual(self.results(), [(TOPIC, "too_large")])
+
+    def test_of_several_topics_it_is_not_known_which_are_there(self) -> None:
+        self.partitions["other", 0] = batch(record(b"x" * 7 * 1024 * KIB))
+        self.consume(topics={"demo-made-up": [0], "other": [0]})
+        self.assertEqual(self.results(), [(None, "too_large")])
 
     def test_an_answer_that_the_store_gives_up_in_the_middle_closes_the_connection(self) -> None:
         self.serve(self.put(LARGE))
