@@ -81,6 +81,9 @@ class NamedTests(OrphansTestCase):
             "Avro": batch(b"\0\0\0\0\1" + bytes([len(envelope) * 2 & 0x7F | 0x80, 5]) + envelope + b"\2"),
             "a URL": batch(quote(key_of("a"), safe="").encode()),
             "base64": batch(json.dumps({"v": base64.b64encode(envelope).decode()}).encode()),
+            "base64, its members in another order": batch(
+                base64.b64encode(json.dumps({"s3_key": key_of("a"), "lfs_version": 1}).encode())
+            ),
             "base64 of JSON in JSON": batch(base64.b64encode(nested.encode())),
             "base64 for URLs": batch(b"x." + base64.urlsafe_b64encode(b"12" + envelope)),
             "the older envelope": batch(older.encode()),
@@ -125,6 +128,13 @@ class NamedTests(OrphansTestCase):
             looked = 0
             self.assertIn(uuid_of(key), names.uuids_in(text))
             self.assertLess(looked, 80 * len(text), mark)
+
+    def test_an_envelope_where_the_base64_around_a_mark_is_cut(self) -> None:
+        """The second mark has the place of the first one in its base64: both are looked for together."""
+        key = key_of("a")
+        for between in range(65_300, 65_600, 21):
+            text = base64.b64encode(b"lfs_version" + b"x" * between + envelope_of(key))
+            self.assertEqual(names.uuids_in(text), {uuid_of(key)}, between)
 
     def test_names_of_an_answer_come_in_portions_and_it_counts_as_read_with_the_last_one(self) -> None:
         """Memory does not grow with the names in a batch; and a look that ends between two has lost none."""
