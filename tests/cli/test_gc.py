@@ -113,6 +113,20 @@ class GcTests(OrphansTestCase):
         self.assertIn("blobs are orphans", self.person.told[0])
         self.assertEqual(self.person.told[1], "To remove them, type their number (2):")
 
+    def test_what_is_young_again_when_a_person_has_answered_stays(self) -> None:
+        kept, orphans = self.fill()
+        self.patch(sys.stdin, "isatty", lambda: True)
+        self.person.answer = "2"
+        told = self.person.note
+
+        def note(line: str) -> None:
+            self.put("restored", key=orphans[0], age=0)
+            told(line)
+
+        self.patch(self.person, "note", note)
+        self.assertEqual(self.gc(deletes=True).summary["deleted"], 1)
+        self.assertEqual(self.keys, sorted([kept, orphans[0]]))
+
     def test_any_other_answer_removes_nothing(self) -> None:
         self.fill()
         self.patch(sys.stdin, "isatty", lambda: True)

@@ -83,6 +83,12 @@ class ResumeTests(OrphansTestCase):
         self.name(key_of("a"))
         self.assertEqual(self.orphans(), [])
 
+    def test_a_topic_that_is_not_said_to_be_gone_any_more_is_judged_no_more(self) -> None:
+        orphan = self.put("a", "gone")
+        self.assertEqual(self.orphans(gone=["gone"]), [orphan])
+        self.open()
+        self.assertEqual(self.orphans(), [])
+
     def test_another_subject_or_file_is_refused_and_stays(self) -> None:
         self.book.close()
         with self.assertRaisesRegex(ValueError, "is about something else: test, not other"):
