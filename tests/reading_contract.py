@@ -157,6 +157,9 @@ class ReadingContract(Reads):
         self.decided(1)
         self.assertEqual(self.values(0, 1), [(0, b"plain")])
         self.assertEqual(self.values(1, 2, committed=False), [(1, b"open")])
+        reading = self.read(1, 2)
+        self.wait()
+        self.failureResultOf(reading, UnreadableLog)
 
     def test_what_compaction_removed_is_no_gap(self) -> None:
         self.append(batch(b"a"), batch(b"b"), batch(b"c"))
@@ -187,6 +190,8 @@ class ReadingContract(Reads):
         good = batch(b"a")
         for bad in (
             good[:-1] + bytes([good[-1] ^ 1]),
+            # One that says that it is Kafka's own, and is not.
+            MARKER[:-1] + bytes([MARKER[-1] ^ 1]),
             batch_of(b"no gzip", 1, codec=1),
             batch_of(b"", 1, magic=1),
         ):

@@ -112,7 +112,10 @@ class KafkaProbe:
             topic is None and address not in self._nodes
         ):
             return None
-        answer = await connection.ask(DESCRIBE_CONFIGS, _config_of(name, topic, self._nodes[address]))
+        # A broker is asked for its own only. A topic's any broker knows, also one that is reached by an
+        # address which no broker tells, as that of a load balancer.
+        kind, of = (_BROKER, str(self._nodes[address])) if topic is None else (_TOPIC, topic)
+        answer = await connection.ask(DESCRIBE_CONFIGS, _config_of(name, kind, of))
         for found in answer.results:
             if found.error_code in (
                 KafkaCode.TOPIC_AUTHORIZATION_FAILED,
@@ -142,12 +145,11 @@ class KafkaProbe:
         await self._pool.stop()
 
 
-def _config_of(name: str, topic: str | None, node: int) -> Build:
-    """One entry of a topic's configuration; without a topic, of a broker's."""
+def _config_of(name: str, kind: int, of: str) -> Build:
+    """One entry of the configuration that a broker or a topic has."""
     resource = cast(Any, DescribeConfigsRequest).DescribeConfigsResource
 
     def build(version: int) -> Mapping[str, Any]:
-        kind, of = (_BROKER, str(node)) if topic is None else (_TOPIC, topic)
         asked = resource(version=version, resource_type=kind, resource_name=of, configuration_keys=[name])
         return {"resources": [asked], "include_synonyms": False, "include_documentation": False}
 

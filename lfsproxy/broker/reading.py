@@ -109,6 +109,11 @@ class LogReading:
         end = await self._patiently(partial(offset, LATEST, READ_UNCOMMITTED))
         stable = await self._patiently(partial(offset, LATEST, READ_COMMITTED))
         first = await self._patiently(partial(offset, EARLIEST))
+        if min(first, stable, end) < 0:
+            # A partition without an end would count as one that was read.
+            raise BrokerUnavailable(
+                f"Kafka does not say where {topic}, partition {partition}, begins and ends"
+            )
         return LogBounds(first, min(stable, end), end)
 
     async def offset_at(self, topic: str, partition: int, time: int) -> int | None:

@@ -21,6 +21,7 @@ from twisted.internet.defer import Deferred
 
 from lfsproxy.errors import StoreRefused
 from lfsproxy.logs import Logger
+from lfsproxy.quoting import quoted
 from lfsproxy.s3.answers import MAX_LIST, UnreadableAnswer, children, local_name, parse_xml, text_of
 from lfsproxy.s3.client import S3Client
 from lfsproxy.wakeups import all_of
@@ -86,8 +87,16 @@ class Deletes:
             raise StoreRefused(f"{self._client.location.named}: {error}") from None
         if local_name(root) != "DeleteResult":
             raise StoreRefused(f"{self._client.location.named} does not say what it has deleted")
-        return {
+        failed = {
             text_of(one, "Key"): f"{text_of(one, 'Code')}: {text_of(one, 'Message')}"
             for one in children(root, "Error")
             if text_of(one, "Code") != "NoSuchKey"
         }
+        if unknown := failed.keys() - set(keys):
+            # Any of those that were asked for may be meant.
+            some = next(iter(unknown))
+            raise StoreRefused(
+                f"{self._client.location.named} does not say which object stays: {quoted(some)} "
+                f"({failed[some]})"
+            )
+        return failed

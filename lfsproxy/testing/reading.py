@@ -118,6 +118,9 @@ class MemoryReading(Faults):
                 place = log.first
                 continue
             batch = next((one for one in log.batches if _last(one) >= place), None)
+            if committed and log.stable is not None and place >= log.stable:
+                # A broker gives nothing of what is not decided.
+                batch = None
             if batch is None:
                 raise UnreadableLog(f"{topic}, partition {partition}, ends before {end}")
             try:

@@ -47,7 +47,7 @@ class Readable:
 
 
 def readable(records: bytes, aborted: Iterable[tuple[int, int]]) -> Readable:
-    """The whole batches of applications, each with the CRC-32C that it says.
+    """The whole batches of applications. Each, Kafka's own too, has the CRC-32C that it says.
 
     ``aborted``: the (producer id, first offset) of the transactions that the broker names. Raises
     CorruptBatch, and UndecodableRecords for a format that is not read here.
@@ -61,11 +61,12 @@ def readable(records: bytes, aborted: Iterable[tuple[int, int]]) -> Readable:
             break
         if header.magic != 2:
             raise UndecodableRecords(f"a record batch of the old format {header.magic}")
+        if crc_of([batch.data]) != header.crc:
+            # What is broken may say of itself that it is Kafka's own, or where the next one begins.
+            raise CorruptBatch(f"the batch at offset {header.base_offset} has another CRC-32C than its bytes")
         next_offset = header.base_offset + header.last_offset_delta + 1
         if follower.has(header) or header.is_control:
             continue
-        if crc_of([batch.data]) != header.crc:
-            raise CorruptBatch(f"the batch at offset {header.base_offset} has another CRC-32C than its bytes")
         found.append(batch)
     return Readable(found, next_offset)
 

@@ -11,7 +11,7 @@ from kafka.protocol.consumer import FetchResponse
 from twisted.internet.defer import maybeDeferred
 
 from lfsproxy.broker.reading import PATIENCE_SECONDS, LogReading
-from lfsproxy.errors import SignInRefused, UnreadableLog
+from lfsproxy.errors import BrokerUnavailable, SignInRefused, UnreadableLog
 from lfsproxy.interfaces import FoundTopic
 from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.batch import parse_batch_header
@@ -181,6 +181,10 @@ class TroubleTests(LogTestCase):
         self.setUp()
         self.append(batch(b"x" * 2000, codec=4))
         self.assertIn("LFS_MAX_DECOMPRESSED_SIZE", self.trouble(seconds=0, most=10))
+
+    def test_a_log_without_a_known_end_is_no_empty_one(self) -> None:
+        self.log.end = -1
+        self.failureResultOf(self.begin(self.reading.bounds("demo", 0)), BrokerUnavailable)
 
     def test_a_refused_sign_in_is_told_at_once(self) -> None:
         async def refuse(*args: Any) -> Any:

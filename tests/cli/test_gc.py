@@ -22,6 +22,7 @@ from lfsproxy.cli.upkeep import Ended, Job
 from lfsproxy.errors import UnreadableLog
 from lfsproxy.settings import LoadedSettings, Settings
 from lfsproxy.testing import MemoryMetrics
+from lfsproxy.upkeep.orphans.book import Book
 from tests.upkeep.bucket import HOUR, OrphansTestCase, key_of
 
 
@@ -111,6 +112,20 @@ class GcTests(OrphansTestCase):
         self.assertIn("2 blobs (8 bytes) and 0 unfinished uploads were removed", ended.text)
         self.assertIn("blobs are orphans", self.person.told[0])
         self.assertEqual(self.person.told[1], "To remove them, type their number (2):")
+
+    def test_what_is_young_again_when_a_person_has_answered_stays(self) -> None:
+        kept, orphans = self.fill()
+        self.patch(sys.stdin, "isatty", lambda: True)
+        self.person.answer = "2"
+        told = self.person.note
+
+        def note(line: str) -> None:
+            self.put("restored", key=orphans[0], age=0)
+            told(line)
+
+        self.patch(self.person, "note", note)
+        self.assertEqual(self.gc(deletes=True).summary["deleted"], 1)
+        self.assertEqual(self.keys, sorted([kept, orphans[0]]))
 
     def test_any_other_answer_removes_nothing(self) -> None:
         self.fill()
@@ -204,6 +219,31 @@ class GcTests(OrphansTestCase):
         path = "/dev/full"
         failure = self.failureResultOf(self.begin(path=path))
         self.assertIn("/dev/full", str(failure.value))
+
+    def test_a_disk_that_gets_full_on_the_way(self) -> None:
+        """At each of the writes in turn. SQLite's own limit stands for the disk's."""
+        kept = [self.put(f"kept {number}") for number in range(60)]
+        self.name(*kept[:30])
+        self.name(*kept[30:])
+        orphans = [self.put(f"orphan {number}") for number in range(60)]
+        ends = []
+        for pages in range(12, 52, 4):
+
+            class Small(Book):
+                def __init__(self, path: str, subject: str, most: int = pages) -> None:
+                    super().__init__(path, subject)
+                    self._file.execute(f"PRAGMA max_page_count = {most}")
+
+            self.patch(command, "Book", Small)
+            ended = self.begin(deletes=True, yes=True)
+            results: list[Any] = []
+            ended.addBoth(results.append)
+            ends.append(isinstance(results[0], Ended))
+            if not ends[-1]:
+                self.assertIn("TMPDIR", str(results[0].value))
+            self.assertEqual(set(kept) - set(self.keys), set())
+        self.assertEqual((ends[0], ends[-1]), (False, True))
+        self.assertEqual(set(orphans) & set(self.keys), set())
 
     def test_blobs_of_topics_that_were_not_read_are_told(self) -> None:
         self.put("a", "others")

@@ -149,3 +149,11 @@ class DeleteTests(FakeS3TestCase):
         self.patch(self.fake, "delete_objects", lambda *_: (200, {}, b"<Welcome/>"))
         with self.assertRaisesRegex(StoreRefused, "does not say"):
             await self.s3.index.delete_many(self.put(1))
+
+    async def test_an_error_about_no_object_that_was_asked_for_is_about_all_of_them(self) -> None:
+        for key in ("", "<Key>lfs%2F00000</Key>"):
+            error = f"<Error>{key}<Code>SlowDown</Code><Message>later</Message></Error>"
+            answer = f"<DeleteResult>{error}</DeleteResult>".encode()
+            self.patch(self.fake, "delete_objects", lambda *_, answer=answer: (200, {}, answer))
+            with self.assertRaisesRegex(StoreRefused, "which object stays: .*SlowDown: later"):
+                await self.s3.index.delete_many(self.put(2))

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.envelope import MAX_ENVELOPE_BYTES, Envelope
 from lfsproxy.errors import TooLarge
+from lfsproxy.upkeep.findings import envelopes
 from lfsproxy.upkeep.findings.envelopes import Looked, claims_in, still_there
 from lfsproxy.wire.walk import LIMITS, FetchedBatch, Limits, batches
 from tests.wire.helpers import CODECS, batch_of, compressed, raw_records
@@ -46,6 +47,11 @@ class ClaimTests(SynchronousTestCase):
     def test_some_at_a_time(self) -> None:
         found = fetched(0, ENVELOPE, b"a", ENVELOPE, ENVELOPE, b"b", ENVELOPE, b"c")
         self.assertEqual(self.claims(found, most=2), [(3, [0, 2], 3), (3, [3, 5], 6), (1, [], 7)])
+
+    def test_not_all_records_in_one_step_though_none_has_an_envelope(self) -> None:
+        self.patch(envelopes, "_RECORDS", 2)
+        found = fetched(0, b"a", b"b", b"c", b"d", ENVELOPE)
+        self.assertEqual(self.claims(found), [(2, [], 2), (2, [], 4), (1, [4], 5)])
 
     def test_between_two_offsets(self) -> None:
         found = fetched(0, ENVELOPE, b"a", ENVELOPE, ENVELOPE)

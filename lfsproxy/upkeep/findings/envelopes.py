@@ -11,6 +11,9 @@ from lfsproxy.errors import InvalidEnvelope, UnsupportedEnvelope
 from lfsproxy.wire.unpack import UnpackedRecord, unpack
 from lfsproxy.wire.walk import FetchedBatch, Limits, may_have_envelope, records_of
 
+_RECORDS = 100_000
+"""Records that are looked at in one step at most: less than a second, in which a look cannot be cancelled."""
+
 
 @attrs.frozen
 class Claim:
@@ -51,7 +54,7 @@ def claims_in(
                 records += 1
                 if (claim := _claim(record)) is not None:
                     claims.append(claim)
-                if len(claims) >= most:
+                if len(claims) >= most or records >= _RECORDS:
                     yield Looked(records, claims, record.offset + 1)
                     records, claims = 0, []
         upto = min(last + 1, end)

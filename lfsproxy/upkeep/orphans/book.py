@@ -19,7 +19,7 @@ import attrs
 CACHE_KIB: Final = 32 * 1024
 """SQLite's cache, in KiB; sorting takes as much once more."""
 FORMAT: Final = 1
-"""Of the file: one of another format is begun anew."""
+"""Of the file: one of another format is refused."""
 
 _TABLES: Final = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -81,24 +81,32 @@ class Book:
         try:
             run(f"PRAGMA cache_size = -{CACHE_KIB}")
             run("PRAGMA temp_store = FILE")
-            # A file without a name is of no use after a crash.
-            run(f"PRAGMA journal_mode = {'WAL' if path else 'MEMORY'}")
-            run(f"PRAGMA synchronous = {'NORMAL' if path else 'OFF'}")
             run("PRAGMA locking_mode = EXCLUSIVE")
             (tables,) = run("SELECT count(*) FROM sqlite_master").fetchone()
-            if not tables:
-                with self._at_once():
+            if tables:
+                self._must_be_about(path, subject)
+            # Only now, as it changes the file. One without a name is of no use after a crash.
+            run(f"PRAGMA journal_mode = {'WAL' if path else 'MEMORY'}")
+            run(f"PRAGMA synchronous = {'NORMAL' if path else 'OFF'}")
+            with self._at_once():
+                if not tables:
                     for statement in _TABLES.split(";"):
                         run(statement)
                     self._note("subject", subject)
                     self._note("format", str(FORMAT))
-            found = self._fact("subject"), self._fact("format")
+                # Without an id nothing tells whether a topic is the one that was read: it may have been made
+                # anew, or be that of another cluster.
+                run("DELETE FROM places WHERE topic_id = ''")
         except sqlite3.OperationalError as error:
             raise ValueError(f"{path}: {error}") from None
         except sqlite3.DatabaseError:
             raise ValueError(f"{path} is no file of lfsproxy gc") from None
-        if found != (subject, str(FORMAT)):
-            raise ValueError(f"{path} is about something else: {found[0]}, not {subject}")
+
+    def _must_be_about(self, path: str, subject: str) -> None:
+        if self._fact("format") != str(FORMAT):
+            raise ValueError(f"{path} is of another version of lfsproxy: remove it to begin anew")
+        if (found := self._fact("subject")) != subject:
+            raise ValueError(f"{path} is about something else: {found}, not {subject}")
 
     def close(self) -> None:
         """Also while a thread sorts, which ends by that. May be called more than once."""

@@ -92,4 +92,9 @@ class Listing:
     async def _hold(self, key: str) -> None:
         assert self._resumable is not None
         data = await self._resumable.read_object(key)
-        self._book.hold(uuids_in(data or b""))
+        if data is None:
+            # The upload has ended: its envelope is in the log, or it never will be.
+            return
+        if not (uuids := uuids_in(data)):
+            raise StoreRefused(f"{key} is no state of a resumable upload: it names no blob")
+        self._book.hold(uuids)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from stringzilla import find
 
@@ -26,6 +26,10 @@ _OVERLAP: Final = 4096
 _SPREAD: Final = 65536 * 4 // 3
 """Bytes of base64 that are looked into on either side of a mark: as many as the longest envelope has."""
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]+")
+_PORTION: Final = 100_000
+"""Names that are held before they are handed over: about 10 MB."""
+_SEARCHED: Final = 32 * 1024 * 1024
+"""Bytes that are searched before that: less than a second, in which a search cannot be cancelled."""
 
 
 def _inside(word: bytes) -> tuple[bytes, ...]:
@@ -38,20 +42,34 @@ def _inside(word: bytes) -> tuple[bytes, ...]:
     return tuple(found)
 
 
-_MARKS: Final = _inside(b'lfs_version"') + _inside(b'kfs_lfs"')
+_MARKS: Final = _inside(b"lfs_version") + _inside(b"kfs_lfs")
+"""Without the quotes around them, before which JSON in JSON has a backslash."""
 _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 
 
-def blobs_named(batches: Sequence[FetchedBatch], limits: Limits) -> Iterator[frozenset[bytes]]:
-    """The uuids (16 bytes each) of the blobs that are named in the batches of an answer; one set for all.
+class Named(NamedTuple):
+    """The uuids (16 bytes each) of blobs that are named; ``is_all``: the same batches have no more."""
+
+    uuids: frozenset[bytes]
+    is_all: bool
+
+
+def blobs_named(batches: Sequence[FetchedBatch], limits: Limits) -> Iterator[Named]:
+    """The blobs that are named in the batches of an answer, a portion at a time; there is always a last one.
 
     Raises UndecodableRecords, and TooLarge for a batch that does not fit ``limits``.
     """
     found: set[bytes] = set()
+    searched = 0
     for batch in batches:
         for piece in _windows(uncompressed_pieces(batch, limits)):
             found |= uuids_in(piece)
-    yield frozenset(found)
+            searched += len(piece)
+            if len(found) >= _PORTION or searched >= _SEARCHED:
+                yield Named(frozenset(found), is_all=False)
+                found.clear()
+                searched = 0
+    yield Named(frozenset(found), is_all=True)
 
 
 def _windows(pieces: Iterable[Piece]) -> Iterator[Piece]:
@@ -66,28 +84,27 @@ def _windows(pieces: Iterable[Piece]) -> Iterator[Piece]:
 def uuids_in(data: Piece) -> set[bytes]:
     """The uuids in a piece of text or of anything else."""
     found = {_bytes_of(name) for name in _NAME.findall(data)}
+    view = memoryview(data)
     for mark in _MARKS:
-        place = find(data, mark)
-        while place >= 0:
-            found |= _in_base64(data, place)
-            after = find(memoryview(data)[place + 1 :], mark)
-            place = place + 1 + after if after >= 0 else -1
+        place = 0
+        while (next_one := find(view[place:], mark)) >= 0:
+            place = _look_into_base64(data, place + next_one, found)
     return found
 
 
-def _in_base64(data: Piece, place: int) -> set[bytes]:
-    """The uuids in the base64 around a place."""
+def _look_into_base64(data: Piece, place: int, found: set[bytes]) -> int:
+    """Add the uuids in the base64 around a mark. Returns where the next mark may be that was not seen by
+    that: however many there are, no byte is looked into more than a few times."""
     before = bytes(data[max(0, place - _SPREAD) : place])
     start = place - (len(before) - _run_before(before))
     run = _BASE64.match(data, start, min(len(data), place + _SPREAD))
     assert run is not None
     text = bytes(run[0]).translate(_TO_STANDARD)
-    found: set[bytes] = set()
     for cut in range(4):
         # The run may have begun before what is at hand, or behind a word without a space.
         whole = text[cut : cut + (len(text) - cut) // 4 * 4]
-        found |= {_bytes_of(name) for name in _NAME.findall(binascii.a2b_base64(whole))}
-    return found
+        found.update(map(_bytes_of, _NAME.findall(binascii.a2b_base64(whole))))
+    return run.end() if run.end() < place + _SPREAD else run.end() - _OVERLAP
 
 
 def _run_before(data: bytes) -> int:

@@ -95,14 +95,15 @@ class TopicReading:
         if place is not None and place > bounds.end:
             # The log was cut behind what was read: what has followed since was not seen.
             place = None
-        follows = again and place is not None
-        first = bounds.first if place is None else max(place, bounds.first)
-        if follows and place is not None and place < bounds.first:
-            raise _lost(part, place)
+        # A partition that the first reading has not seen is new, and its log begins with 0.
+        expected = place or 0
+        first = max(expected, bounds.first)
+        if again and expected < bounds.first:
+            raise _lost(part, expected)
         self._more(max(0, bounds.end - first))
 
         def gap(start: int, next_one: int) -> None:
-            if follows:
+            if again:
                 raise _lost(part, start)
 
         await self._span(part, first, min(bounds.stable, bounds.end), True, gap)
@@ -122,10 +123,12 @@ class TopicReading:
             committed,
             gap,
         )
-        async for next_offset, names in looking:
-            self._reached(min(next_offset, end) - place)
-            place = min(next_offset, end)
-            self._book.add_names(topic.name, topic.topic_id, part.partition, place, names)
+        async for next_offset, named in looking:
+            # Before all names of an answer are in the book, it must not count as read.
+            reached = min(next_offset, end) if named.is_all else place
+            self._reached(reached - place)
+            place = reached
+            self._book.add_names(topic.name, topic.topic_id, part.partition, place, named.uuids)
 
 
 def _lost(part: _Part, place: int) -> UnreadableLog:
