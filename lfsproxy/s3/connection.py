@@ -12,7 +12,7 @@ import fcntl
 import socket
 import struct
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet
@@ -51,14 +51,24 @@ class _AtOnce(proxyForInterface(ITCPTransport, "transport")):  # type: ignore[mi
     """A socket's own transport whose socket is given bytes at once, where it takes them.
 
     It is paused only when what was read was taken in: the head of an answer pauses it, its body's reader
-    resumes it, and a small body so costs no call of the kernel.
+    resumes it, and a small body so costs no call of the kernel. The head of a request leaves together with
+    the first bytes of its body; ``flush`` sends it where it has none.
     """
 
     _paused = False
     _taking = False
+    _head = b""
 
     def write(self, data: Piece) -> None:
-        write_through(self.transport, [data])
+        head, self._head = self._head, b""
+        write_through(self.transport, [head, data] if head else [data])
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        self._head += b"".join(data)
+
+    def flush(self) -> None:
+        if self._head:
+            self.write(b"")
 
     def take(self, take: Callable[[bytes], None], data: bytes) -> None:
         """Call ``take`` with what was read."""
@@ -143,6 +153,8 @@ class S3ClientProtocol(HTTP11ClientProtocol):
         if isinstance(body, BufferBody):
             body.takes_views = isinstance(self.transport, _AtOnce)
         answer = super().request(request)
+        if isinstance(self.transport, _AtOnce):
+            self.transport.flush()
         if isinstance(body, BufferBody) and self._responseDeferred is not None:
             body.unacknowledged = self._unacknowledged
             self._responseDeferred.addCallback(self._answered, body)
