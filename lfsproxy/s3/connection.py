@@ -1,9 +1,9 @@
 """Connections to S3: Twisted's HTTP/1.1 client with what uploads need besides.
 
 An answer that comes before the whole body was sent is not lost: S3 refuses a large PUT at once and closes,
-which Agent reports as a broken connection. A request that died because its pooled connection was closed
+which Twisted reports as a broken connection. A request that died because its pooled connection was closed
 meanwhile can be told from trouble. What the kernel still holds can be asked for, as progress that no callback
-reports. And bytes go through Agent with fewer copies, and fewer calls of the kernel.
+reports. And bytes go through it with fewer copies, and fewer calls of the kernel.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class _AtOnce(proxyForInterface(ITCPTransport, "transport")):  # type: ignore[mi
 class StaleConnection(Exception):
     """A pooled connection was gone when it was used again: nothing is known to be wrong with S3.
 
-    ``reasons`` are the failures behind it, as in the exceptions of Agent.
+    ``reasons`` are the failures behind it, as in the exceptions of Twisted's client.
     """
 
     def __init__(self, reasons: list[Failure]) -> None:
@@ -171,7 +171,7 @@ class S3ClientProtocol(HTTP11ClientProtocol):
         return response
 
     def _may_be_cut(self, response: IResponse) -> IResponse:
-        """The reader of the body gets no transport from Agent that could be aborted."""
+        """The reader of the body gets no transport from Twisted that could be aborted."""
         cast(Any, response).cut = self._cut_body
         return response
 

@@ -245,14 +245,14 @@ def _answer(response: IResponse, content: bytes) -> Answer:
         name.decode("latin-1").lower(): values[-1].decode("latin-1")
         for name, values in response.headers.getAllRawHeaders()
     }
-    # Agent keeps it to itself, except in answers to HEAD.
+    # Twisted keeps it to itself, except in answers to HEAD.
     if isinstance(response.length, int):
         headers.setdefault("content-length", str(response.length))
     return read_answer(response.code, headers, content)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """An error of Agent's, or those that it wraps."""
+    """An error of Twisted's client, or those that it wraps."""
     wrapped = getattr(error, "reasons", None)
     if not wrapped:
         return [error]
@@ -260,6 +260,6 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _reached(error: BaseException) -> bool:
-    """Whether there was a connection: only then Agent wraps what went wrong. A failed handshake is none."""
+    """Whether there was a connection: only then Twisted wraps what went wrong. A failed handshake is none."""
     causes = _causes(error)
     return causes != [error] and not any(is_tls_error(cause) for cause in causes)

@@ -14,7 +14,7 @@ from twisted.web._newclient import HTTPClientParser
 
 from lfsproxy.budget import HeldMemory
 from lfsproxy.checksums import new_checksum
-from lfsproxy.net.writing import Piece
+from lfsproxy.net.writing import Piece, write_through
 from lfsproxy.s3 import connection
 from lfsproxy.s3.connection import S3Connections
 from lfsproxy.s3.signing import S3Location
@@ -49,11 +49,10 @@ class ConnectionTests(FakeS3TestCase):
     def watch(self) -> list[bytes]:
         """What is written to the store, each time together."""
         sent: list[bytes] = []
-        write = connection.write_through
 
         def note(transport: object, pieces: Sequence[Piece]) -> None:
             sent.append(b"".join(pieces))
-            write(transport, pieces)
+            write_through(transport, pieces)
 
         self.patch(connection, "write_through", note)
         return sent
