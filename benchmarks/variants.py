@@ -25,6 +25,8 @@ from pathlib import Path
 
 import attrs
 
+from benchmarks.compare.client import Job
+from benchmarks.compare.http_loads import upload_small_at_once
 from benchmarks.growth_loads import kafka_client, send, upload
 from benchmarks.null_ends import TOPIC, exactly
 from benchmarks.null_stage import MIB, Stage, null_ends, stage
@@ -90,6 +92,23 @@ def small_uploads(count: int, stage: Stage) -> None:
             assert connection.recv(65536).startswith(b"HTTP/1.1 201")
 
 
+def small_uploads_at_once(count: int, clients: int, stage: Stage) -> None:
+    """The same over several connections, of which each has one request in flight."""
+    path = f"/v1/topics/{TOPIC}/records"
+    upload_small_at_once(
+        Job(
+            load="upload_small_at_once",
+            size=1024,
+            count=count,
+            at_once=clients,
+            topic=TOPIC,
+            bootstrap=stage.kafka,
+            http_port=stage.proxy.http_port,
+            path=path,
+        )
+    )()
+
+
 BATCH = produce(TOPIC, batch(records(*[(None, bytes(1000), [])] * 1000), 1000))
 ONE = produce(TOPIC, batch(records((None, bytes(100), []))))
 SMALL_LFS = produce(TOPIC, batch(records(lfs(bytes(1024)))))
@@ -100,6 +119,9 @@ WORKLOADS: Sequence[Workload] = (
     Workload("Kafka LFS, 1 KiB", "1000 requests", 0.06, partial(requests, 60, 1, SMALL_LFS)),
     Workload("Kafka LFS, 64 MiB", "GB", 64 * MIB / 1e9, partial(large_record, 1)),
     Workload("HTTP upload, 1 KiB", "1000 requests", 0.06, partial(small_uploads, 60)),
+    Workload(
+        "HTTP upload, 1 KiB, 64 connections", "1000 requests", 1.064, partial(small_uploads_at_once, 1000, 64)
+    ),
     Workload("HTTP upload, 128 MiB", "GB", 128 * MIB / 1e9, partial(large_upload, 1)),
 )
 

@@ -51,6 +51,8 @@ def _text(value: str | bytes, most: int, errors: str) -> str:
 
 
 def _written(text: str, write: Callable[[str], str]) -> str:
+    if text.isprintable():
+        return text
     return "".join(each if each.isprintable() else write(each) for each in text)
 
 

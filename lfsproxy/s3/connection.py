@@ -1,9 +1,9 @@
 """Connections to S3: Twisted's HTTP/1.1 client with what uploads need besides.
 
 An answer that comes before the whole body was sent is not lost: S3 refuses a large PUT at once and closes,
-which Agent reports as a broken connection. A request that died because its pooled connection was closed
+which Twisted reports as a broken connection. A request that died because its pooled connection was closed
 meanwhile can be told from trouble. What the kernel still holds can be asked for, as progress that no callback
-reports. And bytes go through Agent with fewer copies, and fewer calls of the kernel.
+reports. And bytes go through it with fewer copies, and fewer calls of the kernel.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import fcntl
 import socket
 import struct
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, cast
 from weakref import WeakSet
@@ -48,14 +48,24 @@ class _AtOnce(proxyForInterface(ITCPTransport, "transport")):  # type: ignore[mi
     """A socket's own transport whose socket is given bytes at once, where it takes them.
 
     It is paused only when what was read was taken in: the head of an answer pauses it, its body's reader
-    resumes it, and a small body so costs no call of the kernel.
+    resumes it, and a small body so costs no call of the kernel. The head of a request leaves together with
+    the first bytes of its body; ``flush`` sends it where it has none.
     """
 
     _paused = False
     _taking = False
+    _head = b""
 
     def write(self, data: Piece) -> None:
-        write_through(self.transport, [data])
+        head, self._head = self._head, b""
+        write_through(self.transport, [head, data] if head else [data])
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        self._head += b"".join(data)
+
+    def flush(self) -> None:
+        if self._head:
+            self.write(b"")
 
     def take(self, take: Callable[[bytes], None], data: bytes) -> None:
         """Call ``take`` with what was read."""
@@ -90,7 +100,7 @@ class _AtOnce(proxyForInterface(ITCPTransport, "transport")):  # type: ignore[mi
 class StaleConnection(Exception):
     """A pooled connection was gone when it was used again: nothing is known to be wrong with S3.
 
-    ``reasons`` are the failures behind it, as in the exceptions of Agent.
+    ``reasons`` are the failures behind it, as in the exceptions of Twisted's client.
     """
 
     def __init__(self, reasons: list[Failure]) -> None:
@@ -140,6 +150,8 @@ class S3ClientProtocol(HTTP11ClientProtocol):
         if isinstance(body, BufferBody):
             body.takes_views = isinstance(self.transport, _AtOnce)
         answer = super().request(request)
+        if isinstance(self.transport, _AtOnce):
+            self.transport.flush()
         if isinstance(body, BufferBody) and self._responseDeferred is not None:
             body.unacknowledged = self._unacknowledged
             self._responseDeferred.addCallback(self._answered, body)
@@ -156,7 +168,7 @@ class S3ClientProtocol(HTTP11ClientProtocol):
         return response
 
     def _may_be_cut(self, response: IResponse) -> IResponse:
-        """The reader of the body gets no transport from Agent that could be aborted."""
+        """The reader of the body gets no transport from Twisted that could be aborted."""
         cast(Any, response).cut = self._cut_body
         return response
 

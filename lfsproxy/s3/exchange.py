@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import attrs
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.web.client import Agent
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
+from twisted.web._newclient import HTTP11ClientProtocol, Request
+from twisted.web.client import URI
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
@@ -22,7 +23,7 @@ from lfsproxy.s3.connection import (
     S3Connections,
     StaleConnection,
 )
-from lfsproxy.s3.signing import SignedRequest
+from lfsproxy.s3.signing import SignedRequest, host_header
 from lfsproxy.s3.stream import BodyStream
 from lfsproxy.words import error_text
 
@@ -102,6 +103,15 @@ class StallWatch:
             self._stop()
 
 
+@attrs.frozen
+class _Place:
+    """Where requests go: the pool's key for its connections, how to connect, and the Host header."""
+
+    key: tuple[bytes, bytes, int]
+    endpoint: IStreamClientEndpoint
+    host: bytes
+
+
 class Exchanges:
     """Sends requests over a pool of connections. ``idle`` is how many of them are kept when unused."""
 
@@ -116,8 +126,8 @@ class Exchanges:
         self._clock = clock
         self._watches: set[StallWatch] = set()
         self._pool = S3Connections(clock, idle)
-        endpoints = HttpEndpoints(reactor, tls, connect_timeout)
-        self._agent = Agent.usingEndpointFactory(reactor, endpoints, self._pool)
+        self._endpoints = HttpEndpoints(reactor, tls, connect_timeout)
+        self._places: dict[str, _Place] = {}
 
     async def close(self) -> None:
         """Cancel the requests that are under way, and close all connections."""
@@ -147,13 +157,34 @@ class Exchanges:
             self._watches.discard(watch)
 
     def _request(self, request: SignedRequest, body: BufferBody | None) -> Deferred[IResponse]:
-        answer: Deferred[IResponse] = self._agent.request(
-            request.method.encode("ascii"),
-            request.url.encode("ascii"),
-            Headers({name: [value] for name, value in request.headers.items()}),
-            body,
+        """As Twisted's Agent does it, which takes each URL apart anew, and copies the headers."""
+        scheme, _, rest = request.url.partition("://")
+        host, _, path = rest.partition("/")
+        place = self._place(f"{scheme}://{host}")
+        headers = Headers({name: [value] for name, value in request.headers.items()})
+        headers.setRawHeaders(b"Host", [place.host])
+        asked = Request(
+            request.method.encode("ascii"), f"/{path}".encode("ascii"), headers, body, persistent=True
         )
-        return answer
+
+        def send(connection: HTTP11ClientProtocol) -> Deferred[IResponse]:
+            return connection.request(asked)
+
+        connecting: Deferred[HTTP11ClientProtocol] = self._pool.getConnection(place.key, place.endpoint)
+        return connecting.addCallback(send)
+
+    def _place(self, url: str) -> _Place:
+        """Where a URL without a path is: there are as many as S3 has addresses for our bucket."""
+        place = self._places.get(url)
+        if place is None:
+            uri = URI.fromBytes(url.encode("ascii"))
+            scheme, _, host = url.partition("://")
+            place = self._places[url] = _Place(
+                (uri.scheme, uri.host, uri.port),
+                self._endpoints.endpointForURI(uri),
+                host_header(scheme, host).encode("ascii"),
+            )
+        return place
 
     @staticmethod
     def _collect(response: IResponse, watch: StallWatch, most: int = MAX_ANSWER) -> Deferred[bytes]:
@@ -214,14 +245,14 @@ def _answer(response: IResponse, content: bytes) -> Answer:
         name.decode("latin-1").lower(): values[-1].decode("latin-1")
         for name, values in response.headers.getAllRawHeaders()
     }
-    # Agent keeps it to itself, except in answers to HEAD.
+    # Twisted keeps it to itself, except in answers to HEAD.
     if isinstance(response.length, int):
         headers.setdefault("content-length", str(response.length))
     return read_answer(response.code, headers, content)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """An error of Agent's, or those that it wraps."""
+    """An error of Twisted's client, or those that it wraps."""
     wrapped = getattr(error, "reasons", None)
     if not wrapped:
         return [error]
@@ -229,6 +260,6 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _reached(error: BaseException) -> bool:
-    """Whether there was a connection: only then Agent wraps what went wrong. A failed handshake is none."""
+    """Whether there was a connection: only then Twisted wraps what went wrong. A failed handshake is none."""
     causes = _causes(error)
     return causes != [error] and not any(is_tls_error(cause) for cause in causes)

@@ -88,7 +88,7 @@ def sign(
     if credentials.token:
         sent["X-Amz-Security-Token"] = credentials.token
     signed = {name.lower(): " ".join(value.split()) for name, value in sent.items()}
-    signed["host"] = _host_header(scheme, host)
+    signed["host"] = host_header(scheme, host)
     names = sorted(signed)
     lines = "".join([f"{name}:{signed[name]}\n" for name in names])
     listed = ";".join(names)
@@ -115,8 +115,8 @@ def _hmac(key: bytes, text: str) -> bytes:
     return hmac.digest(key, text.encode(), "sha256")
 
 
-def _host_header(scheme: str, place: str) -> str:
-    """As HTTP clients send it."""
+def host_header(scheme: str, place: str) -> str:
+    """The Host header, as HTTP clients send it and as it is signed, for the place that a URL names."""
     return place.rpartition("@")[2].lower().removesuffix(":443" if scheme == "https" else ":80")
 
 

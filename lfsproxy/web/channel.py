@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any, cast
 
 from twisted.internet import interfaces
@@ -27,6 +28,7 @@ from twisted.logger import LogLevel
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
+from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
 from lfsproxy.errors import BadRequest
@@ -51,7 +53,8 @@ LINGER_SECONDS = 2.0
 DRAIN_SECONDS = 10.0
 """The time that the rest of an answered request's body has to come (up to DRAIN_BYTES)."""
 LARGE_WRITE = 64 * 1024
-"""Bytes that are given to the socket at once; smaller writes of one turn leave together."""
+"""Bytes that are given to the socket at once, as the head of a response is; smaller writes of one turn leave
+together."""
 FIRST_READ_BYTES = 64 * 1024
 """The most that is read at once from a connection which has no memory of the budget."""
 
@@ -78,6 +81,7 @@ class StreamingChannel(HTTPChannel):
         self._shaking = False
         self.asked = False
         self._dropped = 0
+        self._head = b""
         self._unread = False
         self._look: IDelayedCall | None = None
 
@@ -142,11 +146,31 @@ class StreamingChannel(HTTPChannel):
         """How long a request's headers may take altogether."""
         return min(HEADER_SECONDS, self.site.stall_timeout)
 
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
+        """Keep the head of a response: it leaves at once, together with the first bytes of the body."""
+        lines = [b"%b %b %b\r\n" % (version, code, reason)]
+        lines += [b"%b: %b\r\n" % (name, each) for name, all_ in headers.getAllRawHeaders() for each in all_]
+        self._head = b"".join([*lines, b"\r\n"])
+
     def write(self, data: bytes) -> None:
-        if len(data) < LARGE_WRITE:
-            super().write(data)
+        if self._head or len(data) >= LARGE_WRITE:
+            self._write_at_once([data])
         else:
-            write_through(self.transport, [data])
+            super().write(data)
+
+    def writeSequence(self, iovec: list[bytes]) -> None:
+        if self._head:
+            self._write_at_once(iovec)
+        else:
+            super().writeSequence(iovec)
+
+    def send_head(self) -> None:
+        if self._head:
+            self._write_at_once([])
+
+    def _write_at_once(self, pieces: Sequence[bytes]) -> None:
+        head, self._head = self._head, b""
+        write_through(self.transport, [head, *pieces] if head else pieces)
 
     def read_size(self, size: int) -> None:
         """Read up to ``size`` bytes at once from the socket."""
@@ -161,12 +185,20 @@ class StreamingChannel(HTTPChannel):
         if self._idle:
             self._idle = False
             self.asked = True
-            self.setTimeout(self.header_seconds)
+            # To move a call to an earlier time takes longer the more connections there are.
+            self.setTimeout(None)
             if data[:1] == TLS_HANDSHAKE:
                 self._say("is turned away: it speaks TLS, and LFS_HTTP_TLS_CERT is not set")
                 self._refuse(b"400 Bad Request", told=True)
                 return
         LineReceiver.dataReceived(self, data)
+        if self._waits_for_head and self.timeOut is None:
+            self.setTimeout(self.header_seconds)
+
+    @property
+    def _waits_for_head(self) -> bool:
+        """A request's first bytes have come, and not all of its headers."""
+        return not (self.closing or self._idle or (self.requests and self.current.dispatched))
 
     def lineReceived(self, line: bytes) -> None:
         # After a refusal the rest of the buffer still comes through here.

@@ -248,7 +248,10 @@ class StreamingRequest(server.Request):
                 self.channel.persistent = False
             if not self.channel.persistent:
                 self.setHeader(b"Connection", b"close")
-        super().write(data)
+            super().write(data)
+            self.channel.send_head()
+        else:
+            super().write(data)
 
     def finish(self) -> None:
         if self._disconnected:

@@ -65,6 +65,9 @@ class Connection(Protocol):
     def resume_reading(self) -> None:
         """Read on."""
 
+    def send_head(self) -> None:
+        """Send the head of a response, where it has not left with the first bytes of its body."""
+
     def send_continue(self) -> None:
         """Let a client send its body that waits to be told so."""
 

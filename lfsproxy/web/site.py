@@ -231,7 +231,7 @@ class LfsSite(Site):
     @property
     def _is_over(self) -> bool:
         # A connection is gone only when what was written to it has left.
-        return not self.in_flight and not self._connections
+        return not (self._connections or self._requests or self._working)
 
     def _check_over(self) -> None:
         if self._is_over:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
@@ -10,6 +12,10 @@ from twisted.internet.tcp import Client
 from twisted.trial.unittest import TestCase
 from twisted.web._newclient import HTTPClientParser
 
+from lfsproxy.budget import HeldMemory
+from lfsproxy.checksums import new_checksum
+from lfsproxy.net.writing import Piece, write_through
+from lfsproxy.s3 import connection
 from lfsproxy.s3.connection import S3Connections
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.wakeups import all_of
@@ -26,6 +32,30 @@ class ConnectionTests(FakeS3TestCase):
         self.use_store(location=S3Location(BUCKET, endpoint=f"http://localhost:{self.port}"))
         await self.s3.blobs.check()
         self.assertEqual(f"{BUCKET}.localhost:{self.port}", self.fake.requests[0].headers["host"])
+
+    async def test_a_small_blob_leaves_with_the_head_of_its_request(self) -> None:
+        sent = self.watch()
+        upload = self.s3.blobs.begin(KEY, "", {}, new_checksum("sha256"), 3, HeldMemory())
+        upload.write(b"abc")
+        await upload.seal()
+        await upload.commit({})
+        self.assertEqual([(each[:4], each[-7:]) for each in sent], [(b"PUT ", b"\r\n\r\nabc")])
+
+    async def test_a_request_without_a_body_leaves_at_once(self) -> None:
+        sent = self.watch()
+        await self.s3.blobs.check()
+        self.assertEqual({each[-4:] for each in sent}, {b"\r\n\r\n"})
+
+    def watch(self) -> list[bytes]:
+        """What is written to the store, each time together."""
+        sent: list[bytes] = []
+
+        def note(transport: object, pieces: Sequence[Piece]) -> None:
+            sent.append(b"".join(pieces))
+            write_through(transport, pieces)
+
+        self.patch(connection, "write_through", note)
+        return sent
 
 
 class SmallBlobTests(FakeS3TestCase):

@@ -17,6 +17,32 @@ EXPECT = "Expect: 100-continue"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
+class WriteTests(SynchronousTestCase):
+    """An answer leaves in one piece: what is written by itself costs a call of the kernel."""
+
+    def written(self, wire: bytes) -> list[bytes]:
+        client = Door().client()
+        writes: list[bytes] = []
+        write = client.transport.write
+
+        def note(data: bytes) -> None:
+            writes.append(data)
+            write(data)
+
+        self.patch(client.transport, "write", note)
+        client.send(wire)
+        return writes
+
+    def test_a_head_leaves_with_its_body(self) -> None:
+        (answer,) = self.written(request(body=b"abc"))
+        self.assertTrue(answer.startswith(b"HTTP/1.1 201 Created\r\n"))
+        self.assertTrue(answer.endswith(b"}\n"))
+
+    def test_a_head_without_a_body_leaves_by_itself(self) -> None:
+        (answer,) = self.written(request("HEAD", "/healthz"))
+        self.assertTrue(answer.endswith(b"\r\n\r\n"))
+
+
 class FramingTests(SynchronousTestCase):
     """What two readers could read differently is refused, and the connection closed."""
 
