@@ -125,7 +125,7 @@ class StoreProbe:
 
     async def put(self) -> None:
         self._left.add(self.key)
-        headers = {"content-type": DEFAULT_CONTENT_TYPE}
+        headers = self._as_blob(self.key)
         if not self.checksums:
             await self._client.put_object(self.key, headers, [BODY], None)
             return
@@ -136,9 +136,12 @@ class StoreProbe:
         else:
             return
         try:
-            await self._client.put_object(self.key, headers, [BODY], None)
+            answer = await self._client.put_object(self.key, headers, [BODY], None)
         except (StoreRefused, StoreUnavailable):
             raise refused from None
+        if answer.is_error:
+            # The first one is there: what was wrong with it was not its checksum.
+            raise refused
         raise StoreRefused(
             f"{refused.wrong}; without a CRC-32C the same object is taken", way_out="set LFS_S3_CHECKSUM=none"
         )
@@ -184,9 +187,11 @@ class StoreProbe:
     async def _begin(self) -> Begun:
         self._left.add(self._parts_key)
         self._unfinished = True
-        return await self._client.create_multipart_upload(
-            self._parts_key, {"content-type": DEFAULT_CONTENT_TYPE}
-        )
+        return await self._client.create_multipart_upload(self._parts_key, self._as_blob(self._parts_key))
+
+    def _as_blob(self, key: str) -> dict[str, str]:
+        """What every blob is made with: a store that refuses one of it refuses every upload."""
+        return self._store.objects.blob(key, DEFAULT_CONTENT_TYPE, {})
 
     async def abort(self) -> None:
         key = self._parts_key
