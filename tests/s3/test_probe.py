@@ -76,7 +76,9 @@ class ProbeTests(FakeS3TestCase):
         for checksums in (True, False):
             await self.use_another(objects=EVERY_OPTION, checksums=checksums)
             for tried in (self.probe.put, self.probe.multipart):
-                with self.assertRaisesRegex(StoreRefused, "has not encrypted so .* or use a store that does$"):
+                with self.assertRaisesRegex(
+                    StoreRefused, "has not encrypted so .* or use a store that does$"
+                ):
                     await tried()
 
     async def test_an_upload_that_cannot_be_completed_is_removed(self) -> None:
