@@ -108,11 +108,15 @@ class KafkaProbe:
     async def largest_batch(self, address: Address, topic: str | None) -> int | None:
         name = "message.max.bytes" if topic is None else "max.message.bytes"
         connection = await self._pool.get(address)
-        if DESCRIBE_CONFIGS.version(connection.ranges) is None or (
-            topic is None and address not in self._nodes
-        ):
+        if DESCRIBE_CONFIGS.version(connection.ranges) is None:
             return None
-        answer = await connection.ask(DESCRIBE_CONFIGS, _config_of(name, topic, self._nodes[address]))
+        if topic is not None:
+            asking = _config_of(name, _TOPIC, topic)
+        elif (node := self._nodes.get(address)) is not None:
+            asking = _config_of(name, _BROKER, str(node))
+        else:
+            return None
+        answer = await connection.ask(DESCRIBE_CONFIGS, asking)
         for found in answer.results:
             if found.error_code in (
                 KafkaCode.TOPIC_AUTHORIZATION_FAILED,
@@ -142,12 +146,11 @@ class KafkaProbe:
         await self._pool.stop()
 
 
-def _config_of(name: str, topic: str | None, node: int) -> Build:
-    """One entry of a topic's configuration; without a topic, of a broker's."""
+def _config_of(name: str, kind: int, of: str) -> Build:
+    """The entry ``name`` of a configuration: a topic's by its name, or a broker's by its node id."""
     resource = cast(Any, DescribeConfigsRequest).DescribeConfigsResource
 
     def build(version: int) -> Mapping[str, Any]:
-        kind, of = (_BROKER, str(node)) if topic is None else (_TOPIC, topic)
         asked = resource(version=version, resource_type=kind, resource_name=of, configuration_keys=[name])
         return {"resources": [asked], "include_synonyms": False, "include_documentation": False}
 
