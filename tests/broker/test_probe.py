@@ -48,7 +48,8 @@ class LargestBatchTests(ClientTestCase):
 
     def largest(self, topic: str | None) -> int | None:
         self.brokers.next(KafkaApi.DESCRIBE_CONFIGS, self.say)
-        return self.successResultOf(self.begin(self.probe.largest_batch(FIRST, topic)))
+        size: int | None = self.successResultOf(self.begin(self.probe.largest_batch(FIRST, topic)))
+        return size
 
     def test_a_broker_is_asked_by_its_node_id(self) -> None:
         self.successResultOf(self.begin(self.probe.brokers(FIRST)))

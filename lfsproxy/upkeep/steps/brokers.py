@@ -24,6 +24,11 @@ _NO_IDENTITY = (
     "the proxy has no sign-in of its own (LFS_KAFKA_SASL_MECHANISM is empty): only what a broker tells "
     "anybody is tried, and HTTP uploads are off"
 )
+_CHECK_PASSWORD = "check LFS_KAFKA_SASL_MECHANISM, LFS_KAFKA_SASL_USERNAME and LFS_KAFKA_SASL_PASSWORD"
+_CHECK_TOKEN = (
+    "check LFS_KAFKA_OAUTH_TOKEN_URL, LFS_KAFKA_OAUTH_CLIENT_ID and LFS_KAFKA_OAUTH_CLIENT_SECRET, and what "
+    "the broker asks of a token"
+)
 
 
 class KafkaSteps:
@@ -130,7 +135,8 @@ class KafkaSteps:
 
         async def sign_in() -> Found[None]:
             seconds = await probe.sign_in(address)
-            user = f" as {self._settings.kafka_sasl_username}" if self._settings.kafka_sasl_username else ""
+            name = self._settings.kafka_oauth_client_id or self._settings.kafka_sasl_username
+            user = f" as {name}" if name else ""
             again = "" if seconds is None else f", for {seconds:.0f} s"
             return Found(None, f"{self._settings.kafka_sasl_mechanism}{user}{again}")
 
@@ -151,7 +157,7 @@ class KafkaSteps:
             await chain.step(
                 "sign-in",
                 sign_in,
-                "check LFS_KAFKA_SASL_MECHANISM, LFS_KAFKA_SASL_USERNAME and LFS_KAFKA_SASL_PASSWORD",
+                _CHECK_TOKEN if self._settings.kafka_oauth_token_url else _CHECK_PASSWORD,
             )
         await chain.step(
             "API versions",
