@@ -188,7 +188,8 @@ class ProbeTests(FakeS3TestCase):
     async def test_the_clocks(self) -> None:
         self.fake.seconds = time.time() - 300
         ahead = await self.probe.clock()
-        self.assertTrue(295 < (ahead or 0.0) < 305, ahead)
+        # However long the answer takes here, it is no less.
+        self.assertGreaterEqual(ahead or 0.0, 299)
         self.fake.always["get_bucket"] = Refuse(403, "RequestTimeTooSkewed")
         with self.assertRaisesRegex(StoreRefused, "set the clock"):
             await self.probe.clock()
