@@ -27,9 +27,9 @@ from zope.interface import implementer
 
 from lfsproxy.fair import FairQueue
 from lfsproxy.interfaces import IPartMemory
+from lfsproxy.log.uploads import SENDER
 from lfsproxy.logs import Logger
 from lfsproxy.net.peers import host_of
-from lfsproxy.uploadlog import SENDER
 from lfsproxy.wakeups import WakeLoop
 
 SMALL = 1024 * 1024

@@ -29,11 +29,11 @@ from lfsproxy.errors import (
     TooLarge,
 )
 from lfsproxy.interfaces import IBlobStore, IBlobUpload, IMetrics, IPartMemory, StoredBlob
+from lfsproxy.log.trail import TRAIL, Trail, follow
+from lfsproxy.log.uploads import SENDER, UploadEnd, log_upload, upload_ended
 from lfsproxy.logs import Logger
 from lfsproxy.settings import DEFAULTS
-from lfsproxy.tracing import NO_SPAN, NO_TRACER, Kind, Span, Tracer
-from lfsproxy.trail import TRAIL, Trail, follow
-from lfsproxy.uploadlog import SENDER, UploadEnd, log_upload, upload_ended
+from lfsproxy.tracing.spans import NO_SPAN, NO_TRACER, Kind, Span, Tracer
 
 SURELY_NOT_PUBLISHED = (BrokerRefused, BrokerUnavailable, BadRequest, Draining)
 """What IEnvelopePublisher.publish raises when the record is certainly not in the log."""

@@ -36,7 +36,7 @@ from lfsproxy.readiness import FleetReadiness, KnownTrouble, Readiness
 from lfsproxy.relay import RelayService
 from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.settings import Address, LoadedSettings, check_files, setting_table, variable
-from lfsproxy.traces import NO_TRACES, Traces, make_traces
+from lfsproxy.tracing.choice import NO_TRACES, Traces, make_traces
 from lfsproxy.web.door import make_site
 
 _log = Logger()

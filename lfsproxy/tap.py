@@ -30,7 +30,7 @@ from lfsproxy.settings import (
 from lfsproxy.slim import slim_imports
 
 if TYPE_CHECKING:
-    from lfsproxy.logfile import Log
+    from lfsproxy.log.file import Log
     from lfsproxy.net.activation import ActivatedPorts
     from lfsproxy.service import LfsProxy
     from lfsproxy.systemd import Notifications
@@ -174,7 +174,7 @@ def makeService(options: Options) -> IService:
 def _make_service(options: Options) -> IService:
     from twisted.internet import reactor
 
-    from lfsproxy.logfile import log_observer
+    from lfsproxy.log.file import log_observer
     from lfsproxy.systemd import Notifications, Supervisor
 
     settings = options.loaded.settings

@@ -16,7 +16,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.budget import SMALL, Lease, MemoryBudget
-from lfsproxy.uploadlog import Sender, sent_by
+from lfsproxy.log.uploads import Sender, sent_by
 from tests.budgets import MIB
 
 

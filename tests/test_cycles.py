@@ -11,7 +11,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.cycles import OBJECTS, collect_seldom
-from lfsproxy.logfile import Log
+from lfsproxy.log.file import Log
 from lfsproxy.settings import Settings
 from lfsproxy.tap import Process
 from lfsproxy.workers.boot import Boot

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.budget import SMALL, Lease
 from lfsproxy.fair import FairQueue
-from lfsproxy.uploadlog import Sender, sent_by
+from lfsproxy.log.uploads import Sender, sent_by
 from tests.budgets import MIB, BudgetTestCase
 
 

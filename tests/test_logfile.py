@@ -15,12 +15,12 @@ from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, globalLogPu
 from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.logfile import FLUSH_SECONDS, Log, json_line, json_observer, log_observer
-from lfsproxy.repeats import FEW, WINDOW_SECONDS
+from lfsproxy.log.file import FLUSH_SECONDS, Log, json_line, json_observer, log_observer
+from lfsproxy.log.repeats import FEW, WINDOW_SECONDS
+from lfsproxy.log.uploads import UploadEnd, upload_ended
 from lfsproxy.settings import Settings
 from lfsproxy.tap import Process
 from lfsproxy.testing import MemoryMetrics
-from lfsproxy.uploadlog import UploadEnd, upload_ended
 
 
 class ObserverTests(SynchronousTestCase):

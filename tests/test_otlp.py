@@ -14,10 +14,10 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from lfsproxy.otel import CLOSE_SECONDS, OtelTracer
-from lfsproxy.repeats import FEW, Repeats
-from lfsproxy.traces import make_traces
-from lfsproxy.tracing import Kind
+from lfsproxy.log.repeats import FEW, Repeats
+from lfsproxy.tracing.choice import make_traces
+from lfsproxy.tracing.otel import CLOSE_SECONDS, OtelTracer
+from lfsproxy.tracing.spans import Kind
 from tests.collector import Collector
 from tests.traces import PARENT, TRACE, TRACEPARENT
 
@@ -51,7 +51,7 @@ def sdk_lines(events: Any) -> list[str]:
     found: list[LogEvent] = []
     repeats = Repeats(cast(ILogObserver, found.append), Clock().seconds)
     for each in events:
-        if each["log_namespace"] == "lfsproxy.otel":
+        if each["log_namespace"] == "lfsproxy.tracing.otel":
             repeats(each)
     return [formatEvent(event) for event in found]
 

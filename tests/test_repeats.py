@@ -9,10 +9,10 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from lfsproxy.log.repeats import FEW, MANY, MOST_COUNTED, WINDOW_SECONDS, Repeats
+from lfsproxy.log.uploads import UploadEnd, upload_ended
 from lfsproxy.logs import Logger
-from lfsproxy.repeats import FEW, MANY, MOST_COUNTED, WINDOW_SECONDS, Repeats
 from lfsproxy.testing import MemoryMetrics
-from lfsproxy.uploadlog import UploadEnd, upload_ended
 from tests.relay.records import batch, lfs, produce
 from tests.relay.records import request as kafka_request
 from tests.relay.rig import RelayTestCase

@@ -17,13 +17,13 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-import lfsproxy.traces
+import lfsproxy
 from lfsproxy.budget import HeldMemory
 from lfsproxy.checksums import new_checksum
 from lfsproxy.errors import BrokerUnavailable, StoreRefused, StoreUnavailable
-from lfsproxy.traces import NO_TRACES, make_traces
-from lfsproxy.tracing import NO_SPAN, NO_TRACER, Kind
-from lfsproxy.trail import NOBODYS, TRAIL, Trail, follow
+from lfsproxy.log.trail import NOBODYS, TRAIL, Trail, follow
+from lfsproxy.tracing.choice import NO_TRACES, make_traces
+from lfsproxy.tracing.spans import NO_SPAN, NO_TRACER, Kind
 from tests.relay.records import batch, lfs, produce, record
 from tests.relay.rig import PART as KAFKA_PART
 from tests.relay.rig import RelayTestCase
@@ -334,7 +334,7 @@ class ConventionTests(SynchronousTestCase):
                 values: Any = vars(import_module(f"{package.__name__}.{module.name}"))
                 known |= {value for value in values.values() if isinstance(value, str)}
         prefixes = "aws|client|http|lfs|messaging|rpc|server|url"
-        folder = Path(lfsproxy.traces.__file__).parent
+        folder = Path(lfsproxy.__file__).parent
         used = set[str]()
         for name in (
             "claimcheck",
@@ -379,7 +379,7 @@ class OffTests(SynchronousTestCase):
         self.assertIn("OpenTelemetry refuses a variable: max_export_batch_size must be", line)
 
     def test_a_missing_package_is_a_warning(self) -> None:
-        missing: dict[str, Any] = {"lfsproxy.otel": None, "opentelemetry": None}
+        missing: dict[str, Any] = {"lfsproxy.tracing.otel": None, "opentelemetry": None}
         with mock.patch.dict(sys.modules, missing):
             (line,) = self.lines(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="http://localhost:4318/v1/traces")
         self.assertIn("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set, but there are no traces", line)

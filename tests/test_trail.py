@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.trail import NOBODYS, Trail
+from lfsproxy.log.trail import NOBODYS, Trail
 
 
 class TrailTests(SynchronousTestCase):

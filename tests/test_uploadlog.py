@@ -8,8 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from lfsproxy.log.uploads import SENDER, Sender, UploadEnd, as_value, sent_by, upload_ended
 from lfsproxy.testing import MemoryMetrics
-from lfsproxy.uploadlog import SENDER, Sender, UploadEnd, as_value, sent_by, upload_ended
 
 
 class LineTests(SynchronousTestCase):

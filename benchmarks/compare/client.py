@@ -11,13 +11,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from benchmarks.compare.figures import quantile
+from benchmarks.compare.jobs import Job, Work
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = "ready\n"
@@ -25,33 +26,6 @@ FAILED = "failed"
 """The one member of what is said in place of an outcome."""
 LIMIT = 600.0
 """Seconds that a run may take."""
-
-
-@attrs.frozen
-class Job:
-    """What to do, and where.
-
-    ``file`` has ``size`` bytes, for uploads. ``path`` is what the HTTP API calls an upload, or what is
-    downloaded; ``straight`` takes the store's and Kafka's own clients in place of the HTTP API and of LFS.
-    """
-
-    load: str
-    size: int
-    count: int
-    at_once: int
-    topic: str
-    bootstrap: str
-    straight: bool = False
-    file: str = ""
-    http_port: int = 0
-    path: str = ""
-    headers: Mapping[str, str] = attrs.Factory(dict)
-    s3: Mapping[str, str] = attrs.Factory(dict)
-    """``endpoint``, ``access_key``, ``secret_key``, ``bucket`` and, for a download, ``key``."""
-
-
-Work = Callable[[], Sequence[float]]
-"""Does the job; the seconds that each request took, or none."""
 
 
 @attrs.frozen

@@ -12,7 +12,7 @@ from http.client import HTTPConnection, HTTPResponse
 
 import attrs
 
-from benchmarks.compare.client import Job, Work
+from benchmarks.compare.jobs import Job, Work
 from lfsproxy.devstack.ports import HOST
 
 WARM_UP = 10

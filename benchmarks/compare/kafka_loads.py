@@ -10,7 +10,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
 
-from benchmarks.compare.client import Job, Work
+from benchmarks.compare.jobs import Job, Work
 
 MIB = 1024 * 1024
 BATCH = 1_000_000

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import attrs
 from confluent_kafka import Producer
 
-from benchmarks.compare.client import Job, run
+from benchmarks.compare.client import run
+from benchmarks.compare.jobs import Job
 from benchmarks.compare.workloads import Workload
 from benchmarks.null_stage import null_ports
 from benchmarks.stack import BUCKET, backends

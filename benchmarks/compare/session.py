@@ -10,8 +10,9 @@ from pathlib import Path
 import attrs
 import psutil
 
-from benchmarks.compare.client import ClientFailed, Job, Outcome, run
+from benchmarks.compare.client import ClientFailed, Outcome, run
 from benchmarks.compare.figures import Sample
+from benchmarks.compare.jobs import Job
 from benchmarks.compare.results import Runs
 from benchmarks.compare.rounds import order
 from benchmarks.compare.servers import Real, null, random_file, real

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
-from benchmarks.compare.client import Job, Work
 from benchmarks.compare.http_loads import READ, WARM_UP, spread
+from benchmarks.compare.jobs import Job, Work
 from benchmarks.compare.kafka_loads import Failures, new_producer, records_of
 from lfsproxy.client import BlobReader, static_credentials
 

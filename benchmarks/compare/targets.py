@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 
 from benchmarks.compare import anchors
-from benchmarks.compare.client import Job
+from benchmarks.compare.jobs import Job
 from benchmarks.compare.kafka_loads import HYDRATED
 from benchmarks.compare.servers import Null, Real, kept
 from benchmarks.compare.workloads import LOADS, Workload

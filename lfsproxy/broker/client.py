@@ -34,12 +34,16 @@ class KafkaClient:
     log: KafkaLog
     reading: LogReading
     cluster: Cluster
+    upstream: Upstream
 
     @property
     def closers(self) -> Sequence[Callable[[], Coroutine[Any, Any, None]]]:
-        """The steps of its end: take nothing new and wait for what is being published, then close the
-        connections."""
-        return self.publisher.stop, self.cluster.stop
+        """The steps of its end: take nothing new and wait for what is being published, close the
+        connections, and fetch no token any more."""
+        return self.publisher.stop, self.cluster.stop, self._stop_identity
+
+    async def _stop_identity(self) -> None:
+        self.upstream.identity.stop()
 
     async def stop(self) -> None:
         """All of them."""
@@ -63,7 +67,7 @@ def kafka_client(
     scan = Scan(reactor, cluster, lookups, threads, settings.max_decompressed_size)
     publisher = KafkaPublisher(reactor, cluster, producer, scan, random.Random())
     log = KafkaLog(reactor, cluster, lookups, threads, settings)
-    return KafkaClient(publisher, log, LogReading(reactor, cluster, threads, settings), cluster)
+    return KafkaClient(publisher, log, LogReading(reactor, cluster, threads, settings), cluster, reaching)
 
 
 def _milliseconds() -> int:

@@ -108,14 +108,17 @@ class KafkaProbe:
     async def largest_batch(self, address: Address, topic: str | None) -> int | None:
         name = "message.max.bytes" if topic is None else "max.message.bytes"
         connection = await self._pool.get(address)
-        if DESCRIBE_CONFIGS.version(connection.ranges) is None or (
-            topic is None and address not in self._nodes
-        ):
+        if DESCRIBE_CONFIGS.version(connection.ranges) is None:
             return None
         # A broker is asked for its own only. A topic's any broker knows, also one that is reached by an
         # address which no broker tells, as that of a load balancer.
-        kind, of = (_BROKER, str(self._nodes[address])) if topic is None else (_TOPIC, topic)
-        answer = await connection.ask(DESCRIBE_CONFIGS, _config_of(name, kind, of))
+        if topic is not None:
+            asking = _config_of(name, _TOPIC, topic)
+        elif (node := self._nodes.get(address)) is not None:
+            asking = _config_of(name, _BROKER, str(node))
+        else:
+            return None
+        answer = await connection.ask(DESCRIBE_CONFIGS, asking)
         for found in answer.results:
             if found.error_code in (
                 KafkaCode.TOPIC_AUTHORIZATION_FAILED,

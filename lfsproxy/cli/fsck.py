@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import time
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,77 +10,19 @@ import attrs
 import click
 
 from lfsproxy.backends import make_backends
+from lfsproxy.cli.looking import PartitionsType, TimeType, TopicsType, reading_of
 from lfsproxy.cli.upkeep import Ended, Job, json_line, upkeep
-from lfsproxy.errors import SettingError
 from lfsproxy.following import Places
 from lfsproxy.quoting import quoted, shown
 from lfsproxy.settings import Settings
-from lfsproxy.settings.kinds import TOPICS
-from lfsproxy.settings.quantities import read_time
 from lfsproxy.upkeep.findings.found import KEPT, Counts, Finding
 from lfsproxy.upkeep.findings.fsck import Fsck, Watcher
 from lfsproxy.upkeep.findings.plan import Wanted
 from lfsproxy.upkeep.findings.positions import State
 from lfsproxy.wire.walk import Limits
 
-_MOST_PARTITION = 2**31 - 1
 _MOST_ROWS = 50
 """Topics in the table; those with findings come first."""
-_TIME_NEEDED = "a time such as 2026-11-28T08:00:00Z, or how long ago, such as 24h, is needed"
-
-
-class TopicsType(click.ParamType[Sequence[str]]):
-    """Globs with commas between them."""
-
-    name = "globs"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Sequence[str]:
-        try:
-            topics: Sequence[str] = TOPICS(str(value))
-        except ValueError as error:
-            self.fail(f"{quoted(str(value))}: {error}", param, ctx)
-        return topics
-
-
-class TimeType(click.ParamType[tuple[str, int]]):
-    """A time of ISO 8601, UTC unless it says otherwise, or how long ago: as given, and in milliseconds."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, int]:
-        if isinstance(value, tuple):
-            return value
-        text = str(value).strip()
-        ago = read_time(text) if re.search(r"[a-zA-Z]$", text) else None
-        if ago is not None:
-            return text, int((time.time() - ago) * 1000)
-        try:
-            when = datetime.fromisoformat(text)
-        except ValueError:
-            self.fail(f"{quoted(text)}: {_TIME_NEEDED}", param, ctx)
-        when = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
-        return text, int(when.timestamp() * 1000)
-
-
-class PartitionsType(click.ParamType[tuple[str, Collection[int]]]):
-    """Numbers and ranges, as 0,4-7."""
-
-    name = "numbers"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, Collection[int]]:
-        if isinstance(value, tuple):
-            return value
-        text = str(value).replace(" ", "")
-        numbers: set[int] = set()
-        for part in text.split(","):
-            found = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", part, re.ASCII)
-            if found is None:
-                self.fail(f"{quoted(text)}: numbers and ranges such as 0,4-7 are needed", param, ctx)
-            low, high = int(found[1]), int(found[2] or found[1])
-            if not low <= high <= _MOST_PARTITION or high - low > 1_000_000:
-                self.fail(f"{quoted(part)} is no range of partitions", param, ctx)
-            numbers.update(range(low, high + 1))
-        return text, numbers
 
 
 @upkeep("Look for records whose blob is missing or damaged.")
@@ -128,10 +67,7 @@ async def fsck(
     settings = job.settings
     backends = make_backends(job.reactor, settings, job.environment, job.metrics)
     try:
-        if backends.reading is None:
-            raise SettingError(
-                "lfsproxy fsck needs a sign-in of its own: LFS_KAFKA_SASL_MECHANISM is not set"
-            )
+        reading = reading_of(backends)
         # A wrong address is told sooner than a broker's absence on the way would be.
         await backends.publisher.check()
         with job.screen.bars():
@@ -144,7 +80,7 @@ async def fsck(
             )
             look = Fsck(
                 job.reactor,
-                backends.reading,
+                reading,
                 backends.store,
                 Limits(settings.max_decompressed_size, settings.max_passthrough_size),
                 Places(settings.s3_bucket, settings.namespace, settings.download_prefixes),

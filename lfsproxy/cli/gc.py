@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 import sys
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import click
 
 from lfsproxy.backends import make_backends
 from lfsproxy.broker.threads import in_thread
 from lfsproxy.cli.failures import NOT_UNDERSTOOD, Failure
+from lfsproxy.cli.looking import AgeType, TopicsType, reading_of
 from lfsproxy.cli.upkeep import Ended, Job, upkeep
 from lfsproxy.interfaces import ILogReading, IObjectIndex, IResumableStore
 from lfsproxy.quoting import quoted
@@ -27,47 +26,36 @@ from lfsproxy.upkeep.orphans.topics import TopicReading
 from lfsproxy.wire.walk import Limits
 
 HOUR = 3600.0
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 _SHOWN = 20
 """Topics in the report for people."""
 
 
-class _Age(click.ParamType[float]):
-    """Seconds, or a number with a unit: 90m, 24h, 7d."""
-
-    name = "age"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found = re.fullmatch(r"(\d{1,9})([smhd]?)", str(value).strip())
-        if found is None:
-            self.fail(f"{quoted(str(value))} is no age: 90m, 24h or 7d is one", param, ctx)
-        return float(int(found[1]) * _UNITS[found[2]])
-
-
-class _Globs(click.ParamType[Sequence[str]]):
-    """A list of globs, with commas between them."""
-
-    name = "globs"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Sequence[str]:
-        return value if isinstance(value, tuple) else tuple(filter(None, map(str.strip, value.split(","))))
-
-
 @upkeep("Find, and with --delete remove, blobs that no record names.")
 @click.option(
-    "--topics", type=_Globs(), default="*", help="Topics to read: globs, ! leaves out. Default: all."
+    "--topics",
+    type=TopicsType(),
+    default="*",
+    show_default=True,
+    metavar="GLOBS",
+    help="Topics to read, with commas between them; a ! before those that are left out.",
 )
 @click.option(
-    "--min-age", type=_Age(), default="24h", help="How old a blob must be. Above the longest upload. [24h]"
+    "--min-age",
+    type=AgeType(),
+    default="24h",
+    show_default=True,
+    metavar="AGE",
+    help="How old a blob must be: longer than the longest upload.",
 )
 @click.option("--delete", "deletes", is_flag=True, help="Remove what was found. Without it nothing is.")
 @click.option("--yes", is_flag=True, help="Do not ask before --delete removes.")
 @click.option(
     "--deleted-topics",
     "gone",
-    type=_Globs(),
+    type=TopicsType(may_be_empty=True),
     default="",
-    help="Topics that are gone, with their blobs: globs.",
+    metavar="GLOBS",
+    help="Topics that are gone, whose blobs may go as well.",
 )
 @click.option("--resume", "path", type=click.Path(dir_okay=False), help="Keep what was seen in this file.")
 @click.option("--unsafe", is_flag=True, help="Allow --min-age below 1h, and to remove every blob there is.")
@@ -93,14 +81,10 @@ async def gc(
     settings = job.settings
     backends = make_backends(job.reactor, settings, job.environment, job.metrics)
     try:
-        reading, index, resumable = backends.reading, backends.store.index, backends.store.resumable
+        reading = reading_of(backends)
+        index, resumable = backends.store.index, backends.store.resumable
         if index is None:
             raise Failure("the store gives no lists of what it has", NOT_UNDERSTOOD)
-        if reading is None:
-            raise click.UsageError(
-                "Kafka cannot be read without LFS_KAFKA_SASL_MECHANISM and its credentials: they are the "
-                "proxy's own"
-            )
         subject = (
             f"{settings.s3_endpoint or settings.s3_region}/{settings.s3_bucket}, namespace "
             f"{settings.namespace}, older than {min_age:g} s, topics {','.join(topics)}"

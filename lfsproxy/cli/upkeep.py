@@ -23,7 +23,7 @@ from twisted.logger import ILogObserver, globalLogBeginner
 
 from lfsproxy.cli.console import Screen
 from lfsproxy.cli.running import blocking_for_a_person, run_until_done
-from lfsproxy.logfile import at_least
+from lfsproxy.log.file import at_least
 from lfsproxy.metrics import PrometheusMetrics
 from lfsproxy.settings import LoadedSettings, Settings, flag, load_settings, setting_table, unknown_variables
 

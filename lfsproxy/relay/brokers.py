@@ -84,8 +84,8 @@ class BrokerDirectory:
 
     def _open(self, node: int) -> None:
         trouble = port_trouble(self._settings, node)
-        if trouble:
-            self._complain(node, trouble)
+        if trouble is not None:
+            self._complain(node, str(trouble))
             return
         address = Address(self._settings.kafka_addr.host, self._settings.broker_port_base + node)
         try:

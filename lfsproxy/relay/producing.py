@@ -8,6 +8,7 @@ import attrs
 
 from lfsproxy.errors import LfsError, Stalled
 from lfsproxy.kafka.stream import LARGE_READ_SIZE, READ_SIZE, FrameStream
+from lfsproxy.log.uploads import SENDER, Sender
 from lfsproxy.relay.brokers import Advertised
 from lfsproxy.relay.client import KafkaClient
 from lfsproxy.relay.context import RelayContext
@@ -28,7 +29,6 @@ from lfsproxy.relay.questions import Questions
 from lfsproxy.relay.replies import Replies
 from lfsproxy.relay.scanning import Share
 from lfsproxy.relay.works import Works
-from lfsproxy.uploadlog import SENDER, Sender
 from lfsproxy.wire.answers import NodeEndpoint, ProduceResponse
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, RequestStart, response_frame

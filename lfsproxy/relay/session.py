@@ -16,6 +16,7 @@ from twisted.internet.error import ConnectError, ConnectingCancelledError
 from lfsproxy.errors import LfsError, Stalled
 from lfsproxy.kafka.stream import ConnectionGone, FrameStream
 from lfsproxy.kafka.upstream import BrokerStream
+from lfsproxy.log.uploads import SENDER, Sender
 from lfsproxy.logs import Logger
 from lfsproxy.net.ages import old_at
 from lfsproxy.relay.age import HOLD_SECONDS, Age, Step
@@ -35,7 +36,6 @@ from lfsproxy.relay.signin import SignInAgain
 from lfsproxy.relay.silence import Silence, Silent
 from lfsproxy.relay.waiting import Condition
 from lfsproxy.relay.works import Works
-from lfsproxy.uploadlog import SENDER, Sender
 
 SETTLE_SECONDS: Final = 60.0
 """How long answers that decide about blobs are waited for when nobody else waits for them. Twice as long as

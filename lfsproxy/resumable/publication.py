@@ -30,14 +30,14 @@ from lfsproxy.errors import (
     StoreUnavailable,
 )
 from lfsproxy.interfaces import IEnvelopePublisher, IMetrics, IResumableStore, Published
+from lfsproxy.log.trail import TRAIL
+from lfsproxy.log.uploads import UploadEnd, upload_ended
 from lfsproxy.logs import Logger
 from lfsproxy.resumable.errors import OutcomeStaysUnknown, UploadBusy, UploadGone, UploadNotFound
 from lfsproxy.resumable.fence import RESULT, UNKNOWN, Fence, Stand, is_fence, void_name
 from lfsproxy.resumable.readback import checksum_of_blob
 from lfsproxy.resumable.state import Found, Info, UploadState, marks_of
 from lfsproxy.resumable.voids import Voids
-from lfsproxy.trail import TRAIL
-from lfsproxy.uploadlog import UploadEnd, upload_ended
 
 PATH = "tus"
 GRACE_SECONDS = 30.0

@@ -18,11 +18,11 @@ from twisted.internet.interfaces import IReactorTime
 from lfsproxy.checksums import Buffer, Checksum, new_checksum
 from lfsproxy.errors import LfsError, TooLarge
 from lfsproxy.interfaces import IPartMemory
+from lfsproxy.log.uploads import SENDER
 from lfsproxy.logs import Logger
 from lfsproxy.resumable.errors import UploadGone, UploadMoved
 from lfsproxy.resumable.state import KEPT_MARKS, Found, Mark, UploadState, mark_name
 from lfsproxy.resumable.writer import PartWriter, blob_metadata
-from lfsproxy.uploadlog import SENDER
 
 PROGRESS_PARTS = 4
 """Parts between two marks: fewer would be more requests, more would be sent again after a crash."""

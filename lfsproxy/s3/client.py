@@ -15,6 +15,7 @@ from twisted.internet.task import deferLater
 from lfsproxy.checksums import Buffer
 from lfsproxy.errors import LfsError, StoreRefused, StoreUnavailable
 from lfsproxy.interfaces import IMetrics
+from lfsproxy.log.trail import TRAIL
 from lfsproxy.logs import Logger
 from lfsproxy.s3 import explain
 from lfsproxy.s3.answers import MAX_ANSWER, Answer, UnreadableAnswer, parse_xml, text_of
@@ -24,8 +25,7 @@ from lfsproxy.s3.exchange import GIVEN_UP, Exchanges, Trouble
 from lfsproxy.s3.multipart import Begun, Part, complete_xml
 from lfsproxy.s3.signing import S3Location, sign
 from lfsproxy.s3.spans import request_ended, request_span
-from lfsproxy.tracing import NO_SPAN
-from lfsproxy.trail import TRAIL
+from lfsproxy.tracing.spans import NO_SPAN
 
 COMPLETE_SECONDS = 600.0
 """How long CompleteMultipartUpload may stay silent: stores assemble the object meanwhile."""

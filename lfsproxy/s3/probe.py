@@ -125,7 +125,7 @@ class StoreProbe:
 
     async def put(self) -> None:
         self._left.add(self.key)
-        headers = self._store.objects.blob(self.key, DEFAULT_CONTENT_TYPE, {})
+        headers = self._as_blob(self.key)
         if not self.checksums:
             await self._client.put_object(self.key, headers, [BODY], None)
             return
@@ -187,9 +187,11 @@ class StoreProbe:
     async def _begin(self) -> Begun:
         self._left.add(self._parts_key)
         self._unfinished = True
-        return await self._client.create_multipart_upload(
-            self._parts_key, self._store.objects.blob(self._parts_key, DEFAULT_CONTENT_TYPE, {})
-        )
+        return await self._client.create_multipart_upload(self._parts_key, self._as_blob(self._parts_key))
+
+    def _as_blob(self, key: str) -> dict[str, str]:
+        """What every blob is made with: a store that refuses one of it refuses every upload."""
+        return self._store.objects.blob(key, DEFAULT_CONTENT_TYPE, {})
 
     async def abort(self) -> None:
         key = self._parts_key

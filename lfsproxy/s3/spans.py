@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from lfsproxy.s3.answers import Answer
 from lfsproxy.s3.signing import S3Location
-from lfsproxy.tracing import Kind, Span, Value
+from lfsproxy.tracing.spans import Kind, Span, Value
 
 _OF_QUERY = {"uploadId": "aws.s3.upload_id", "partNumber": "aws.s3.part_number"}
 

@@ -21,6 +21,7 @@ from lfsproxy.checksums import Buffer, Checksum
 from lfsproxy.errors import LfsError, TooLarge
 from lfsproxy.gathered import Gathered
 from lfsproxy.interfaces import IBlobUpload, IPartMemory, StoredBlob
+from lfsproxy.log.trail import TRAIL, follow
 from lfsproxy.logs import Logger
 from lfsproxy.s3 import explain
 from lfsproxy.s3.answers import Answer
@@ -31,7 +32,6 @@ from lfsproxy.s3.digest import INLINE_BYTES
 from lfsproxy.s3.multipart import MAX_PARTS, crcs_of
 from lfsproxy.s3.objects import meta
 from lfsproxy.s3.parts import PartSender
-from lfsproxy.trail import TRAIL, follow
 from lfsproxy.wakeups import Condition, Semaphore, to_its_end
 from lfsproxy.words import error_text
 

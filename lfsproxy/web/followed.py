@@ -11,11 +11,11 @@ from contextlib import contextmanager
 import attrs
 from twisted.internet.defer import CancelledError
 
-from lfsproxy.downloadlog import DownloadEnd, log_download
 from lfsproxy.errors import LfsError
-from lfsproxy.tracing import Value
-from lfsproxy.trail import Trail, follow
-from lfsproxy.uploadlog import sent_by
+from lfsproxy.log.downloads import DownloadEnd, log_download
+from lfsproxy.log.trail import Trail, follow
+from lfsproxy.log.uploads import sent_by
+from lfsproxy.tracing.spans import Value
 from lfsproxy.web.problems import problem_of
 from lfsproxy.web.request import StreamingRequest
 

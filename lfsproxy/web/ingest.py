@@ -17,8 +17,8 @@ from lfsproxy.claimcheck import SURELY_NOT_PUBLISHED, Claim, ClaimCheck, Payload
 from lfsproxy.envelope import Envelope
 from lfsproxy.errors import ClientGone, LfsError, OutcomeUnknown
 from lfsproxy.interfaces import Header, IEnvelopePublisher, Published
+from lfsproxy.log.uploads import UploadEnd, log_upload
 from lfsproxy.logs import Logger
-from lfsproxy.uploadlog import UploadEnd, log_upload
 from lfsproxy.web.body import RequestBody
 from lfsproxy.web.content import ContentHead, UploadContent
 from lfsproxy.web.feeding import fed

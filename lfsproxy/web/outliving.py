@@ -13,9 +13,9 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from lfsproxy.errors import LfsError
+from lfsproxy.log.trail import follow
+from lfsproxy.log.uploads import sent_by
 from lfsproxy.logs import Logger
-from lfsproxy.trail import follow
-from lfsproxy.uploadlog import sent_by
 from lfsproxy.web.followed import begin_trail, end_trail
 from lfsproxy.web.request import StreamingRequest
 

@@ -21,11 +21,11 @@ from twisted.python.failure import Failure
 from twisted.web import http, server
 
 from lfsproxy.errors import BadRequest, ClientGone, LfsError
+from lfsproxy.log.uploads import Sender
 from lfsproxy.net.peers import plain_host
 from lfsproxy.quoting import quoted
 from lfsproxy.settings import Address
-from lfsproxy.tracing import Tracer
-from lfsproxy.uploadlog import Sender
+from lfsproxy.tracing.spans import Tracer
 from lfsproxy.web.body import RequestBody
 from lfsproxy.web.problems import ExpectationFailed, NotFound, render_problem
 from lfsproxy.web.seams import AnswerHead, Connection

@@ -13,8 +13,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.iweb import IRequest
 
 from lfsproxy.errors import LfsError
-from lfsproxy.tracing import Tracer
-from lfsproxy.uploadlog import Sender
+from lfsproxy.log.uploads import Sender
+from lfsproxy.tracing.spans import Tracer
 
 
 @attrs.frozen

@@ -21,14 +21,14 @@ from twisted.web.server import Site
 
 from lfsproxy.errors import Draining, LfsError
 from lfsproxy.interfaces import IMetrics
+from lfsproxy.log.uploads import as_line, as_value
 from lfsproxy.logs import Logger
 from lfsproxy.net.admission import Admission
 from lfsproxy.net.ages import old_at
 from lfsproxy.net.peers import CHECK_SECONDS
 from lfsproxy.readiness import Readiness
 from lfsproxy.settings import Settings
-from lfsproxy.tracing import NO_TRACER, Tracer
-from lfsproxy.uploadlog import as_line, as_value
+from lfsproxy.tracing.spans import NO_TRACER, Tracer
 from lfsproxy.wakeups import Condition
 from lfsproxy.web.channel import StreamingChannel
 from lfsproxy.web.cors import Cors
@@ -186,7 +186,7 @@ class LfsSite(Site):
         if head.status == REQUEST_TIMEOUT:
             self.count_closed("body")
         sender, path = head.sender, head.path[:300].decode("latin-1")
-        # Whoever only makes errors is not to fill the log (lfsproxy.repeats).
+        # Whoever only makes errors is not to fill the log (lfsproxy.log.repeats).
         limits: dict[str, Any] = {}
         if head.status >= 400:
             limits = {"peer": head.host, "kind": f"{head.route} {method} {head.problem}"}

@@ -23,11 +23,11 @@ from twisted.web.iweb import IRequest
 
 from lfsproxy.errors import BadRequest
 from lfsproxy.interfaces import Published
+from lfsproxy.log.trail import TRAIL
 from lfsproxy.quoting import quoted
 from lfsproxy.resumable.errors import ResumableOff
 from lfsproxy.resumable.state import Found, Mark, UploadState
 from lfsproxy.resumable.uploads import ResumableUploads, check_id
-from lfsproxy.trail import TRAIL
 from lfsproxy.web import tus_declared as declared
 from lfsproxy.web.declared import place_of
 from lfsproxy.web.feeding import fed

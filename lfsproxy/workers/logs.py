@@ -22,7 +22,7 @@ from twisted.logger import (
 )
 from zope.interface import provider
 
-from lfsproxy.logfile import Log, json_observer
+from lfsproxy.log.file import Log, json_observer
 from lfsproxy.logs import Logger
 from lfsproxy.settings import Settings
 from lfsproxy.words import error_text

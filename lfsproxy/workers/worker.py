@@ -15,7 +15,7 @@ from twisted.internet.task import LoopingCall
 
 from lfsproxy.cycles import collect_seldom
 from lfsproxy.errors import SettingError
-from lfsproxy.logfile import Log
+from lfsproxy.log.file import Log
 from lfsproxy.logs import Logger
 from lfsproxy.readiness import FleetReadiness
 from lfsproxy.service import LfsProxy, make_proxy

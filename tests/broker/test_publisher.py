@@ -182,3 +182,12 @@ class ReadTests(ClientTestCase):
             reading = self.begin(self.client.log.read("demo", 0, 0, 100))
             self.net.pass_seconds(1)
             self.assertEqual(self.successResultOf(reading).value, b"first")
+
+
+class EndTests(ClientTestCase):
+    def test_no_token_is_fetched_any_more(self) -> None:
+        stopped: list[str] = []
+        self.patch(self.client.upstream.identity, "stop", lambda: stopped.append("identity"))
+        stopping = self.begin(self.client.stop())
+        self.successResultOf(stopping)
+        self.assertEqual(stopped, ["identity"])

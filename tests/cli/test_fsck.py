@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.cli import main as cli
-from lfsproxy.cli.fsck import PartitionsType, TimeType, ended, line_of
+from lfsproxy.cli.fsck import ended, line_of
 from lfsproxy.upkeep.findings.found import KEPT, Counts, Finding
 from lfsproxy.upkeep.findings.positions import Place, State
 
@@ -18,28 +17,6 @@ GONE = Finding("dangling", "the blob b/k is gone", "photos", 3, 42, 0, b"custome
 
 
 class OptionTests(SynchronousTestCase):
-    def time(self, text: str) -> int:
-        given, moment = TimeType().convert(text, None, None)
-        self.assertEqual(given, text)
-        return moment
-
-    def test_times(self) -> None:
-        for text, wanted in (
-            ("1970-01-01T00:00:01Z", 1000),
-            ("1970-01-01T00:00:01", 1000),
-            ("1970-01-01 01:00:00.25+01:00", 250),
-            ("1970-01-02", 24 * 3600 * 1000),
-        ):
-            self.assertEqual(self.time(text), wanted)
-
-    def test_how_long_ago(self) -> None:
-        self.patch(time, "time", lambda: 100_000.0)
-        self.assertEqual(self.time("24h"), 13_600_000)
-        self.assertEqual(self.time("1h30m"), 94_600_000)
-
-    def test_partitions(self) -> None:
-        self.assertEqual(PartitionsType().convert("0, 4-6,9", None, None), ("0,4-6,9", {0, 4, 5, 6, 9}))
-
     def test_what_is_not_understood(self) -> None:
         for option, text in (
             ("--since", "yesterday"),

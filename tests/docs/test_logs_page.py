@@ -9,11 +9,11 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy import repeats
-from lfsproxy.downloadlog import DownloadEnd, log_download
+from lfsproxy.log import repeats
+from lfsproxy.log.downloads import DownloadEnd, log_download
+from lfsproxy.log.uploads import UploadEnd, log_upload
 from lfsproxy.logs import Logger
-from lfsproxy.otel import CLOSE_SECONDS
-from lfsproxy.uploadlog import UploadEnd, log_upload
+from lfsproxy.tracing.otel import CLOSE_SECONDS
 from tests.docs.blocks import ROOT
 from tests.web.doubles import Door, request
 

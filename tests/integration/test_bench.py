@@ -12,7 +12,8 @@ from typing import Any
 from twisted.trial.unittest import TestCase
 
 from benchmarks.compare import client
-from benchmarks.compare.client import ClientFailed, Job
+from benchmarks.compare.client import ClientFailed
+from benchmarks.compare.jobs import Job
 from benchmarks.compare.results import read
 from benchmarks.compare.session import measure
 from benchmarks.compare.targets import Options, Servers, Target

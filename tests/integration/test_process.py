@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, Producer
 from twisted.trial.unittest import TestCase
 
 from lfsproxy.devstack.ports import HOST, free_port
-from lfsproxy.repeats import FEW
+from lfsproxy.log.repeats import FEW
 from tests.integration.stack import Stack, in_thread, own_s3, stack
 
 TWISTD = Path(sys.executable).parent / "twistd"
@@ -337,7 +337,7 @@ class RunningTests(ProcessTestCase):
         def probe() -> None:
             for port in (proxy.kafka, proxy.node, proxy.http, proxy.metrics) * 10:
                 socket.create_connection((HOST, port), timeout=SECONDS).close()
-            # Of each port's kind the log has a few (lfsproxy.repeats).
+            # Of each port's kind the log has a few (lfsproxy.log.repeats).
             proxy.until(lambda: proxy.log[said:].count("left without a request") == 3 * FEW)
 
         await in_thread(probe)

@@ -24,7 +24,7 @@ from lfsproxy.relay.door import RelayService
 from lfsproxy.settings import Address, Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics
 from lfsproxy.testing.downloads import MemoryBlobSource
-from lfsproxy.tracing import NO_TRACER, Tracer
+from lfsproxy.tracing.spans import NO_TRACER, Tracer
 from lfsproxy.wire.answers import PartitionAnswer, ProduceResponse
 from tests.relay.broker import BrokerEnd, Cluster
 from tests.relay.records import TOPIC

@@ -49,6 +49,21 @@ class ReachTests(KafkaStepsTestCase):
         )
         self.assertEqual(found["Kafka kafka-1:9092: metadata"].note, "brokers: 1 at kafka-1:9092")
 
+    def test_a_sign_in_by_a_fetched_token_is_told_by_its_own_settings(self) -> None:
+        self.kafka.signs_in = True
+        self.settings |= {
+            "kafka_security_protocol": "SASL_SSL",
+            "kafka_sasl_mechanism": "OAUTHBEARER",
+            "kafka_oauth_token_url": "https://login.example/token",
+            "kafka_oauth_client_id": "lfs",
+            "kafka_oauth_client_secret": "s3cret",
+        }
+        self.assertEqual(self.check()["Kafka kafka-1:9092: sign-in"].note, "OAUTHBEARER as lfs")
+        self.kafka.acts["sign_in"] = BrokerUnavailable("no token")
+        step = self.check()["Kafka kafka-1:9092: sign-in"]
+        self.assertIn("LFS_KAFKA_OAUTH_CLIENT_SECRET", step.do)
+        self.assertNotIn("PASSWORD", step.do)
+
     def test_a_certificate_that_soon_expires_is_told(self) -> None:
         self.kafka.uses_tls = True
         self.kafka.acts["handshake"] = Certificate(["a"] * 9, "CN=x", 0.0, 1)

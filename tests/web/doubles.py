@@ -26,7 +26,7 @@ from lfsproxy.resumable.uploads import ResumableUploads
 from lfsproxy.settings import Settings
 from lfsproxy.testing import MemoryBlobStore, MemoryMetrics, MemoryPublisher
 from lfsproxy.testing.downloads import MemoryBlobSource, MemoryLog
-from lfsproxy.tracing import NO_TRACER, Tracer
+from lfsproxy.tracing.spans import NO_TRACER, Tracer
 from lfsproxy.web.channel import StreamingChannel
 from lfsproxy.web.door import make_site
 from lfsproxy.web.routes import Routes

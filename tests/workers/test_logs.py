@@ -10,7 +10,7 @@ from twisted.logger import LogEvent, Logger, LogLevel, formatEvent, textFileLogO
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.logfile import json_line, json_observer
+from lfsproxy.log.file import json_line, json_observer
 from lfsproxy.workers.logs import EventLines, events_observer, goes_to_stdout, named
 
 

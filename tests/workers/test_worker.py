@@ -6,7 +6,7 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.logfile import Log
+from lfsproxy.log.file import Log
 from lfsproxy.settings import Settings
 from lfsproxy.workers.boot import Boot
 from lfsproxy.workers.worker import Worker

@@ -19,6 +19,7 @@ import attrs
 from lfsproxy.budget import Lease
 from lfsproxy.errors import LfsError, Stalled
 from lfsproxy.following import BUFFER_BYTES
+from lfsproxy.log.uploads import SENDER, Sender
 from lfsproxy.logs import Logger
 from lfsproxy.net.peers import host_of
 from lfsproxy.relay.fetch.asked import Asked
@@ -29,7 +30,6 @@ from lfsproxy.relay.fetch.writing import Writer
 from lfsproxy.relay.memory import SMALL_ANSWER, memory_for_answer
 from lfsproxy.relay.order import Body, Sink
 from lfsproxy.relay.scanning import Share, TakesLong
-from lfsproxy.uploadlog import SENDER, Sender
 from lfsproxy.wire.batch import NONE
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.fetch_answers import FetchAnswer, FetchedPartition, read_fetch_answer

@@ -20,10 +20,10 @@ from lfsproxy.envelope import Envelope
 from lfsproxy.errors import LfsError, TooLarge
 from lfsproxy.gathered import Gathered
 from lfsproxy.interfaces import IPartMemory
+from lfsproxy.log.trail import follow
 from lfsproxy.relay.produce.batches import Batch
 from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.relay.produce.spans import begin_trail, trace_headers
-from lfsproxy.trail import follow
 from lfsproxy.wakeups import Condition, Semaphore, all_of
 from lfsproxy.wire.batch import BatchHeader
 from lfsproxy.wire.chunks import Piece

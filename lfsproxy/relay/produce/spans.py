@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from lfsproxy.log.trail import Trail
+from lfsproxy.log.uploads import SENDER
 from lfsproxy.net.peers import host_of
 from lfsproxy.relay.produce.batches import Batch
-from lfsproxy.tracing import Tracer, Value
-from lfsproxy.trail import Trail
-from lfsproxy.uploadlog import SENDER
+from lfsproxy.tracing.spans import Tracer, Value
 from lfsproxy.wire.records import Header
 
 

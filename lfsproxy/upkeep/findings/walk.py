@@ -28,11 +28,10 @@ from lfsproxy.upkeep.findings.found import (
     Finding,
 )
 from lfsproxy.upkeep.findings.positions import Place, State
+from lfsproxy.upkeep.parallel import PARTITIONS_AT_ONCE, some_at_once
 from lfsproxy.wakeups import all_of
 from lfsproxy.wire.walk import FetchedBatch, Limits
 
-PARTITIONS_AT_ONCE: Final = 4
-"""Partitions that are read at the same time: each holds one Fetch answer."""
 SLICE: Final = 8 * ASKED_AT_ONCE
 SLICE_TO_READ: Final = 4 * READ_AT_ONCE
 """Envelopes that are looked at together; fewer where their blobs are read, which takes long."""
@@ -59,20 +58,18 @@ class Walk:
     async def run(self) -> None:
         """To the end of each partition. Raises a store's error where it gives no sign of life any more, and
         SignInRefused or BrokerUnavailable where Kafka does not."""
-        left = iter(self.state.left)
-        await all_of([Deferred.fromCoroutine(self._work(left)) for _ in range(PARTITIONS_AT_ONCE)])
+        await some_at_once(PARTITIONS_AT_ONCE, self.state.left, self._whole)
 
-    async def _work(self, places: Iterator[Place]) -> None:
-        for place in places:
-            try:
-                await self._partition(place)
-            except UnreadableLog as error:
-                # Whether it is all of Kafka: then this is raised.
-                if place.topic in (await self.reading.topics([place.topic])).unknown:
-                    self._deleted(place.topic)
-                    continue
-                where = (place.topic, place.partition, place.next)
-                self.report(Finding(UNREADABLE, str(error), *where, todo=PARTITION_TODO))
+    async def _whole(self, place: Place) -> None:
+        try:
+            await self._partition(place)
+        except UnreadableLog as error:
+            # Whether it is all of Kafka: then this is raised.
+            if place.topic in (await self.reading.topics([place.topic])).unknown:
+                self._deleted(place.topic)
+                return
+            where = (place.topic, place.partition, place.next)
+            self.report(Finding(UNREADABLE, str(error), *where, todo=PARTITION_TODO))
 
     def _deleted(self, topic: str) -> None:
         # Each of its partitions comes here.

@@ -130,7 +130,8 @@ class KafkaSteps:
 
         async def sign_in() -> Found[None]:
             seconds = await probe.sign_in(address)
-            user = f" as {self._settings.kafka_sasl_username}" if self._settings.kafka_sasl_username else ""
+            name = self._settings.kafka_oauth_client_id or self._settings.kafka_sasl_username
+            user = f" as {name}" if name else ""
             again = "" if seconds is None else f", for {seconds:.0f} s"
             return Found(None, f"{self._settings.kafka_sasl_mechanism}{user}{again}")
 
@@ -163,8 +164,8 @@ class KafkaSteps:
     def _sign_in_settings(self) -> str:
         if self._settings.kafka_oauth_token_url:
             return (
-                "check LFS_KAFKA_OAUTH_TOKEN_URL, LFS_KAFKA_OAUTH_CLIENT_ID, its secret and "
-                "LFS_KAFKA_OAUTH_SCOPE, and what the broker expects (sasl.oauthbearer.*)"
+                "check LFS_KAFKA_OAUTH_TOKEN_URL, LFS_KAFKA_OAUTH_CLIENT_ID, "
+                "LFS_KAFKA_OAUTH_CLIENT_SECRET and LFS_KAFKA_OAUTH_SCOPE, and what the broker expects (sasl.oauthbearer.*)"
             )
         return "check LFS_KAFKA_SASL_MECHANISM, LFS_KAFKA_SASL_USERNAME and LFS_KAFKA_SASL_PASSWORD"
 

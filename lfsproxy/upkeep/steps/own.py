@@ -17,7 +17,7 @@ from lfsproxy.net.broker_ports import port_trouble
 from lfsproxy.net.listening import BoundPorts
 from lfsproxy.settings import Address, LoadedSettings, check_files, variable
 from lfsproxy.upkeep.steps.certificates import days_left
-from lfsproxy.upkeep.steps.chain import Chain, Found, Step
+from lfsproxy.upkeep.steps.chain import Chain, Found, Step, Tried
 from lfsproxy.upkeep.steps.memory import CONNECTIONS, MIB, memory_limit, memory_needed
 
 _CERTIFICATES = ("kafka_tls", "kafka_listener_tls", "http_tls")
@@ -74,21 +74,23 @@ class OwnSteps:
     async def ports(self, nodes: Sequence[int]) -> None:
         """The ports, those of the brokers ``nodes`` among them."""
         settings = self._settings
-        wanted = [
-            ("LFS_KAFKA_ADDR", settings.kafka_addr, ""),
-            ("LFS_HTTP_ADDR", settings.http_addr, ""),
-            ("LFS_METRICS_ADDR", settings.metrics_addr, ""),
-        ]
-        for node in nodes:
-            trouble = port_trouble(settings, node)
-            address = Address(settings.kafka_addr.host, 0 if trouble else settings.broker_port_base + node)
-            wanted.append(("LFS_KAFKA_BROKER_PORT_BASE", address, trouble))
         running = await self._is_running()
-        for setting, address, trouble in wanted:
-            name = f"{setting}, {trouble.partition(' cannot')[0] if trouble else address}"
-            await self._ports.step(
-                name, partial(self._bind, setting, address, trouble, running), f"set {setting}", vital=False
-            )
+        for setting, address in (
+            ("LFS_KAFKA_ADDR", settings.kafka_addr),
+            ("LFS_HTTP_ADDR", settings.http_addr),
+            ("LFS_METRICS_ADDR", settings.metrics_addr),
+        ):
+            await self._port(setting, str(address), partial(self._bind, setting, address, running))
+        setting = "LFS_KAFKA_BROKER_PORT_BASE"
+        for node in nodes:
+            if (trouble := port_trouble(settings, node)) is not None:
+                await self._port(setting, f"broker {node}", partial(self._fits_none, trouble))
+                continue
+            address = Address(settings.kafka_addr.host, settings.broker_port_base + node)
+            await self._port(setting, str(address), partial(self._bind, setting, address, running))
+
+    async def _port(self, setting: str, of: str, tried: Tried[None]) -> None:
+        await self._ports.step(f"{setting}, {of}", tried, f"set {setting}", vital=False)
 
     @staticmethod
     async def _check(check: Callable[[], object]) -> Found[None]:
@@ -132,10 +134,11 @@ class OwnSteps:
             warning=True,
         )
 
-    async def _bind(self, setting: str, address: Address, trouble: str, running: bool) -> Found[None]:
-        if trouble:
-            what, _, way_out = trouble.partition("; ")
-            raise SettingError(f"{what}; {way_out}", way_out=way_out)
+    @staticmethod
+    async def _fits_none(trouble: SettingError) -> Found[None]:
+        raise trouble
+
+    async def _bind(self, setting: str, address: Address, running: bool) -> Found[None]:
         try:
             port = BoundPorts(self._reactor).listen(address, ServerFactory(), setting)
         except SettingError as error:

@@ -20,8 +20,8 @@ from typing import Any
 import attrs
 
 from lfsproxy.interfaces import IMetrics
+from lfsproxy.log.trail import TRAIL, Trail, meanwhile
 from lfsproxy.logs import Logger
-from lfsproxy.trail import TRAIL, Trail, meanwhile
 
 MOST_SHOWN = 1000
 """Characters of one value in a line of the log."""

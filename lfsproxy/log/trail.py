@@ -1,6 +1,6 @@
 """What one upload or download leaves behind for its line in the log: its span, and S3's id of its request.
 
-A context variable carries the trail, as ``uploadlog.SENDER`` does the sender: a coroutine keeps the one in
+A context variable carries the trail, as ``uploads.SENDER`` does the sender: a coroutine keeps the one in
 which it began. What sends requests later, from callbacks, keeps the trail itself (lfsproxy.s3.upload).
 """
 
@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import attrs
 
-from lfsproxy.tracing import NO_SPAN, Span
+from lfsproxy.tracing.spans import NO_SPAN, Span
 
 T = TypeVar("T")
 

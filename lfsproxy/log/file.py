@@ -2,7 +2,7 @@
 
 Every JSON line has time (UTC), level, logger, message, peer where it is about a client, and error, a
 traceback, where there is one. Lines about uploads, downloads and requests have the fields of
-lfsproxy.uploadlog, lfsproxy.downloadlog and lfsproxy.web.site besides; ``event`` names which.
+lfsproxy.log.uploads, lfsproxy.log.downloads and lfsproxy.web.site besides; ``event`` names which.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from twisted.logger import (
 from twisted.scripts._twistd_unix import UnixAppLogger
 from zope.interface import implementer
 
-from lfsproxy.repeats import Repeats
+from lfsproxy.log.repeats import Repeats
 from lfsproxy.settings import Settings
 
 FLUSH_SECONDS = 10.0
@@ -37,7 +37,7 @@ FLUSH_SECONDS = 10.0
 
 @implementer(ILogObserver)
 class Log:
-    """What observes the log: events of at least a level, without those that repeat (lfsproxy.repeats)."""
+    """What observes the log: events of at least a level, without those that repeat (lfsproxy.log.repeats)."""
 
     def __init__(self, level: str, observer: ILogObserver) -> None:
         self.repeats = Repeats(observer)

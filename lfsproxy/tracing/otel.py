@@ -23,14 +23,14 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from twisted.internet.defer import Deferred
 
 from lfsproxy.logs import Logger
-from lfsproxy.tracing import Attributes, Kind, Span
+from lfsproxy.tracing.spans import Attributes, Kind, Span
 from lfsproxy.words import error_text
 
 CLOSE_SECONDS = 3.0
 """How long a stop waits until the spans that are left have been sent."""
 
 _KINDS = {Kind.SERVER: SpanKind.SERVER, Kind.CLIENT: SpanKind.CLIENT, Kind.PRODUCER: SpanKind.PRODUCER}
-_log = Logger(namespace="lfsproxy.otel")
+_log = Logger(namespace="lfsproxy.tracing.otel")
 
 
 class OtelSpan:
@@ -95,7 +95,7 @@ class OtelTracer:
 
 
 class _ToOurLog(logging.Handler):
-    """Passes the SDK's warnings on, with their kind (lfsproxy.repeats). Is called by its threads too."""
+    """Passes the SDK's warnings on, with their kind (lfsproxy.log.repeats). Is called by its threads too."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

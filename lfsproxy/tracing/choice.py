@@ -10,7 +10,7 @@ import attrs
 
 from lfsproxy.logs import Logger
 from lfsproxy.quoting import quoted
-from lfsproxy.tracing import NO_TRACER, Tracer
+from lfsproxy.tracing.spans import NO_TRACER, Tracer
 from lfsproxy.words import error_text
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -42,7 +42,7 @@ def make_traces(reactor: Any, environment: Mapping[str, str]) -> Traces:
     if not asked_by:
         return NO_TRACES
     try:
-        from lfsproxy.otel import make_tracer
+        from lfsproxy.tracing.otel import make_tracer
 
         tracer = make_tracer(reactor, version("lfsproxy"))
     except ImportError as error:

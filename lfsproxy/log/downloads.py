@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import attrs
 
+from lfsproxy.log.uploads import End, log_end
 from lfsproxy.logs import Logger
-from lfsproxy.uploadlog import End, log_end
 
 _log = Logger()
 

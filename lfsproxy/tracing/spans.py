@@ -1,4 +1,4 @@
-"""Spans as the product sees them, and those that do nothing. lfsproxy.otel has OpenTelemetry's.
+"""Spans as the product sees them, and those that do nothing. lfsproxy.tracing.otel has OpenTelemetry's.
 
 What makes a span looks at ``on`` first, so that without traces nothing is built for it. Names of attributes
 are those of OpenTelemetry's semantic conventions, which a test compares.
