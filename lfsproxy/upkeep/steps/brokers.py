@@ -165,7 +165,8 @@ class KafkaSteps:
         if self._settings.kafka_oauth_token_url:
             return (
                 "check LFS_KAFKA_OAUTH_TOKEN_URL, LFS_KAFKA_OAUTH_CLIENT_ID, "
-                "LFS_KAFKA_OAUTH_CLIENT_SECRET and LFS_KAFKA_OAUTH_SCOPE, and what the broker expects (sasl.oauthbearer.*)"
+                "LFS_KAFKA_OAUTH_CLIENT_SECRET and LFS_KAFKA_OAUTH_SCOPE, and what the broker expects "
+                "(sasl.oauthbearer.*)"
             )
         return "check LFS_KAFKA_SASL_MECHANISM, LFS_KAFKA_SASL_USERNAME and LFS_KAFKA_SASL_PASSWORD"
 
