@@ -1,7 +1,7 @@
 """No secret is in anything that the proxy or a command prints at the level debug: each door, each way to sign
 in, right and wrong credentials, tracebacks, spans, what systemd is told.
 
-Takes some 30 s, most of it the starts of twenty processes and of an S3 server.
+Most of its time is the starts of two dozen processes and of an S3 server.
 """
 
 from __future__ import annotations
