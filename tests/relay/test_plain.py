@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
+
+from lfsproxy.errors import StoreUnavailable
 from lfsproxy.kafka.stream import READ_AHEAD, WRITE_SIZE
 from lfsproxy.relay.produce.held import HeldProduce
 from lfsproxy.relay.requests import MOST_WAITING
@@ -227,6 +230,35 @@ class LargePlainTests(RelayTestCase):
         client = self.client()
         client.send(produce(1, batch(lfs(b"x", mark=b"no checksum"), producer=7, epoch=0, sequence=0)))
         client.send(produce(2, batch(record(bytes(100 * KIB)), producer=7, epoch=0, sequence=1)))
+        self.assertEqual([client.code(1), client.code(2)], [87, 45])
+        self.assertEqual(self.cluster.records(), [])
+
+    def test_so_does_one_that_is_refused_only_later(self) -> None:
+        self.know_topic()
+        self.store.hold("seal")
+        client = self.client()
+        client.send(produce(1, batch(lfs(b"a blob"), producer=7, epoch=0, sequence=0)))
+        client.send(produce(2, batch(record(bytes(100 * KIB)), producer=7, epoch=0, sequence=1)))
+        self.store.fail_next("seal", StoreUnavailable("S3 does not answer"))
+        self.let_go("seal")
+        self.assertEqual([client.code(1), client.code(2)], [56, 45])
+        self.assertEqual(self.cluster.records(), [])
+
+    def test_one_behind_another_that_is_not_decided_yet_waits_for_its_fate(self) -> None:
+        decided: Deferred[None] = Deferred()
+        finish = HeldProduce.finish
+
+        async def finish_later(work: HeldProduce) -> None:
+            if not decided.called:
+                await decided
+            await finish(work)
+
+        self.patch(HeldProduce, "finish", finish_later)
+        client = self.client()
+        client.send(produce(1, batch(lfs(b"x", mark=b"no checksum"), producer=7, epoch=0, sequence=0)))
+        client.send(produce(2, batch(record(bytes(100 * KIB)), producer=7, epoch=0, sequence=1)))
+        decided.callback(None)
+        self.net.flow()
         self.assertEqual([client.code(1), client.code(2)], [87, 45])
         self.assertEqual(self.cluster.records(), [])
 
