@@ -25,6 +25,7 @@ from tests.integration.faults.report import CASES
 from tests.integration.faults.run import Run, faults
 from tests.integration.faults.serving import SECONDS
 from tests.integration.faults.store_link import Refusal, Spoiling, StoreLink
+from tests.integration.faults.upkeep import Left, Upkeep
 from tests.integration.stack import in_thread
 
 SEED = 7
@@ -46,6 +47,34 @@ class FaultsTests(TestCase):
         done = await in_thread(run)
         self.assertEqual(done.broken, [])
         self.assertGreater(done.upkeep.fsck["envelopes"], 0)
+
+
+class UpkeepTests(SynchronousTestCase):
+    """What gc and fsck say is held against what is there."""
+
+    def upkeep(self, **other: Any) -> Upkeep:
+        given = {
+            "before": Left(frozenset({"a"}), frozenset({"b"})),
+            "after": Left(frozenset(), frozenset()),
+            "looked": {"orphans": 1, "uploads": 1},
+            "deleted": {"deleted": 1, "aborted": 1},
+            "fsck": {"findings": [], "unread": 0},
+        }
+        return Upkeep(**{**given, **other})
+
+    def test_every_orphan_found_and_removed_is_in_order(self) -> None:
+        self.assertEqual(self.upkeep().broken, [])
+
+    def test_what_is_not_in_order(self) -> None:
+        for other, words in (
+            ({"looked": {"orphans": 0, "uploads": 1}, "deleted": {"deleted": 0, "aborted": 1}}, "there are"),
+            ({"deleted": {"deleted": 1, "aborted": 0}}, "removes"),
+            ({"after": Left(frozenset({"a"}), frozenset())}, "leaves"),
+            ({"fsck": {"findings": ["dangling"], "unread": 0}}, "dangling"),
+            ({"fsck": {"findings": [], "unread": 2}}, "2 partitions"),
+        ):
+            (said,) = self.upkeep(**other).broken
+            self.assertIn(words, said)
 
 
 class EchoServer(ThreadingHTTPServer):

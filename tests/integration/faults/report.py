@@ -13,7 +13,7 @@ import itertools
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 
 from tests.integration.faults.cases import Case
@@ -35,21 +35,32 @@ COUNTS = {
     "wrong": "wrong bytes",
 }
 """The fields of a row with their headings."""
-OTHERS = ("orphans", "removed", "RSS at the start", "at the end", "at most", "served again")
+HEADS = (
+    "fault",
+    "times",
+    *COUNTS.values(),
+    *("orphans", "removed", "RSS at the start", "at the end", "at most", "served again"),
+)
 
 
-def row(result: Result) -> str:
-    """One fault, in Markdown."""
-    counts = [str(result.total(field)) for field in COUNTS]
-    memory = [f"{size / MIB:.0f} MiB" for size in (*result.rss, result.peak)]
-    orphans = [str(result.orphans), str(result.removed)]
-    return f"| {' | '.join([result.name, *counts, *orphans, *memory, f'{result.served:.1f} s'])} |"
+def row(results: Sequence[Result]) -> str:
+    """One fault, as often as it happened, in Markdown: sums, the first start, the last end, and the worst."""
+    counts = [sum(result.total(field) for result in results) for field in COUNTS]
+    orphans = [sum(result.orphans for result in results), sum(result.removed for result in results)]
+    sizes = (results[0].rss[0], results[-1].rss[1], max(result.peak for result in results))
+    memory = [f"{size / MIB:.0f} MiB" for size in sizes]
+    served = max(result.served for result in results)
+    cells = [results[0].name, len(results), *counts, *orphans, *memory, f"{served:.1f} s"]
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def table(done: Run) -> str:
-    """All of them, the same fault as often as it happened."""
-    heads = ["fault", *COUNTS.values(), *OTHERS]
-    return "\n".join([f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *map(row, done.results)])
+    """All of them, by fault."""
+    by_name: dict[str, list[Result]] = {}
+    for result in done.results:
+        by_name.setdefault(result.name, []).append(result)
+    lines = [row(results) for results in by_name.values()]
+    return "\n".join([f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|", *lines])
 
 
 def summary(done: Run) -> str:
@@ -90,7 +101,7 @@ def main() -> None:
     with faults(seed, chosen.scale) as happening:
         for case in order:
             result = happening.observe(case)
-            print(row(result), flush=True)
+            print(row([result]), flush=True)
             for each in result.broken:
                 print(f"BROKEN: {each}", flush=True)
         done = happening.end()
