@@ -81,7 +81,7 @@ def _proxy_is_killed(moment: Moment) -> Iterator[None]:
 
 
 OTHER_CASES = (
-    Case("names cannot be resolved", _name_is_unknown),
+    Case("names cannot be resolved", _name_is_unknown, 7),
     Case("clients are cut at any byte", _clients_are_cut, 0),
     Case("the proxy is killed twice", _proxy_is_killed, 0),
 )

@@ -51,7 +51,7 @@ def _certificate_expires(moment: Moment) -> Iterator[None]:
 
 STORE_CASES = (
     Case("S3: each answer 5 s late", _spoiling(Spoiling(late=5.0)), 8),
-    Case("S3: 500 InternalError", _refusing(500, "InternalError", "We encountered an internal error.")),
+    Case("S3: 500 InternalError", _refusing(500, "InternalError", "We encountered an internal error."), 7),
     Case(
         "S3: 503 SlowDown, to half", _refusing(503, "SlowDown", "Please reduce your request rate.", odds=0.5)
     ),
@@ -75,5 +75,5 @@ STORE_CASES = (
             hours=1,
         ),
     ),
-    Case("S3: its certificate expires", _certificate_expires),
+    Case("S3: its certificate expires", _certificate_expires, 7),
 )
