@@ -30,8 +30,7 @@ class Trouble:
 
 
 class Link:
-    """Listens at ``port`` and forwards to ``target``. ``struck`` counts what it has done wrong,
-    ``accepted`` connections.
+    """Listens at ``port`` and forwards to ``target``. ``struck`` counts what it has done wrong.
 
     ``close`` ends it. ``name`` is how the proxy is to call it.
     """
@@ -41,7 +40,6 @@ class Link:
     def __init__(self, target: int, random: Random) -> None:
         self.target = target
         self.struck = 0
-        self.accepted = 0
         self._random = random
         self._trouble = Trouble()
         self._open: set[socket.socket] = set()
@@ -78,7 +76,6 @@ class Link:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                self.accepted += 1
                 threading.Thread(target=self._begin, args=(client,), daemon=True).start()
 
     def _begin(self, client: socket.socket) -> None:
