@@ -4,6 +4,8 @@
 #   make test-sdks    the tests of the four client libraries, for which Go, Maven, a JDK and Node.js are needed
 #   make bench        the proxy beside other ways to do the same (docs/benchmarks.md); about ten minutes. ROUNDS=2,
 #                     ONLY='http-1g kafka-*', TARGETS='ours straight', SET=LFS_WORKERS=2, OTHER=folder of another version
+#   make soak         faults of S3, Kafka, clients and the proxy under load, in random order, for an hour (docs/faults.md);
+#                     MINUTES=60, SEED=, ONLY='S3*', SCALE=2 (each fault twice as long)
 #   make lint | docs | clean
 #   make docs-reference   the page docs/reference/settings.md, anew from the table of settings
 #   make helm-schema      the schema of the Helm chart's values, anew from the same table
@@ -27,7 +29,7 @@ sources += $(shell .ci/other-python "$(VENV)" "$(PYTHON)" && echo other-python)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help other-python lfs-demo test test-sdks bench lint docs docs-reference helm-schema lock audit sbom release-check kafka-apis clean
+.PHONY: help other-python lfs-demo test test-sdks bench soak lint docs docs-reference helm-schema lock audit sbom release-check kafka-apis clean
 
 # What is written at the top of this file.
 help:
@@ -48,6 +50,10 @@ test-sdks: $(VENV)/installed-test
 bench: $(VENV)/installed-test
 	@set -f; $(VENV)/bin/python -m benchmarks.run --rounds $(or $(ROUNDS),5) --only $(ONLY) --targets $(TARGETS) \
 		--set $(SET) $(if $(OTHER),--other $(OTHER))
+
+soak: $(VENV)/installed-test
+	@$(VENV)/bin/python -m tests.integration.faults.report --minutes $(or $(MINUTES),60) --scale $(or $(SCALE),2) \
+		$(if $(SEED),--seed $(SEED)) --only '$(or $(ONLY),*)'
 
 kafka-apis: $(VENV)/installed-test
 	@$(VENV)/bin/python -m tests.kafka_apis --kafka $(KAFKA)

@@ -17,6 +17,7 @@ PACKAGES = {"sdks": "tests.sdks", "integration": "tests.integration"}
 LONGEST = (
     "tests.integration.test_without_sdk_java",
     "tests.integration.hydration.test_readers",
+    "tests.integration.test_faults",
 )
 """These begin, so that none is left to one process at the end."""
 

@@ -41,12 +41,13 @@ class HttpClient:
             key = f"{self.name}-{number}"
             data = payload(key, self.random.choice(SIZES))
             note = self.journal.note(Door.HTTP, topic, key, hashlib.sha256(data).hexdigest(), len(data))
-            self._post(note, data)
+            self.post(note, data)
             refused = note.outcome is Outcome.REFUSED
             if self.over.wait(REFUSED_SECONDS if refused else PAUSE_SECONDS):
                 break
 
-    def _post(self, note: Note, data: bytes) -> None:
+    def post(self, note: Note, data: bytes) -> None:
+        """One attempt; the note says what came of it. Blocks."""
         proxy = self.random.choice(self.proxies)
         chunked = self.random.random() < 0.3
         connection = http.client.HTTPConnection("127.0.0.1", proxy.http_port, timeout=TIMEOUT)

@@ -102,7 +102,7 @@ def _observe(
     resumable = blob_keys(client, look(servers.s3, client, servers.bucket))
     if settling >= SETTLE_SECONDS:
         journal.broken += [f"{_name(upload)} has come to no end: {upload.note.said}" for upload in unsettled]
-        _clean_up(servers, proxies)
+        clean_up(servers, proxies)
     bucket = look(servers.s3, client, servers.bucket)
     findings = inspect(journal, read_all(servers.kafka.bootstrap), client, bucket)
     kills = {victim.name: victim.kills for victim in victims}
@@ -147,7 +147,7 @@ def _clients(
     return running, resuming
 
 
-def _clean_up(servers: Stack, proxies: Sequence[ProxyProcess]) -> None:
+def clean_up(servers: Stack, proxies: Sequence[ProxyProcess]) -> None:
     """Have every upload expire: one that nobody knows, whose creation's answer was lost, too."""
     for proxy in proxies:
         proxy.stop()

@@ -45,13 +45,32 @@ class ChosenTests(SynchronousTestCase):
 
 
 class SuspectsTests(SynchronousTestCase):
-    def test_a_blob_is_wrong_for_a_while(self) -> None:
+    def test_a_blob_is_wrong_for_a_while_and_longer_each_time(self) -> None:
+        clock = Clock()
+        wrong = Suspects(clock)
+        for seconds in (5, 10, 20, 40, 80, 160, 300, 300):
+            wrong.add("key", "why")
+            clock.advance(seconds - 1)
+            self.assertEqual((wrong.why("key"), wrong.why("other")), ("why", None))
+            clock.advance(1)
+            self.assertIsNone(wrong.why("key"), seconds)
+
+    def test_consumers_of_the_same_time_do_not_make_it_longer(self) -> None:
         clock = Clock()
         wrong = Suspects(clock)
         wrong.add("key", "why")
-        clock.advance(suspects.SECONDS - 1)
-        self.assertEqual((wrong.why("key"), wrong.why("other")), ("why", None))
+        clock.advance(suspects.FIRST - 1)
+        wrong.add("key", "why")
         clock.advance(1)
+        self.assertIsNone(wrong.why("key"))
+
+    def test_a_blob_that_was_right_for_long_begins_anew(self) -> None:
+        clock = Clock()
+        wrong = Suspects(clock)
+        wrong.add("key", "why")
+        clock.advance(2 * suspects.LONGEST)
+        wrong.add("key", "why")
+        clock.advance(suspects.FIRST)
         self.assertIsNone(wrong.why("key"))
 
     def test_the_first_is_forgotten_beyond_a_number(self) -> None:
