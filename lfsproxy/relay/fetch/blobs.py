@@ -166,11 +166,13 @@ class Blobs:
         if self._trouble_again is not None:
             raise self._trouble_again
         try:
-            got = Deferred.fromCoroutine(get(blob))
-            return await got.addTimeout(AGAIN_SECONDS, self._shared.reactor, give_up)
+            getting = Deferred.fromCoroutine(get(blob))
+            got: _Got = await getting.addTimeout(AGAIN_SECONDS, self._shared.reactor, give_up)
         except StoreUnavailable as error:
             self._trouble_again = error
             raise
+        self._shared.troubled.forget(blob.envelope.s3_key)
+        return got
 
     async def _whole(self, blob: Blob) -> _Got:
         whole = await self._shared.small.get(blob.envelope)

@@ -37,3 +37,7 @@ class Lately(Generic[K, V]):
             return value
         del self._learnt[key]
         return None
+
+    def forget(self, key: K) -> None:
+        """It is so no more."""
+        self._learnt.pop(key, None)

@@ -93,6 +93,19 @@ class FaultTests(HydrationTestCase):
         self.assertEqual(self.codes(self.consume()), [ERROR])
         self.assertEqual(self.values(self.answer_of(self.consume())), [[SMALL]])
 
+    def test_and_is_then_waited_for_as_long_as_any(self) -> None:
+        self.serve(self.put(LARGE))
+        self.source.fail_next("crc32c", StoreUnavailable("503"))
+        self.assertEqual(self.codes(self.consume()), [ERROR])
+        self.assertEqual(self.codes(self.consume()), [0])
+        self.source.hold("crc32c")
+        client = self.consume()
+        self.pass_seconds(2 * blobs.AGAIN_SECONDS)
+        self.assertEqual(self.source.held("crc32c"), 1)
+        self.source.let_go("crc32c")
+        self.net.flow()
+        self.assertEqual(self.codes(client), [0])
+
     def test_of_many_blobs_that_there_was_trouble_with_one_is_waited_for(self) -> None:
         partitions = range(5)
         for number in partitions:
