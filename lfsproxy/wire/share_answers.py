@@ -124,7 +124,7 @@ def blotted(end: Piece) -> bytes:
     if not count:
         return bytes(end)
     for number in _FILLERS:
-        if all(number > other for other, _ in tags):
+        if all(number != other for other, _ in tags):
             least = len(_ended([*tags, (number, b"")]))
             for longer in range(_LENGTH):
                 length = len(end) - least - longer
