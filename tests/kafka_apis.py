@@ -33,6 +33,7 @@ _SINGLE: Final = ("string", "int16", "uint16", "int32", "uint32")
 REWRITTEN: Final = "rewritten"
 CLIENTS: Final = "where a client is"
 INSTANCES: Final = "where an instance of the application is"
+BLOTTED: Final = "blotted out"
 RULES: Final = "an ACL's host"
 CONTROLLERS: Final = "the controllers', which no client of the proxy reaches"
 WITHHELD: Final = "its versions are not offered"
@@ -51,10 +52,10 @@ ADDRESSES: Final[Mapping[str, tuple[str, str]]] = {
     "ProduceResponse.NodeEndpoints.Port": ("10+", REWRITTEN),
     "FetchResponse.NodeEndpoints.Host": ("16+", WITHHELD),
     "FetchResponse.NodeEndpoints.Port": ("16+", WITHHELD),
-    "ShareFetchResponse.NodeEndpoints.Host": ("0+", WITHHELD),
-    "ShareFetchResponse.NodeEndpoints.Port": ("0+", WITHHELD),
-    "ShareAcknowledgeResponse.NodeEndpoints.Host": ("0+", WITHHELD),
-    "ShareAcknowledgeResponse.NodeEndpoints.Port": ("0+", WITHHELD),
+    "ShareFetchResponse.NodeEndpoints.Host": ("0+", BLOTTED),
+    "ShareFetchResponse.NodeEndpoints.Port": ("0+", BLOTTED),
+    "ShareAcknowledgeResponse.NodeEndpoints.Host": ("0+", BLOTTED),
+    "ShareAcknowledgeResponse.NodeEndpoints.Port": ("0+", BLOTTED),
     "DescribeQuorumResponse.Nodes.Listeners.Host": ("2+", CONTROLLERS),
     "DescribeQuorumResponse.Nodes.Listeners.Port": ("2+", CONTROLLERS),
     "StreamsGroupHeartbeatResponse.Endpoint.Host": ("0+", INSTANCES),

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.versions import APIS, How
-from tests.kafka_apis import ADDRESSES, REWRITTEN, WITHHELD, definitions, findings
+from tests.kafka_apis import ADDRESSES, BLOTTED, REWRITTEN, WITHHELD, definitions, findings
 
 
 def message(kind: str, name: str, key: int, versions: str, **more: Any) -> dict[str, Any]:
@@ -109,6 +109,8 @@ class DecisionTests(SynchronousTestCase):
             row = next(each for each in APIS.values() if each.name == name)
             if decided == REWRITTEN:
                 self.assertIn(row.how, (How.ADDRESSES, How.PRODUCE), place)
+            if decided == BLOTTED:
+                self.assertIs(row.how, How.BLOTTED, place)
             if decided == WITHHELD:
                 self.assertLess(row.max_version, int(versions.removesuffix("+")), place)
 

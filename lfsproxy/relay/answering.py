@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from lfsproxy.errors import FramingError
+from lfsproxy.kafka.stream import WRITE_SIZE
 from lfsproxy.relay.brokers import Advertised
 from lfsproxy.relay.context import RelayContext
 from lfsproxy.relay.order import Answer, Body, Expected, Pass, Sink, Take
@@ -18,6 +19,7 @@ from lfsproxy.wire.frames import RequestStart, ResponseStart, response_frame
 from lfsproxy.wire.primitives import INT32
 from lfsproxy.wire.routing import Look
 from lfsproxy.wire.sasl import SignInWatch, decode_authenticate, handshake_mechanism
+from lfsproxy.wire.share_answers import ShareAnswer
 
 MOST_FRONT: Final = 1024 * 1024
 """Bytes up to which the brokers at the front of a Metadata answer have to end: room for ten thousand."""
@@ -48,6 +50,8 @@ class Answering:
             passes = self._front(start)
         elif look is Look.ADDRESSES:
             take = self._addresses(start)
+        elif look is Look.END:
+            passes = _end(start)
         elif look is Look.SIGN_IN and self.sign_in is not None:
             take = _sign_in(start, self.sign_in)
         return Expected(start.correlation_id, answer, take, passes)
@@ -99,6 +103,21 @@ class Answering:
                 await client.drained()
 
         return passes
+
+
+def _end(start: RequestStart) -> Pass:
+    """Only the end of the answer changes, and not its length."""
+
+    async def passes(answer: ResponseStart, body: Body, client: Sink) -> None:
+        read = ShareAnswer(start.api_key, start.api_version, answer.size + INT32.size - len(answer.head))
+        client.write(answer.head)
+        while (piece := await body.next_piece()) is not None:
+            for leaving in read.feed(piece):
+                for place in range(0, len(leaving), WRITE_SIZE):
+                    client.write(leaving[place : place + WRITE_SIZE])
+                    await client.drained()
+
+    return passes
 
 
 async def _named_at_front(start: RequestStart, body: Body) -> bytes:

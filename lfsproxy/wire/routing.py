@@ -51,6 +51,8 @@ class Look(Enum):
     """Brokers are named at its front; the rest, of any size, is relayed as its bytes arrive."""
     ADDRESSES = auto()
     """Brokers are named anywhere in it."""
+    END = auto()
+    """Brokers are named at its end, behind records of any size: they are blotted out."""
     VERSIONS = auto()
     """It lists versions, which are capped."""
     SIGN_IN = auto()
@@ -90,6 +92,8 @@ def _offered(api: versions.Api) -> _Offered:
             way, look = Way.COLLECTED, Look.VERSIONS
         case versions.How.ADDRESSES:
             look = Look.FRONT if api.key is KafkaApi.METADATA else Look.ADDRESSES
+        case versions.How.BLOTTED:
+            look = Look.END
     if api.key is KafkaApi.SASL_HANDSHAKE:
         way = Way.COLLECTED
     found = Route(way, look)

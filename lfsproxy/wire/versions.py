@@ -22,6 +22,7 @@ from typing import Final
 import attrs
 
 from lfsproxy.codes import KafkaCode
+from lfsproxy.wire import share_answers
 from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.primitives import INT16, INT32, Reader, Tag, put_count, put_string, put_tags
 
@@ -44,6 +45,8 @@ class How(Enum):
     """Requests and answers pass as their bytes arrive."""
     ADDRESSES = "addresses"
     """The answer names brokers, whose addresses are rewritten."""
+    BLOTTED = "blotted"
+    """The answer ends with brokers, which are blotted out."""
     PRODUCE = "produce"
     """Requests are looked into for LFS records, answers are rewritten."""
     VERSIONS = "versions"
@@ -74,7 +77,6 @@ class Api:
 
 
 _AMONG_BROKERS: Final = "brokers send it to each other"
-_ENDPOINTS: Final = "its answer ends with the brokers' endpoints"
 
 _TABLE = (
     Api(
@@ -151,11 +153,16 @@ _TABLE = (
     Api(KafkaApi.PUSH_TELEMETRY, 0),
     Api(KafkaApi.LIST_CONFIG_RESOURCES, 1),
     Api(KafkaApi.DESCRIBE_TOPIC_PARTITIONS, 0),
-    # A consumer that could join but not fetch would be told nothing, and poll for ever.
-    Api(KafkaApi.SHARE_GROUP_HEARTBEAT, -1, How.WITHHELD, looked_at=1, why="ShareFetch is withheld"),
+    # Version 0 of these was of an early access, and its answers are other ones.
+    Api(KafkaApi.SHARE_GROUP_HEARTBEAT, 1, min_version=1),
     Api(KafkaApi.SHARE_GROUP_DESCRIBE, 1),
-    Api(KafkaApi.SHARE_FETCH, -1, How.WITHHELD, looked_at=2, why=_ENDPOINTS),
-    Api(KafkaApi.SHARE_ACKNOWLEDGE, -1, How.WITHHELD, looked_at=2, why=_ENDPOINTS),
+    Api(KafkaApi.SHARE_FETCH, share_answers.MAX_VERSION, How.BLOTTED, min_version=share_answers.MIN_VERSION),
+    Api(
+        KafkaApi.SHARE_ACKNOWLEDGE,
+        share_answers.MAX_VERSION,
+        How.BLOTTED,
+        min_version=share_answers.MIN_VERSION,
+    ),
     Api(KafkaApi.ADD_RAFT_VOTER, 1),
     Api(KafkaApi.REMOVE_RAFT_VOTER, 0),
     # Its endpoints are those of the application's own instances.
@@ -178,6 +185,11 @@ _FEATURE_NEEDS: Final = {"share.version": KafkaApi.SHARE_FETCH}
 """Features that are withheld together with an API. ``transaction.version`` stays as the broker has it: with
 its level 2 a client sends no AddPartitionsToTxn but Produce 12, EndTxn 5 and TxnOffsetCommit 5, and all
 three are offered."""
+
+
+_CONSUMES: Final = (KafkaApi.SHARE_FETCH, KafkaApi.SHARE_ACKNOWLEDGE)
+"""What a consumer of a share group needs besides ShareGroupHeartbeat: one that could join but not fetch would
+be told nothing, and poll for ever."""
 
 
 def find(api_key: int) -> Api | None:
@@ -241,6 +253,8 @@ def cap_versions(
     offered = {key: capped for key, given in ranges.items() if (capped := _cap(key, given))}
     for key in hidden:
         offered.pop(key, None)
+    if not all(key in offered for key in _CONSUMES):
+        offered.pop(KafkaApi.SHARE_GROUP_HEARTBEAT, None)
     if _LIBRDKAFKA in software and KafkaApi.PRODUCE in offered:
         low, high = offered[KafkaApi.PRODUCE]
         offered[KafkaApi.PRODUCE] = (low, min(high, _FIRST_FLEXIBLE_PRODUCE - 1))

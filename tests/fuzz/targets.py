@@ -29,9 +29,11 @@ from lfsproxy.wire.produce import MAX_VERSION, ProduceEnd, ProduceReader, Record
 from lfsproxy.wire.records import BatchEnd, BatchReader, Header, RecordEnd, ValueBytes
 from lfsproxy.wire.rewrite import BatchWriter
 from lfsproxy.wire.scan import KeptBytes, OffloadEnd, is_clear_inside, scan_batch, segments
+from lfsproxy.wire.share_answers import ShareAnswer
 from lfsproxy.wire.walk import Limits, batches, may_have_envelope, records_of
 from tests.fuzz import seeds
 from tests.wire.helpers import CODECS, compressed
+from tests.wire.shares import Answer, Endpoint, Partition
 from tests.wire.test_captures import exchanges
 
 MOST_DECOMPRESSED = 256 * 1024
@@ -240,6 +242,32 @@ def _small_bodies(data: bytes) -> str:
     return "no offset" if list_offsets.decode_answer(1 + version % 7, body) is None else "an offset"
 
 
+_SHARE_KINDS = [
+    (key, version) for key in (KafkaApi.SHARE_FETCH, KafkaApi.SHARE_ACKNOWLEDGE) for version in (1, 2)
+]
+
+
+def _share_answer(data: bytes) -> str:
+    """An answer of a share group behind a byte that says which."""
+    if len(data) < 2:
+        return "empty"
+    body = data[1:]
+    answer = ShareAnswer(*_SHARE_KINDS[data[0] % len(_SHARE_KINDS)], len(body))
+    step = 1 + len(body) % 97
+    pieces = [body[start : start + step] for start in range(0, len(body), step)]
+    left = b"".join(leaving for piece in pieces for leaving in answer.feed(piece))
+    assert len(left) == len(body)
+    return "unchanged" if left == body else "blotted out"
+
+
+def _share_seeds() -> Iterator[bytes]:
+    partitions = [Partition(n, 6, b"moved", (2, 9), b"records", [(0, 9, 1)], [(n, b"tag")]) for n in range(3)]
+    for endpoints in ([], [Endpoint(2, b"broker-2.example", 9092, b"rack")] * 3):
+        answer = Answer([partitions], endpoints, [(1, b"tag")])
+        for number, (key, version) in enumerate(_SHARE_KINDS):
+            yield bytes([number]) + answer.start(key, version) + answer.end()
+
+
 def _small_seeds() -> Iterator[bytes]:
     for exchange in exchanges("ApiVersions"):
         yield bytes([5 * exchange.fields["api_version"]]) + exchange.request[1]
@@ -283,6 +311,7 @@ TARGETS = (
         lambda: seeds.response_bodies("DescribeCluster"),
         lambda data: _addresses(KafkaApi.DESCRIBE_CLUSTER, data),
     ),
+    Target("share-answer", _share_seeds, _share_answer),
     Target("versions", lambda: seeds.response_bodies("ApiVersions"), _versions),
     Target("small-bodies", _small_seeds, _small_bodies),
 )

@@ -39,6 +39,10 @@ CONFIG = {
     "group.consumer.heartbeat.interval.ms": "500",
     "group.consumer.min.heartbeat.interval.ms": "500",
     "group.min.session.timeout.ms": "1000",
+    "group.share.heartbeat.interval.ms": "500",
+    "group.share.min.heartbeat.interval.ms": "500",
+    # What a share consumer does not acknowledge is soon another one's.
+    "group.share.min.record.lock.duration.ms": "1000",
     # What lets a node live in a small heap.
     "log.cleaner.dedupe.buffer.size": "2097152",
     "background.threads": "2",

@@ -17,6 +17,7 @@ from twisted.trial.unittest import TestCase
 from tests.integration.clients import java
 from tests.integration.clients.python import aiokafka, kafka_python, librdkafka
 from tests.integration.clients.records import CODECS, Mode, Record, lfs
+from tests.integration.clients.share import ShareError, java_share
 from tests.integration.cluster import CONFIG, HEAP
 from tests.integration.kafscale import KafScaleServer
 from tests.integration.proxy import ProxyProcess, own_proxy
@@ -47,6 +48,7 @@ class BrokerKindTests(TestCase):
 
     async def test_kafka_4_1(self) -> None:
         await self.check_older_kafka("4.1")
+        await in_thread(self.check_share_groups_are_refused)
 
     async def check_older_kafka(self, release: str) -> None:
         await self.begin(await own_kafka(self, release=release, heap=HEAP, config=SMALL_NODE))
@@ -75,6 +77,16 @@ class BrokerKindTests(TestCase):
         await in_thread(self.produce, topic, [Mode("none", "0"), *(Mode(codec) for codec in CODECS)])
         await in_thread(self.produce_by_console, topic, "enable.idempotence=false")
         await in_thread(self.check, topic)
+
+    def check_share_groups_are_refused(self) -> None:
+        """They are off by default: Java's consumer is told at its first poll."""
+        clients = java_share()
+        try:
+            clients.open("one", self.proxy.bootstrap, "shared", "kinds")
+            with self.assertRaisesRegex(ShareError, "UnsupportedVersionException"):
+                clients.poll("one")
+        finally:
+            clients.end()
 
     def produce(self, topic: str, modes: Sequence[Mode]) -> None:
         """By the clients for Python, one offloaded record and one other in a batch each."""

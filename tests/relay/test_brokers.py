@@ -216,7 +216,7 @@ class VersionTests(RelayTestCase):
     def test_versions_are_capped_and_unknown_apis_withheld(self) -> None:
         self.cluster.ranges = (
             *self.cluster.ranges,
-            (KafkaApi.SHARE_FETCH, 1, 2),
+            (KafkaApi.READ_SHARE_GROUP_STATE, 0, 0),
             (999, 0, 0),
             (KafkaApi.INIT_PRODUCER_ID, -1, -1),
         )
@@ -252,7 +252,8 @@ class VersionTests(RelayTestCase):
             (KafkaApi.PRODUCE, 13, "Produce"),
             (KafkaApi.FETCH, 16, "Fetch"),
             (KafkaApi.SASL_HANDSHAKE, 0, "SaslHandshake"),
-            (KafkaApi.SHARE_FETCH, 1, "78"),
+            (KafkaApi.SHARE_FETCH, 0, "ShareFetch"),
+            (KafkaApi.READ_SHARE_GROUP_STATE, 0, "84"),
             (999, 0, "999"),
         ):
             client = self.client()

@@ -28,6 +28,8 @@ class RouteTests(SynchronousTestCase):
             (Api.METADATA, 0, 100, no_sign_in, Route(Way.RELAYED, Look.FRONT)),
             (Api.METADATA, 13, 70 * MIB, not_done, Route(Way.RELAYED, Look.FRONT)),
             (Api.FIND_COORDINATOR, 4, 100, no_sign_in, Route(Way.RELAYED, Look.ADDRESSES)),
+            (Api.SHARE_FETCH, 1, 100, no_sign_in, Route(Way.RELAYED, Look.END)),
+            (Api.SHARE_ACKNOWLEDGE, 2, 100, done, Route(Way.RELAYED, Look.END)),
             (Api.DESCRIBE_CLUSTER, 1, 100, no_sign_in, Route(Way.RELAYED, Look.ADDRESSES)),
             (Api.API_VERSIONS, 0, 10, no_sign_in, Route(Way.COLLECTED, Look.VERSIONS)),
             (Api.API_VERSIONS, 4, MOST_COLLECTED, not_done, Route(Way.COLLECTED, Look.VERSIONS)),
@@ -75,7 +77,8 @@ class RouteTests(SynchronousTestCase):
                 FramingError,
                 "SaslHandshake version 0 was not offered",
             ),
-            (Api.SHARE_FETCH, 1, 100, None, (), FramingError, "API 78 version 1 was not offered"),
+            (Api.SHARE_FETCH, 0, 100, None, (), FramingError, "ShareFetch version 0 was not offered"),
+            (Api.READ_SHARE_GROUP_STATE, 0, 100, None, (), FramingError, "API 84 version 0 was not offered"),
             (999, 0, 100, None, (), FramingError, "API 999 version 0 was not offered"),
             (Api.SASL_HANDSHAKE, 1, 100, None, hides, FramingError, "the proxy signs in by itself"),
             (Api.SASL_AUTHENTICATE, 1, 100, None, hides, FramingError, "the proxy signs in by itself"),
@@ -117,7 +120,7 @@ class RouteTests(SynchronousTestCase):
                     route(start(api.key, version), True)
 
     def test_every_answer_with_addresses_is_looked_into(self) -> None:
-        named = {api.key for api in OFFERED if api.how is How.ADDRESSES}
+        named = {api.key for api in OFFERED if api.how in (How.ADDRESSES, How.BLOTTED)}
         looked = {
             api.key for api in OFFERED if route(start(api.key, api.max_version), None).look in _ADDRESSES
         }
@@ -125,9 +128,9 @@ class RouteTests(SynchronousTestCase):
 
     def test_an_api_that_is_not_known_has_one_name_in_the_metrics(self) -> None:
         self.assertEqual(
-            [name_of(key) for key in (Api.PRODUCE, Api.SHARE_FETCH, 999)],
+            [name_of(key) for key in (Api.PRODUCE, Api.READ_SHARE_GROUP_STATE, 999)],
             ["Produce", "unknown", "unknown"],
         )
 
 
-_ADDRESSES = (Look.FRONT, Look.ADDRESSES)
+_ADDRESSES = (Look.FRONT, Look.ADDRESSES, Look.END)

@@ -22,8 +22,10 @@ BROKER: Ranges = [
     (KafkaApi.API_VERSIONS, 0, 4),
     (KafkaApi.INIT_PRODUCER_ID, -1, -1),
     (KafkaApi.DELETE_GROUPS, 7, 9),
-    (KafkaApi.SHARE_FETCH, 1, 2),
+    (KafkaApi.SHARE_GROUP_HEARTBEAT, 1, 1),
+    (KafkaApi.SHARE_FETCH, 1, 3),
     (KafkaApi.SHARE_ACKNOWLEDGE, 1, 2),
+    (KafkaApi.WRITE_SHARE_GROUP_STATE, 0, 1),
     (999, 0, 0),
 ]
 
@@ -58,6 +60,9 @@ class CapTests(SynchronousTestCase):
                     KafkaApi.FETCH: (4, 15),
                     KafkaApi.METADATA: (0, 13),
                     KafkaApi.API_VERSIONS: (0, 4),
+                    KafkaApi.SHARE_GROUP_HEARTBEAT: (1, 1),
+                    KafkaApi.SHARE_FETCH: (1, 2),
+                    KafkaApi.SHARE_ACKNOWLEDGE: (1, 2),
                 },
             )
             self.assertEqual(message.throttle_time_ms, 7 if version else 0)
@@ -82,7 +87,7 @@ class CapTests(SynchronousTestCase):
         ]
         body = answer(
             3,
-            [(KafkaApi.PRODUCE, 0, 13), (KafkaApi.SHARE_FETCH, 1, 1)],
+            [(KafkaApi.PRODUCE, 0, 13), (KafkaApi.SHARE_FETCH, 0, 0)],
             supported_features=supported,
             finalized_features_epoch=55,
             finalized_features=finalized,
@@ -92,6 +97,23 @@ class CapTests(SynchronousTestCase):
         self.assertEqual([each.name for each in message.finalized_features], ["transaction.version"])
         self.assertEqual(message.finalized_features[0].max_version_level, 2)
         self.assertEqual(message.finalized_features_epoch, 55)
+
+    def test_whoever_cannot_fetch_cannot_join_a_share_group(self) -> None:
+        whole = [
+            (KafkaApi.SHARE_GROUP_HEARTBEAT, 1, 1),
+            (KafkaApi.SHARE_FETCH, 1, 2),
+            (KafkaApi.SHARE_ACKNOWLEDGE, 1, 2),
+        ]
+        self.assertEqual(list(capped(3, answer(3, whole))[1]), [key for key, _, _ in whole])
+        # The early access of Kafka 4.0 has version 0.
+        for ranges in (
+            whole[:1],
+            whole[:2],
+            [whole[0], whole[2]],
+            [*whole[:2], (KafkaApi.SHARE_ACKNOWLEDGE, 0, 0)],
+        ):
+            _, found = capped(3, answer(3, ranges))
+            self.assertNotIn(KafkaApi.SHARE_GROUP_HEARTBEAT, found, ranges)
 
     def test_transactions_of_version_2_can_be_kept_up_with(self) -> None:
         for key, version in ((KafkaApi.PRODUCE, 12), (KafkaApi.END_TXN, 5), (KafkaApi.TXN_OFFSET_COMMIT, 5)):
@@ -131,9 +153,6 @@ class TableTests(SynchronousTestCase):
             4,
             KafkaApi.CONTROLLED_SHUTDOWN,
             58,
-            KafkaApi.SHARE_GROUP_HEARTBEAT,
-            KafkaApi.SHARE_FETCH,
-            KafkaApi.SHARE_ACKNOWLEDGE,
             KafkaApi.WRITE_SHARE_GROUP_STATE,
             95,
             -1,

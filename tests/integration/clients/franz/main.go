@@ -9,12 +9,15 @@
 // Sends the job's records without waiting for each other, in a transaction where its id is not empty: committed, or
 // aborted where a record failed. Prints a result per record: {"results": [{"offset": 3} or {"offset": -1, "error":
 // "INVALID_RECORD", "message": ".."}]}.
+//
+//	franz share < COMMANDS
+//
+// Share consumers: share.go.
 package main
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -22,7 +25,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -69,6 +71,8 @@ func main() {
 		var asked job
 		check(json.NewDecoder(os.Stdin).Decode(&asked))
 		check(json.NewEncoder(os.Stdout).Encode(map[string][]result{"results": produce(ctx, asked)}))
+	case "share":
+		share()
 	default:
 		log.Fatalf("there is no %q", os.Args[1])
 	}
@@ -124,12 +128,7 @@ func toResult(sent *kgo.Record, err error) result {
 	if err == nil {
 		return result{Offset: sent.Offset}
 	}
-	name := err.Error()
-	var broker *kerr.Error
-	if errors.As(err, &broker) {
-		name = broker.Message
-	}
-	return result{Offset: -1, Error: name, Message: err.Error()}
+	return result{Offset: -1, Error: nameOf(err), Message: err.Error()}
 }
 
 func readInGroup(ctx context.Context, bootstrap, topic string, count int) {
