@@ -38,12 +38,13 @@ class KafkaClient:
 
     @property
     def closers(self) -> Sequence[Callable[[], Coroutine[Any, Any, None]]]:
-        """The steps of its end: take nothing new and wait for what is being published, close the
-        connections, and fetch no token any more."""
-        return self.publisher.stop, self.cluster.stop, self._stop_identity
+        """The steps of its end: take nothing new and wait for what is being published; fetch no token any
+        more, and close the connections."""
+        return self.publisher.stop, self._disconnect
 
-    async def _stop_identity(self) -> None:
+    async def _disconnect(self) -> None:
         self.upstream.identity.stop()
+        await self.cluster.stop()
 
     async def stop(self) -> None:
         """All of them."""
