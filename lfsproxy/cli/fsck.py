@@ -67,9 +67,7 @@ async def fsck(
     settings = job.settings
     backends = make_backends(job.reactor, settings, job.environment, job.metrics)
     try:
-        reading = reading_of(backends)
-        # A wrong address is told sooner than a broker's absence on the way would be.
-        await backends.publisher.check()
+        reading = await reading_of(backends)
         with job.screen.bars():
             bar = job.screen.bar("looking through topics")
             watcher = Watcher(

@@ -81,7 +81,7 @@ async def gc(
     settings = job.settings
     backends = make_backends(job.reactor, settings, job.environment, job.metrics)
     try:
-        reading = reading_of(backends)
+        reading = await reading_of(backends)
         index, resumable = backends.store.index, backends.store.resumable
         if index is None:
             raise Failure("the store gives no lists of what it has", NOT_UNDERSTOOD)

@@ -22,12 +22,16 @@ _MOST_PARTITION = 2**31 - 1
 _TIME_NEEDED = "a time such as 2026-11-28T08:00:00Z, or how long ago, such as 24h, is needed"
 
 
-def reading_of(backends: Backends) -> ILogReading:
-    """What reads the topics. Raises SettingError where the proxy may not ask Kafka anything by itself."""
+async def reading_of(backends: Backends) -> ILogReading:
+    """What reads the topics, once Kafka has given a sign of life: so a wrong address is told soon.
+
+    Raises SettingError where the proxy may not ask Kafka anything by itself, LfsError where Kafka is away.
+    """
     if backends.reading is None:
         raise SettingError(
             "the proxy has no sign-in of its own (LFS_KAFKA_SASL_MECHANISM is empty): topics cannot be read"
         )
+    await backends.publisher.check()
     return backends.reading
 
 

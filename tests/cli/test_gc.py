@@ -14,14 +14,14 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.backends import Backends
-from lfsproxy.broker.no_publisher import NoLog, NoPublisher
+from lfsproxy.broker.no_publisher import NoLog
 from lfsproxy.cli import gc as command
 from lfsproxy.cli.console import Screen
 from lfsproxy.cli.failures import Failure
 from lfsproxy.cli.upkeep import Ended, Job
-from lfsproxy.errors import SettingError, UnreadableLog
+from lfsproxy.errors import BrokerUnavailable, SettingError, UnreadableLog
 from lfsproxy.settings import LoadedSettings, Settings
-from lfsproxy.testing import MemoryMetrics
+from lfsproxy.testing import MemoryMetrics, MemoryPublisher
 from lfsproxy.upkeep.orphans.book import Book
 from tests.upkeep.bucket import HOUR, OrphansTestCase, key_of
 
@@ -53,6 +53,7 @@ class GcTests(OrphansTestCase):
         super().setUp()
         self.person = Person()
         self.closed = 0
+        self.publisher = MemoryPublisher()
         self.settings = Settings()
         self.patch(command, "make_backends", lambda *_: self.backends())
         self.patch(command, "in_thread", lambda reactor: maybeDeferred)
@@ -62,7 +63,7 @@ class GcTests(OrphansTestCase):
             self.closed += 1
             return succeed(None)
 
-        return Backends(self.store, NoPublisher(), NoLog(), (close,), self.kafka)
+        return Backends(self.store, self.publisher, NoLog(), (close,), self.kafka)
 
     def begin(self, **options: Any) -> Deferred[Ended]:  # type: ignore[override]
         loaded = LoadedSettings(self.settings, {})
@@ -244,6 +245,13 @@ class GcTests(OrphansTestCase):
             self.assertEqual(set(kept) - set(self.keys), set())
         self.assertEqual((ends[0], ends[-1]), (False, True))
         self.assertEqual(set(orphans) & set(self.keys), set())
+
+    def test_where_kafka_is_away_the_bucket_is_not_listed(self) -> None:
+        self.fill()
+        self.publisher.fail_next("check", BrokerUnavailable("nobody listens"))
+        self.patch(command, "_search", None)
+        self.failureResultOf(self.begin(), BrokerUnavailable)
+        self.assertEqual(self.closed, 1)
 
     def test_blobs_of_topics_that_were_not_read_are_told(self) -> None:
         self.put("a", "others")
