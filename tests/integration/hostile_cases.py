@@ -241,7 +241,7 @@ CASES: tuple[Case, ...] = (
     Case("TLS to the plain port", "closed", _tls, "looks like TLS", 1),
     Case("noise, on 50 connections", "closed", _noise, "is closed", 50),
     _closed(
-        "an API that was not offered", "API 78 version 1 was not offered", frame(head(78, 1) + bytes(20))
+        "an API that was not offered", "API 83 version 0 was not offered", frame(head(83, 0) + bytes(20))
     ),
     _closed("a version that was not offered", "Produce version 13", frame(head(0, 13) + bytes(20))),
     _closed("a count of 2 billion topics", "items where", _produce_v9(b"\xff\xff\xff\xff\x07")),

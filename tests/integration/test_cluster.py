@@ -242,7 +242,7 @@ class MovingTests(TestCase):
             self.proxy.bootstrap,
             "kafka-console-consumer",
             *("--topic", topic, "--group", f"{topic}-java", "--from-beginning", "--timeout-ms", "10000"),
-            *("--consumer-property", "group.protocol=consumer"),
+            *("--command-property", "group.protocol=consumer"),
         )
         self.assertEqual(len(output.splitlines()), JAVA_RECORDS)
 
