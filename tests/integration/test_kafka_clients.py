@@ -191,7 +191,7 @@ class CommandTests(ClientTestCase):
             at,
             "kafka-console-consumer",
             *("--topic", "by-tools", "--from-beginning", "--max-messages", "2", "--group", "tools-group"),
-            *("--property", "print.headers=true"),
+            *("--formatter-property", "print.headers=true"),
         )
         (first, second) = consumed.splitlines()
         self.assertEqual(second, "trace:2\tplain")
