@@ -46,7 +46,8 @@ def chain_credentials(environment: Mapping[str, str] = os.environ) -> Credential
 def files_stamp() -> Stamp:
     """Of the files that profiles are in."""
     return [
-        _stamp(Path(os.environ.get(name) or default).expanduser())
+        # A user of systemd's may have no home at all, and then Path's own expanduser raises.
+        _stamp(Path(os.path.expanduser(os.environ.get(name) or default)))
         for name, default in (
             ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
             ("AWS_CONFIG_FILE", "~/.aws/config"),
