@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import psutil
+
+from tests.memory import PEAK, resident
 
 
 class Usage:
@@ -16,13 +17,13 @@ class Usage:
         for each in self._tree():
             # proc(5): the peak begins anew with what is resident now.
             Path(f"/proc/{each.pid}/clear_refs").write_text("5")
-        self.base = sum(_status(each.pid, "VmRSS") for each in self._tree())
+        self.base = sum(resident(each.pid) for each in self._tree())
         self._before = self._seconds()
 
     def end(self) -> tuple[float, int]:
         """CPU seconds since the beginning, and the most that was resident (of several: the sum of that)."""
         seconds = self._seconds() - self._before
-        return seconds, sum(_status(each.pid, "VmHWM") for each in self._tree())
+        return seconds, sum(resident(each.pid, PEAK) for each in self._tree())
 
     def _tree(self) -> list[psutil.Process]:
         root = psutil.Process(self._pid)
@@ -30,10 +31,3 @@ class Usage:
 
     def _seconds(self) -> float:
         return sum(sum(each.cpu_times()[:2]) for each in self._tree())
-
-
-def _status(pid: int, name: str) -> int:
-    found = re.search(rf"^{name}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    if found is None:
-        raise LookupError(f"/proc has no {name} of {pid}")
-    return int(found[1]) * 1024

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import tempfile
 import urllib.error
@@ -33,6 +32,7 @@ from twisted.internet import reactor
 from lfsproxy.devstack.ports import HOST, free_port
 from lfsproxy.devstack.process import ServerProcess
 from tests.integration.stack import Stack, in_thread, stack
+from tests.memory import PEAK, resident
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import TestCase
@@ -154,19 +154,12 @@ class ProxyProcess:
     @property
     def memory(self) -> int:
         """Bytes resident now (VmRSS)."""
-        return self._status("VmRSS")
+        return resident(self.pid)
 
     @property
     def peak_memory(self) -> int:
         """Most bytes ever resident (VmHWM)."""
-        return self._status("VmHWM")
-
-    def _status(self, name: str) -> int:
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        found = re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)
-        if found is None:
-            raise LookupError(f"/proc has no {name}")
-        return int(found[1]) * 1024
+        return resident(self.pid, PEAK)
 
 
 async def shared_proxy(**settings: str) -> ProxyProcess:

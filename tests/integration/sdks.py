@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import attrs
 from twisted.internet import reactor
 
 from tests.integration.stack import Stack
+from tests.memory import PEAK, resident
 from tests.sdks.tools import require_tools
 
 ROOT = Path(__file__).parents[2]
@@ -153,11 +153,7 @@ class Driver:
     @property
     def peak_memory(self) -> int:
         """Most bytes ever resident (VmHWM)."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
-        if found is None:
-            raise LookupError("/proc has no VmHWM")
-        return int(found[1]) * 1024
+        return resident(self._process.pid, PEAK)
 
     def close(self) -> None:
         """End it at once."""

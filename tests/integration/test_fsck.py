@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from lfsproxy.envelope import Envelope, object_key
 from tests.docs.shell import blocks_run_by
 from tests.integration.minio_users import create_user, set_policy, shared_minio, without
 from tests.integration.stack import BUCKET, in_thread, own_s3, s3_client, stack
+from tests.memory import PEAK, told
 
 PROGRAM = """
 import atexit, os
@@ -99,9 +99,7 @@ class Running:
     def wait(self) -> Done:
         self._lines += [json.loads(line) for line in self._stdout]
         code = self._process.wait(SECONDS)
-        peak = re.search(r"^VmHWM:\s+(\d+) kB$", self._status.read_text(), re.MULTILINE)
-        assert peak is not None
-        return Done(code, self._lines, self._stderr.read_text(), int(peak[1]) * 1024)
+        return Done(code, self._lines, self._stderr.read_text(), told(self._status.read_text(), PEAK))
 
 
 class FsckTestCase(TestCase):

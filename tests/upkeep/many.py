@@ -7,13 +7,11 @@ orphan; each of the others is named twice, by an original and a copy.
 from __future__ import annotations
 
 import json
-import re
 import resource
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -25,6 +23,7 @@ from lfsproxy.upkeep.orphans.search import Asked, Search
 from lfsproxy.upkeep.orphans.topics import TopicReading
 from lfsproxy.wire.unpack import readable
 from lfsproxy.wire.walk import LIMITS
+from tests.memory import PEAK, resident
 from tests.wire.helpers import batch_of, raw_records
 
 PAGE = 1000
@@ -94,13 +93,6 @@ def _batch(numbers: Sequence[int]) -> bytes:
     return batch_of(raw_records([(None, json.dumps([key_of(number) for number in numbers]).encode(), [])]), 1)
 
 
-def _peak_mib() -> int:
-    """This process's own peak of resident memory: ru_maxrss begins with that of the one that started it."""
-    found = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    assert found is not None
-    return int(found[1]) // 1024
-
-
 def main(count: int) -> None:
     started = time.monotonic()
     book = Book("", "many")
@@ -119,7 +111,7 @@ def main(count: int) -> None:
                 "orphans": report.orphans.count,
                 "seconds": round(time.monotonic() - started, 1),
                 "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
-                "MiB": _peak_mib(),
+                "MiB": resident("self", PEAK) // 2**20,
             }
         )
     )
