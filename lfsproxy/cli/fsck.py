@@ -10,7 +10,7 @@ import attrs
 import click
 
 from lfsproxy.backends import make_backends
-from lfsproxy.cli.looking import PartitionsType, TimeType, TopicsType, reading_of
+from lfsproxy.cli.looking import PartitionsType, TimeType, reading_of, topics_option
 from lfsproxy.cli.upkeep import Ended, Job, json_line, upkeep
 from lfsproxy.following import Places
 from lfsproxy.quoting import quoted, shown
@@ -26,14 +26,7 @@ _MOST_ROWS = 50
 
 
 @upkeep("Look for records whose blob is missing or damaged.")
-@click.option(
-    "--topics",
-    type=TopicsType(),
-    default="*",
-    show_default=True,
-    metavar="GLOBS",
-    help="Topics to look through, with commas between them; a ! before those that are left out.",
-)
+@topics_option("look through")
 @click.option(
     "--since",
     type=TimeType(),

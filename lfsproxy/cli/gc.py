@@ -13,7 +13,7 @@ import click
 from lfsproxy.backends import make_backends
 from lfsproxy.broker.threads import in_thread
 from lfsproxy.cli.failures import NOT_UNDERSTOOD, Failure
-from lfsproxy.cli.looking import AgeType, TopicsType, reading_of
+from lfsproxy.cli.looking import AgeType, TopicsType, reading_of, topics_option
 from lfsproxy.cli.upkeep import Ended, Job, upkeep
 from lfsproxy.interfaces import ILogReading, IObjectIndex, IResumableStore
 from lfsproxy.quoting import quoted
@@ -31,14 +31,7 @@ _SHOWN = 20
 
 
 @upkeep("Find, and with --delete remove, blobs that no record names.")
-@click.option(
-    "--topics",
-    type=TopicsType(),
-    default="*",
-    show_default=True,
-    metavar="GLOBS",
-    help="Topics to read, with commas between them; a ! before those that are left out.",
-)
+@topics_option("read")
 @click.option(
     "--min-age",
     type=AgeType(),

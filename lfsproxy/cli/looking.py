@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -16,6 +16,8 @@ from lfsproxy.interfaces import ILogReading
 from lfsproxy.quoting import quoted
 from lfsproxy.settings import quantities
 from lfsproxy.settings.kinds import TOPICS
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _AGE = quantities.time(zero=True)
 _MOST_PARTITION = 2**31 - 1
@@ -66,6 +68,18 @@ class TopicsType(click.ParamType[Sequence[str]]):
         except ValueError as error:
             self.fail(f"{quoted(str(value))}: {error}", param, ctx)
         return topics
+
+
+def topics_option(to_do: str) -> Callable[[F], F]:
+    """``--topics``, all unless it is given. ``to_do`` is what a command does with them."""
+    return click.option(
+        "--topics",
+        type=TopicsType(),
+        default="*",
+        show_default=True,
+        metavar="GLOBS",
+        help=f"Topics to {to_do}, with commas between them; a ! before those that are left out.",
+    )
 
 
 class TimeType(click.ParamType[tuple[str, int]]):
