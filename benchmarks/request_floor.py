@@ -19,6 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks.null_ends import exactly
 from benchmarks.null_stage import null_ends, stage
@@ -66,7 +67,9 @@ def twisted(client: socket.socket, broker: socket.socket) -> None:
 
     from lfsproxy.net.writing import write_through
 
-    reactor, sides = found, []
+    # Its stubs know no attribute of it.
+    reactor: Any = found
+    sides: list[Side] = []
 
     class Side(Protocol):
         def connectionMade(self) -> None:
@@ -77,15 +80,13 @@ def twisted(client: socket.socket, broker: socket.socket) -> None:
             write_through(other.transport, [data])
 
         def connectionLost(self, reason: object = None) -> None:
-            if reactor.running:  # type: ignore[attr-defined]
-                reactor.stop()  # type: ignore[attr-defined]
+            if reactor.running:
+                reactor.stop()
 
     for each in (client, broker):
         each.setblocking(False)
-        reactor.adoptStreamConnection(  # type: ignore[attr-defined]
-            each.fileno(), socket.AF_INET, Factory.forProtocol(Side)
-        )
-    reactor.run()  # type: ignore[attr-defined]
+        reactor.adoptStreamConnection(each.fileno(), socket.AF_INET, Factory.forProtocol(Side))
+    reactor.run()
 
 
 def cpu() -> float:
