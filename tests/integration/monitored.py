@@ -32,7 +32,9 @@ BLOB_SIZE = 200_000
 LARGE = 10_000_000
 """Bytes of a file that goes to S3 in parts."""
 ORPHANS = 5
-"""How many blobs the crash of the broker leaves: as many as the alert needs."""
+"""How many blobs the crash of the broker leaves at least: as many as the alert needs."""
+CRASHED = 2 * ORPHANS
+"""Producers at that moment. The broker may have been sent nothing of some, and these know their outcome."""
 PATIENCE = 60.0
 
 
@@ -217,7 +219,7 @@ def _take_too_little(stage: Scene, place: str) -> None:
 
 def _crash_the_broker(stage: Scene) -> None:
     """The broker is killed when it has been sent envelopes and has not answered: nobody knows the outcome."""
-    clients = [RawClient(stage.proxy.bootstrap) for _ in range(ORPHANS)]
+    clients = [RawClient(stage.proxy.bootstrap) for _ in range(CRASHED)]
     request = frames.produce(TOPIC, frames.batch(frames.records(frames.lfs(os.urandom(BLOB_SIZE)))))
     with contextlib.ExitStack() as ending:
         for client in clients:
@@ -230,12 +232,15 @@ def _crash_the_broker(stage: Scene) -> None:
         stored = _stored(stage)
         for client in clients:
             client.send(request)
-        wait_until(lambda: _stored(stage) >= stored + ORPHANS)
+        # The other clients' blobs count, too.
+        wait_until(lambda: _stored(stage) >= stored + CRASHED)
         # From the blob to the broker it is not far.
         time.sleep(1)
         stage.kafka.kill()
         for client in clients:
             client.answer()
+    orphans = 'lfsproxy_orphans_total{reason="unknown_outcome"}'
+    wait_until(lambda: stage.proxy.metrics().get(orphans, 0) >= ORPHANS)
     stage.kafka.start()
 
 
