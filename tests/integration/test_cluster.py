@@ -157,7 +157,8 @@ class MovingTests(TestCase):
         await self.add_a_node()
         await self.traffic.end()
         self.assertEqual(self.traffic.errors(), [])
-        await in_thread(check_log, self.servers, self.topic, self.traffic.acknowledged)
+        nodes = self.servers.nodes.values()
+        await in_thread(check_log, self.servers, self.topic, self.traffic.acknowledged, nodes)
         await java_producer
         await in_thread(self.check_java, java_topic)
 
@@ -295,7 +296,8 @@ class ReplicaTests(TestCase):
             self.assertEqual(traffic.errors(), [])
         await traffic.end()
         self.assertEqual(traffic.errors(), [])
-        await in_thread(check_log, self.servers, topic, traffic.acknowledged)
+        nodes = self.servers.nodes.values()
+        await in_thread(check_log, self.servers, topic, traffic.acknowledged, nodes)
 
     def replica(self, host: str, ports: int, front: int) -> ProxyProcess:
         """A proxy that is told of a balancer which has the bootstrap at ``front`` and the nodes after it."""

@@ -14,10 +14,11 @@ from botocore.exceptions import ClientError
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.integration.clients.records import Record
+from tests.integration.renumbered import is_renumbered
 from tests.integration.stack import BUCKET, Stack, in_thread, own_s3, stack
 from tests.integration.storm.bucket import Bucket
 from tests.integration.storm.inspection import Findings, inspect
-from tests.integration.storm.notes import Door, Journal, Note, Outcome
+from tests.integration.storm.notes import Door, Journal, Note, Outcome, Place
 from tests.integration.storm.run import observe
 
 SECONDS = 5.0
@@ -112,6 +113,22 @@ class InspectionTests(SynchronousTestCase):
         findings = self.inspect(self.record(7), self.record(8))
         self.assertEqual(findings.rows[Door.TUS].twice, 1)
         self.assertIn("tus one is there 2 times: [(0, 7), (0, 8)]", findings.broken)
+
+    def test_twice_by_the_doing_of_its_client(self) -> None:
+        published = {b"one": [self.record(7), self.record(8)]}
+
+        def sent_anew(topic: str, places: set[Place]) -> bool:
+            self.assertEqual((topic, places), ("tus", {(0, 7), (0, 8)}))
+            return True
+
+        findings = inspect(self.journal, published, Blobs(self.blobs), self.bucket, sent_anew)
+        self.assertEqual(findings.sent_anew, ["tus one is there 2 times: [(0, 7), (0, 8)]"])
+        self.assertEqual(findings.rows[Door.TUS].twice, 0)
+
+    def test_copies_are_their_clients_doing_if_it_sent_each_under_an_epoch_of_its_own(self) -> None:
+        self.assertTrue(is_renumbered([(5, 0), (5, 1), (5, 3)]))
+        for others in ([(5, 0), (5, 0)], [(5, 0), (5, 1), (5, 1)], [(5, 0), (6, 1)], [(-1, -1), (-1, -1)]):
+            self.assertFalse(is_renumbered(others), others)
 
     def test_refused_and_published(self) -> None:
         self.note.outcome = Outcome.REFUSED

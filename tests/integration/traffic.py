@@ -8,8 +8,8 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from confluent_kafka import Consumer, Producer
@@ -19,8 +19,11 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
 from lfsproxy.client.reader import BlobReader, static_credentials
+from lfsproxy.devstack import KafkaServer
 from tests.integration.clients.python import read_topic
+from tests.integration.renumbered import is_renumbered, producers_of
 from tests.integration.stack import Stack, in_thread
+from tests.integration.storm.notes import Place
 
 PATIENCE = 60
 """Seconds for which a client may try again before it fails the test."""
@@ -135,14 +138,22 @@ class Traffic:
         await gatherResults([client.stop() for client in self.clients], consumeErrors=True)
 
 
-def check_log(servers: Stack, topic: str, acknowledged: set[bytes]) -> None:
-    """Every record is in the log, once, as the producers are idempotent; every blob is in S3."""
+def check_log(
+    servers: Stack, topic: str, acknowledged: set[bytes], nodes: Iterable[KafkaServer] = ()
+) -> None:
+    """Every record is in the log, once, as the producers are idempotent (but see ``renumbered``); every blob
+    is in S3. ``nodes`` are those of a cluster."""
     credentials = static_credentials(servers.s3.access_key, servers.s3.secret_key)
     reader = BlobReader.from_environment(servers.environment, credentials=credentials)
     found = read_topic(servers.kafka.bootstrap, topic)
-    counts = Counter(each.key for each in found)
-    assert not acknowledged - set(counts), f"lost: {acknowledged - set(counts)}"
-    assert set(counts.values()) == {1}, f"twice: {[key for key, count in counts.items() if count > 1]}"
+    places: dict[bytes | None, set[Place]] = defaultdict(set)
+    for each in found:
+        places[each.key].add((each.partition, each.offset))
+    assert not acknowledged - set(places), f"lost: {acknowledged - set(places)}"
+    nodes = list(nodes) or [servers.kafka]
+    twice = {key: where for key, where in places.items() if len(where) > 1}
+    ours = [key for key, where in twice.items() if not is_renumbered(producers_of(nodes, topic, where))]
+    assert not ours, f"twice: {ours}"
     for each in found:
         assert each.key is not None
         number = int(each.key.rpartition(b"-")[2])

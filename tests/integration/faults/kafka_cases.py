@@ -59,11 +59,12 @@ def _leaders_move(moment: Moment) -> Iterator[None]:
     """Every partition's leader, again and again."""
     turn = itertools.cycle(NODES)
     for _ in range(max(MOVES, int(MOVES * moment.scale))):
-        _lead(moment.scene, next(turn))
+        lead(moment.scene, next(turn))
     yield
 
 
-def _lead(scene: Scene, node: int) -> None:
+def lead(scene: Scene, node: int) -> None:
+    """Have every partition led by a node. Blocks."""
     others = [number for number in NODES if number != node]
     wanted = {
         TopicPartition(topic, index): [node, *others] for topic in TOPICS for index in range(PARTITIONS)

@@ -102,6 +102,8 @@ def main() -> None:
         for case in order:
             result = happening.observe(case)
             print(row([result]), flush=True)
+            for each in result.findings.sent_anew:
+                print(f"SENT ANEW: {each}", flush=True)
             for each in result.broken:
                 print(f"BROKEN: {each}", flush=True)
         done = happening.end()

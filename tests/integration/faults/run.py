@@ -19,9 +19,10 @@ from tests.integration.faults.load import Hydrated, Load, load
 from tests.integration.faults.scene import SETTINGS, Scene, scene
 from tests.integration.faults.serving import until_served
 from tests.integration.faults.upkeep import Left, Upkeep, clean, left
+from tests.integration.renumbered import is_renumbered, producers_of
 from tests.integration.storm.bucket import Bucket, look
 from tests.integration.storm.inspection import Findings, Published, inspect, read_all
-from tests.integration.storm.notes import Door, Journal, Outcome
+from tests.integration.storm.notes import Door, Journal, Outcome, Place
 from tests.integration.storm.resuming import settle
 from tests.integration.storm.uploads import Upload
 
@@ -167,7 +168,11 @@ def _inspect(where: Scene, journal: Journal, before: Left) -> tuple[Findings, Le
     client = where.servers.s3_client()
     seen = look(where.servers.s3, client, where.servers.bucket)
     ours = {note.key: published[note.key] for note in journal.notes if note.key in published}
-    findings = inspect(journal, ours, client, Bucket(where.servers.bucket))
+
+    def sent_anew(topic: str, places: set[Place]) -> bool:
+        return is_renumbered(producers_of(where.nodes.values(), topic, places))
+
+    findings = inspect(journal, ours, client, Bucket(where.servers.bucket), sent_anew)
     blobs = frozenset(seen.blobs) - _named(published) - before.blobs
     return findings, Left(blobs, frozenset(seen.unfinished) - before.unfinished)
 

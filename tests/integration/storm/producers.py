@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import threading
@@ -25,13 +26,17 @@ SIZES = (20 * KIB, 20 * KIB, 200 * KIB, MIB, 9 * MIB)
 
 @attrs.define(eq=False)
 class KafkaClient:
-    """Plain records to every topic in turn, and LFS records to its own, until ``over``."""
+    """Plain records to every topic in turn, and LFS records to its own, until ``over``.
+
+    Every ``lfs_every``-th is an LFS record; with None there are none.
+    """
 
     name: str
     bootstrap: str
     journal: Journal
     random: Random
     over: threading.Event
+    lfs_every: int | None = LFS_EVERY
 
     def run(self) -> None:
         """Send, then wait for every answer. Blocks."""
@@ -46,12 +51,17 @@ class KafkaClient:
                 note.said = f"not sent: {error}"
                 note.outcome = Outcome.REFUSED
                 producer = self._producer()
-            producer.poll(0)
-            while len(producer) > MOST_OPEN and not self.over.is_set():
-                producer.poll(0.05)
+            try:
+                producer.poll(0)
+                while len(producer) > MOST_OPEN and not self.over.is_set():
+                    producer.poll(0.05)
+            except KafkaException:
+                # Fatal for this producer: what it holds stays unknown.
+                producer = self._producer()
             if self.over.wait(PAUSE_SECONDS):
                 break
-        producer.flush(PATIENCE + 10)
+        with contextlib.suppress(KafkaException):
+            producer.flush(PATIENCE + 10)
 
     def _producer(self) -> Producer:
         return Producer(
@@ -71,7 +81,7 @@ class KafkaClient:
         )
 
     def _next(self, number: int) -> tuple[Note, bytes, Any]:
-        offloaded = number % LFS_EVERY == 0
+        offloaded = self.lfs_every is not None and number % self.lfs_every == 0
         door = Door.KAFKA if offloaded else Door.PLAIN
         topic = Door.KAFKA.value if offloaded else TOPICS[number % len(TOPICS)]
         size = self.random.choice(SIZES) if offloaded else 100
