@@ -9,9 +9,10 @@ from __future__ import annotations
 import attrs
 
 from lfsproxy.checksums import new_checksum
-from lfsproxy.envelope import Envelope, check_place, topic_prefix
-from lfsproxy.errors import BlobCorrupt
+from lfsproxy.envelope import Envelope, check_place, parse_key, topic_prefix
+from lfsproxy.errors import BlobCorrupt, EnvelopeNotAllowed
 from lfsproxy.interfaces import IBlobDownload
+from lfsproxy.names import is_topic_name
 
 BUFFER_BYTES = 1024 * 1024
 """What one blob on its way out holds at most, of whatever length: one piece, held back or being written."""
@@ -27,7 +28,24 @@ class Places:
 
     def check(self, topic: str, envelope: Envelope) -> None:
         """Raise EnvelopeNotAllowed for an envelope that points to where this topic's blobs are not."""
-        check_place(envelope, [self.bucket], [topic_prefix(self.namespace, topic), *self.prefixes])
+        own = topic_prefix(self.namespace, topic)
+        try:
+            check_place(envelope, [self.bucket], [own, *self.prefixes])
+        except EnvelopeNotAllowed as error:
+            way_out = self._way_out(envelope)
+            if not way_out:
+                raise
+            raise EnvelopeNotAllowed(f"{error}; {way_out}", way_out=way_out) from None
+
+    def _way_out(self, envelope: Envelope) -> str:
+        """What allows a copy of another topic's record; "" where no proxy has written the envelope."""
+        key = parse_key(envelope.s3_key)
+        if key is None or envelope.s3_bucket != self.bucket:
+            return ""
+        if not (is_topic_name(key.topic) and is_topic_name(key.namespace)):
+            return ""
+        prefix = topic_prefix(key.namespace, key.topic)
+        return f"if the record is a copy, as mirrors make them, LFS_DOWNLOAD_PREFIXES={prefix} allows it"
 
 
 class Verified:

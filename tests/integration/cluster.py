@@ -12,11 +12,13 @@ from __future__ import annotations
 import itertools
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 import psutil
+from kafka import TopicPartition
+from kafka.admin import KafkaAdminClient
 from kafka.protocol.metadata import MetadataRequest, MetadataResponse
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
@@ -51,6 +53,8 @@ CONFIG = {
 }
 HEAP = "192m"
 SECONDS = 30
+PREFERRED = 0
+"""The election of the first replica."""
 
 _numbers = itertools.count(1)
 _shared: ClusterStack | None = None
@@ -150,6 +154,17 @@ def leaders(port: int, topic: str) -> dict[int, int]:
     request = MetadataRequest(topics=[MetadataRequest.MetadataRequestTopic(name=topic)])
     found = ask(port, request, 8, MetadataResponse).topics[0]
     return {partition.partition_index: partition.leader_id for partition in found.partitions}
+
+
+def lead(port: int, topic: str, node: int, others: Sequence[int]) -> None:
+    """Have partition 0 of a topic on a node and others, and return when clients are told that it leads."""
+    admin = KafkaAdminClient(bootstrap_servers=f"{HOST}:{port}")
+    try:
+        admin.alter_partition_reassignments({TopicPartition(topic, 0): [node, *others]})
+        while leaders(port, topic)[0] != node:
+            admin.elect_leaders(PREFERRED, {topic: [0]}, raise_errors=False)
+    finally:
+        admin.close()
 
 
 def brokers(port: int, host: str = HOST) -> dict[int, tuple[str, int]]:

@@ -12,6 +12,7 @@ from lfsproxy.envelope import parse_envelope
 from tests.integration.clients import commands, java
 from tests.integration.clients.python import SECONDS, kafka_python, librdkafka, read_topic
 from tests.integration.clients.records import Mode, Record, lfs
+from tests.integration.clients.share import configure
 from tests.integration.kafka_door import KafkaDoorTestCase, wait_for
 from tests.integration.proxy import shared_proxy
 from tests.integration.stack import in_thread, stack
@@ -198,6 +199,16 @@ class CommandTests(ClientTestCase):
         headers, _, value = first.partition("\t")
         self.assertEqual(headers, "trace:1")
         self.assertTrue(self.is_envelope(value.encode()))
+        configure(at, "tools-share", share_auto_offset_reset="earliest")
+        shared = java.tool(
+            at,
+            "kafka-console-share-consumer",
+            *("--topic", "by-tools", "--max-messages", "2", "--group", "tools-share"),
+            *("--formatter-property", "print.headers=true"),
+        )
+        self.assertEqual(shared.splitlines()[:2], [first, second])
+        shares = java.tool(at, "kafka-share-groups", "--describe", "--group", "tools-share")
+        self.assertRegex(shares, r"tools-share\s+by-tools\s+0\s+\d+\s+0")
         groups = java.tool(at, "kafka-consumer-groups", "--describe", "--group", "tools-group")
         self.assertRegex(groups, r"tools-group\s+by-tools\s+0\s+2\s+2\s+0")
         produced = java.tool(

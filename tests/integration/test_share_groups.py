@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import base64
-import os
 import random
-import socket
-import struct
 import zlib
 from collections.abc import Callable, Sequence
 
 import psutil
-from kafka import KafkaProducer, TopicPartition
-from kafka.admin import KafkaAdminClient
-from kafka.protocol.metadata import MetadataRequest, MetadataResponse
+from kafka import KafkaProducer
 from twisted.trial.unittest import TestCase
 
 from lfsproxy.devstack.ports import HOST
@@ -26,17 +21,16 @@ from tests.integration.clients.share import (
     franz_share,
     java_share,
 )
-from tests.integration.cluster import ask, cluster, cluster_proxy, leaders, node_ports, ports_connected_to
+from tests.integration.clients.share_session import ShareSession, id_of
+from tests.integration.cluster import cluster, cluster_proxy, lead, leaders, node_ports, ports_connected_to
 from tests.integration.kafka_door import wait_for
 from tests.integration.stack import in_thread
-from tests.wire.shares import Answer, Endpoint, Partition, array, sized
+from tests.wire.shares import Answer, Endpoint, Partition
 
 MIB = 1024 * 1024
 LARGE = 20_000_000
 LARGE_RECORDS = 3
 LOCK_MS = "2000"
-PREFERRED = 0
-"""The election of the first replica."""
 NOT_LEADER = 6
 
 
@@ -125,7 +119,8 @@ class ClientTests(TestCase):
         self.group(clients, topic, "mover")
         gathered(clients, ["mover"], 24)
         leader = leaders(self.proxy.kafka_port, topic)[0]
-        self.lead(topic, 2 if leader == 3 else 3)
+        to = 2 if leader == 3 else 3
+        lead(self.proxy.kafka_port, topic, to, [number for number in self.servers.nodes if number != to])
         self.produce(topic, [b"moved"] * 5)
         moved = gathered(clients, ["mover"], 5)
         self.assertEqual(offsets(moved), [*range(24, 29)])
@@ -133,17 +128,6 @@ class ClientTests(TestCase):
         for process in (psutil.Process(clients.pid), *psutil.Process(clients.pid).children(recursive=True)):
             self.assertEqual(ports_connected_to(process) & nodes, set())
         clients.close("mover")
-
-    def lead(self, topic: str, node: int) -> None:
-        """Have a partition on another node, and return when clients are told that it leads."""
-        others = [number for number in self.servers.nodes if number != node]
-        admin = KafkaAdminClient(bootstrap_servers=self.proxy.bootstrap)
-        try:
-            admin.alter_partition_reassignments({TopicPartition(topic, 0): [node, *others]})
-            while leaders(self.proxy.kafka_port, topic)[0] != node:
-                admin.elect_leaders(PREFERRED, {topic: [0]}, raise_errors=False)
-        finally:
-            admin.close()
 
     def read_large_records(self, clients: ShareClients, topic: str) -> None:
         values = [random.Random(number).randbytes(LARGE) for number in range(LARGE_RECORDS)]
@@ -198,7 +182,7 @@ class AnswerTests(TestCase):
             end = Answer(endpoints=[Endpoint(leader, HOST.encode(), servers.nodes[leader].port)]).end()
             self.assertTrue(given[0].endswith(end), given)
             self.assertEqual(passed[0], given[0][: -len(end)] + blotted(end))
-            # No leader is named for a partition of which the session has no records.
+            # No leader is named for a partition of which the session has no records: see test_share_stall.
             self.assertEqual(passed[1], given[1])
 
     async def test_java_reads_what_has_been_blotted_out_of_any_length(self) -> None:
@@ -222,28 +206,10 @@ class AnswerTests(TestCase):
                     self.assertEqual(read, {"endpoints": 0, "topics": 1, "left": 0}, (key, version, length))
 
 
-def id_of(port: int, topic: str) -> bytes:
-    """A topic's id."""
-    request = MetadataRequest(topics=[MetadataRequest.MetadataRequestTopic(name=topic)])
-    return bytes(ask(port, request, 12, MetadataResponse).topics[0].topic_id.bytes)
-
-
 def exchanges(port: int, version: int, topic_id: bytes) -> list[bytes]:
     """The answers to ShareFetch and ShareAcknowledge of a session, from behind the correlation ids on."""
-    member = sized(b"raw") + sized(base64.urlsafe_b64encode(b"\1" + os.urandom(15))[:22])
-    limits = struct.pack(">iiiii", 100, 1, MIB, 10, 10) + (b"\0\0" if version >= 2 else b"")
-    fetched = struct.pack(">i", 0) + array([]) + b"\0"
-    fetch = struct.pack(">i", 0) + limits + array([topic_id + array([fetched]) + b"\0"]) + array([])
-    batch = struct.pack(">qq", 0, 0) + array([b"\1"]) + b"\0"
-    accepted = struct.pack(">i", 0) + array([batch]) + b"\0"
-    renews = b"\0" if version >= 2 else b""
-    acknowledge = struct.pack(">i", 1) + renews + array([topic_id + array([accepted]) + b"\0"])
-    found = []
-    with socket.create_connection((HOST, port), 30) as connection, connection.makefile("rb") as answers:
-        for key, body in ((KafkaApi.SHARE_FETCH, fetch), (KafkaApi.SHARE_ACKNOWLEDGE, acknowledge)):
-            request = struct.pack(">hhih", key, version, 7, 3) + b"raw" + b"\0" + member + body + b"\0"
-            connection.sendall(struct.pack(">i", len(request)) + request)
-            size, correlation_id = struct.unpack(">ii", answers.read(8))
-            assert correlation_id == 7
-            found.append(answers.read(size - 4))
-    return found
+    with ShareSession(port, topic_id, version=version) as session:
+        session.ask_to_fetch()
+        fetched = session.answer()
+        session.ask_to_accept(0)
+        return [fetched, session.answer()]

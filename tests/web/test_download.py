@@ -7,6 +7,9 @@ from __future__ import annotations
 import hashlib
 import json
 from typing import Any
+from uuid import UUID
+
+import attrs
 
 from lfsproxy.envelope import Envelope
 from lfsproxy.testing import MemoryBlob
@@ -201,6 +204,37 @@ class ForgedTests(DownloadCase):
             for asked in (path, f"{path}?presign=true"):
                 self.assertProblem(self.get(asked), 403, "envelope-not-allowed")
             self.assertEqual(self.get(path, method="HEAD").status, 403)
+
+    def test_a_mirror_s_copy_says_what_allows_it_and_is_given_out_with_that(self) -> None:
+        """MirrorMaker's topic t of the cluster A is A.t, and the envelope names t's blob."""
+        allowed = "lfs/default/t/"
+        for prefixes, status in (((), 403), ((allowed,), 200)):
+            self.door = Door(download_prefixes=prefixes)
+            self.door.publisher.topics["A.t"] = 1
+            self.upload()
+            (record,) = self.door.publisher.records
+            self.door.publisher.records.append(attrs.evolve(record, topic="A.t"))
+            answer = self.get("/v1/topics/A.t/partitions/0/records/0")
+            self.assertEqual(answer.status, status)
+            if not prefixes:
+                detail = self.assertProblem(answer, 403, "envelope-not-allowed")["detail"]
+                self.assertIn(f"LFS_DOWNLOAD_PREFIXES={allowed} allows it", detail)
+        self.assertEqual(answer.body, BLOB)
+
+    def test_no_setting_is_named_for_what_no_proxy_has_written(self) -> None:
+        uuid = UUID(int=1)
+        for fields in (
+            {"s3_bucket": "another", "s3_key": f"lfs/default/o/0/0-{uuid}.bin"},
+            {"s3_key": "lfs/default/o/0/0-x.bin"},
+            {"s3_key": f"lfs/default/../0/0-{uuid}.bin"},
+            {"s3_key": f"lfs/de,fault/o/0/0-{uuid}.bin"},
+            {"s3_key": f"lfs/default/o\n/0/0-{uuid}.bin"},
+        ):
+            self.forge(**fields)
+            offset = len(self.door.publisher.records) - 1
+            answer = self.get(f"/v1/topics/t/partitions/0/records/{offset}")
+            problem = self.assertProblem(answer, 403, "envelope-not-allowed")
+            self.assertNotIn("LFS_", problem["detail"])
 
     def test_another_bucket_is_not_asked(self) -> None:
         self.forge(s3_bucket="another")
