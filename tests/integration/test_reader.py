@@ -93,7 +93,7 @@ class ReaderTests(TestCase):
                 source = file.raw._source
                 source._answer._response._fp.fp.raw._sock.shutdown(2)
                 rest = file.read()
-                assert source._position == len(data)
+                assert source.download.position == len(data)
             return bytes(start + rest)
 
         self.assertEqual(await in_thread(read), data)
