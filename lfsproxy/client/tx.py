@@ -10,14 +10,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 
 from lfsproxy.client.blob import CHUNK_BYTES
-from lfsproxy.client.chunks import ThreadedStream
+from lfsproxy.client.chunks import LoopBlob, LoopStream
 from lfsproxy.client.loops import resolved_ahead
 from lfsproxy.client.options import EnvironmentOptions, ReaderOptions
 from lfsproxy.client.reader import BlobReader as BlockingReader
 from lfsproxy.client.recognise import DEFAULT_MAX_SIZE
 from lfsproxy.client.records import CONCURRENCY, Ahead, ResolvedRecord
 from lfsproxy.client.results import Progress, RecordCoordinates, Resolved, Value
-from lfsproxy.client.threaded import THREADS, ThreadedBlob, ThreadedReader
+from lfsproxy.client.threaded import THREADS, ThreadedReader
 from lfsproxy.client.tx_upload import Uploader
 
 __all__ = ["Blob", "BlobReader", "Opening", "Stream", "Uploader", "resolve_records"]
@@ -68,11 +68,11 @@ class _Twisted:
         return bool(future.called) and not future.was_cancelled
 
 
-class Stream(ThreadedStream):
+class Stream(LoopStream):
     """A blob in chunks, as a Deferred for each; ``async for`` and ``async with`` work on it."""
 
     def read(self, size: int | None = CHUNK_BYTES) -> Deferred[bytes]:
-        """See ``ThreadedStream.read``."""
+        """See ``LoopStream.read``."""
         future: Deferred[bytes] = super().read(size)
         return future
 
@@ -82,7 +82,7 @@ class Stream(ThreadedStream):
         return future
 
 
-class Blob(ThreadedBlob):
+class Blob(LoopBlob):
     """``lfsproxy.client.Blob`` for Twisted: what it says, with Deferreds."""
 
     stream: Stream | None
