@@ -197,6 +197,10 @@ class BlobReader(ThreadedReader):
         future: Opening = super().open(value, record=record, on_progress=on_progress)
         return future
 
+    def close(self) -> None:
+        """Close the connections that are kept for reuse, and end idle threads."""
+        super().close()
+
 
 def resolve_records(
     reader: BlobReader,

@@ -90,6 +90,8 @@ class BlobReader:
         check_seconds("read_timeout", read_timeout, zero=False)
         self._credentials = credentials
         self._retry = Retry(tries, pause, retry_time)
+        self._timeouts = (connect_timeout, read_timeout)
+        self._ca_bundle = ca_bundle
         timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
         self._http = cancellable_pool(timeout=timeout, maxsize=KEPT_CONNECTIONS, ca_certs=ca_bundle)
         if source is None:

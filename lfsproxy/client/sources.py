@@ -107,6 +107,11 @@ class HTTPSource:
         """See ``BlobSource.get``."""
         return _sent(request.http, self.question(request))
 
+    @property
+    def sends_question(self) -> bool:
+        """Whether ``get`` does just that: a class of the caller's may have one of its own."""
+        return type(self).get is HTTPSource.get
+
 
 class Credentials(Protocol):
     """What botocore's credentials are asked for before every request."""

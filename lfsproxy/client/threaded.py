@@ -145,7 +145,7 @@ class ThreadedReader:
 
         return self._threads.future(work, cancellation.cancel, unwanted, create)
 
-    def close(self) -> None:
+    def close(self) -> Any:
         """Close the connections that are kept for reuse, and end idle threads."""
         self._reader.close()
         self._threads.close()
