@@ -1,4 +1,4 @@
-"""One blob's bytes by GET with treq, on Twisted's reactor: what ``client/fetch.py`` does by blocking calls."""
+"""One blob's bytes by GET with treq, on Twisted's reactor: what ``client/fetch.py`` does by waiting."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zope.interface import implementer
 from lfsproxy.client.download import Download
 from lfsproxy.client.sources import ERROR_BYTES, RETRIED_ERRORS, HTTPSource, Question, TryAgain, code_of
 from lfsproxy.client.tx_body import Body
-from lfsproxy.client.tx_http import ExactURL, Trust, Watch, WatchedEndpoints, innermost
+from lfsproxy.client.tx_http import Endpoints, ExactURL, Trust, Watch, innermost
 from lfsproxy.client.tx_stop import Stop
 from lfsproxy.errors import ReadInterrupted
 from lfsproxy.s3.signing import host_header
@@ -92,7 +92,7 @@ class TreqGets:
         parts = urlsplit(question.url)
         agent = self._agent or Agent.usingEndpointFactory(
             self._reactor,
-            WatchedEndpoints(self._reactor, self._trust, self._connect, watch),
+            Endpoints(self._reactor, self._trust, self._connect, watch),
             self._pool,
         )
         headers = Headers({name: [value] for name, value in question.headers.items()})

@@ -94,36 +94,48 @@ class Trust:
 
 @implementer(IAgentEndpointFactory)
 @attrs.frozen
-class WatchedEndpoints:
+class Endpoints:
     """Connects within ``seconds``, for which ``watch`` looks away. ``trust`` is asked for https alone."""
 
     reactor: Any
     trust: Callable[[], Trust]
     seconds: float
-    watch: Watch
+    watch: Watch | None = None
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        endpoint: Any = HostnameEndpoint(self.reactor, uri.host, uri.port, timeout=self.seconds)
+        endpoint: Any = _HostEndpoint(self.reactor, uri.host, uri.port, timeout=self.seconds)
         if uri.scheme == b"https":
             endpoint = wrapClientTLS(self.trust().creatorForNetloc(uri.host, uri.port), endpoint)
         elif uri.scheme != b"http":
             raise SchemeNotSupported(f"{uri.scheme!r} is neither http nor https")
-        return _Watched(endpoint, self.watch)
+        return _Endpoint(endpoint, self.watch)
+
+
+class _HostEndpoint(HostnameEndpoint):
+    """One for every name: Twisted's own sends names through IDNA 2008, which refuses ``my_proxy``."""
+
+    @staticmethod
+    def _hostAsBytesAndText(host: bytes | str) -> tuple[bool, bytes, str]:
+        if isinstance(host, bytes) and host.isascii():
+            return False, host, host.decode("ascii")
+        return HostnameEndpoint._hostAsBytesAndText(host)
 
 
 @implementer(IStreamClientEndpoint)
 @attrs.frozen
-class _Watched:
+class _Endpoint:
     endpoint: Any
-    watch: Watch
+    watch: Watch | None
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
-        self.watch.end()
+        if self.watch is not None:
+            self.watch.end()
         connecting: Deferred[Any] = self.endpoint.connect(protocolFactory)
         return connecting.addCallback(self._connected)
 
     def _connected(self, protocol: Any) -> Any:
-        self.watch.begin()
+        if self.watch is not None:
+            self.watch.begin()
         # Over TLS the socket is one transport below.
         socket = getattr(protocol.transport, "transport", protocol.transport)
         if hasattr(socket, "bufferSize"):

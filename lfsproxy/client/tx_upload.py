@@ -27,7 +27,7 @@ from lfsproxy.client.places import checked_api
 from lfsproxy.client.problems import error_of
 from lfsproxy.client.results import Progress
 from lfsproxy.client.retry import check_seconds
-from lfsproxy.client.tx_http import ExactURL, Trust, Watch, innermost
+from lfsproxy.client.tx_http import Endpoints, ExactURL, Trust, Watch, innermost
 from lfsproxy.client.upload import (
     CONNECT_SECONDS,
     SILENT_SECONDS,
@@ -75,7 +75,8 @@ class Uploader:
         # A second try would read the body a second time.
         self._pool.retryAutomatically = False
         trust = Trust(ca_bundle, client_cert, client_key)
-        self._agent = agent or Agent(reactor, trust, connect_timeout, pool=self._pool)
+        endpoints = Endpoints(reactor, lambda: trust, connect_timeout)
+        self._agent = agent or Agent.usingEndpointFactory(reactor, endpoints, self._pool)
 
     def upload(
         self,
