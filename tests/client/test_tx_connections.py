@@ -84,9 +84,10 @@ class ConnectionTestCase(TestCase):
     ca: str | None = None
 
     def setUp(self) -> None:
-        self.factory: Any = Factory.forProtocol(Endless)
-        self.factory.asked, self.factory.begun, self.factory.gone = Deferred(), Deferred(), Deferred()
-        self.factory.sent, self.factory.answers = 0, True
+        factory: Any = Factory.forProtocol(Endless)
+        factory.asked, factory.begun, factory.gone = Deferred(), Deferred(), Deferred()
+        factory.sent, factory.answers = 0, True
+        self.factory = factory
         port = self.listen()
         self.addCleanup(port.stopListening)
         self.url = f"{'http' if self.ca is None else 'https'}://localhost:{port.getHost().port}"

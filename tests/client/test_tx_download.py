@@ -8,11 +8,11 @@ import gzip
 import sys
 from typing import Any
 
-from treq.testing import RequestTraversalAgent, StubTreq
+from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.task import Clock
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import URI, Agent
 from twisted.web.iweb import IAgentEndpointFactory
@@ -254,10 +254,6 @@ class AnswerTests(DownloadTestCase):
             endpoint: Any = Endpoints(memory, trust, 5).endpointForURI(URI.fromBytes(uri))
             self.assertEqual((endpoint.endpoint._badHostname, endpoint.endpoint._hostText), (False, host))
 
-    def test_what_treq_itself_sees_of_the_double(self) -> None:
-        answer = self.successResultOf(StubTreq(self.proxy).get("http://proxy/k"))
-        self.assertEqual((answer.code, answer.length), (200, len(DATA)))
-
     def test_a_hook_and_progress_that_fail_break_no_read(self) -> None:
         def fail(_: object) -> None:
             raise ValueError
@@ -288,6 +284,23 @@ class SilenceTests(DownloadTestCase):
         error = self.failureResultOf(fetching, StoreUnavailable).value
         self.assertIn("no answer came for 60 s", str(error))
         self.nothing_is_left()
+
+    def test_connecting_has_a_time_of_its_own(self) -> None:
+        memory = MemoryReactorClock()
+        self.blobs = self.reader("http://127.0.0.1:8080", agent=None, reactor=memory, connect_timeout=7)
+        fetching = self.blobs.fetch(VALUE, record=PLACE)
+        memory.advance(2 * SILENT)
+        ((_, _, factory, timeout, _),) = memory.tcpClients
+        self.assertEqual(timeout, 7)
+        protocol, transport = factory.buildProtocol(None), StringTransport()
+        protocol.makeConnection(transport)
+        self.assertIn(b"GET /v1/topics/demo", transport.value())
+        memory.advance(SILENT - 1)
+        self.assertFalse(transport.disconnected)
+        memory.advance(1)
+        self.assertTrue(transport.disconnected)
+        fetching.cancel()
+        self.failureResultOf(fetching, CancelledError)
 
     def test_silence_in_a_body_is_a_lost_connection(self) -> None:
         self.proxy.answers = [0]
@@ -383,7 +396,7 @@ class CancelTests(DownloadTestCase):
         self.proxy.answers = [None, None]
         record = type("Record", (), {"topic": "t", "partition": 0, "offset": 1, "value": VALUE})
         polled = tx.resolve_records(self.blobs, [record, record])
-        waiting = Deferred.fromCoroutine(anext(polled))  # type: ignore[arg-type]  # it is one
+        waiting = Deferred.fromCoroutine(anext(polled))
         self.settle()
         self.assertEqual(len(self.proxy.requests), 2)
         waiting.cancel()
@@ -458,7 +471,7 @@ class BodyTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.connection = Connection()
         self.body = Body(Clock(), SILENT)
-        self.body.makeConnection(self.connection)  # type: ignore[arg-type]  # a double
+        self.body.makeConnection(self.connection)
 
     def test_who_does_not_read_stalls_it(self) -> None:
         piece = bytes(HELD_BYTES // 4)
