@@ -113,7 +113,6 @@ class Body(Protocol):
     def _silent(self) -> None:
         self._silence = None
         if self._waiting is not None:
-            self.close()
             self._error = TryAgain(f"no byte came for {self._seconds:g} s")
             self._wake()
 
