@@ -1,4 +1,4 @@
-"""tx.BlobReader by treq's own doubles: what it asks, what it makes of answers, silence by a clock."""
+"""tx.BlobReader by treq's own doubles: what it asks, and what it makes of answers."""
 
 # mypy: disallow-untyped-calls=False
 
@@ -8,19 +8,13 @@ import gzip
 import sys
 from typing import Any
 
-from treq.testing import RequestTraversalAgent
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
-from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.client import URI, Agent
-from twisted.web.iweb import IAgentEndpointFactory
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
-from zope.interface import implementer
+from twisted.web.client import URI
 
-from lfsproxy.client import PresignedSource, ProxySource, RecordCoordinates, Resolution, tx
+from lfsproxy.client import PresignedSource
 from lfsproxy.client.tx_body import HELD_BYTES, Body
 from lfsproxy.client.tx_http import Endpoints
 from lfsproxy.errors import (
@@ -32,99 +26,7 @@ from lfsproxy.errors import (
     StoreUnavailable,
 )
 from tests.client.doubles import envelope_of
-
-DATA = bytes(range(256)) * 1200
-VALUE = envelope_of(DATA).to_bytes()
-PLACE = RecordCoordinates("demo", 2, 41)
-SILENT = 60.0
-
-
-class DownloadResource(Resource):
-    """The proxy's download route. ``answers``: what the next requests are answered, then the blob.
-
-    An answer is a status with a body, a number of bytes after which the connection is lost, or None: none.
-    ``length`` False leaves the length to the connection's end, or to chunks.
-    """
-
-    isLeaf = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.data = DATA
-        self.answers: list[Any] = []
-        self.requests: list[Any] = []
-        self.length = True
-        self.headers: dict[bytes, bytes] = {}
-
-    def render_GET(self, request: Any) -> Any:
-        self.requests.append(request)
-        answer = self.answers.pop(0) if self.answers else len(self.data) + 1
-        if answer is None:
-            return NOT_DONE_YET
-        if isinstance(answer, tuple):
-            request.setResponseCode(answer[0])
-            request.setHeader(b"content-type", b"application/problem+json")
-            request.setHeader(b"location", b"http://elsewhere/k")
-            return answer[1]
-        first = int((request.getHeader(b"range") or b"bytes=0-")[6:-1])
-        request.setResponseCode(206 if first else 200)
-        request.setHeader(b"etag", b'"one"')
-        for name, value in self.headers.items():
-            request.setHeader(name, value)
-        if self.length:
-            request.setHeader(b"content-length", str(len(self.data) - first).encode())
-        request.write(self.data[first : first + answer])
-        if answer > len(self.data):
-            request.finish()
-        elif answer:
-            request.transport.loseConnection()
-        return NOT_DONE_YET
-
-
-class DownloadTestCase(SynchronousTestCase):
-    """A reader of a proxy in memory, whose time is a clock's."""
-
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.proxy = DownloadResource()
-        self.agent = RequestTraversalAgent(self.proxy)
-        self.told: list[Resolution] = []
-        self.blobs = self.reader()
-
-    def reader(self, url: str = "http://proxy:8080/lfs", **options: Any) -> tx.BlobReader:
-        given = {"source": ProxySource(url, "secret"), "agent": self.agent, "read_timeout": SILENT}
-        told = self.told.append
-        return tx.BlobReader(**{**given, "reactor": self.clock, "on_resolve": told, **options})
-
-    def settle(self, seconds: float = 0) -> None:
-        for _ in range(30):
-            self.clock.advance(seconds / 30)
-            self.agent.flush()
-
-    def fetch(self, value: bytes = VALUE, **options: Any) -> Deferred[bytes | None]:
-        fetching = self.blobs.fetch(value, record=PLACE, **options)
-        self.settle()
-        return fetching
-
-    def opened(self) -> tx.Stream:
-        opening = self.blobs.open(VALUE, record=PLACE)
-        self.settle()
-        stream = self.successResultOf(opening).stream
-        assert stream is not None
-        return stream
-
-    def read(self, stream: tx.Stream, size: int = -1) -> Deferred[bytes]:
-        reading = stream.read(size)
-        self.settle()
-        return reading
-
-    def results(self) -> list[str]:
-        return [one.result for one in self.told]
-
-    def nothing_is_left(self) -> None:
-        self.settle()
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertEqual([pump for pump in self.agent._pumps if not pump.clientIO.disconnected], [])
+from tests.client.download_double import DATA, PLACE, SILENT, VALUE, DownloadTestCase
 
 
 class AnswerTests(DownloadTestCase):
@@ -269,140 +171,6 @@ class AnswerTests(DownloadTestCase):
 
         self.blobs = self.reader(on_resolve=leave)
         self.failureResultOf(self.fetch(), ReadInterrupted)
-
-
-class SilenceTests(DownloadTestCase):
-    def test_no_answer(self) -> None:
-        self.blobs = self.reader(tries=2, pause=0)
-        self.proxy.answers = [None, None]
-        fetching = self.fetch()
-        self.clock.advance(SILENT - 1)
-        self.assertEqual(len(self.proxy.requests), 1)
-        self.settle(2)
-        self.assertEqual(len(self.proxy.requests), 2)
-        self.settle(SILENT + 1)
-        error = self.failureResultOf(fetching, StoreUnavailable).value
-        self.assertIn("no answer came for 60 s", str(error))
-        self.nothing_is_left()
-
-    def test_connecting_has_a_time_of_its_own(self) -> None:
-        memory = MemoryReactorClock()
-        self.blobs = self.reader("http://127.0.0.1:8080", agent=None, reactor=memory, connect_timeout=7)
-        fetching = self.blobs.fetch(VALUE, record=PLACE)
-        memory.advance(2 * SILENT)
-        ((_, _, factory, timeout, _),) = memory.tcpClients
-        self.assertEqual(timeout, 7)
-        protocol, transport = factory.buildProtocol(None), StringTransport()
-        protocol.makeConnection(transport)
-        self.assertIn(b"GET /v1/topics/demo", transport.value())
-        memory.advance(SILENT - 1)
-        self.assertFalse(transport.disconnected)
-        memory.advance(1)
-        self.assertTrue(transport.disconnected)
-        fetching.cancel()
-        self.failureResultOf(fetching, CancelledError)
-
-    def test_silence_in_a_body_is_a_lost_connection(self) -> None:
-        self.proxy.answers = [0]
-        fetching = self.fetch()
-        self.settle(SILENT + 10)
-        self.assertEqual(self.successResultOf(fetching), DATA)
-        self.assertEqual(len(self.proxy.requests), 2)
-        self.nothing_is_left()
-
-    def test_a_reader_that_is_slow_is_no_silence(self) -> None:
-        stream = self.opened()
-        self.settle(10 * SILENT)
-        self.assertEqual(self.successResultOf(self.read(stream)), DATA)
-        self.assertEqual(len(self.proxy.requests), 1)
-
-
-class CancelTests(DownloadTestCase):
-    def cancelled(self, fetching: Deferred[Any]) -> None:
-        asked = len(self.proxy.requests)
-        fetching.cancel()
-        self.failureResultOf(fetching, CancelledError)
-        self.nothing_is_left()
-        self.settle(2 * SILENT)
-        self.assertEqual(len(self.proxy.requests), asked)
-        self.assertEqual(self.results(), ["cancelled"])
-
-    def test_before_the_answer(self) -> None:
-        self.proxy.answers = [None]
-        self.cancelled(self.fetch())
-
-    def test_in_the_body(self) -> None:
-        self.proxy.answers = [0]
-        self.cancelled(self.fetch())
-
-    def test_in_the_body_of_a_refusal(self) -> None:
-        class Refusing(DownloadResource):
-            def render_GET(self, request: Any) -> Any:
-                self.requests.append(request)
-                request.setResponseCode(403)
-                request.setHeader(b"content-length", b"10")
-                request.write(b"<")
-                return NOT_DONE_YET
-
-        self.agent._serverFactory.resource = self.proxy = Refusing()
-        self.cancelled(self.fetch())
-
-    def test_between_two_tries(self) -> None:
-        self.proxy.answers = [(503, b"")]
-        self.cancelled(self.fetch())
-
-    def test_an_opening(self) -> None:
-        self.proxy.answers = [None]
-        opening = self.blobs.open(VALUE, record=PLACE)
-        self.settle()
-        self.cancelled(opening)
-
-    def test_by_its_own_progress(self) -> None:
-        fetching: list[Deferred[bytes | None]] = []
-        self.proxy.answers = [(503, b"")]
-        fetching.append(self.fetch(on_progress=lambda size: fetching[0].cancel()))
-        self.settle(2)
-        self.failureResultOf(fetching[0], CancelledError)
-        self.nothing_is_left()
-
-    def test_while_it_waits_for_its_turn(self) -> None:
-        self.blobs = self.reader(threads=1)
-        self.proxy.answers = [None]
-        first, second, third = (self.fetch() for _ in range(3))
-        second.cancel()
-        self.failureResultOf(second, CancelledError)
-        first.cancel()
-        self.failureResultOf(first, CancelledError)
-        self.settle()
-        self.assertEqual(self.successResultOf(third), DATA)
-        self.assertEqual(len(self.proxy.requests), 2)
-        self.assertEqual(self.results(), ["cancelled", "ok"])
-
-    def test_before_a_connection_is_there(self) -> None:
-        memory = MemoryReactorClock()
-
-        @implementer(IAgentEndpointFactory)
-        class Endpoints:
-            def endpointForURI(self, uri: URI) -> Any:
-                return TCP4ClientEndpoint(memory, "127.0.0.1", uri.port)
-
-        self.blobs = self.reader(agent=Agent.usingEndpointFactory(memory, Endpoints()))
-        fetching = self.fetch()
-        (connector,) = memory.connectors
-        self.cancelled(fetching)
-        self.assertTrue(connector.stoppedConnecting)
-
-    def test_a_poll_that_is_left(self) -> None:
-        self.proxy.answers = [None, None]
-        record = type("Record", (), {"topic": "t", "partition": 0, "offset": 1, "value": VALUE})
-        polled = tx.resolve_records(self.blobs, [record, record])
-        waiting = Deferred.fromCoroutine(anext(polled))
-        self.settle()
-        self.assertEqual(len(self.proxy.requests), 2)
-        waiting.cancel()
-        self.failureResultOf(waiting, CancelledError)
-        self.nothing_is_left()
-        self.assertEqual(self.results(), ["cancelled", "cancelled"])
 
 
 class StreamTests(DownloadTestCase):
