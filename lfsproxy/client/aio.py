@@ -13,14 +13,14 @@ from typing import Any, Self, TypeVar, Unpack
 import txaio.aio
 
 from lfsproxy.client.blob import CHUNK_BYTES
-from lfsproxy.client.chunks import ThreadedStream
+from lfsproxy.client.chunks import LoopBlob, LoopStream
 from lfsproxy.client.loops import resolved_ahead
 from lfsproxy.client.options import EnvironmentOptions, ReaderOptions
 from lfsproxy.client.reader import BlobReader as BlockingReader
 from lfsproxy.client.recognise import DEFAULT_MAX_SIZE
 from lfsproxy.client.records import CONCURRENCY, Ahead, ResolvedRecord
 from lfsproxy.client.results import Progress, RecordCoordinates, Resolved, Value
-from lfsproxy.client.threaded import THREADS, ThreadedBlob, ThreadedReader
+from lfsproxy.client.threaded import THREADS, ThreadedReader
 from lfsproxy.errors import ReadInterrupted
 
 R = TypeVar("R")
@@ -100,11 +100,11 @@ class _Asyncio:
         return future.done() and not future.cancelled()
 
 
-class AsyncStream(ThreadedStream):
+class AsyncStream(LoopStream):
     """A blob in chunks, as a future for each; ``async for`` and ``async with`` work on it."""
 
     def read(self, size: int | None = CHUNK_BYTES) -> asyncio.Future[bytes]:
-        """See ``ThreadedStream.read``."""
+        """See ``LoopStream.read``."""
         future: asyncio.Future[bytes] = super().read(size)
         return future
 
@@ -114,7 +114,7 @@ class AsyncStream(ThreadedStream):
         return future
 
 
-class AsyncBlob(ThreadedBlob):
+class AsyncBlob(LoopBlob):
     """``lfsproxy.client.Blob`` for asyncio: what it says, with ``await blob.read()`` and ``async for``."""
 
     stream: AsyncStream | None
@@ -196,6 +196,10 @@ class BlobReader(ThreadedReader):
         """See ``lfsproxy.client.BlobReader.open``: ``async with reader.open(value) as blob``."""
         future: Opening = super().open(value, record=record, on_progress=on_progress)
         return future
+
+    def close(self) -> None:
+        """Close the connections that are kept for reuse, and end idle threads."""
+        super().close()
 
 
 def resolve_records(

@@ -31,9 +31,9 @@ class Cancellation:
         return self._cancelled.is_set()
 
     @property
-    def closing(self) -> bool:
-        """Whether it was cancelled because its reader has closed the blob."""
-        return self._closing
+    def given_up(self) -> str | None:
+        """How it was ended, for the hook: closed by its reader, or cancelled. None: it was not."""
+        return ("closed" if self._closing else "cancelled") if self.cancelled else None
 
     def cancel(self, closing: bool = False) -> None:
         """Shut the socket of the read, and end its pause between two tries. Does not wait for it."""

@@ -1,41 +1,52 @@
 """A blob in chunks, for event loops: no byte is lost to a read that is cancelled.
 
-A thread reads on though the future that waits for it was cancelled; what it brings is the next read's. All of
-this runs in the event loop, but for the file's own methods.
+What brings the bytes reads on though the future that waits for them was cancelled; what it brings is the next
+read's. All of this runs in the event loop.
 """
 
 from __future__ import annotations
 
-import io
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any, Protocol, Self
 
-from lfsproxy.client.blob import CHUNK_BYTES
-from lfsproxy.client.cancelling import Cancellation
-from lfsproxy.client.threads import Framework, Threads
+import attrs
+
+from lfsproxy.client.blob import CHUNK_BYTES, NO_BYTES
+from lfsproxy.client.threads import Framework
+from lfsproxy.envelope import Envelope
 from lfsproxy.errors import ReadInterrupted
 
 
-class ThreadedStream:
+class Feed(Protocol):
+    """Where a stream's bytes come from: by blocking reads in threads, or in the event loop itself."""
+
+    def read(self, size: int, came: Callable[[bytes], None], failed: Callable[[Exception], None]) -> None:
+        """Have ``came`` called with the next ``size`` bytes (below 0: all), fewer only at the verified end.
+
+        Or ``failed``, and then again at each later read. One at a time.
+        """
+
+    def close(self) -> Any:
+        """Let go of the connection, also while a read is under way: a future that is done when it is."""
+
+
+class LoopStream:
     """A blob in chunks. Memory: one chunk; the next is asked for when ``read`` is called again."""
 
-    def __init__(
-        self, framework: Framework, threads: Threads, file: io.BufferedIOBase, cancellation: Cancellation
-    ) -> None:
+    def __init__(self, framework: Framework, feed: Feed) -> None:
         self._framework = framework
-        self._threads = threads
-        self._file = file
-        self._cancellation = cancellation
+        self._feed = feed
         self._future: Any = None
         """Of the last read, and ``_size`` what it asked for; below 0: everything."""
         self._size = 0
         self._busy = False
-        """Whether a thread reads."""
+        """Whether bytes are asked for."""
         self._held = memoryview(b"")
-        """Read from the file, and given to nobody."""
+        """Read from the feed, and given to nobody."""
         self._ended = False
         self._closed = False
         self._giving: Any = None
-        """The read for which bytes are on their way between file, ``_held`` and future."""
+        """The read for which bytes are on their way between feed, ``_held`` and future."""
 
     def read(self, size: int | None = CHUNK_BYTES) -> Any:
         """A future of the next ``size`` bytes (None or below 0: all); fewer only at the verified end.
@@ -65,7 +76,7 @@ class ThreadedStream:
         return future
 
     def _serve(self) -> None:
-        """Give the read what it asked for, if it is there; else have a thread fetch the rest."""
+        """Give the read what it asked for, if it is there; else ask for the rest."""
         if self._busy or self._framework.is_done(self._future):
             return
         missing = -1 if self._size < 0 else self._size - len(self._held)
@@ -83,7 +94,7 @@ class ThreadedStream:
             self._serve()
             self._giving = None
 
-        self._threads.run(lambda: self._file.read(missing), came, self._failed)
+        self._feed.read(missing, came, self._failed)
 
     def _hold(self, first: Any, second: Any) -> None:
         self._held = (
@@ -91,7 +102,7 @@ class ThreadedStream:
         )
 
     def _failed(self, error: Exception) -> None:
-        """The file raises this again at each read: where nobody waits, the next one is told."""
+        """The feed fails so again at each read: where nobody waits, the next one is told."""
         self._busy = False
         self._held = memoryview(b"")
         if not self._framework.is_done(self._future):
@@ -100,8 +111,7 @@ class ThreadedStream:
     def close(self) -> Any:
         """A future that is done when the connection is let go of; also before the end. Ends a read."""
         self._closed = True
-        self._cancellation.cancel(closing=True)
-        return self._threads.future(self._file.close)
+        return self._feed.close()
 
     def __aiter__(self) -> Self:
         return self
@@ -114,6 +124,44 @@ class ThreadedStream:
 
     async def __aenter__(self) -> Self:
         return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+
+@attrs.frozen
+class LoopBlob:
+    """``lfsproxy.client.Blob`` for an event loop: its stream, and ``read``, give futures.
+
+    ``async for`` over it gives chunks of up to 1 MiB, ``async with`` closes it.
+    """
+
+    stream: Any
+    envelope: Envelope | None = None
+    missing: bool = False
+
+    def read(self, size: int | None = CHUNK_BYTES) -> Any:
+        """See the stream's ``read``. Raises ValueError where ``stream`` is None."""
+        if self.stream is None:
+            raise ValueError(NO_BYTES)
+        return self.stream.read(size)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data: bytes = await self.read()
+        if not data:
+            raise StopAsyncIteration
+        return data
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def close(self) -> None:
+        """Let go of the connection; also before the end. Ends a read."""
+        if self.stream is not None:
+            await self.stream.close()
 
     async def __aexit__(self, *exception: object) -> None:
         await self.close()

@@ -1,6 +1,6 @@
 """``resolve_records`` for event loops: one asynchronous generator for Twisted and asyncio.
 
-What runs in threads comes back into the event loop as calls, which note what came and wake the generator.
+What is fetched comes back into the event loop as calls, which note what came and wake the generator.
 """
 
 from __future__ import annotations
@@ -75,13 +75,7 @@ async def resolved_ahead(
             place.failed(error)
             ended(None)
 
-        reader._threads.run(
-            lambda: place.came(
-                reader._reader.resolve(place.value, record=place.coordinates, cancellation=place.cancellation)
-            ),
-            ended,
-            failed,
-        )
+        reader.resolve_place(place, ended, failed)
 
     try:
         while True:

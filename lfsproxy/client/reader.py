@@ -7,7 +7,6 @@ What happens to an envelope, in this order: it is recognised; its content_length
 from __future__ import annotations
 
 import io
-import logging
 import os
 from collections.abc import Callable, Collection, Mapping
 from typing import Self, Unpack, get_args
@@ -18,18 +17,20 @@ from botocore.session import Session
 
 from lfsproxy.client.blob import Blob
 from lfsproxy.client.cancelling import Cancellation, cancellable_pool
+from lfsproxy.client.download import Download
 from lfsproxy.client.fetch import BlobBytes
 from lfsproxy.client.file import BlobFile
 from lfsproxy.client.options import EnvironmentOptions
 from lfsproxy.client.places import checked_endpoint, from_variables
-from lfsproxy.client.recognise import as_bytes, check_size, recognise
+from lfsproxy.client.policy import Policy, Reading
+from lfsproxy.client.recognise import as_bytes, recognise
 from lfsproxy.client.results import OnMissing, Progress, RecordCoordinates, Resolution, Resolved, Value
 from lfsproxy.client.retry import FIRST_PAUSE, TRIES, Retry, check_seconds
 from lfsproxy.client.sources import BlobSource, Credentials, S3Source
 from lfsproxy.client.stream import BlobStream
 from lfsproxy.defaults import DEFAULT_REGION
-from lfsproxy.envelope import DEFAULT_PREFIXES, Envelope, check_place
-from lfsproxy.errors import BlobMissing, LfsError, ReadInterrupted, StoreRefused
+from lfsproxy.envelope import DEFAULT_PREFIXES, Envelope
+from lfsproxy.errors import BlobMissing, LfsError, StoreRefused
 from lfsproxy.quoting import quoted
 from lfsproxy.s3.signing import S3Location
 
@@ -37,8 +38,6 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
 KEPT_CONNECTIONS = 16
 """Idle connections that are kept for each host: as many as an event loop's reader has threads."""
-
-_log = logging.getLogger(__name__)
 
 
 class BlobReader:
@@ -89,13 +88,10 @@ class BlobReader:
             raise ValueError("bucket is not given: the name of a bucket is needed")
         check_seconds("connect_timeout", connect_timeout, zero=False)
         check_seconds("read_timeout", read_timeout, zero=False)
-        self._prefixes = tuple(prefixes)
-        self._buckets = frozenset([bucket] if buckets is None and bucket else buckets or ())
-        self._max_size = max_size
-        self._on_missing = on_missing
-        self._on_resolve = on_resolve
         self._credentials = credentials
         self._retry = Retry(tries, pause, retry_time)
+        self._timeouts = (connect_timeout, read_timeout)
+        self._ca_bundle = ca_bundle
         timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
         self._http = cancellable_pool(timeout=timeout, maxsize=KEPT_CONNECTIONS, ca_certs=ca_bundle)
         if source is None:
@@ -103,7 +99,9 @@ class BlobReader:
             location = S3Location(bucket or "", region or DEFAULT_REGION, place, path_style)
             source = S3Source(location, self._find_credentials)
         self._source = source
-        self._checks_place = not source.by_record or bool(self._buckets)
+        allowed = frozenset([bucket] if buckets is None and bucket else buckets or ())
+        checks_place = not source.by_record or bool(allowed)
+        self._policy = Policy(allowed, tuple(prefixes), max_size, on_missing, on_resolve, checks_place)
 
     @classmethod
     def from_environment(
@@ -149,10 +147,8 @@ class BlobReader:
         try:
             with self._stream(envelope, record, on_progress, cancellation, whole=True) as stream:
                 return Resolved(stream.read(), envelope)
-        except BlobMissing:
-            if self._on_missing == "raise":
-                raise
-            return Resolved(given if self._on_missing == "envelope" else None, envelope, missing=True)
+        except BlobMissing as error:
+            return Resolved(self._policy.in_place_of(given, error), envelope, missing=True)
 
     def open(
         self,
@@ -177,11 +173,9 @@ class BlobReader:
             return Blob(None if given is None else io.BytesIO(given))
         try:
             return Blob(self._stream(envelope, record, on_progress, cancellation, whole=False), envelope)
-        except BlobMissing:
-            if self._on_missing == "raise":
-                raise
-            stream = io.BytesIO(given or b"") if self._on_missing == "envelope" else None
-            return Blob(stream, envelope, missing=True)
+        except BlobMissing as error:
+            found = self._policy.in_place_of(given, error)
+            return Blob(None if found is None else io.BytesIO(found), envelope, missing=True)
 
     def close(self) -> None:
         """Close the connections that are kept for reuse."""
@@ -201,39 +195,25 @@ class BlobReader:
         cancellation: Cancellation | None,
         whole: bool,
     ) -> BlobFile:
-        started = self._retry.clock()
+        reading = Reading(self._policy, self._retry.clock, envelope, record)
         given = Cancellation() if cancellation is None else cancellation
-        source = BlobBytes(self._source, self._http, self._retry, envelope, record, given)
+        download = Download(self._source.name, self._retry, envelope, record)
+        source = BlobBytes(self._source, self._http, self._retry, download, given)
 
         def ended(size: int, verified: bool, error: LfsError | None) -> None:
-            if given.cancelled and not verified:
-                result, error = "closed" if given.closing else "cancelled", None
-            else:
-                result = "ok" if verified else "closed" if error is None else error.problem
-            seconds = self._retry.clock() - started
-            self._report(Resolution(envelope, result, size, seconds, source.tries, error, record))
+            reading.ended(size, download.tries, verified, error, given.given_up)
 
         try:
-            check_size(envelope, self._max_size, whole)
-            if self._checks_place:
-                check_place(envelope, self._buckets, self._prefixes)
+            self._policy.check(envelope, whole)
             source.start()
         except LfsError as error:
             ended(0, False, error)
             raise
         except BaseException as error:
             source.close()
-            told = ReadInterrupted(f"{type(error).__name__} broke off the request for the blob {source.name}")
-            ended(0, False, told)
+            ended(0, False, download.broken_off(error))
             raise
         return BlobFile(BlobStream(envelope, source, ended, on_progress))
-
-    def _report(self, resolution: Resolution) -> None:
-        if self._on_resolve is not None:
-            try:
-                self._on_resolve(resolution)
-            except Exception:
-                _log.exception("the on_resolve hook has failed")
 
     def _find_credentials(self) -> Credentials:
         if self._credentials is None:

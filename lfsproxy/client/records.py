@@ -71,6 +71,8 @@ class Place(Generic[R]):
         self.fetched = False
         self.outcome: ResolvedRecord[R] | None = None
         self.cancellation = Cancellation()
+        self.cancel: Callable[[], object] = self.cancellation.cancel
+        """Ends its fetch."""
         try:
             self.value = _value_of(record)
             envelope = recognise(self.value)
@@ -147,7 +149,7 @@ class Ahead(Generic[R]):
     def cancel(self) -> None:
         """End all fetches, and forget all records."""
         while self._places:
-            self._places.popleft().cancellation.cancel()
+            self._places.popleft().cancel()
 
 
 def resolve_records(

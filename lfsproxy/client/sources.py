@@ -28,7 +28,7 @@ from lfsproxy.errors import StoreRefused
 from lfsproxy.s3.signing import S3Location, sign
 from lfsproxy.words import error_text
 
-_ERROR_BYTES = 16 * 1024
+ERROR_BYTES = 16 * 1024
 
 
 class TryAgain(Exception):
@@ -86,6 +86,33 @@ class BlobSource(Protocol):
         """Raises an LfsError where another try is no use; HTTPError, OSError or TryAgain where it may be."""
 
 
+@attrs.frozen
+class Question:
+    """A GET over HTTP, ready to be sent. ``url`` may be signed: nothing of it is to be changed."""
+
+    url: str
+    headers: Mapping[str, str]
+
+
+class HTTPSource:
+    """Mixed into the sources that ask over HTTP. ``blocks``: whether ``question`` may have to wait."""
+
+    blocks = True
+
+    def question(self, request: BlobRequest) -> Question:
+        """What is asked. Raises as ``BlobSource.get`` does."""
+        raise NotImplementedError
+
+    def get(self, request: BlobRequest) -> BlobAnswer:
+        """See ``BlobSource.get``."""
+        return _sent(request.http, self.question(request))
+
+    @property
+    def sends_question(self) -> bool:
+        """Whether ``get`` does just that: a class of the caller's may have one of its own."""
+        return type(self).get is HTTPSource.get
+
+
 class Credentials(Protocol):
     """What botocore's credentials are asked for before every request."""
 
@@ -93,7 +120,7 @@ class Credentials(Protocol):
 
 
 @attrs.frozen
-class S3Source:
+class S3Source(HTTPSource):
     """Signs each GET itself. ``location`` names endpoint and region; its bucket is replaced."""
 
     location: S3Location
@@ -104,7 +131,7 @@ class S3Source:
     def name(self) -> str:
         return self.location.named
 
-    def get(self, request: BlobRequest) -> BlobAnswer:
+    def question(self, request: BlobRequest) -> Question:
         location = attrs.evolve(self.location, bucket=request.envelope.s3_bucket)
         try:
             frozen = self.credentials().get_frozen_credentials()
@@ -112,7 +139,7 @@ class S3Source:
             raise StoreRefused(f"no S3 credentials can be had: {error_text(error)}") from error
         headers = _headers(request, "If-Match")
         signed = sign(location, frozen, "GET", request.envelope.s3_key, headers=headers)
-        return _sent(request.http, signed.url, signed.headers)
+        return Question(signed.url, signed.headers)
 
 
 @attrs.frozen
@@ -144,19 +171,19 @@ class ClientSource:
 
 
 @attrs.frozen
-class PresignedSource:
+class PresignedSource(HTTPSource):
     """Reads by the URL that ``presign`` gives for an envelope. It is asked before each GET."""
 
     presign: Callable[[Envelope, RecordCoordinates | None], str]
     by_record = False
     name = "a presigned URL"
 
-    def get(self, request: BlobRequest) -> BlobAnswer:
+    def question(self, request: BlobRequest) -> Question:
         url = self.presign(request.envelope, request.record)
-        return _sent(request.http, url, _headers(request, "If-Match"))
+        return Question(url, _headers(request, "If-Match"))
 
 
-class ProxySource:
+class ProxySource(HTTPSource):
     """Reads by the proxy's download route, for where there are no S3 credentials.
 
     ``url`` is that of the proxy's HTTP API, ``api_key`` is sent as a bearer token. The proxy finds a blob by
@@ -164,6 +191,7 @@ class ProxySource:
     """
 
     by_record = True
+    blocks = False
 
     def __init__(self, url: str, api_key: str | None = None) -> None:
         self.url = checked_api("url", url)
@@ -173,7 +201,7 @@ class ProxySource:
     def name(self) -> str:
         return f"the proxy at {self.url}"
 
-    def get(self, request: BlobRequest) -> BlobAnswer:
+    def question(self, request: BlobRequest) -> Question:
         place = request.record
         if place is None or place.partition is None or place.offset is None:
             raise StoreRefused(
@@ -182,7 +210,7 @@ class ProxySource:
         topic = quote(place.topic, safe="")
         path = f"/v1/topics/{topic}/partitions/{place.partition}/records/{place.offset}"
         # The proxy knows If-Range: of another blob it answers 200, which is not read on.
-        return _sent(request.http, self.url + path, {**_headers(request, "If-Range"), **self._headers})
+        return Question(self.url + path, {**_headers(request, "If-Range"), **self._headers})
 
 
 class _HTTPAnswer:
@@ -196,15 +224,7 @@ class _HTTPAnswer:
         return self._response.read1(size)
 
     def refusal(self) -> str:
-        text = self._response.read(_ERROR_BYTES).decode("utf-8", "replace")
-        code = text.partition("<Code>")[2].partition("</Code>")[0]
-        if code or "application/problem+json" not in self.headers.get("Content-Type", ""):
-            return code
-        try:
-            problem = json.loads(text)
-        except ValueError:
-            return ""
-        return str(problem.get("type", "")).rpartition("/")[2] if isinstance(problem, dict) else ""
+        return code_of(self._response.read(ERROR_BYTES), self.headers.get("Content-Type", ""))
 
     def close(self) -> None:
         """The connection is reused when the response was read to its end."""
@@ -253,6 +273,19 @@ class _ClientRefusal:
         """Nothing is held."""
 
 
+def code_of(body: bytes, content_type: str) -> str:
+    """The code of an answer that is no success, of which ``body`` has the first ERROR_BYTES. Else ""."""
+    text = body.decode("utf-8", "replace")
+    code = text.partition("<Code>")[2].partition("</Code>")[0]
+    if code or "application/problem+json" not in content_type:
+        return code
+    try:
+        problem = json.loads(text)
+    except ValueError:
+        return ""
+    return str(problem.get("type", "")).rpartition("/")[2] if isinstance(problem, dict) else ""
+
+
 def _headers(request: BlobRequest, tie: str) -> dict[str, str]:
     headers = {"Accept-Encoding": "identity"}
     if request.first:
@@ -262,8 +295,8 @@ def _headers(request: BlobRequest, tie: str) -> dict[str, str]:
     return headers
 
 
-def _sent(http: urllib3.PoolManager, url: str, headers: Mapping[str, str]) -> BlobAnswer:
-    parts = urlsplit(url)
+def _sent(http: urllib3.PoolManager, question: Question) -> BlobAnswer:
+    parts = urlsplit(question.url)
     # Straight to the host's pool: the manager would resolve "." and ".." in the path, which was signed.
     pool = http.connection_from_host(parts.hostname, parts.port, parts.scheme)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
@@ -271,7 +304,7 @@ def _sent(http: urllib3.PoolManager, url: str, headers: Mapping[str, str]) -> Bl
         pool.urlopen(
             "GET",
             target,
-            headers=dict(headers),
+            headers=dict(question.headers),
             retries=False,
             redirect=False,
             preload_content=False,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 
-from lfsproxy.checksums import Buffer, new_checksum
+from lfsproxy.checksums import Buffer
 from lfsproxy.client.fetch import BlobBytes
 from lfsproxy.client.results import Progress
+from lfsproxy.client.verify import Verification, room_for
 from lfsproxy.envelope import Envelope
-from lfsproxy.errors import BlobTruncated, ChecksumMismatch, LfsError, ReadInterrupted
+from lfsproxy.errors import LfsError
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -37,10 +38,8 @@ class BlobStream(io.RawIOBase):
         self._source = source
         self._ended: Callable[[int, bool, LfsError | None], None] | None = ended
         self._on_progress = on_progress
-        self._checksum = new_checksum(envelope.checksum_algo)
-        self._received = 0
+        self._verification = Verification(envelope)
         self.error: LfsError | None = None
-        self._verified = False
 
     def readable(self) -> bool:
         return True
@@ -54,13 +53,9 @@ class BlobStream(io.RawIOBase):
 
     def readall(self) -> bytes:
         """All bytes that are left. Memory: those bytes, once, where the store has confirmed their number."""
-        held = io.BytesIO()
-        left = self.envelope.content_length - self._received
-        if self._source.length_confirmed and left > CHUNK_BYTES:
-            # All of it at once: a buffer that grows is copied. What getvalue returns is this buffer.
-            held.seek(left - 1)
-            held.write(b"\0")
-            held.seek(0)
+        left = self._verification.left
+        # All of it at once, where an envelope that says anything has been confirmed.
+        held = room_for(left if self._source.download.length_confirmed and left > CHUNK_BYTES else 0)
         while data := self._take(CHUNK_BYTES):
             held.write(data)
         return held.getvalue()
@@ -70,7 +65,7 @@ class BlobStream(io.RawIOBase):
             raise ValueError("the blob is closed")
         if self.error is not None:
             raise self.error
-        if self._verified or not size:
+        if self._verification.verified or not size:
             return b""
         try:
             return self._next(size)
@@ -79,35 +74,20 @@ class BlobStream(io.RawIOBase):
             raise
 
     def _next(self, size: int) -> bytes:
-        length = self.envelope.content_length
-        data = self._source.read(min(size, length - self._received)) if self._received < length else b""
-        self._received += len(data)
-        self._checksum.update(data)
-        if self._received == length:
-            self._verify()
-        elif not data:
-            raise BlobTruncated(f"the blob ends after {self._received} of {length} bytes")
+        verification = self._verification
+        data = self._source.read(min(size, verification.left)) if verification.left else b""
+        verification.add(data)
+        if not verification.left:
+            verification.end(self._source.read(1))
+            self._finish(None)
         if self._on_progress is not None:
-            self._on_progress(self._received)
+            self._on_progress(verification.received)
         return data
-
-    def _verify(self) -> None:
-        if self._source.read(1):
-            raise BlobTruncated(f"the blob has more than {self.envelope.content_length} bytes")
-        actual = self._checksum.hexdigest()
-        if actual != self.envelope.checksum:
-            raise ChecksumMismatch(self.envelope.checksum_algo, self.envelope.checksum, actual)
-        self._verified = True
-        self._finish(None)
 
     def interrupt(self, cause: BaseException | None = None) -> LfsError:
         """A read was broken off by another exception: from now on reading raises what this returns."""
         if self.error is None:
-            what = "another read from within" if cause is None else type(cause).__name__
-            error = ReadInterrupted(
-                f"the blob {self._source.name} cannot be read on: {what} broke off a read"
-            )
-            error.__cause__ = cause
+            error = self._source.download.interrupted(cause)
             self.fail(error)
             return error
         return self.error
@@ -121,7 +101,7 @@ class BlobStream(io.RawIOBase):
         self._source.close()
         ended, self._ended = self._ended, None
         if ended is not None:
-            ended(self._received, self._verified, error)
+            ended(self._verification.received, self._verification.verified, error)
 
     def close(self) -> None:
         """Let go of the connection. Closing before the end was reached is no error, but no success either."""

@@ -7,59 +7,37 @@ types: what is Any here is their future.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any, Self
 
 import attrs
 
-from lfsproxy.client.blob import CHUNK_BYTES, NO_BYTES
 from lfsproxy.client.cancelling import Cancellation
-from lfsproxy.client.chunks import ThreadedStream
+from lfsproxy.client.chunks import LoopBlob, LoopStream
 from lfsproxy.client.reader import BlobReader
+from lfsproxy.client.records import Place
 from lfsproxy.client.results import Progress, RecordCoordinates, Value
 from lfsproxy.client.threads import Framework, Threads
-from lfsproxy.envelope import Envelope
 from lfsproxy.errors import ReadInterrupted
 
 THREADS = 16
 
 
 @attrs.frozen
-class ThreadedBlob:
-    """``lfsproxy.client.Blob`` for an event loop: its stream, and ``read``, give futures.
+class _ThreadedFeed:
+    """A file that is read in threads."""
 
-    ``async for`` over it gives chunks of up to 1 MiB, ``async with`` closes it.
-    """
+    threads: Threads
+    file: io.BufferedIOBase
+    cancellation: Cancellation
 
-    stream: Any
-    envelope: Envelope | None = None
-    missing: bool = False
+    def read(self, size: int, came: Callable[[bytes], None], failed: Callable[[Exception], None]) -> None:
+        self.threads.run(lambda: self.file.read(size), came, failed)
 
-    def read(self, size: int | None = CHUNK_BYTES) -> Any:
-        """See the stream's ``read``. Raises ValueError where ``stream`` is None."""
-        if self.stream is None:
-            raise ValueError(NO_BYTES)
-        return self.stream.read(size)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        data: bytes = await self.read()
-        if not data:
-            raise StopAsyncIteration
-        return data
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def close(self) -> None:
-        """Let go of the connection; also before the end. Ends a read."""
-        if self.stream is not None:
-            await self.stream.close()
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self.close()
+    def close(self) -> Any:
+        self.cancellation.cancel(closing=True)
+        return self.threads.future(self.file.close)
 
 
 class ThreadedReader:
@@ -69,8 +47,8 @@ class ThreadedReader:
     ``resolve`` or ``open`` ends its call: the socket is shut, and nothing is tried again.
     """
 
-    _stream_type: type[ThreadedStream] = ThreadedStream
-    _blob_type: type[ThreadedBlob] = ThreadedBlob
+    _stream_type: type[LoopStream] = LoopStream
+    _blob_type: type[LoopBlob] = LoopBlob
 
     def __init__(self, framework: Framework, reader: BlobReader, threads: int = THREADS) -> None:
         if type(threads) is not int or threads < 1:
@@ -119,20 +97,32 @@ class ThreadedReader:
         """
         told = self._told(on_progress)
 
-        def opened(ends: Cancellation) -> ThreadedBlob:
+        def opened(ends: Cancellation) -> LoopBlob:
             blob = self._reader.open(value, record=record, on_progress=told, cancellation=ends)
             stream = (
                 None
                 if blob.stream is None
-                else self._stream_type(self._framework, self._threads, blob.stream, ends)
+                else self._stream_type(self._framework, _ThreadedFeed(self._threads, blob.stream, ends))
             )
             return self._blob_type(stream, blob.envelope, blob.missing)
 
-        def unwanted(blob: ThreadedBlob) -> None:
+        def unwanted(blob: LoopBlob) -> None:
             if blob.stream is not None:
                 blob.stream.close()
 
         return self._started(opened, unwanted, self._framework.create_opening)
+
+    def resolve_place(
+        self, place: Place[Any], ended: Callable[[None], None], failed: Callable[[Exception], None]
+    ) -> None:
+        """Fetch what is at a place, then call one of the others. ``place.cancel`` ends it."""
+        self._threads.run(
+            lambda: place.came(
+                self._reader.resolve(place.value, record=place.coordinates, cancellation=place.cancellation)
+            ),
+            ended,
+            failed,
+        )
 
     def _told(self, on_progress: Progress | None) -> Progress | None:
         if on_progress is None:
@@ -155,7 +145,7 @@ class ThreadedReader:
 
         return self._threads.future(work, cancellation.cancel, unwanted, create)
 
-    def close(self) -> None:
+    def close(self) -> Any:
         """Close the connections that are kept for reuse, and end idle threads."""
         self._reader.close()
         self._threads.close()

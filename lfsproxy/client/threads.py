@@ -49,11 +49,11 @@ class Threads:
 
     def __init__(self, framework: Framework, most: int) -> None:
         self._framework = framework
-        self._most = most
+        self.most = most
         self._pool = self._made()
 
     def _made(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self._most, "lfsproxy-reader")
+        return ThreadPoolExecutor(self.most, "lfsproxy-reader")
 
     def run(
         self,

@@ -6,18 +6,24 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from typing import Any, Self, TypeVar, Unpack
 
 import txaio.tx
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorFromThreads
+from twisted.web.iweb import IAgent
 
 from lfsproxy.client.blob import CHUNK_BYTES
-from lfsproxy.client.chunks import ThreadedStream
+from lfsproxy.client.chunks import LoopBlob, LoopStream
 from lfsproxy.client.loops import resolved_ahead
 from lfsproxy.client.options import EnvironmentOptions, ReaderOptions
+from lfsproxy.client.reader import KEPT_CONNECTIONS
 from lfsproxy.client.reader import BlobReader as BlockingReader
 from lfsproxy.client.recognise import DEFAULT_MAX_SIZE
-from lfsproxy.client.records import CONCURRENCY, Ahead, ResolvedRecord
+from lfsproxy.client.records import CONCURRENCY, Ahead, Place, ResolvedRecord
 from lfsproxy.client.results import Progress, RecordCoordinates, Resolved, Value
-from lfsproxy.client.threaded import THREADS, ThreadedBlob, ThreadedReader
+from lfsproxy.client.sources import HTTPSource
+from lfsproxy.client.threaded import THREADS, ThreadedReader
+from lfsproxy.client.tx_fetch import TreqGets
+from lfsproxy.client.tx_read import TreqReader
+from lfsproxy.client.tx_stop import Stop
 from lfsproxy.client.tx_upload import Uploader
 
 __all__ = ["Blob", "BlobReader", "Opening", "Stream", "Uploader", "resolve_records"]
@@ -39,7 +45,7 @@ class _Read(Deferred[bytes]):
 class _Twisted:
     def __init__(self, reactor: Any) -> None:
         txa = txaio.tx.with_config(loop=reactor)  # type: ignore[no-untyped-call]  # of txaio
-        self._reactor = reactor
+        self.reactor = reactor
         self.resolve: Callable[[Any, Any], None] = txa.resolve
         self.reject: Callable[[Any, Exception], None] = txa.reject
 
@@ -56,7 +62,7 @@ class _Twisted:
         return b""  # A Deferred hands its result on at once: there is no moment in which it could be lost.
 
     def from_thread(self, call: Callable[[], object]) -> None:
-        IReactorFromThreads(self._reactor).callFromThread(call)
+        IReactorFromThreads(self.reactor).callFromThread(call)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> Deferred[None]:
         return Deferred.fromCoroutine(coroutine)
@@ -68,11 +74,11 @@ class _Twisted:
         return bool(future.called) and not future.was_cancelled
 
 
-class Stream(ThreadedStream):
+class Stream(LoopStream):
     """A blob in chunks, as a Deferred for each; ``async for`` and ``async with`` work on it."""
 
     def read(self, size: int | None = CHUNK_BYTES) -> Deferred[bytes]:
-        """See ``ThreadedStream.read``."""
+        """See ``LoopStream.read``."""
         future: Deferred[bytes] = super().read(size)
         return future
 
@@ -82,7 +88,7 @@ class Stream(ThreadedStream):
         return future
 
 
-class Blob(ThreadedBlob):
+class Blob(LoopBlob):
     """``lfsproxy.client.Blob`` for Twisted: what it says, with Deferreds."""
 
     stream: Stream | None
@@ -110,12 +116,18 @@ class Opening(Deferred[Blob]):
 class BlobReader(ThreadedReader):
     """``lfsproxy.client.BlobReader`` with Deferreds; takes its arguments, and the reactor by ``reactor``.
 
-    Reads in threads of its own, at most ``threads``, not in the reactor's thread pool. ``on_resolve`` is
-    called in these threads, ``on_progress`` in the reactor's. An asynchronous context manager.
+    S3, presigned URLs and the proxy are read by treq on the reactor, and so ``on_resolve`` is called there; a
+    stream that nobody reads stalls its download. ``agent`` replaces Twisted's own, and with it what is said
+    of certificates and connecting. Threads of its own, not those of the reactor, wait for credentials and
+    for what signs URLs, and do all for other sources: then they call ``on_resolve``. At most ``threads``
+    calls run at a time. ``on_progress`` is called in the reactor's thread. An asynchronous context manager.
     """
 
     _stream_type = Stream
     _blob_type = Blob
+    _framework: _Twisted
+    _agent: IAgent | None
+    _treq: TreqReader | None
 
     def __init__(
         self,
@@ -123,9 +135,14 @@ class BlobReader(ThreadedReader):
         *,
         reactor: Any = None,
         threads: int = THREADS,
+        agent: IAgent | None = None,
         **options: Unpack[ReaderOptions],
     ) -> None:
-        super().__init__(_framework(reactor), BlockingReader(bucket, **options), threads)
+        self._made(BlockingReader(bucket, **options), reactor, threads, agent)
+
+    def _made(self, reader: BlockingReader, reactor: Any, threads: int, agent: IAgent | None) -> None:
+        super().__init__(_Twisted(_reactor(reactor)), reader, threads)
+        self._agent, self._treq = agent, None
 
     @classmethod
     def from_environment(
@@ -134,12 +151,12 @@ class BlobReader(ThreadedReader):
         *,
         reactor: Any = None,
         threads: int = THREADS,
+        agent: IAgent | None = None,
         **arguments: Unpack[EnvironmentOptions],
     ) -> Self:
         """See ``lfsproxy.client.BlobReader.from_environment``."""
         made = cls.__new__(cls)
-        reader = BlockingReader.from_environment(environment, **arguments)
-        ThreadedReader.__init__(made, _framework(reactor), reader, threads)
+        made._made(BlockingReader.from_environment(environment, **arguments), reactor, threads, agent)
         return made
 
     def fetch(
@@ -150,8 +167,8 @@ class BlobReader(ThreadedReader):
         on_progress: Progress | None = None,
     ) -> Deferred[bytes | None]:
         """See ``lfsproxy.client.BlobReader.fetch``."""
-        future: Deferred[bytes | None] = super().fetch(value, record=record, on_progress=on_progress)
-        return future
+        future: Deferred[Resolved] = self.resolve(value, record=record, on_progress=on_progress)
+        return future.addCallback(lambda resolved: resolved.value)
 
     def resolve(
         self,
@@ -161,7 +178,12 @@ class BlobReader(ThreadedReader):
         on_progress: Progress | None = None,
     ) -> Deferred[Resolved]:
         """See ``lfsproxy.client.BlobReader.resolve``."""
-        future: Deferred[Resolved] = super().resolve(value, record=record, on_progress=on_progress)
+        treq = self._in_reactor()
+        future: Deferred[Resolved] = (
+            super().resolve(value, record=record, on_progress=on_progress)
+            if treq is None
+            else treq.future(lambda stop: treq.resolve(value, record, on_progress, stop))
+        )
         return future
 
     def open(
@@ -172,8 +194,49 @@ class BlobReader(ThreadedReader):
         on_progress: Progress | None = None,
     ) -> Opening:
         """See ``lfsproxy.client.BlobReader.open``: ``async with reader.open(value) as blob``."""
-        future: Opening = super().open(value, record=record, on_progress=on_progress)
-        return future
+        treq = self._in_reactor()
+        if treq is None:
+            threaded: Opening = super().open(value, record=record, on_progress=on_progress)
+            return threaded
+
+        async def opened(stop: Stop) -> Blob:
+            found = await treq.open(value, record, on_progress, stop)
+            stream = None if found.feed is None else Stream(self._framework, found.feed)
+            return Blob(stream, found.envelope, found.missing)
+
+        opening: Opening = treq.future(opened, Opening)
+        return opening
+
+    def resolve_place(
+        self, place: Place[Any], ended: Callable[[None], None], failed: Callable[[Exception], None]
+    ) -> None:
+        if self._in_reactor() is None:
+            super().resolve_place(place, ended, failed)
+            return
+        resolving = self.resolve(place.value, record=place.coordinates)
+        place.cancel = resolving.cancel
+        resolving.addCallback(place.came)
+        resolving.addCallbacks(ended, lambda failure: failed(failure.value))
+
+    def close(self) -> Deferred[None]:
+        """Close the connections that are kept for reuse, and end idle threads."""
+        super().close()
+        return succeed(None) if self._treq is None else self._treq.close()
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    def _in_reactor(self) -> TreqReader | None:
+        """What reads by treq; None for a source that blocks."""
+        source = self._reader._source
+        if not isinstance(source, HTTPSource) or not source.sends_question:
+            return None
+        if self._treq is None:
+            reactor, (connect, read) = self._framework.reactor, self._reader._timeouts
+            gets = TreqGets(reactor, connect, read, self._reader._ca_bundle, KEPT_CONNECTIONS, self._agent)
+            threads = self._threads
+            self._treq = TreqReader(self._reader, source, gets, reactor, threads.future, threads.most)
+        return self._treq
 
 
 def resolve_records(
@@ -187,7 +250,9 @@ def resolve_records(
     return resolved_ahead(reader, records, Ahead(max_bytes, concurrency))
 
 
-def _framework(reactor: Any) -> _Twisted:
-    if reactor is None:
-        from twisted.internet import reactor
-    return _Twisted(reactor)
+def _reactor(given: Any) -> Any:
+    if given is not None:
+        return given
+    from twisted.internet import reactor
+
+    return reactor

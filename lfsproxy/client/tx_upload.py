@@ -13,27 +13,21 @@ from typing import Any
 
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IConsumer, IDelayedCall
+from twisted.internet.interfaces import IConsumer
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.ssl import (
-    Certificate,
-    PrivateCertificate,
-    optionsForClientTLS,
-    platformTrust,
-    trustRootFromCertificates,
-)
 from twisted.internet.task import Cooperator, TaskDone, TaskFinished, TaskStopped
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IPolicyForHTTPS
+from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer
 from zope.interface import implementer
 
 from lfsproxy.client.places import checked_api
 from lfsproxy.client.problems import error_of
 from lfsproxy.client.results import Progress
 from lfsproxy.client.retry import check_seconds
+from lfsproxy.client.tx_http import Endpoints, ExactURL, Trust, Watch, innermost
 from lfsproxy.client.upload import (
     CONNECT_SECONDS,
     SILENT_SECONDS,
@@ -45,7 +39,6 @@ from lfsproxy.client.upload import (
 )
 from lfsproxy.words import error_text
 
-_BEGIN = b"-----BEGIN CERTIFICATE-----"
 MOST_ANSWER = 1024 * 1024
 """Bytes of an answer: an envelope, or a problem."""
 
@@ -81,8 +74,9 @@ class Uploader:
         self._pool = HTTPConnectionPool(reactor)
         # A second try would read the body a second time.
         self._pool.retryAutomatically = False
-        policy = _Policy(ca_bundle, client_cert, client_key)
-        self._agent = agent or Agent(reactor, policy, connect_timeout, pool=self._pool)
+        trust = Trust(ca_bundle, client_cert, client_key)
+        endpoints = Endpoints(reactor, lambda: trust, connect_timeout)
+        self._agent = agent or Agent.usingEndpointFactory(reactor, endpoints, self._pool)
 
     def upload(
         self,
@@ -118,7 +112,7 @@ class Uploader:
         return Deferred.fromCoroutine(self._upload(path, sent))
 
     async def _upload(self, path: str, sent: Sent) -> Published:
-        watch = _Watch(self._reactor, self._silent)
+        watch = Watch(self._reactor, self._silent)
         producer = _Pulled(self._reactor, sent, watch.progressed)
         try:
             status, answer = await watch.over(Deferred.fromCoroutine(self._post(path, producer, watch)))
@@ -129,17 +123,17 @@ class Uploader:
         except Exception as error:
             if sent.failure is not None:
                 raise sent.failure from None
-            raise sent.lost(self.url, _why(error)) from error
+            raise sent.lost(self.url, error_text(innermost(error))) from error
         finally:
             watch.end()
         if status != 201:
             raise error_of(status, answer)
         return published(answer, sent.checksum)
 
-    async def _post(self, path: str, producer: _Pulled, watch: _Watch) -> tuple[int, bytes]:
+    async def _post(self, path: str, producer: _Pulled, watch: Watch) -> tuple[int, bytes]:
         headers = Headers({"Content-Type": ["application/octet-stream"], **self._headers})
         response = await HTTPClient(self._agent).post(
-            self.url + path,
+            ExactURL.from_text(self.url + path),
             data=producer,
             headers=headers,
             allow_redirects=False,
@@ -154,42 +148,6 @@ class Uploader:
         """Close the connections that are kept for reuse."""
         closing: Deferred[None] = self._pool.closeCachedConnections()
         return closing
-
-
-class _Watch:
-    """Ends what is waited for when nothing has moved for so long; ``is_late`` tells that from a cancel."""
-
-    def __init__(self, clock: Any, seconds: float) -> None:
-        self.is_late = False
-        self._seconds = seconds
-        self._waiting: Deferred[Any] | None = None
-        self._call: IDelayedCall = clock.callLater(seconds, self._late)
-
-    def progressed(self) -> None:
-        """Something has moved."""
-        if self._call.active():
-            self._call.reset(self._seconds)
-
-    def over(self, working: Deferred[Any]) -> Deferred[Any]:
-        """The result of ``working``; cancelled, it raises CancelledError, whatever Agent makes of that."""
-        self._waiting = waiting = Deferred[Any]()
-        working.chainDeferred(waiting)
-
-        def given_up(failure: Failure) -> Failure:
-            working.cancel()
-            return failure
-
-        return waiting.addErrback(given_up)
-
-    def _late(self) -> None:
-        self.is_late = True
-        if self._waiting is not None:
-            self._waiting.cancel()
-
-    def end(self) -> None:
-        """Watch no longer."""
-        if self._call.active():
-            self._call.cancel()
 
 
 class _Answer(Protocol):
@@ -259,35 +217,3 @@ class _Pulled:
     def stopProducing(self) -> None:
         with suppress(TaskDone, TaskFinished):
             self._task.stop()
-
-
-@implementer(IPolicyForHTTPS)
-class _Policy:
-    """TLS by PEM files: authorities, or the system's; a client's certificate with its key."""
-
-    def __init__(self, ca: str | None, cert: str | None, key: str | None) -> None:
-        self._options: dict[str, Any] = {"trustRoot": platformTrust() if ca is None else _authorities(ca)}
-        if cert is not None:
-            pem = _read(cert) + b"\n" + (b"" if key is None else _read(key))
-            self._options["clientCertificate"] = PrivateCertificate.loadPEM(pem)
-
-    def creatorForNetloc(self, hostname: bytes, port: int) -> Any:
-        return optionsForClientTLS(hostname.decode("ascii"), **self._options)
-
-
-def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
-
-
-def _authorities(path: str) -> Any:
-    blocks = _read(path).split(_BEGIN)[1:]
-    if not blocks:
-        raise ValueError(f"there is no certificate in {path}")
-    return trustRootFromCertificates([Certificate.loadPEM(_BEGIN + block) for block in blocks])
-
-
-def _why(error: BaseException) -> str:
-    """What went wrong on a connection: Agent wraps it."""
-    causes = getattr(error, "reasons", None)
-    return _why(causes[-1].value) if causes else error_text(error)

@@ -14,7 +14,8 @@ import attrs
 from urllib3 import HTTPResponse
 from urllib3.exceptions import NewConnectionError, ProtocolError
 
-from lfsproxy.client import BlobReader, static_credentials
+from lfsproxy.client import BlobReader, PresignedSource, static_credentials
+from lfsproxy.client.sources import BlobAnswer, BlobRequest
 from lfsproxy.envelope import Envelope
 
 AT_ONCE = 64 * 1024
@@ -150,6 +151,18 @@ def reader(
     made._retry = attrs.evolve(made._retry, sleep=sleep, clock=clock)
     made._http = store  # type: ignore[assignment]  # a double
     return made
+
+
+class OwnSource(PresignedSource):
+    """A source of the caller's own, which blocks: event loops read from it in threads."""
+
+    def get(self, request: BlobRequest) -> BlobAnswer:
+        return super().get(request)
+
+
+def own_source() -> OwnSource:
+    """One of a FakeStore, for its reader."""
+    return OwnSource(lambda envelope, record: f"http://store/{envelope.s3_bucket}/{envelope.s3_key}")
 
 
 def envelope_of(data: bytes, **fields: Any) -> Envelope:

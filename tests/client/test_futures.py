@@ -13,15 +13,17 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lfsproxy.client import Resolution, aio, static_credentials, tx
 from lfsproxy.errors import BlobMissing, ChecksumMismatch
-from tests.client.doubles import FakeStore, envelope_of, reader, stored
+from tests.client.doubles import FakeStore, envelope_of, own_source, reader, stored
 
 DATA = b"0123456789" * 250_000
 
 
 class TwistedTests(TestCase):
+    """Of a source that blocks; tests/client/test_tx_download.py has those that ask over HTTP."""
+
     def made(self, store: FakeStore) -> tx.BlobReader:
         made = tx.BlobReader("kafscale")
-        made._reader = reader(store)
+        made._reader = reader(store, source=own_source())
         return made
 
     async def test_fetch(self) -> None:
@@ -54,7 +56,7 @@ class TwistedTests(TestCase):
         store, value = stored(DATA)
         told: list[Resolution] = []
         made = tx.BlobReader("kafscale")
-        made._reader = reader(store, on_resolve=told.append)
+        made._reader = reader(store, source=own_source(), on_resolve=told.append)
         async with made.open(value) as blob:
             self.assertEqual(await blob.read(10), DATA[:10])
         self.assertEqual([one.result for one in told], ["closed"])
@@ -140,7 +142,7 @@ class AsyncioTests(SynchronousTestCase):
             keys = static_credentials("key", "secret")
             async with aio.BlobReader("kafscale", endpoint=place, path_style=True, credentials=keys) as blobs:
                 fetches = [blobs.fetch(value) for _ in range(32)]
-                asked = [await asyncio.to_thread(listener.accept) for _ in range(blobs._threads._most)]
+                asked = [await asyncio.to_thread(listener.accept) for _ in range(blobs._threads.most)]
                 for fetch in fetches:
                     fetch.cancel()
                 started = time.monotonic()

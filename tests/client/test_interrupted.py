@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.client import Resolution, fetch, file, stream
+from lfsproxy.client import Resolution, download, fetch, file, policy, stream, verify
 from lfsproxy.client import reader as reader_module
 from lfsproxy.errors import LfsError, ReadInterrupted
 from tests.client.doubles import FakeStore, Raised, RaisingBody, reader, stored
@@ -211,7 +211,7 @@ class InterruptedTests(SynchronousTestCase):
 class EveryPointTests(SynchronousTestCase):
     """Raises wherever Python looks for signals: at a function's begin, after a call, at a loop's turn."""
 
-    FILES = {module.__file__ for module in (fetch, file, stream, reader_module)}
+    FILES = {module.__file__ for module in (download, fetch, file, policy, stream, verify, reader_module)}
     data = b"0123456789abcdef" * 64
 
     def checks(self, frame: FrameType, before: int | None) -> bool:

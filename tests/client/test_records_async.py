@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lfsproxy.client import Resolution, aio, tx
 from lfsproxy.errors import BlobMissing
-from tests.client.doubles import FakeStore, reader
+from tests.client.doubles import FakeStore, own_source, reader
 from tests.client.polls import SECONDS, Contract, Held, Pausing, Record, SlowFirst, blobs, hook, seen
 
 
@@ -128,7 +128,7 @@ class TwistedTests(TestCase):
 
     def made(self, store: FakeStore) -> tx.BlobReader:
         found = tx.BlobReader("kafscale")
-        found._reader = reader(store)
+        found._reader = reader(store, source=own_source())
         return found
 
     async def test_in_order_though_the_first_takes_longest(self) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import ensureDeferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from lfsproxy.client import BlobReader
+from lfsproxy.client import BlobReader, tx
 from lfsproxy.client.reader import static_credentials
 from lfsproxy.errors import StoreUnavailable
 from tests.certificates import Authority
@@ -20,6 +21,7 @@ DATA = b"the blob"
 
 class TrustTests(TestCase):
     timeout = 30
+    reason = ": unable to get local issuer certificate"
 
     def setUp(self) -> None:
         self.authority = Authority(Path(self.mktemp()), "office")
@@ -42,10 +44,26 @@ class TrustTests(TestCase):
         self.assertEqual(await self.fetch(self.reader(LFS_S3_CA=ours, AWS_CA_BUNDLE="/nowhere")), DATA)
 
     async def test_without_it_the_way_out_is_told(self) -> None:
-        error = await self.assertFailure(deferToThread(self.reader().fetch, self.value), StoreUnavailable)
+        error = await self.assertFailure(ensureDeferred(self.fetch(self.reader())), StoreUnavailable)
         self.assertEqual(
             str(error),
             f"the blob kafscale/lfs/k cannot be read from {self.url} (LFS_S3_ENDPOINT): certificate verify "
-            "failed: unable to get local issuer certificate; LFS_S3_CA or AWS_CA_BUNDLE names the file of "
+            f"failed{self.reason}; LFS_S3_CA or AWS_CA_BUNDLE names the file of "
             "authorities to trust",
         )
+
+
+class TwistedTrustTests(TrustTests):
+    """The same of the reader for Twisted, which uses OpenSSL in another way."""
+
+    reason = ""
+
+    def reader(self, **variables: str) -> Any:
+        environment = {"LFS_S3_ENDPOINT": self.url, "LFS_S3_PATH_STYLE": "true", **variables}
+        keys = static_credentials("key", "secret")
+        reader = tx.BlobReader.from_environment(environment, credentials=keys, pause=0)
+        self.addCleanup(reader.close)
+        return reader
+
+    async def fetch(self, reader: Any) -> Any:
+        return await reader.fetch(self.value)

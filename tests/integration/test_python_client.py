@@ -12,9 +12,19 @@ from confluent_kafka.error import ValueDeserializationError
 from kafka import KafkaConsumer, KafkaProducer
 from twisted.trial.unittest import TestCase
 
-from lfsproxy.client import BlobReader, Published, Uploader, aio, deserializers, kafka_python
+from lfsproxy.client import (
+    BlobReader,
+    ProxySource,
+    Published,
+    RecordCoordinates,
+    Uploader,
+    aio,
+    deserializers,
+    kafka_python,
+    tx,
+)
 from lfsproxy.client.reader import static_credentials
-from lfsproxy.errors import BlobMissing
+from lfsproxy.errors import BlobMissing, LfsError
 from tests.integration.proxy import shared_proxy
 from tests.integration.stack import Stack, in_thread, stack
 
@@ -61,6 +71,18 @@ class ConsumerTests(TestCase):
         reader = BlobReader.from_environment(**self.arguments())
         self.addCleanup(reader.close)
         return reader
+
+    async def test_twisted_by_the_proxy_alone(self) -> None:
+        reader = tx.BlobReader(source=ProxySource((await shared_proxy()).http))
+        self.addCleanup(reader.close)
+        for published, wanted in zip(self.published, BLOBS, strict=True):
+            value = published.envelope.to_bytes()
+            place = RecordCoordinates(published.topic, published.partition, published.offset)
+            self.assertEqual(await reader.fetch(value, record=place), wanted)
+            async with reader.open(value, record=place) as blob:
+                self.assertEqual(b"".join([chunk async for chunk in blob]), wanted)
+        gone = RecordCoordinates(self.topic, self.published[0].partition, 1000)
+        await self.assertFailure(reader.fetch(value, record=gone), LfsError)
 
     def confluent(self) -> DeserializingConsumer:
         consumer: DeserializingConsumer = DeserializingConsumer(

@@ -28,6 +28,11 @@ EXTRA = {
     "lfsproxy.client.opentelemetry": "opentelemetry",
     "lfsproxy.client.prometheus": "prometheus",
     "lfsproxy.client.tx": "twisted",
+    "lfsproxy.client.tx_body": "twisted",
+    "lfsproxy.client.tx_fetch": "twisted",
+    "lfsproxy.client.tx_http": "twisted",
+    "lfsproxy.client.tx_read": "twisted",
+    "lfsproxy.client.tx_stop": "twisted",
     "lfsproxy.client.tx_upload": "twisted",
 }
 """Modules that need an extra, and which."""

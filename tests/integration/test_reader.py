@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from lfsproxy.client import BlobReader, aio, tx
+from lfsproxy.client import BlobReader, Resolution, aio, tx
 from lfsproxy.client.reader import static_credentials
 from lfsproxy.envelope import Envelope
 from lfsproxy.errors import BlobMissing, BlobTruncated, ChecksumMismatch, StoreRefused, StoreUnavailable
@@ -93,7 +93,7 @@ class ReaderTests(TestCase):
                 source = file.raw._source
                 source._answer._response._fp.fp.raw._sock.shutdown(2)
                 rest = file.read()
-                assert source._position == len(data)
+                assert source.download.position == len(data)
             return bytes(start + rest)
 
         self.assertEqual(await in_thread(read), data)
@@ -131,9 +131,29 @@ class ReaderTests(TestCase):
         servers, value = await self.put("twisted", data)
         credentials = static_credentials(servers.s3.access_key, servers.s3.secret_key)
         reader = tx.BlobReader.from_environment(servers.environment, credentials=credentials)
+        self.addCleanup(reader.close)
         self.assertEqual(await reader.fetch(value), data)
         async with await reader.open(value) as stream:
             self.assertEqual(b"".join([chunk async for chunk in stream]), data)
+
+    async def test_twisted_goes_on_after_a_lost_connection(self) -> None:
+        data = b"0123456789" * MIB
+        servers, value = await self.put("cut", data)
+        odd = b"lfs/reader/a b+c%20d&e=f'()*"
+        await in_thread(servers.s3_client().put_object, Bucket=servers.bucket, Key=odd.decode(), Body=data)
+        credentials = static_credentials(servers.s3.access_key, servers.s3.secret_key)
+        told: list[Resolution] = []
+        reader = tx.BlobReader.from_environment(
+            servers.environment, credentials=credentials, on_resolve=told.append
+        )
+        self.addCleanup(reader.close)
+        blob = await reader.open(value.replace(b"lfs/reader/cut", odd))
+        start = await blob.read(1000)
+        body: Any = blob.stream._feed.blob._source._body  # type: ignore[union-attr]  # of treq
+        body.transport.stopProducing()
+        self.assertEqual(start + await blob.read(-1), data)
+        self.assertEqual([(one.result, one.tries) for one in told], [("ok", 2)])
+        await self.assertFailure(reader.fetch(value.replace(b"reader/cut", b"reader/gone")), BlobMissing)
 
     def test_asyncio(self) -> Deferred[None]:
         async def read(
