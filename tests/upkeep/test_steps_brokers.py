@@ -97,6 +97,14 @@ class ReachTests(KafkaStepsTestCase):
             self.assertEqual((step.ok, step.wrong), (False, "there was no answer within 12 s"))
             self.assertEqual(found[f"Kafka {address}: metadata"].ok, None)
 
+    def test_a_bug_of_one_step_leaves_the_others(self) -> None:
+        self.settings["kafka_brokers"] = (FIRST, SECOND)
+        self.kafka.acts |= {("lacks", FIRST): TypeError("a mistake"), "close": ValueError("another")}
+        found = self.check()
+        wrong = [step.name for step in found.values() if step.ok is False]
+        self.assertEqual(wrong, ["Kafka: end of the connections", "Kafka kafka-1:9092: API versions"])
+        self.assertEqual(found["Kafka kafka-2:9092: metadata"].ok, True)
+
     def test_an_interrupt_closes_the_connections(self) -> None:
         self.kafka.acts["sign_in"] = Deferred()
         self.kafka.signs_in = True
@@ -147,8 +155,15 @@ class ReachTests(KafkaStepsTestCase):
 
         steps = KafkaSteps(self.clock, Settings(), make, lambda step: None)
         self.successResultOf(Deferred.fromCoroutine(steps.run("orders")))
-        [[step]] = [chain.steps for chain in steps.chains]
-        self.assertEqual((step.name, step.ok), ("Kafka: settings", False))
+        found = {step.name: step.ok for chain in steps.chains for step in chain.steps}
+        self.assertEqual(
+            found,
+            {
+                "Kafka: settings": False,
+                "Kafka localhost:9092: connection": None,
+                "Kafka topic orders: metadata": None,
+            },
+        )
 
 
 class LargestTests(KafkaStepsTestCase):

@@ -54,16 +54,21 @@ class KafkaSteps:
         async def make() -> Found[IKafkaProbe]:
             return Found(self._make(), self._settings.kafka_security_protocol)
 
-        probe = await self._chain("Kafka").step(
+        chain = self._chain("Kafka")
+        probe = await chain.step(
             "settings", make, "name files that this user may read, as PEM (LFS_KAFKA_TLS_*)"
         )
         if probe is None:
+            for address in self._settings.kafka_brokers:
+                self._chain(f"Kafka {address}").skip("connection", "Kafka's settings cannot be used")
+            if topic is not None:
+                await self._topic(topic, None)
             return
         self._probe = probe
         try:
             await self._run(topic)
         finally:
-            await probe.close()
+            await chain.behind("end of the connections", probe.close)
 
     async def _run(self, topic: str | None) -> None:
         told: dict[Address, Mapping[int, Address]] = {}
@@ -182,11 +187,11 @@ class KafkaSteps:
         return Found(None)
 
     async def _topic(self, topic: str, address: Address | None) -> None:
-        chain, probe = self._chain(f"Kafka topic {topic}"), self._probe
-
+        chain = self._chain(f"Kafka topic {topic}")
         if address is None:
             chain.skip("metadata", "no broker could be asked")
             return
+        probe = self._probe
 
         async def known() -> Found[None]:
             count = await probe.partitions(topic)
