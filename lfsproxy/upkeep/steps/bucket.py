@@ -78,7 +78,9 @@ class StoreSteps:
         await chain.step("credentials", credentials, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
         await chain.step("clock", self._clock, "check LFS_S3_ENDPOINT, and the store")
         await chain.step(
-            "bucket", done(lambda: self._probe.bucket()), "check LFS_S3_BUCKET, LFS_S3_REGION and LFS_S3_PATH_STYLE"
+            "bucket",
+            done(lambda: self._probe.bucket()),
+            "check LFS_S3_BUCKET, LFS_S3_REGION and LFS_S3_PATH_STYLE",
         )
 
     async def _clock(self) -> Found[None]:
@@ -114,7 +116,13 @@ class StoreSteps:
             "list objects": done(lambda: self._probe.list_objects()),
         }.items():
             await chain.step(name, tried, look, needs=["put"], vital=False)
-        await chain.step("multipart upload", told(lambda: self._probe.multipart()), look, vital=False, seconds=PARTS_SECONDS)
+        await chain.step(
+            "multipart upload",
+            told(lambda: self._probe.multipart()),
+            look,
+            vital=False,
+            seconds=PARTS_SECONDS,
+        )
         await chain.step(
             "abort of a multipart upload",
             done(lambda: self._probe.abort()),

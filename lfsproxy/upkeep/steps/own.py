@@ -62,9 +62,7 @@ class OwnSteps:
                 None, f"{given} setting{'' if given == 1 else 's'} given, the others have their defaults"
             )
 
-        await self._own.step(
-            _FILES, read, "name another file, or let this user read it", vital=False
-        )
+        await self._own.step(_FILES, read, "name another file, or let this user read it", vital=False)
         for setting, check in self._files.items():
             await self._own.step(setting, partial(self._check, check), "mend the file", vital=False)
         for prefix in _CERTIFICATES:
