@@ -52,6 +52,11 @@ def error_text(error: BaseException | None) -> str:
     return _class_words(error) if inner is None else error_text(inner)
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things, whose plural ends in s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def bug_text(error: BaseException) -> str:
     """What is said of an exception that nobody foresaw. A library's has a text that may say little: its class
     tells more to those who mend it."""

@@ -37,7 +37,7 @@ class TopicTests(OrphansTestCase):
         self.put("theirs", "others")
         orphan = self.put("ours")
         self.assertEqual(self.orphans("clips"), [orphan])
-        self.assertIn("envelopes in 1 topics that --topics leaves out are not seen", self.notes[0])
+        self.assertIn("envelopes in 1 topic that --topics leaves out are not seen", self.notes[0])
 
     def test_topics_that_are_gone_are_believed_only_if_they_are(self) -> None:
         orphan = self.put("a", "gone")

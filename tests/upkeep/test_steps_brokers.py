@@ -8,7 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.errors import BrokerUnavailable, SettingError
+from lfsproxy.errors import BadRequest, BrokerUnavailable, SettingError
 from lfsproxy.probing import Certificate, Written
 from lfsproxy.settings import Address, Settings
 from lfsproxy.upkeep.steps.brokers import KafkaSteps
@@ -202,6 +202,14 @@ class TopicTests(KafkaStepsTestCase):
         self.assertEqual(found["Kafka topic orders: produce"].note, "partition 2, offset 7")
         self.assertIn(("read", "orders", Written(2, 7, b"value")), self.kafka.calls)
         self.assertEqual(found["Kafka topic orders: read back"].ok, True)
+
+    def test_a_name_that_no_topic_can_have_is_not_to_be_created(self) -> None:
+        self.kafka.acts["partitions"] = BadRequest("Kafka does not allow it")
+        step = self.check("no/topic")["Kafka topic no/topic: metadata"]
+        self.assertEqual(
+            step.do, "a topic's name has 1 to 249 letters, digits, dots, hyphens and underscores (ASCII)"
+        )
+        self.assertIn("create the topic orders", self.check("orders")["Kafka topic orders: metadata"].do)
 
     def test_without_a_topic_nothing_is_written(self) -> None:
         self.check()

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 
 from lfsproxy.errors import BrokerUnavailable
+from lfsproxy.names import LONGEST_TOPIC, is_topic_name
 from lfsproxy.probing import IKafkaProbe
 from lfsproxy.settings import Address, Settings
 from lfsproxy.upkeep.steps.certificates import shown
@@ -201,7 +202,7 @@ class KafkaSteps:
             written = await probe.write(topic)
             return Found(written, f"partition {written.partition}, offset {written.offset}")
 
-        await chain.step("metadata", known, f"create the topic {topic}, and allow the proxy Describe on it")
+        await chain.step("metadata", known, _to_have(topic))
         await self._largest(chain, address, topic)
         written = await chain.step(
             "produce",
@@ -244,3 +245,12 @@ class KafkaSteps:
             return Found(None, f"{largest} bytes")
 
         await chain.step(name, ask, f"set {name} to the 1 MiB of Kafka's default, or more", vital=False)
+
+
+def _to_have(topic: str) -> str:
+    """What to do about a topic that cannot be asked about."""
+    if not is_topic_name(topic):
+        return (
+            f"a topic's name has 1 to {LONGEST_TOPIC} letters, digits, dots, hyphens and underscores (ASCII)"
+        )
+    return f"create the topic {topic}, and allow the proxy Describe on it"
