@@ -13,7 +13,9 @@ from twisted.trial.unittest import TestCase
 from lfsproxy.devstack.ports import HOST, free_port
 from lfsproxy.errors import SettingError
 from lfsproxy.settings import load_settings
+from lfsproxy.upkeep.steps import own
 from lfsproxy.upkeep.steps.chain import Step
+from lfsproxy.upkeep.steps.memory import MIB
 from lfsproxy.upkeep.steps.own import OwnSteps
 from tests.certificates import Authority
 
@@ -100,6 +102,21 @@ class FileTests(OwnStepsTestCase):
         self.patch(self, "is_running", broken)
         found = await self.ports()
         self.assertEqual([step.ok for step in found.values()], [False, True, True, True])
+
+    async def test_memory(self) -> None:
+        for limit, note, warning in (
+            (None, "no limit is known", False),
+            ((4000 * MIB, "this machine has"), "this machine has 4000 MiB", False),
+            (
+                (1000 * MIB, "the control group allows"),
+                "lower LFS_UPLOAD_MEMORY, LFS_MAX_PASSTHROUGH_SIZE or LFS_WORKERS",
+                True,
+            ),
+        ):
+            self.patch(own, "memory_limit", lambda limit=limit: limit)
+            step = (await self.files(LFS_UPLOAD_MEMORY="1GiB"))["memory"]
+            self.assertEqual((step.ok, step.warning), (True, warning))
+            self.assertIn(note, step.note)
 
     async def test_the_advertised_host(self) -> None:
         found = await self.files(LFS_KAFKA_ADVERTISED_HOST="127.0.0.9")

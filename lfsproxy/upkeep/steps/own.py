@@ -144,13 +144,14 @@ class OwnSteps:
         needed, limit = memory_needed(self._settings), memory_limit()
         most = f"up to {needed // MIB} MiB with {CONNECTIONS} Kafka connections"
         if limit is None:
-            return Found(None, f"{most}; the control group has no limit")
-        if limit >= needed:
-            return Found(None, f"{most}; the control group allows {limit // MIB} MiB")
+            return Found(None, f"{most}; no limit is known")
+        size, whose = limit
+        if size >= needed:
+            return Found(None, f"{most}; {whose} {size // MIB} MiB")
         return Found(
             None,
-            f"the control group allows {limit // MIB} MiB, and the settings may need {most}: see "
-            "docs/operate/sizing.md, or lower LFS_UPLOAD_MEMORY",
+            f"{whose} {size // MIB} MiB, and the settings may need {most}: see docs/operate/sizing.md, or "
+            "lower LFS_UPLOAD_MEMORY, LFS_MAX_PASSTHROUGH_SIZE or LFS_WORKERS",
             warning=True,
         )
 
