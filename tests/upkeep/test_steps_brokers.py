@@ -40,7 +40,8 @@ class ReachTests(KafkaStepsTestCase):
     def test_a_broker_is_reached_step_by_step(self) -> None:
         self.kafka.uses_tls = self.kafka.signs_in = True
         found = self.check()
-        asked = ["resolve", "connect", "handshake", "sign_in", "lacks", "brokers", "largest_batch", "close"]
+        asked = ["resolve", "connect", "handshake", "sign_in", "lacks", "is_lfs_proxy", "brokers"]
+        asked += ["largest_batch", "close"]
         self.assertEqual([call[0] for call in self.kafka.calls], asked)
         self.assertEqual({step.ok for step in found.values()}, {True})
         note = found["Kafka kafka-1:9092: TLS"].note
@@ -63,6 +64,15 @@ class ReachTests(KafkaStepsTestCase):
         step = self.check()["Kafka kafka-1:9092: sign-in"]
         self.assertIn("LFS_KAFKA_OAUTH_CLIENT_SECRET", step.do)
         self.assertNotIn("PASSWORD", step.do)
+
+    def test_a_sign_in_without_a_password_is_told_by_what_it_needs(self) -> None:
+        self.kafka.signs_in = True
+        self.kafka.acts["sign_in"] = BrokerUnavailable("no")
+        for mechanism, needed in (("AWS_MSK_IAM", "AWS credentials and region"), ("GSSAPI", "a ticket")):
+            self.settings |= {"kafka_security_protocol": "SASL_SSL", "kafka_sasl_mechanism": mechanism}
+            step = self.check()["Kafka kafka-1:9092: sign-in"]
+            self.assertIn(needed, step.do)
+            self.assertNotIn("PASSWORD", step.do)
 
     def test_a_certificate_that_soon_expires_is_told(self) -> None:
         self.kafka.uses_tls = True
@@ -96,6 +106,26 @@ class ReachTests(KafkaStepsTestCase):
             step = found[f"Kafka {address}: API versions"]
             self.assertEqual((step.ok, step.wrong), (False, "there was no answer within 12 s"))
             self.assertEqual(found[f"Kafka {address}: metadata"].ok, None)
+
+    def test_another_lfs_proxy_is_told(self) -> None:
+        self.kafka.acts["is_lfs_proxy"] = True
+        found = self.check()
+        step = found["Kafka kafka-1:9092: API versions"]
+        self.assertEqual((step.ok, step.warning), (True, True))
+        self.assertIn("answers as an LFS Proxy does", step.note)
+        self.assertEqual(found["Kafka kafka-1:9092: metadata"].ok, True)
+
+    def test_the_proxy_itself_is_no_broker(self) -> None:
+        self.settings["kafka_advertised_port_base"] = 30000
+        itself = {1: Address("proxy.example", 30001), 3: Address("proxy.example", 30003)}
+        self.kafka.acts |= {"is_lfs_proxy": True, "brokers": itself}
+        step = self.check()["Kafka kafka-1:9092: metadata"]
+        self.assertIn("kafka-1:9092 (LFS_KAFKA_BROKERS) is this proxy itself", step.wrong)
+        self.kafka.acts["brokers"] = {**itself, 4: Address("proxy.example", 30005)}
+        self.assertEqual(self.check()["Kafka kafka-1:9092: metadata"].ok, True)
+        # Brokers may have such ports by chance.
+        self.kafka.acts |= {"is_lfs_proxy": False, "brokers": itself}
+        self.assertEqual(self.check()["Kafka kafka-1:9092: metadata"].ok, True)
 
     def test_a_bug_of_one_step_leaves_the_others(self) -> None:
         self.settings["kafka_brokers"] = (FIRST, SECOND)
