@@ -270,7 +270,7 @@ class SecretTests(TestCase):
         self.check_that_all_was_said()
 
     def sign_in_without_a_password(self) -> None:
-        """As far as it goes with brokers that have no such mechanism: the client of one is made with secrets."""
+        """As far as it goes with brokers that have no such mechanism."""
         for mechanism, said in (("AWS_MSK_IAM", "does not offer AWS_MSK_IAM"), ("GSSAPI", "GSSAPI")):
             signing = {
                 **self.kafka.environment("SASLTLS", "PLAIN"),
