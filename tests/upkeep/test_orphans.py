@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import attrs
 from twisted.internet.defer import Deferred
 
 from lfsproxy.envelope import parse_key
 from lfsproxy.errors import StoreRefused, StoreUnavailable, UnreadableLog
-from lfsproxy.interfaces import FoundTopics
+from lfsproxy.interfaces import FoundTopics, ListedObject
 from lfsproxy.resumable.state import Info, UploadOptions
 from lfsproxy.upkeep.orphans.listing import Listing
 from lfsproxy.upkeep.orphans.removal import Removal
@@ -215,12 +215,6 @@ class ResumableTests(OrphansTestCase):
         self.store.resumable.objects[place] = (info.to_bytes(), 0.0)
         return place
 
-    def begin_upload(self, key: str, age: float = 2 * MIN_AGE) -> str:
-        begun: Deferred[str] = Deferred.fromCoroutine(self.store.resumable.begin_parts(key, "", {}))
-        upload_id = self.successResultOf(begun)
-        self.store.resumable.begun[upload_id] = self.clock.seconds() - age
-        return upload_id
-
     def test_a_blob_and_an_upload_that_state_names_stay(self) -> None:
         place = self.state(self.put("a"))
         self.begin_upload(key_of("a"))
@@ -295,6 +289,19 @@ class ResumableTests(OrphansTestCase):
 
 
 class RemovalTests(OrphansTestCase):
+    def test_a_store_that_lists_beside_the_prefix_gives_no_orphans_of_another_namespace(self) -> None:
+        theirs = self.put("theirs", key=key_of("theirs", namespace="other"))
+        mine = self.put("mine")
+        listed = self.store.index.objects
+
+        def objects(prefix: str) -> AsyncIterator[Sequence[ListedObject]]:
+            return listed("" if prefix.startswith("lfs/") else prefix)
+
+        self.patch(self.store.index, "objects", objects)
+        self.assertEqual(self.orphans(), [mine])
+        self.assertEqual(self.remove().deleted, 1)
+        self.assertEqual(self.keys, [theirs])
+
     def test_only_orphans_are_removed(self) -> None:
         kept = [self.put(f"kept {number}") for number in range(10)]
         for number in range(10):
@@ -306,6 +313,12 @@ class RemovalTests(OrphansTestCase):
         removed = self.remove()
         self.assertEqual((removed.deleted, removed.size, removed.failures), (20, 80, 0))
         self.assertEqual(self.keys, sorted(kept))
+
+    def test_what_is_just_old_enough_is_removed(self) -> None:
+        self.put("a", age=MIN_AGE)
+        self.name(key_of("other"))
+        self.search()
+        self.assertEqual((self.remove().deleted, self.keys), (1, []))
 
     def test_what_is_younger_or_of_another_size_than_it_was_stays(self) -> None:
         young, other = self.put("restored"), self.put("replaced")
