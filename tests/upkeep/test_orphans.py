@@ -11,6 +11,7 @@ from lfsproxy.envelope import parse_key
 from lfsproxy.errors import StoreRefused, StoreUnavailable, UnreadableLog
 from lfsproxy.interfaces import FoundTopics, ListedObject
 from lfsproxy.resumable.state import Info, UploadOptions
+from lfsproxy.upkeep.orphans import removal
 from lfsproxy.upkeep.orphans.listing import Listing
 from lfsproxy.upkeep.orphans.removal import Removal
 from lfsproxy.upkeep.orphans.report import Report
@@ -314,6 +315,22 @@ class RemovalTests(OrphansTestCase):
         self.assertEqual((removed.deleted, removed.size, removed.failures), (20, 80, 0))
         self.assertEqual(self.keys, sorted(kept))
 
+    def test_each_unfinished_upload_is_aborted_once_and_counted_if_it_was_there(self) -> None:
+        self.patch(removal, "_UPLOADS", 2)
+        uploads = [(key_of(str(number)), self.begin_upload(key_of(str(number)))) for number in range(5)]
+        self.search()
+        abort = self.store.index.abort
+        self.successResultOf(Deferred.fromCoroutine(abort(*uploads[3])))
+        asked: list[str] = []
+
+        async def once(key: str, upload_id: str) -> bool:
+            asked.append(upload_id)
+            return await abort(key, upload_id)
+
+        self.patch(self.store.index, "abort", once)
+        self.assertEqual(self.remove().aborted, 4)
+        self.assertEqual(sorted(asked), sorted(upload_id for _, upload_id in uploads))
+
     def test_what_is_just_old_enough_is_removed(self) -> None:
         self.put("a", age=MIN_AGE)
         self.name(key_of("other"))
@@ -338,6 +355,7 @@ class RemovalTests(OrphansTestCase):
         removed = self.remove()
         self.assertEqual((removed.deleted, removed.failures), (1, 1))
         self.assertEqual(removed.failed, {locked: "AccessDenied: it is locked"})
+        self.assertEqual(list(self.book.orphans_between("", "\U0010ffff")), [locked])
 
     def test_a_removal_that_breaks_off_is_gone_on_with(self) -> None:
         for number in range(9):
