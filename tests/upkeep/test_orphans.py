@@ -47,10 +47,30 @@ class TopicTests(OrphansTestCase):
         self.kafka.hidden = {"gone"}
         self.assertIn("hidden", str(self.failureResultOf(self.begin(gone=["g*"]), UnreadableLog).value))
 
+    def test_only_the_topics_that_are_said_to_be_gone_are(self) -> None:
+        first = self.put("a", "gone-a")
+        self.put("b", "gone-b")
+        self.name(key_of("other"))
+        self.assertEqual(self.orphans(gone=["gone-a"]), [first])
+        self.assertEqual(self.orphans(gone=["gone*", "!gone-b"]), [first])
+
     def test_a_topic_that_is_there_does_not_count_as_gone(self) -> None:
         self.put("theirs", "others")
         self.kafka.create("others")
         self.assertEqual(self.orphans("clips", gone=["*"]), [])
+
+    def test_a_topic_that_no_list_has_but_that_is_there_when_asked_for_ends_it(self) -> None:
+        self.put("theirs", "others")
+        self.kafka.create("others")
+        all_topics = self.kafka.topics
+
+        async def topics(globs: Sequence[str]) -> FoundTopics:
+            found = await all_topics(globs)
+            return attrs.evolve(found, topics=[one for one in found.topics if "*" not in globs])
+
+        self.patch(self.kafka, "topics", topics)
+        failure = self.failureResultOf(self.begin("*", gone=["others"]), UnreadableLog)
+        self.assertIn("--deleted-topics: the topic others exists", str(failure.value))
 
     def test_a_blob_of_a_topic_that_is_gone_stays_while_a_copy_is_there(self) -> None:
         self.name(self.put("a", "gone"))
