@@ -128,6 +128,15 @@ class GcTests(OrphansTestCase):
         self.closed = 0
         self.assertIn("in the bucket", self.gc(deletes=True).text)
 
+    def test_unfinished_uploads_alone_are_removed_as_well(self) -> None:
+        self.name(self.put("kept"))
+        self.begin_upload(key_of("b"))
+        self.assertTrue(self.gc().findings)
+        self.closed = 0
+        ended = self.gc(deletes=True, yes=True)
+        self.assertEqual((ended.findings, ended.summary["aborted"]), (False, 1))
+        self.assertIn("Removed: 0 blobs (0 bytes) and 1 unfinished upload.", ended.text)
+
     def test_one_is_no_plural(self) -> None:
         self.name(self.put("kept"))
         self.put("a")

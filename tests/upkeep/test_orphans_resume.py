@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 
 from twisted.internet.defer import Deferred
 
@@ -63,6 +64,14 @@ class ResumeTests(OrphansTestCase):
         aborting = Deferred.fromCoroutine(self.store.index.abort(key, upload_id))
         self.assertTrue(self.successResultOf(aborting))
         self.assertEqual(self.search().uploads, 0)
+
+    def test_a_place_is_written_with_the_names_before_it_or_not_at_all(self) -> None:
+        def names() -> Iterator[bytes]:
+            yield bytes(16)
+            raise OSError("the disk is full")
+
+        self.assertRaises(OSError, self.book.add_names, "clips", "id", 0, 5, names())
+        self.assertIsNone(self.book.place("clips", "id", 0))
 
     def test_a_topic_that_was_made_anew_is_read_from_its_begin(self) -> None:
         self.name(key_of("b"))
