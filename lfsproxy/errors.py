@@ -7,7 +7,7 @@ Where an error is raised it is one of these; where it is rendered no further dec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from lfsproxy.codes import KafkaCode
@@ -414,4 +414,11 @@ class BlobCorrupt(ChecksumMismatch):
 
 
 class SettingError(LfsError):
-    """A setting that cannot be used: one line that names the variable, its value and what is allowed."""
+    """A setting that cannot be used: one line that names the variable, its value and what is allowed.
+
+    ``settings`` are the variables that name a file which cannot be used, where it is about one.
+    """
+
+    def __init__(self, *args: object, way_out: str = "", settings: Iterable[str] = ()) -> None:
+        super().__init__(*args, way_out=way_out)
+        self.settings = frozenset(settings)

@@ -57,6 +57,9 @@ class IKafkaProbe(Interface):
         """The APIs that the broker does not speak as the proxy does: those that the proxy needs, and those
         that it can do without."""
 
+    async def is_lfs_proxy(address: Address) -> bool:
+        """Whether it offers the APIs as an LFS Proxy does, which no broker is known to do."""
+
     async def brokers(address: Address) -> Mapping[int, Address]:
         """Every broker by node id, at the address that clients are told."""
 

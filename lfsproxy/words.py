@@ -52,6 +52,21 @@ def error_text(error: BaseException | None) -> str:
     return _class_words(error) if inner is None else error_text(inner)
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things, whose plural ends in s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def bug_text(error: BaseException) -> str:
+    """What is said of an exception that nobody foresaw. A library's has a text that may say little: its class
+    tells more to those who mend it."""
+    return f"this is a bug in lfsproxy: {error_text(error)} ({type(error).__name__})"
+
+
+BUG_SHOWN = "LFS_LOG_LEVEL=debug, or --debug before the command, shows where"
+"""What to do about one: the traceback is for those who mend it."""
+
+
 def _openssl_entries(error: BaseException) -> list[str]:
     """OpenSSL's own words in an error of pyOpenSSL's, without the places in its source."""
     entries = error.args[0] if error.args and isinstance(error.args[0], list) else []

@@ -59,7 +59,7 @@ def kafka_client(
     from a broker must not hold them up."""
     reaching = upstream or Upstream(reactor, settings)
     largest = settings.max_passthrough_size + ANSWER_OVERHEAD
-    cluster = Cluster(reactor, reaching, Pool(reactor, reaching), largest, trouble)
+    cluster = Cluster(reactor, reaching, Pool(reactor, reaching), Pool(reactor, reaching), largest, trouble)
     threads = in_thread(reactor)
     producer = Producer(
         reactor, cluster, Pool(reactor, reaching), settings.max_passthrough_size, _milliseconds

@@ -12,10 +12,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
 import attrs
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from lfsproxy.broker.patience import Patience, Why
 from lfsproxy.broker.seconds import METADATA_SECONDS, RETRY_SECONDS
 from lfsproxy.codes import KafkaCode
 from lfsproxy.errors import (
@@ -107,18 +108,12 @@ class Listed:
     partitions: Sequence[int]
 
 
-@attrs.define
-class _Why:
-    """The last trouble of a question that is asked again."""
-
-    text: str = ""
-
-
 class Cluster:
     """``trouble`` is what another part that asks the brokers knows to be wrong.
 
     Every question raises BrokerUnavailable when no broker answers within METADATA_SECONDS, SignInRefused when
-    the sign-in is refused, and Draining after ``stop``. ``most_fetched``: bytes of the largest batch.
+    the sign-in is refused, and Draining after ``stop``. ``most_fetched``: bytes of the largest batch. Batches
+    come by connections of their own, ``fetching``: no other answer waits behind one.
     """
 
     def __init__(
@@ -126,12 +121,14 @@ class Cluster:
         clock: IReactorTime,
         upstream: Upstream,
         pool: Pool,
+        fetching: Pool,
         most_fetched: int,
         trouble: KnownTrouble | None = None,
     ) -> None:
         self._clock = clock
         self._bootstrap = upstream.bootstrap
         self._pool = pool
+        self._fetching = fetching
         self._most_fetched = most_fetched
         self._trouble = trouble or KnownTrouble()
         self._nodes: dict[int, Address] = {}
@@ -155,7 +152,7 @@ class Cluster:
             return known
         return await self._within(lambda why: self._topic(name, create, patient, why))
 
-    async def _topic(self, name: str, create: bool, patient: bool, why: _Why) -> Topic:
+    async def _topic(self, name: str, create: bool, patient: bool, why: Why) -> Topic:
         while True:
             try:
                 return await self._asking.get((name, create))
@@ -254,7 +251,7 @@ class Cluster:
             answer = await connection.ask(LIST_OFFSETS, offset_of(topic, partition, which, isolation))
             return answer.topics[0].partitions[0]
 
-        found = await self._of_leader(topic, partition, ask)
+        found = await self._of_leader(topic, partition, self._pool, ask)
         if found.error_code:
             raise BrokerUnavailable(
                 f"Kafka answers error {found.error_code} for the offsets of {topic}/{partition}"
@@ -262,10 +259,17 @@ class Cluster:
         return int(found.offset)
 
     async def fetch(
-        self, topic: str, partition: int, offset: int, size: int = 1, isolation: int = READ_COMMITTED
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        size: int = 1,
+        isolation: int = READ_COMMITTED,
+        however_slowly: bool = False,
     ) -> Any:
         """A Fetch answer's part about one partition: the batch that has ``offset``, or what comes next; more
-        batches as long as all have ``size`` bytes.
+        batches as long as all have ``size`` bytes. ``however_slowly``: an answer that has begun to come may
+        take any time, and only a silence ends it.
 
         Its ``error_code`` may be any but those of a leader that has moved. Raises also UnknownTopic,
         NotAuthorised, and UnreadableRecord for a batch that is larger than LFS_MAX_PASSTHROUGH_SIZE.
@@ -277,7 +281,7 @@ class Cluster:
             return answer.responses[0].partitions[0]
 
         try:
-            return await self._of_leader(topic, partition, ask)
+            return await self._of_leader(topic, partition, self._fetching, ask, however_slowly)
         except AnswerTooLarge:
             raise UnreadableRecord(
                 f"{topic}, partition {partition}, offset {offset} is in a batch that is larger than "
@@ -285,14 +289,23 @@ class Cluster:
             ) from None
 
     async def _of_leader(
-        self, topic: str, partition: int, ask: Callable[[Connection], Coroutine[Deferred[Any], Any, Any]]
+        self,
+        topic: str,
+        partition: int,
+        pool: Pool,
+        ask: Callable[[Connection], Coroutine[Deferred[Any], Any, Any]],
+        however_slowly: bool = False,
     ) -> Any:
-        async def steps(why: _Why) -> Any:
+        deadline = self._clock.seconds() + METADATA_SECONDS
+
+        async def steps(why: Why) -> Any:
             max_age = FRESH_SECONDS
             while True:
                 try:
                     address = await self.leader(topic, partition, max_age)
-                    found = await ask(await self._pool.get(address))
+                    connection = await pool.get(address)
+                    why.may_be_long = however_slowly
+                    found = await ask(connection)
                 except (SignInRefused, AnswerTooLarge):
                     raise
                 except BrokerUnavailable as error:
@@ -303,6 +316,9 @@ class Cluster:
                     if found.error_code not in LEADER_MOVED:
                         return found
                     why.text = f"{address} does not lead {topic}, partition {partition}, any more"
+                if self._clock.seconds() >= deadline:
+                    # An answer that took so long and broke off may break off each time.
+                    raise BrokerUnavailable(why.text)
                 # What is known is wrong: ask anew.
                 max_age = 0.0
                 await self._pause()
@@ -336,20 +352,25 @@ class Cluster:
 
     # Bounds
 
-    async def _within(self, steps: Callable[[_Why], Coroutine[Deferred[Any], Any, T]]) -> T:
+    async def _within(self, steps: Callable[[Why], Coroutine[Deferred[Any], Any, T]]) -> T:
         if self._stopped:
             raise Draining("the proxy is shutting down")
-        why = _Why()
+        why = Why()
         work = Deferred.fromCoroutine(steps(why))
+        patience = Patience(self._clock, why, work)
         try:
-            return await work.addTimeout(METADATA_SECONDS, self._clock)
-        except TimeoutError:
+            return await work
+        except CancelledError:
+            if not why.is_late:
+                raise
             told = why.text or f"Kafka did not answer within {METADATA_SECONDS:g} s"
             raise self._explained(BrokerUnavailable(told)) from None
         except AnswerTooLarge:
             raise
         except BrokerUnavailable as error:
             raise self._explained(error) from None
+        finally:
+            patience.stop()
 
     def _explained(self, error: BrokerUnavailable) -> LfsError:
         """With what is known to be wrong, where that is more than what was seen here."""
@@ -367,3 +388,4 @@ class Cluster:
         self._stopped = True
         self._asking.stop()
         await self._pool.stop()
+        await self._fetching.stop()

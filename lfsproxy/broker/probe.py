@@ -32,6 +32,7 @@ from lfsproxy.net.connecting import host_endpoint
 from lfsproxy.probing import Certificate, IKafkaProbe, Written
 from lfsproxy.settings import Address, Settings
 from lfsproxy.wire.apis import KafkaApi
+from lfsproxy.wire.versions import looks_capped
 
 KEY: Final = b"lfsproxy-check"
 """The record's key, without which a compacted topic takes none."""
@@ -95,6 +96,10 @@ class KafkaProbe:
             lacking.append(KafkaApi.PRODUCE.kafka_name)
         optional = INIT_PRODUCER_ID
         return lacking, [] if optional.version(ranges) is not None else [optional.key.kafka_name]
+
+    async def is_lfs_proxy(self, address: Address) -> bool:
+        ranges = ranges_of(API_VERSIONS.decode(0, await self._upstream.ping([address])))
+        return looks_capped(ranges)
 
     async def brokers(self, address: Address) -> Mapping[int, Address]:
         named = await self._upstream.fetch_brokers([address])

@@ -168,7 +168,9 @@ class LogReading:
         isolation = READ_COMMITTED if committed else READ_UNCOMMITTED
         while True:
             try:
-                answer = await self._cluster.fetch(topic, partition, place, self._size, isolation)
+                answer = await self._cluster.fetch(
+                    topic, partition, place, self._size, isolation, however_slowly=True
+                )
                 code = answer.error_code
                 if code == KafkaCode.OFFSET_OUT_OF_RANGE:
                     start = await self._cluster.offset(topic, partition, EARLIEST)

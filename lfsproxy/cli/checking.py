@@ -39,8 +39,8 @@ async def check_all(job: Job, topic: str | None, tell: Callable[[Step], None]) -
         lambda: _alive(job),
         tell,
     )
-    kafka = KafkaSteps(reactor, settings, lambda: KafkaProbe(reactor, settings), tell)
-    store = StoreSteps(reactor, settings, lambda: _store_probe(job), tell)
+    kafka = KafkaSteps(reactor, settings, lambda: own.once(lambda: KafkaProbe(reactor, settings)), tell)
+    store = StoreSteps(reactor, settings, lambda: own.once(lambda: _store_probe(job)), tell)
 
     async def kafka_and_ports() -> None:
         await kafka.run(topic)

@@ -5,6 +5,7 @@ Bars and warnings go to standard error, results to standard output. Without a te
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,6 +82,11 @@ class Screen:
         if self._progress is None:
             raise RuntimeError("there are no bars here")
         return Bar(self._progress, self._progress.add_task(escape(printable(what)), total=total))
+
+    @property
+    def width(self) -> int | None:
+        """The columns of the terminal that ``say`` writes to; None where that is a file or a pipe."""
+        return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
     def say(self, line: str) -> None:
         """A line of the result, on standard output. Raises OSError where that takes no more."""

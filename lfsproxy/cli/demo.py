@@ -86,11 +86,13 @@ def _run(plan: Plan, screen: Screen, folder: Path, once: bool) -> int:
     servers = Servers(plan, screen)
     finished = False
     try:
+        shown = Round(servers, screen, folder)
+        shown.check_folder()
         screen.heading("Starting Kafka, S3 and the LFS Proxy")
         servers.check_machine()
         servers.fetch()
         servers.start()
-        Round(servers, screen, folder).run()
+        shown.run()
         UnawareRound(servers, screen).run()
         finished = True
         if once:

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -45,6 +46,22 @@ class Round:
         self._file = folder / FILE_NAME
         self._digests: dict[tuple[int, int], str] = {}
 
+    def check_folder(self) -> None:
+        """Raise DevstackError where the file cannot be in its folder: before anything is started."""
+        try:
+            if self._file.exists():
+                self._file.open("rb").close()
+            else:
+                tempfile.TemporaryFile(dir=self._file.parent).close()
+        except OSError as error:
+            raise self._no_file(error) from error
+
+    def _no_file(self, error: OSError) -> DevstackError:
+        return DevstackError(
+            f"{self._file} cannot be used ({error.strerror}): start the demo in a folder where you may write "
+            "and there is room, or name one in LFS_DEMO_FOLDER."
+        )
+
     def run(self) -> None:
         """All steps."""
         self._write_file()
@@ -66,11 +83,7 @@ class Round:
                     file.write(os.urandom(min(_CHUNK, size - start)))
                     move(min(start + _CHUNK, size))
         except OSError as error:
-            raise DevstackError(
-                f"{self._file} cannot be written ({error.strerror}): start the demo in a folder where you "
-                f"may "
-                "write and there is room, or name one in LFS_DEMO_FOLDER."
-            ) from error
+            raise self._no_file(error) from error
 
     def _upload(self) -> tuple[int, int]:
         url = f"http://localhost:{self._servers.plan.http_port}/v1/topics/{TOPIC}/records"

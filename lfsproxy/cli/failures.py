@@ -25,7 +25,7 @@ from lfsproxy.cli.kafka_words import describe
 from lfsproxy.cli.signing import SignInWithheld
 from lfsproxy.errors import LfsError
 from lfsproxy.quoting import printable, quoted
-from lfsproxy.words import error_text
+from lfsproxy.words import BUG_SHOWN, bug_text, error_text
 
 FAILED = 1
 NOT_UNDERSTOOD = 2
@@ -89,12 +89,7 @@ def _failure(error: BaseException, command: str, stdout_trouble: OSError | None)
         return Failure(f"{_name(place)}{error_text(error)}{_way_out(error.errno)}")
     if isinstance(error, MemoryError):
         return Failure("there is not enough memory: lfsproxy upload streams a file of any size")
-    # A library's exception has a text that may say little: its class tells more to those who mend it.
-    return Failure(
-        f"this is a bug in lfsproxy: {error_text(error)} ({type(error).__name__}); "
-        "LFS_LOG_LEVEL=debug, or --debug before the command, shows where",
-        BUG,
-    )
+    return Failure(f"{bug_text(error)}; {BUG_SHOWN}", BUG)
 
 
 def _name(place: object) -> str:

@@ -24,6 +24,7 @@ from lfsproxy.upkeep.orphans.report import Report
 from lfsproxy.upkeep.orphans.search import Asked, Search
 from lfsproxy.upkeep.orphans.topics import TopicReading
 from lfsproxy.wire.walk import Limits
+from lfsproxy.words import counted
 
 HOUR = 3600.0
 _SHOWN = 20
@@ -68,7 +69,9 @@ async def gc(
     than any upload takes. If one partition cannot be read to its end, nothing is removed.
     """
     if min_age < HOUR and not unsafe:
-        raise click.UsageError("--min-age below 1h is refused: blobs of uploads that go on would be removed")
+        raise click.UsageError(
+            "--min-age below 1h is refused without --unsafe: blobs of uploads that go on would be removed"
+        )
     if deletes and not yes and not sys.stdin.isatty():
         raise click.UsageError("--delete needs --yes where nobody can be asked")
     settings = job.settings
@@ -98,7 +101,8 @@ async def gc(
             ) from None
         finally:
             book.close()
-        ended = _ended(report, removed, deletes)
+        asked = deletes and not yes and not report.is_clean
+        ended = _ended(report, removed, deletes, is_shown=asked and job.screen.width is not None)
         if path is not None and not ended.findings:
             _forget(path)
         return ended
@@ -145,14 +149,14 @@ async def _remove(
     """None where the person does not want it."""
     if report.names_nothing and not unsafe:
         raise Failure(
-            f"nothing was removed: no record in the {report.topics} topics names any of the "
-            f"{report.blobs.count} blobs. Is this the Kafka cluster that they belong to? If so, --unsafe "
-            "removes them",
+            f"nothing was removed: no record in {counted(report.topics, 'topic')} names any of "
+            f"{counted(report.blobs.count, 'blob')}. Is this the Kafka cluster that they belong to? "
+            "If so, --unsafe removes them",
             NOT_UNDERSTOOD,
         )
     count = report.orphans.count + report.uploads
     if not yes:
-        job.screen.note(_text(report, None))
+        job.screen.note(_found(report))
         answer = job.ask(f"To remove them, type their number ({count}):")
         if answer != str(count):
             return None
@@ -168,7 +172,8 @@ def _forget(path: str) -> None:
             os.remove(name)
 
 
-def _ended(report: Report, removed: Removed | None, deletes: bool) -> Ended:
+def _ended(report: Report, removed: Removed | None, deletes: bool, is_shown: bool) -> Ended:
+    """``is_shown``: the person at the terminal has seen what was found before the question."""
     done = removed or Removed()
     left = report.orphans.count - done.deleted, report.uploads - done.aborted
     summary = {
@@ -178,44 +183,47 @@ def _ended(report: Report, removed: Removed | None, deletes: bool) -> Ended:
         "aborted": done.aborted,
         "not_deleted": done.failures,
     }
-    text = _text(report, removed)
-    if deletes and removed is None and not report.is_clean:
-        text += "\nNothing was removed."
-    return Ended((done.failures > 0 if removed is not None else any(left)), summary, text)
+    lines = [] if is_shown else [_found(report)]
+    if removed is not None:
+        lines += _outcome(removed)
+    elif deletes and not report.is_clean:
+        lines.append("Nothing was removed.")
+    return Ended((done.failures > 0 if removed is not None else any(left)), summary, "\n".join(lines))
 
 
-def _text(report: Report, removed: Removed | None) -> str:
+def _found(report: Report) -> str:
     lines = [
-        f"{report.blobs.count} blobs ({_size(report.blobs.size)}), {report.topics} topics with "
-        f"{report.partitions} partitions were read"
+        f"{counted(report.blobs.count, 'blob')} ({_size(report.blobs.size)}) in the bucket; read: "
+        f"{counted(report.topics, 'topic')} with {counted(report.partitions, 'partition')}"
     ]
 
     def line(count: int, what: str) -> None:
         if count:
             lines.append(f"{count:>12}  {what}")
 
-    line(report.referenced, "are named by an envelope")
-    line(report.young.count, "are not named, and too young")
-    line(report.held.count, "are not named, and belong to a resumable upload")
-    line(
-        report.unread_blobs, f"belong to topics that were not read, and stay: {_some(sorted(report.unread))}"
-    )
-    line(report.odd, "other objects, whose keys no proxy makes, stay")
-    line(report.uploads, "unfinished uploads are orphans")
-    line(report.orphans.count, f"blobs are orphans, of {_size(report.orphans.size)}")
+    line(report.referenced, "named by an envelope")
+    line(report.young.count, "not named, and too young")
+    line(report.held.count, "not named, and part of a resumable upload")
+    line(report.unread_blobs, f"of topics that were not read, to stay: {_some(sorted(report.unread))}")
+    line(report.odd, "with a key that no proxy makes, to stay")
+    line(report.uploads, "unfinished, and of no upload that goes on: to be removed")
+    line(report.orphans.count, f"named by nothing, to be removed: {_size(report.orphans.size)}")
     largest = sorted(report.by_topic.items(), key=lambda item: -item[1].size)
     lines += [f"{'':14}{_row(name, one)}" for name, one in largest[:_SHOWN]]
     if len(largest) > _SHOWN:
-        lines.append(f"{'':14}and {len(largest) - _SHOWN} more topics")
-    if removed is not None:
-        lines.append(
-            f"{removed.deleted} blobs ({_size(removed.size)}) and {removed.aborted} unfinished uploads were "
-            "removed"
-        )
-        if removed.failures:
-            lines.append(f"{removed.failures} could not be removed:")
-            lines += [f"  {quoted(key)}: {why}" for key, why in removed.failed.items()]
+        lines.append(f"{'':14}and {counted(len(largest) - _SHOWN, 'more topic')}")
     return "\n".join(lines)
+
+
+def _outcome(removed: Removed) -> list[str]:
+    lines = [
+        f"Removed: {counted(removed.deleted, 'blob')} ({_size(removed.size)}) and "
+        f"{counted(removed.aborted, 'unfinished upload')}."
+    ]
+    if removed.failures:
+        lines.append(f"Not removed: {counted(removed.failures, 'blob')}")
+        lines += [f"  {quoted(key)}: {why}" for key, why in removed.failed.items()]
+    return lines
 
 
 def _row(name: str, one: Sum) -> str:
@@ -230,6 +238,6 @@ def _some(names: Sequence[str]) -> str:
 def _size(count: float) -> str:
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+            return counted(round(count), "byte") if unit == "bytes" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} TiB"

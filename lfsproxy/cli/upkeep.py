@@ -48,8 +48,9 @@ class Ended:
 class Job:
     """What a command is given: the settings, the reactor that runs it, and where to speak to people.
 
-    ``environment`` is what ``make_store`` and others look at besides the settings. What the command makes
-    (a store, connections), it has to close, also when it is cancelled.
+    ``environment`` is what ``make_store`` and others look at besides the settings; ``shows_bugs``: whether
+    tracebacks are wanted. What the command makes (a store, connections), it has to close, also when it is
+    cancelled.
     """
 
     reactor: Any
@@ -58,6 +59,7 @@ class Job:
     metrics: IMetrics
     screen: Screen
     as_json: bool
+    shows_bugs: bool = False
 
     @property
     def settings(self) -> Settings:
@@ -131,4 +133,6 @@ def _job(loaded: LoadedSettings, screen: Screen, as_json: bool) -> Job:
     )
     for name, meant in unknown_variables(os.environ).items():
         screen.note(f"{name} is set, but no setting{f' (is {meant} meant?)' if meant else ''}")
-    return Job(reactor, loaded, os.environ, PrometheusMetrics(version("lfsproxy")), screen, as_json)
+    shows_bugs = level == "debug" or bool(click.get_current_context().find_root().params.get("debug"))
+    metrics = PrometheusMetrics(version("lfsproxy"))
+    return Job(reactor, loaded, os.environ, metrics, screen, as_json, shows_bugs)

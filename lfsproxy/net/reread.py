@@ -71,7 +71,7 @@ class Reread(Generic[T]):
     def _complain(self, why: str) -> None:
         names = ", ".join(f"{name} is {quoted_setting(path)}" for name, path in self._settings.items())
         if self._made is None:
-            raise SettingError(f"{names}: not usable as {self.needed} ({why})")
+            raise SettingError(f"{names}: not usable as {self.needed} ({why})", settings=self._settings)
         _log.error(
             "{names}: not usable now, the ones read before stay ({why})",
             names=names,

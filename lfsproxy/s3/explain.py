@@ -179,7 +179,11 @@ def _way_out(location: S3Location, answer: Answer, operation: str) -> str:
         return f"the bucket's region is {region}: set LFS_S3_REGION={region} (it is {location.region})"
     if code == "RequestTimeTooSkewed":
         return f"{_skew(answer)}set the clock (NTP)"
-    if code in {"NoSuchBucket", "InvalidBucketName"} or (answer.status == 404 and not code):
+    if code == "InvalidBucketName":
+        return (
+            "correct LFS_S3_BUCKET: a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens"
+        )
+    if code == "NoSuchBucket" or (answer.status == 404 and not code):
         return f"there is no bucket {location.bucket}: create it, or correct LFS_S3_BUCKET"
     if code == "InvalidAccessKeyId":
         return "check AWS_ACCESS_KEY_ID, or whichever credentials are found"

@@ -68,7 +68,8 @@ def check_files(loaded: LoadedSettings) -> None:
             if why:
                 origin, shown = loaded.origins.get(name, (variable(name), path))
                 raise SettingError(
-                    f"{origin} is {quoted_setting(shown)}: {info.parse.allowed} is needed ({why})"
+                    f"{origin} is {quoted_setting(shown)}: {info.parse.allowed} is needed ({why})",
+                    settings=[variable(name)],
                 )
 
 

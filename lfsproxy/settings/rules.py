@@ -8,6 +8,9 @@ from lfsproxy.settings.names import variable
 from lfsproxy.settings.table import Values
 from lfsproxy.settings.tags import MAX_VALUE, longest
 
+_ANYWHERE = frozenset({"", "0.0.0.0", "::"})
+_HERE = frozenset({"", "localhost", "127.0.0.1"})
+
 
 def check_rules(settings: Values) -> None:
     """Raise SettingError, one line, where settings do not fit together."""
@@ -23,8 +26,21 @@ def check_rules(settings: Values) -> None:
             f"worker needs 2 x (LFS_S3_PART_SIZE + LFS_MAX_PASSTHROUGH_SIZE) = {least} of it: at least "
             f"{least * settings.workers} is needed"
         )
+    _check_loop(settings)
     _check_pairs(settings)
     _check_objects(settings)
+
+
+def _check_loop(settings: Values) -> None:
+    """That no broker's address is where this process itself listens."""
+    own = settings.kafka_addr
+    for address in settings.kafka_brokers:
+        is_here = address.host == own.host or (own.host in _ANYWHERE and address.host in _HERE)
+        if own.port and address.port == own.port and is_here:
+            raise SettingError(
+                f"LFS_KAFKA_BROKERS is {quoted_setting(str(address))}: the proxy itself listens there "
+                "(LFS_KAFKA_ADDR), and would connect to itself; name the brokers"
+            )
 
 
 def _check_objects(settings: Values) -> None:

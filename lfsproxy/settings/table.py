@@ -378,7 +378,8 @@ class Values:
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise SettingError(
-                f"{variable(name)}_FILE is {quoted_setting(path)}: it cannot be read ({why})"
+                f"{variable(name)}_FILE is {quoted_setting(path)}: it cannot be read ({why})",
+                settings=[f"{variable(name)}_FILE"],
             ) from None
 
     @property

@@ -282,6 +282,13 @@ def unsupported_version_answer(correlation_id: int) -> bytes:
     return INT32.pack(len(body)) + body
 
 
+def looks_capped(ranges: Mapping[int, tuple[int, int]]) -> bool:
+    """Whether the versions that somebody offers are those of an LFS Proxy: nothing is left to cap, and
+    SaslHandshake begins with 1, as no broker's does."""
+    begins = ranges.get(KafkaApi.SASL_HANDSHAKE, (0, 0))[0]
+    return begins == 1 and all(_cap(key, given) == given for key, given in ranges.items())
+
+
 def _cap(key: int, given: tuple[int, int]) -> tuple[int, int] | None:
     api = find(key)
     if api is None:

@@ -118,6 +118,43 @@ class TroubleTests(LogTestCase):
             self.brokers.next(FETCH, one)
             self.assertEqual(self.values(), [(0, b"a"), (1, b"b")])
 
+    def test_a_large_batch_over_a_slow_link(self) -> None:
+        """A minute and a half for its answer, which is asked for once."""
+        self.append(batch(bytes(1_000_000)))
+        self.brokers.next(FETCH, *(act.slowly(self.net, 100_000, 3) for _ in range(99)))
+        reading = self.read(most=1_000_000)
+        self.net.pass_seconds(80)
+        self.assertNoResult(reading)
+        self.net.pass_seconds(20)
+        self.assertEqual(len(self.successResultOf(reading)), 3)
+        self.assertEqual(self.brokers.count(FETCH), 2)
+
+    def test_answers_that_stop_coming_are_no_progress(self) -> None:
+        self.append(batch(bytes(1_000_000)))
+        self.brokers.next(FETCH, *(act.slowly(self.net, 10_000, 20) for _ in range(99)))
+        self.assertIn("demo, partition 0, cannot be read to its end", self.trouble(most=1_000_000))
+
+    def test_answers_that_break_off_are_no_progress(self) -> None:
+        self.append(batch(bytes(1_000_000)))
+
+        def breaks_off(side: BrokerSide, asked: Asked) -> None:
+            act.slowly(self.net, 10_000, 0.1)(side, asked)
+            self.net.callLater(12, side.hang_up)
+
+        self.brokers.next(FETCH, *(breaks_off for _ in range(99)))
+        self.assertIn("demo, partition 0, cannot be read to its end", self.trouble(most=1_000_000))
+
+    def test_an_end_is_told_while_a_batch_comes_slowly(self) -> None:
+        self.append(batch(bytes(1_000_000)))
+        self.brokers.next(FETCH, None, *(act.slowly(self.net, 100_000, 3) for _ in range(99)))
+        reading = self.read(most=1_000_000)
+        self.net.pass_seconds(9)
+        asking = self.begin(self.reading.bounds("demo", 0))
+        self.assertEqual(self.successResultOf(asking).end, 3)
+        self.net.pass_seconds(100)
+        self.successResultOf(reading)
+        self.assertEqual(self.brokers.count(FETCH), 2)
+
     def test_brokers_that_are_away_for_half_a_minute(self) -> None:
         self.brokers.down = {9091, 9092}
         reading = self.read()
@@ -187,7 +224,7 @@ class TroubleTests(LogTestCase):
         self.failureResultOf(self.begin(self.reading.bounds("demo", 0)), BrokerUnavailable)
 
     def test_a_refused_sign_in_is_told_at_once(self) -> None:
-        async def refuse(*args: Any) -> Any:
+        async def refuse(*args: Any, **options: Any) -> Any:
             raise SignInRefused("no")
 
         self.patch(self.client.cluster, "fetch", refuse)

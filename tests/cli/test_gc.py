@@ -100,7 +100,9 @@ class GcTests(OrphansTestCase):
         expected = {"blobs": 3, "referenced": 1, "orphans": 2, "orphan_bytes": 8, "uploads": 0}
         expected |= {"deleted": 0, "aborted": 0, "topics": 1, "partitions": 1}
         self.assertEqual({name: ended.summary[name] for name in expected}, expected)
-        self.assertIn("2  blobs are orphans, of 8 bytes\n              'clips': 2, 8 bytes", ended.text)
+        self.assertIn(
+            "2  named by nothing, to be removed: 8 bytes\n              'clips': 2, 8 bytes", ended.text
+        )
 
     def test_a_person_types_the_number(self) -> None:
         kept, _ = self.fill()
@@ -110,9 +112,38 @@ class GcTests(OrphansTestCase):
         self.assertEqual(self.keys, [kept])
         self.assertFalse(ended.findings)
         self.assertEqual((ended.summary["deleted"], ended.summary["deleted_bytes"]), (2, 8))
-        self.assertIn("2 blobs (8 bytes) and 0 unfinished uploads were removed", ended.text)
-        self.assertIn("blobs are orphans", self.person.told[0])
+        self.assertIn("2  named by nothing", self.person.told[0])
         self.assertEqual(self.person.told[1], "To remove them, type their number (2):")
+        self.assertIn("2  named by nothing", ended.text)
+
+    def test_what_a_terminal_shows_already_is_not_said_twice(self) -> None:
+        self.fill()
+        self.patch(sys.stdin, "isatty", lambda: True)
+        self.patch(Person, "width", 80)
+        self.person.answer = "no"
+        self.assertEqual(self.gc(deletes=True).text, "Nothing was removed.")
+        self.closed = 0
+        self.person.answer = "2"
+        self.assertEqual(self.gc(deletes=True).text, "Removed: 2 blobs (8 bytes) and 0 unfinished uploads.")
+        self.closed = 0
+        self.assertIn("in the bucket", self.gc(deletes=True).text)
+
+    def test_unfinished_uploads_alone_are_removed_as_well(self) -> None:
+        self.name(self.put("kept"))
+        self.begin_upload(key_of("b"))
+        self.assertTrue(self.gc().findings)
+        self.closed = 0
+        ended = self.gc(deletes=True, yes=True)
+        self.assertEqual((ended.findings, ended.summary["aborted"]), (False, 1))
+        self.assertIn("Removed: 0 blobs (0 bytes) and 1 unfinished upload.", ended.text)
+
+    def test_one_is_no_plural(self) -> None:
+        self.name(self.put("kept"))
+        self.put("a")
+        text = self.gc(deletes=True, yes=True).text
+        self.assertTrue(text.startswith("2 blobs ("), text)
+        self.assertIn("read: 1 topic with 1 partition\n", text)
+        self.assertIn("Removed: 1 blob (", text)
 
     def test_what_is_young_again_when_a_person_has_answered_stays(self) -> None:
         kept, orphans = self.fill()
@@ -158,7 +189,8 @@ class GcTests(OrphansTestCase):
 
     def test_less_than_an_hour_is_refused(self) -> None:
         self.put("a", age=HOUR)
-        self.failureResultOf(self.begin(min_age=HOUR - 1), click.UsageError)
+        failure = self.failureResultOf(self.begin(min_age=HOUR - 1), click.UsageError)
+        self.assertIn("without --unsafe", str(failure.value))
         self.assertEqual(self.gc(min_age=HOUR - 1, unsafe=True).summary["orphans"], 1)
 
     def test_a_cluster_that_names_no_blob_at_all_is_not_believed(self) -> None:
@@ -256,7 +288,7 @@ class GcTests(OrphansTestCase):
     def test_blobs_of_topics_that_were_not_read_are_told(self) -> None:
         self.put("a", "others")
         ended = self.gc()
-        self.assertIn("1  belong to topics that were not read, and stay: 'others'", ended.text)
+        self.assertIn("1  of topics that were not read, to stay: 'others'", ended.text)
         self.assertEqual((ended.findings, ended.summary["unread_topics"]), (False, ["others"]))
 
     def test_the_key_of_a_blob_is_told_nowhere_but_where_it_failed(self) -> None:

@@ -74,6 +74,15 @@ class CommandTests(unittest.SynchronousTestCase):
         (self.folder / "file").touch()
         self.assertIn("LFS_DEMO_DATA", self.fails("--data", str(self.folder / "file" / "data")))
 
+    def test_a_folder_that_is_not_there_is_told_before_anything_starts(self) -> None:
+        nothing_to_start = {
+            "LFS_DEMO_CACHE": str(self.folder / "cache"),
+            "LFS_DEMO_MAVEN_URL": "http://127.0.0.1:9/maven2",
+        }
+        message = self.fails(LFS_DEMO_FOLDER=str(self.folder / "nowhere"), **nothing_to_start)
+        self.assertIn("nowhere/", message)
+        self.assertIn("name one in LFS_DEMO_FOLDER", message)
+
 
 class MachineTests(unittest.SynchronousTestCase):
     def setUp(self) -> None:

@@ -209,6 +209,7 @@ async def _kafka(servers: SecuredKafka, advertised: KafkaServer, hung: int) -> l
             "clients are told an address that cannot be reached", {"LFS_KAFKA_BROKERS": advertised.bootstrap}
         ),
         Setup("no such topic", {}, "nowhere"),
+        Setup("a topic name that Kafka does not allow", {}, "no topic/name"),
         Setup("the Kafka user may not write to the topic", as_proxy, "check-denied", "produce"),
         Setup("the topic takes only small records", {}, "check-small"),
         Setup(
@@ -248,6 +249,7 @@ async def _s3(servers: SecuredKafka, here: Mapping[str, int], folder: Path) -> l
 
     return [
         *found,
+        Setup("a bucket name that S3 does not allow", {"LFS_S3_BUCKET": "No_Bucket"}),
         Setup("the S3 user may only read", user("may-read"), step="put"),
         Setup("the S3 user may not delete", user("may-not-delete")),
         Setup("the S3 user may not abort uploads", user("may-not-abort")),

@@ -141,6 +141,12 @@ class CommandTests(TestCase):
         try:
             address = environment["LFS_HTTP_ADDR"]
             done = await self.run_check(environment)
+            itself = environment["LFS_KAFKA_ADDR"]
+            # As another machine has it, where its own port is no hint.
+            looped = await self.run_check(
+                {**environment, "LFS_KAFKA_BROKERS": itself, "LFS_KAFKA_ADDR": f"{HOST}:{free_port()}"}
+            )
+            refused = await self.run_check({**environment, "LFS_KAFKA_BROKERS": itself})
         finally:
             process.terminate()
             await in_thread(process.wait)
@@ -148,6 +154,12 @@ class CommandTests(TestCase):
         self.assertRegex(
             done.stdout, rf"ok, but  listener: LFS_HTTP_ADDR, {address} +.* in use by what answers"
         )
+        self.assertNotIn("answers as an LFS Proxy does", done.stdout)
+        self.assertEqual(looped.returncode, 1, looped.stdout)
+        self.assertRegex(looped.stdout, rf"ok, but  Kafka {itself}: API versions .* answers as an LFS Proxy")
+        self.assertRegex(looped.stdout, rf"FAILED   Kafka {itself}: metadata .* is this proxy itself")
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("the proxy itself listens there (LFS_KAFKA_ADDR)", refused.stderr)
 
     def serve(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """A proxy that is alive. Blocks."""

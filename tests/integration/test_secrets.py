@@ -254,6 +254,7 @@ class SecretTests(TestCase):
         wrongly = commands.wrong(self.wrong_key, WRONG_PASSWORD, WRONG_S3_KEY, WRONG_CLIENT, IN_A_URL)
         right = commands.right(self.keys, self.key)
         await gatherResults([in_thread(self.run_all, each) for each in (right, wrongly)])
+        await in_thread(self.sign_in_without_a_password)
         for name, proxy in proxies.items():
             self.spoken.said[f"/readyz of {name}"] = str(await in_thread(proxy.readiness))
             self.spoken.said[f"/metrics of {name}"] = str(dict(await in_thread(proxy.metrics)))
@@ -267,6 +268,21 @@ class SecretTests(TestCase):
         self.assertEqual(leaks(self.spoken.secrets, self.spoken.said), [])
         self.assertEqual(self.unexpected, [])
         self.check_that_all_was_said()
+
+    def sign_in_without_a_password(self) -> None:
+        """As far as it goes with brokers that have no such mechanism."""
+        for mechanism, said in (("AWS_MSK_IAM", "does not offer AWS_MSK_IAM"), ("GSSAPI", "GSSAPI")):
+            signing = {
+                **self.kafka.environment("SASLTLS", "PLAIN"),
+                "LFS_KAFKA_SASL_MECHANISM": mechanism,
+                "AWS_SESSION_TOKEN": SESSION,
+                "AWS_REGION": "eu-west-1",
+            }
+            done = self.run_command(
+                "check", variables={**self.environment, **signing}, name=f"check by {mechanism}"
+            )
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertRegex(done.stdout, rf"FAILED   Kafka .*: sign-in .*{said}")
 
     def produce(self, proxy: ProxyProcess) -> None:
         """Clients that sign in by themselves, by each mechanism and with a wrong password."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+from twisted.internet.interfaces import IReactorTime
+
 from tests.kafka.brokers import Act, Asked, BrokerSide
 
 
@@ -27,6 +29,24 @@ def half_said(side: BrokerSide, asked: Asked) -> None:
     data = side.brokers.answer(asked)
     side.wire.arrive(struct.pack(">i", len(data)) + data[: len(data) // 2])
     side.hang_up()
+
+
+def slowly(clock: IReactorTime, size: int, seconds: float) -> Act:
+    """The answer comes in pieces of ``size`` bytes, one each ``seconds``."""
+
+    def act(side: BrokerSide, asked: Asked) -> None:
+        data = side.brokers.answer(asked)
+        data = struct.pack(">i", len(data)) + data
+
+        def go_on(place: int) -> None:
+            if side.is_open:
+                side.wire.arrive(data[place : place + size])
+                if place + size < len(data):
+                    clock.callLater(seconds, go_on, place + size)
+
+        go_on(0)
+
+    return act
 
 
 def garbage(side: BrokerSide, asked: Asked) -> None:

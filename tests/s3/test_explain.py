@@ -219,6 +219,13 @@ class AnswerTests(ExplainTestCase):
             "LFS_S3_BUCKET",
         )
 
+    async def test_a_name_that_no_bucket_can_have(self) -> None:
+        self.assertEqual(
+            await self.answered(http(400, error("InvalidBucketName", "It is not valid."))),
+            "400 InvalidBucketName: It is not valid; correct LFS_S3_BUCKET: a bucket's name has 3 to 63 "
+            "lower-case letters, digits, dots and hyphens",
+        )
+
     async def test_access_denied(self) -> None:
         self.assertEqual(
             await self.answered(http(403, error("AccessDenied", "Access Denied."))),

@@ -112,6 +112,22 @@ class TableTests(SynchronousTestCase):
             with self.assertRaisesRegex(SettingError, "LFS_(KAFKA|HTTP)_"):
                 load_settings({}, given)
 
+    def test_the_proxy_is_no_broker_of_its_own(self) -> None:
+        for own, broker, is_loop in (
+            (":9092", "localhost:9092", True),
+            ("0.0.0.0:9092", "127.0.0.1:9092", True),
+            ("proxy.example:9092", "kafka:1,proxy.example:9092", True),
+            (":9092", "kafka:9092", False),
+            (":9092", "localhost:9093", False),
+            ("10.0.0.1:9092", "localhost:9092", False),
+        ):
+            environment = {"LFS_KAFKA_ADDR": own, "LFS_KAFKA_BROKERS": broker}
+            if not is_loop:
+                load_settings(environment, {})
+                continue
+            with self.assertRaisesRegex(SettingError, "the proxy itself listens there"):
+                load_settings(environment, {})
+
     def test_each_setting_has_a_help_sentence(self) -> None:
         for name, info in setting_table().items():
             self.assertRegex(info.help, r"^[A-Z].+[.)]$", name)

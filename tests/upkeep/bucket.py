@@ -72,6 +72,13 @@ class OrphansTestCase(SynchronousTestCase):
         self.store.blobs.blobs[key] = MemoryBlob(b"blob", "text/plain", {}, written)
         return key
 
+    def begin_upload(self, key: str, age: float = 2 * MIN_AGE) -> str:
+        """An unfinished upload; its id."""
+        begun: Deferred[str] = Deferred.fromCoroutine(self.store.resumable.begin_parts(key, "", {}))
+        upload_id = self.successResultOf(begun)
+        self.store.resumable.begun[upload_id] = self.clock.seconds() - age
+        return upload_id
+
     def name(self, *keys: str, log: MemoryPartition | None = None, **options: Any) -> None:
         """Write a batch of records that name these blobs."""
         (log or self.log).append(batch(*map(envelope_of, keys), **options))

@@ -61,6 +61,10 @@ class KafkaDouble(_Acts):
         lacking: tuple[Sequence[str], Sequence[str]] = await self.act("lacks", ([], []), address)
         return lacking
 
+    async def is_lfs_proxy(self, address: Address) -> bool:
+        is_one: bool = await self.act("is_lfs_proxy", False, address)
+        return is_one
+
     async def brokers(self, address: Address) -> Mapping[int, Address]:
         named: Mapping[int, Address] = await self.act("brokers", {1: address}, address)
         return named

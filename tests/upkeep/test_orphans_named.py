@@ -129,6 +129,14 @@ class NamedTests(OrphansTestCase):
             self.assertIn(uuid_of(key), names.uuids_in(text))
             self.assertLess(looked, 80 * len(text), mark)
 
+    def test_an_older_envelope_as_base64(self) -> None:
+        self.put("a")
+        for before in range(3):
+            key = self.put(f"b{before}")
+            text = b'{"kfs_lfs": 1, "bucket": "kafscale", "key": "' + key.encode() + b'"}'
+            self.log.append(batch(base64.b64encode(b" " * before + text)))
+        self.assertEqual(self.orphans(), [key_of("a")])
+
     def test_an_envelope_where_the_base64_around_a_mark_is_cut(self) -> None:
         """The second mark has the place of the first one in its base64: both are looked for together."""
         key = key_of("a")

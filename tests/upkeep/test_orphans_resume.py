@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+
+from twisted.internet.defer import Deferred
 
 from lfsproxy.errors import BrokerUnavailable, StoreUnavailable
 from lfsproxy.upkeep.orphans import book
@@ -48,6 +51,27 @@ class ResumeTests(OrphansTestCase):
         self.store.index.let_go("objects")
         self.failureResultOf(self.begin(), BrokerUnavailable)
         self.assertEqual(Counts.of(self.search()), Counts(1, 0, 1))
+
+    def test_an_upload_that_ends_before_the_list_is_begun_anew_is_not_counted(self) -> None:
+        key = self.put("a")
+        upload_id = self.begin_upload(key)
+        self.store.index.hold("objects")
+        searching = self.begin()
+        searching.cancel()
+        self.failureResultOf(searching)
+        self.open()
+        self.store.index.let_go("objects")
+        aborting = Deferred.fromCoroutine(self.store.index.abort(key, upload_id))
+        self.assertTrue(self.successResultOf(aborting))
+        self.assertEqual(self.search().uploads, 0)
+
+    def test_a_place_is_written_with_the_names_before_it_or_not_at_all(self) -> None:
+        def names() -> Iterator[bytes]:
+            yield bytes(16)
+            raise OSError("the disk is full")
+
+        self.assertRaises(OSError, self.book.add_names, "clips", "id", 0, 5, names())
+        self.assertIsNone(self.book.place("clips", "id", 0))
 
     def test_a_topic_that_was_made_anew_is_read_from_its_begin(self) -> None:
         self.name(key_of("b"))

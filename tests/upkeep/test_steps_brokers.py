@@ -8,7 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lfsproxy.errors import BrokerUnavailable, SettingError
+from lfsproxy.errors import BadRequest, BrokerUnavailable, SettingError
 from lfsproxy.probing import Certificate, Written
 from lfsproxy.settings import Address, Settings
 from lfsproxy.upkeep.steps.brokers import KafkaSteps
@@ -40,7 +40,8 @@ class ReachTests(KafkaStepsTestCase):
     def test_a_broker_is_reached_step_by_step(self) -> None:
         self.kafka.uses_tls = self.kafka.signs_in = True
         found = self.check()
-        asked = ["resolve", "connect", "handshake", "sign_in", "lacks", "brokers", "largest_batch", "close"]
+        asked = ["resolve", "connect", "handshake", "sign_in", "lacks", "is_lfs_proxy", "brokers"]
+        asked += ["largest_batch", "close"]
         self.assertEqual([call[0] for call in self.kafka.calls], asked)
         self.assertEqual({step.ok for step in found.values()}, {True})
         note = found["Kafka kafka-1:9092: TLS"].note
@@ -63,6 +64,15 @@ class ReachTests(KafkaStepsTestCase):
         step = self.check()["Kafka kafka-1:9092: sign-in"]
         self.assertIn("LFS_KAFKA_OAUTH_CLIENT_SECRET", step.do)
         self.assertNotIn("PASSWORD", step.do)
+
+    def test_a_sign_in_without_a_password_is_told_by_what_it_needs(self) -> None:
+        self.kafka.signs_in = True
+        self.kafka.acts["sign_in"] = BrokerUnavailable("no")
+        for mechanism, needed in (("AWS_MSK_IAM", "AWS credentials and region"), ("GSSAPI", "a ticket")):
+            self.settings |= {"kafka_security_protocol": "SASL_SSL", "kafka_sasl_mechanism": mechanism}
+            step = self.check()["Kafka kafka-1:9092: sign-in"]
+            self.assertIn(needed, step.do)
+            self.assertNotIn("PASSWORD", step.do)
 
     def test_a_certificate_that_soon_expires_is_told(self) -> None:
         self.kafka.uses_tls = True
@@ -96,6 +106,34 @@ class ReachTests(KafkaStepsTestCase):
             step = found[f"Kafka {address}: API versions"]
             self.assertEqual((step.ok, step.wrong), (False, "there was no answer within 12 s"))
             self.assertEqual(found[f"Kafka {address}: metadata"].ok, None)
+
+    def test_another_lfs_proxy_is_told(self) -> None:
+        self.kafka.acts["is_lfs_proxy"] = True
+        found = self.check()
+        step = found["Kafka kafka-1:9092: API versions"]
+        self.assertEqual((step.ok, step.warning), (True, True))
+        self.assertIn("answers as an LFS Proxy does", step.note)
+        self.assertEqual(found["Kafka kafka-1:9092: metadata"].ok, True)
+
+    def test_the_proxy_itself_is_no_broker(self) -> None:
+        self.settings["kafka_advertised_port_base"] = 30000
+        itself = {1: Address("proxy.example", 30001), 3: Address("proxy.example", 30003)}
+        self.kafka.acts |= {"is_lfs_proxy": True, "brokers": itself}
+        step = self.check()["Kafka kafka-1:9092: metadata"]
+        self.assertIn("kafka-1:9092 (LFS_KAFKA_BROKERS) is this proxy itself", step.wrong)
+        self.kafka.acts["brokers"] = {**itself, 4: Address("proxy.example", 30005)}
+        self.assertEqual(self.check()["Kafka kafka-1:9092: metadata"].ok, True)
+        # Brokers may have such ports by chance.
+        self.kafka.acts |= {"is_lfs_proxy": False, "brokers": itself}
+        self.assertEqual(self.check()["Kafka kafka-1:9092: metadata"].ok, True)
+
+    def test_a_bug_of_one_step_leaves_the_others(self) -> None:
+        self.settings["kafka_brokers"] = (FIRST, SECOND)
+        self.kafka.acts |= {("lacks", FIRST): TypeError("a mistake"), "close": ValueError("another")}
+        found = self.check()
+        wrong = [step.name for step in found.values() if step.ok is False]
+        self.assertEqual(wrong, ["Kafka: end of the connections", "Kafka kafka-1:9092: API versions"])
+        self.assertEqual(found["Kafka kafka-2:9092: metadata"].ok, True)
 
     def test_an_interrupt_closes_the_connections(self) -> None:
         self.kafka.acts["sign_in"] = Deferred()
@@ -147,8 +185,15 @@ class ReachTests(KafkaStepsTestCase):
 
         steps = KafkaSteps(self.clock, Settings(), make, lambda step: None)
         self.successResultOf(Deferred.fromCoroutine(steps.run("orders")))
-        [[step]] = [chain.steps for chain in steps.chains]
-        self.assertEqual((step.name, step.ok), ("Kafka: settings", False))
+        found = {step.name: step.ok for chain in steps.chains for step in chain.steps}
+        self.assertEqual(
+            found,
+            {
+                "Kafka: settings": False,
+                "Kafka localhost:9092: connection": None,
+                "Kafka topic orders: metadata": None,
+            },
+        )
 
 
 class LargestTests(KafkaStepsTestCase):
@@ -187,6 +232,14 @@ class TopicTests(KafkaStepsTestCase):
         self.assertEqual(found["Kafka topic orders: produce"].note, "partition 2, offset 7")
         self.assertIn(("read", "orders", Written(2, 7, b"value")), self.kafka.calls)
         self.assertEqual(found["Kafka topic orders: read back"].ok, True)
+
+    def test_a_name_that_no_topic_can_have_is_not_to_be_created(self) -> None:
+        self.kafka.acts["partitions"] = BadRequest("Kafka does not allow it")
+        step = self.check("no/topic")["Kafka topic no/topic: metadata"]
+        self.assertEqual(
+            step.do, "a topic's name has 1 to 249 letters, digits, dots, hyphens and underscores (ASCII)"
+        )
+        self.assertIn("create the topic orders", self.check("orders")["Kafka topic orders: metadata"].do)
 
     def test_without_a_topic_nothing_is_written(self) -> None:
         self.check()

@@ -97,10 +97,25 @@ class StoreStepsTests(SynchronousTestCase):
         self.assertEqual(self.store.calls[-1], ("close",))
 
     def test_an_authority_that_cannot_be_read_ends_it(self) -> None:
+        self.store.uses_tls = True
+
         def make() -> StoreDouble:
             raise SettingError("LFS_S3_CA is 'x': not usable as PEM certificates")
 
         steps = StoreSteps(self.clock, Settings(), make, lambda step: None)
         self.successResultOf(Deferred.fromCoroutine(steps.run()))
-        [[step]] = [chain.steps for chain in steps.chains]
+        [[step, *others]] = [chain.steps for chain in steps.chains]
         self.assertEqual((step.name, step.ok), ("S3: settings", False))
+        self.assertEqual({other.note for other in others}, {"skipped because settings failed"})
+        self.assertEqual(
+            [other.name for other in others], [f"S3: {name}" for name in self.check() if name != "settings"]
+        )
+
+    def test_a_bug_of_the_end_does_not_hide_the_steps(self) -> None:
+        self.store.acts |= {"head": TypeError("a mistake"), "remove": ValueError("another")}
+        found = self.check()
+        wrong = {name: step.wrong for name, step in found.items() if step.ok is False}
+        self.assertEqual(list(wrong), ["HEAD", "removal of what was written"])
+        self.assertIn("this is a bug in lfsproxy: a mistake", wrong["HEAD"])
+        self.assertEqual(found["delete"].ok, True)
+        self.assertEqual(self.store.calls[-1], ("close",))

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import BrokerUnavailable
-from lfsproxy.upkeep.steps.chain import Chain, Found, Step, done, told
+from lfsproxy.upkeep.steps.chain import AlreadyTold, Chain, Found, Step, done, told
 from lfsproxy.upkeep.steps.sidebyside import side_by_side
 
 
@@ -90,12 +90,35 @@ class ChainTests(SynchronousTestCase):
         self.failureResultOf(trying, CancelledError)
         self.assertEqual((self.told, self.clock.getDelayedCalls()), ([], []))
 
-    def test_a_bug_is_no_outcome_of_a_step(self) -> None:
+    def test_a_bug_is_the_failure_of_its_step_alone(self) -> None:
         async def tried() -> None:
             raise TypeError("a mistake in the code")
 
-        trying = Deferred.fromCoroutine(self.chain.step("put", done(tried), "look"))
-        self.failureResultOf(trying, TypeError)
+        self.step("put", done(tried), vital=False)
+        self.step("delete", done(works))
+        bug, other = self.told
+        self.assertEqual(bug.wrong, "this is a bug in lfsproxy: a mistake in the code (TypeError)")
+        self.assertEqual(bug.do, "LFS_LOG_LEVEL=debug, or --debug before the command, shows where")
+        self.assertIsInstance(bug.bug, TypeError)
+        self.assertEqual((bug.ok, other.ok), (False, True))
+
+    def test_what_another_step_has_told_is_not_told_again(self) -> None:
+        async def tried() -> None:
+            raise AlreadyTold("settings: files")
+
+        self.step("settings", done(tried))
+        self.step("put", done(self.fail))
+        self.assertEqual([step.ok for step in self.told], [None, None])
+        self.assertEqual({step.note for step in self.told}, {"skipped because settings: files failed"})
+
+    def test_what_is_done_behind_all_is_told_where_it_fails(self) -> None:
+        self.step("bucket", done(fails))
+        self.successResultOf(Deferred.fromCoroutine(self.chain.behind("end", works)))
+        self.successResultOf(Deferred.fromCoroutine(self.chain.behind("end", fails)))
+        self.assertEqual([(step.name, step.wrong) for step in self.told[1:]], [("S3: end", "it is away")])
+        ending = Deferred.fromCoroutine(self.chain.behind("end", lambda: wait(Deferred())))
+        ending.cancel()
+        self.failureResultOf(ending, CancelledError)
 
     def test_an_ability_that_is_missing_is_ok_but_told(self) -> None:
         async def missing() -> str:

@@ -31,31 +31,47 @@ class LimitTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.root = Path(self.mktemp())
 
-    def limit(self, *files: tuple[str, str]) -> int | None:
+    def limit(self, *files: tuple[str, str]) -> tuple[int, str] | None:
         for name, text in files:
             path = self.root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         return memory_limit(self.root)
 
+    def assert_group(self, size: int, *files: tuple[str, str]) -> None:
+        self.assertEqual(self.limit(*files), (size, "the control group allows"))
+
     def test_a_container_s_own(self) -> None:
-        self.assertEqual(
-            self.limit(("proc/self/cgroup", "0::/\n"), ("sys/fs/cgroup/memory.max", "536870912\n")), 512 * MIB
-        )
+        own = "sys/fs/cgroup/memory.max"
+        self.assert_group(512 * MIB, ("proc/self/cgroup", "0::/\n"), (own, "536870912\n"))
+        # Without a namespace of its own a container knows its group by the name that the host has for it.
+        self.assert_group(7000, ("proc/self/cgroup", "0::/kubepods/pod1\n"), (own, "7000\n"))
 
     def test_the_least_of_a_service_and_of_what_is_around_it(self) -> None:
         slices = "sys/fs/cgroup/system.slice"
-        found = self.limit(
+        self.assert_group(
+            1000,
             ("proc/self/cgroup", "0::/system.slice/lfsproxy.service\n"),
             (f"{slices}/lfsproxy.service/memory.max", "max\n"),
             (f"{slices}/memory.max", "1000\n"),
         )
-        self.assertEqual(found, 1000)
+        self.assert_group(900, (f"{slices}/lfsproxy.service/memory.max", "900\n"))
 
     def test_version_1(self) -> None:
-        files = "sys/fs/cgroup/memory/memory.limit_in_bytes"
-        self.assertEqual(self.limit(("proc/self/cgroup", "9:memory:/x\n"), (files, "2000\n")), 2000)
+        groups = "sys/fs/cgroup/memory"
+        files = f"{groups}/memory.limit_in_bytes"
+        self.assert_group(2000, ("proc/self/cgroup", "9:memory:/x\n3:cpu:/y\n"), (files, "2000\n"))
         self.assertIsNone(self.limit((files, f"{VERSION_1_NONE}\n")))
+        self.assertIsNone(self.limit((f"{groups}/y/memory.limit_in_bytes", "10\n")))
+        self.assert_group(1500, (f"{groups}/x/memory.limit_in_bytes", "1500\n"))
+
+    def test_the_machine(self) -> None:
+        self.assertEqual(
+            self.limit(("proc/meminfo", "MemTotal:       1024 kB\nMemFree:        12 kB\n")),
+            (MIB, "this machine has"),
+        )
+        self.assert_group(1000, ("sys/fs/cgroup/memory.max", "1000\n"))
+        self.assertEqual(self.limit(("sys/fs/cgroup/memory.max", f"{2 * MIB}\n")), (MIB, "this machine has"))
 
     def test_none(self) -> None:
         self.assertIsNone(memory_limit(self.root))

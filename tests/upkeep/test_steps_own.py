@@ -13,7 +13,9 @@ from twisted.trial.unittest import TestCase
 from lfsproxy.devstack.ports import HOST, free_port
 from lfsproxy.errors import SettingError
 from lfsproxy.settings import load_settings
+from lfsproxy.upkeep.steps import own
 from lfsproxy.upkeep.steps.chain import Step
+from lfsproxy.upkeep.steps.memory import MIB
 from lfsproxy.upkeep.steps.own import OwnSteps
 from tests.certificates import Authority
 
@@ -78,6 +80,43 @@ class FileTests(OwnStepsTestCase):
         self.assertIn("LFS_KAFKA_SASL_PASSWORD_FILE", found["values and files"].wrong)
         self.assertEqual(found["LFS_HTTP_API_KEYS_FILE"].wrong, "no keys")
         self.assertEqual(found["memory"].ok, True)
+
+    async def test_a_file_that_is_not_there_is_told_once(self) -> None:
+        nowhere = str(self.folder / "nowhere")
+        own = Authority(self.folder).issue("own")
+        steps = self.steps(LFS_HTTP_TLS_CERT=str(own.certificate), LFS_HTTP_TLS_KEY=nowhere)
+        await steps.files()
+        wrong = [step.wrong for step in steps.chains[0].steps if step.ok is False]
+        self.assertEqual([text.partition(" is ")[0] for text in wrong], ["LFS_HTTP_TLS_KEY"])
+
+        def another() -> None:
+            raise SettingError("LFS_S3_CA is 'x': it is none", settings=["LFS_S3_CA"])
+
+        self.assertRaises(SettingError, steps.once, another)
+        self.assertEqual(steps.once(lambda: 7), 7)
+
+    async def test_a_bug_in_the_look_for_a_proxy_does_not_hide_the_ports(self) -> None:
+        async def broken() -> bool:
+            raise TypeError("a mistake")
+
+        self.patch(self, "is_running", broken)
+        found = await self.ports()
+        self.assertEqual([step.ok for step in found.values()], [False, True, True, True])
+
+    async def test_memory(self) -> None:
+        for limit, note, warning in (
+            (None, "no limit is known", False),
+            ((4000 * MIB, "this machine has"), "this machine has 4000 MiB", False),
+            (
+                (1000 * MIB, "the control group allows"),
+                "lower LFS_UPLOAD_MEMORY, LFS_MAX_PASSTHROUGH_SIZE or LFS_WORKERS",
+                True,
+            ),
+        ):
+            self.patch(own, "memory_limit", lambda limit=limit: limit)
+            step = (await self.files(LFS_UPLOAD_MEMORY="1GiB"))["memory"]
+            self.assertEqual((step.ok, step.warning), (True, warning))
+            self.assertIn(note, step.note)
 
     async def test_the_advertised_host(self) -> None:
         found = await self.files(LFS_KAFKA_ADVERTISED_HOST="127.0.0.9")

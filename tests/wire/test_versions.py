@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import FramingError
 from lfsproxy.wire.apis import KafkaApi
-from lfsproxy.wire.versions import APIS, How, cap_versions, find, unsupported_version_answer
+from lfsproxy.wire.versions import APIS, How, cap_versions, find, looks_capped, unsupported_version_answer
 
 Ranges = Sequence[tuple[int, int, int]]
 BROKER: Ranges = [
@@ -118,6 +118,16 @@ class CapTests(SynchronousTestCase):
     def test_transactions_of_version_2_can_be_kept_up_with(self) -> None:
         for key, version in ((KafkaApi.PRODUCE, 12), (KafkaApi.END_TXN, 5), (KafkaApi.TXN_OFFSET_COMMIT, 5)):
             self.assertGreaterEqual(APIS[key].max_version, version)
+
+    def test_what_is_capped_already_is_known_as_that(self) -> None:
+        begins = (KafkaApi.SASL_HANDSHAKE, 0, 1)
+        broker = {key: (low, high) for key, low, high in [*BROKER, begins]}
+        self.assertFalse(looks_capped(broker))
+        self.assertTrue(looks_capped(capped(0, answer(0, [*BROKER, begins]))[1]))
+        self.assertFalse(looks_capped({**broker, KafkaApi.SASL_HANDSHAKE: (1, 1)}))
+        # A broker that offers nothing that is withheld.
+        self.assertFalse(looks_capped({KafkaApi.PRODUCE: (0, 9), KafkaApi.SASL_HANDSHAKE: (0, 1)}))
+        self.assertFalse(looks_capped({KafkaApi.PRODUCE: (0, 9)}))
 
     def test_an_older_broker_s_unsupported_version_answer_is_capped_in_its_shape(self) -> None:
         body = struct.pack(">hi", 35, 2) + struct.pack(">hhhhhh", 18, 0, 2, 0, 0, 13)

@@ -22,6 +22,7 @@ from lfsproxy.upkeep.orphans.book import Book
 from lfsproxy.upkeep.orphans.listing import Listing
 from lfsproxy.upkeep.orphans.report import Report
 from lfsproxy.upkeep.orphans.topics import Chosen, TopicReading
+from lfsproxy.words import counted
 
 InThread = Callable[..., Deferred[None]]
 """Calls a function in a thread."""
@@ -63,8 +64,8 @@ class Search:
         before = await self._topics.choose(asked.topics)
         if before.left_out:
             self._note(
-                f"envelopes in {len(before.left_out)} topics that --topics leaves out are not seen: a blob "
-                "that is named only there counts as an orphan"
+                f"envelopes in {counted(len(before.left_out), 'topic')} that --topics leaves out are not "
+                "seen: a blob that is named only there counts as an orphan"
             )
         await self._topics.read(before.topics, again=False)
         now = await self._still(before, await self._topics.choose(asked.topics))

@@ -9,6 +9,8 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 
 from lfsproxy.errors import BrokerUnavailable
+from lfsproxy.names import LONGEST_TOPIC, is_topic_name
+from lfsproxy.net.broker_ports import advertised_base
 from lfsproxy.probing import IKafkaProbe
 from lfsproxy.settings import Address, Settings
 from lfsproxy.upkeep.steps.certificates import shown
@@ -20,6 +22,12 @@ PUBLISH_SECONDS = 40.0
 LEAST_BATCH = 8192
 """Bytes of a batch with one envelope, its headers and a key, and some to spare."""
 
+_PASSWORD = "LFS_KAFKA_SASL_USERNAME and LFS_KAFKA_SASL_PASSWORD"
+_SIGN_IN_NEEDS = {
+    "AWS_MSK_IAM": "the AWS credentials and region, and what their policy allows (kafka-cluster:Connect)",
+    "GSSAPI": "and have the Python package gssapi, and a ticket (kinit)",
+}
+"""What mechanisms sign in with that have no password."""
 _NO_IDENTITY = (
     "the proxy has no sign-in of its own (LFS_KAFKA_SASL_MECHANISM is empty): only what a broker tells "
     "anybody is tried, and HTTP uploads are off"
@@ -47,6 +55,7 @@ class KafkaSteps:
         self._make = make
         self._tell = tell
         self._probe: IKafkaProbe
+        self._proxies: set[Address] = set()
 
     async def run(self, topic: str | None) -> None:
         """All of them."""
@@ -54,16 +63,21 @@ class KafkaSteps:
         async def make() -> Found[IKafkaProbe]:
             return Found(self._make(), self._settings.kafka_security_protocol)
 
-        probe = await self._chain("Kafka").step(
+        chain = self._chain("Kafka")
+        probe = await chain.step(
             "settings", make, "name files that this user may read, as PEM (LFS_KAFKA_TLS_*)"
         )
         if probe is None:
+            for address in self._settings.kafka_brokers:
+                self._chain(f"Kafka {address}").skip("connection", "Kafka's settings cannot be used")
+            if topic is not None:
+                await self._topic(topic, None)
             return
         self._probe = probe
         try:
             await self._run(topic)
         finally:
-            await probe.close()
+            await chain.behind("end of the connections", probe.close)
 
     async def _run(self, topic: str | None) -> None:
         told: dict[Address, Mapping[int, Address]] = {}
@@ -97,6 +111,12 @@ class KafkaSteps:
 
         async def ask() -> Found[Mapping[int, Address]]:
             named = await self._probe.brokers(address)
+            base = advertised_base(self._settings)
+            if address in self._proxies and all(each.port == base + node for node, each in named.items()):
+                raise BrokerUnavailable(
+                    f"{address} (LFS_KAFKA_BROKERS) is this proxy itself, by the ports that it tells of its "
+                    "brokers: it would connect to itself, again and again"
+                )
             listed = ", ".join(f"{node} at {named[node]}" for node in sorted(named))
             return Found(named, f"brokers: {listed}")
 
@@ -162,13 +182,14 @@ class KafkaSteps:
 
     @property
     def _sign_in_settings(self) -> str:
+        mechanism = self._settings.kafka_sasl_mechanism
         if self._settings.kafka_oauth_token_url:
             return (
                 "check LFS_KAFKA_OAUTH_TOKEN_URL, LFS_KAFKA_OAUTH_CLIENT_ID, "
                 "LFS_KAFKA_OAUTH_CLIENT_SECRET and LFS_KAFKA_OAUTH_SCOPE, and what the broker expects "
                 "(sasl.oauthbearer.*)"
             )
-        return "check LFS_KAFKA_SASL_MECHANISM, LFS_KAFKA_SASL_USERNAME and LFS_KAFKA_SASL_PASSWORD"
+        return f"check LFS_KAFKA_SASL_MECHANISM, {_SIGN_IN_NEEDS.get(mechanism, _PASSWORD)}"
 
     async def _versions(self, address: Address) -> Found[None]:
         needed, optional = await self._probe.lacks(address)
@@ -176,17 +197,21 @@ class KafkaSteps:
             raise BrokerUnavailable(
                 f"{address} does not speak {', '.join(needed)} as the proxy does: the broker is too old"
             )
+        if await self._probe.is_lfs_proxy(address):
+            self._proxies.add(address)
+            what = "it answers as an LFS Proxy does: name the brokers themselves in LFS_KAFKA_BROKERS"
+            return Found(None, what, warning=True)
         if optional:
             what = f"without {', '.join(optional)} a record can be written twice when an answer is lost"
             return Found(None, what, warning=True)
         return Found(None)
 
     async def _topic(self, topic: str, address: Address | None) -> None:
-        chain, probe = self._chain(f"Kafka topic {topic}"), self._probe
-
+        chain = self._chain(f"Kafka topic {topic}")
         if address is None:
             chain.skip("metadata", "no broker could be asked")
             return
+        probe = self._probe
 
         async def known() -> Found[None]:
             count = await probe.partitions(topic)
@@ -196,7 +221,7 @@ class KafkaSteps:
             written = await probe.write(topic)
             return Found(written, f"partition {written.partition}, offset {written.offset}")
 
-        await chain.step("metadata", known, f"create the topic {topic}, and allow the proxy Describe on it")
+        await chain.step("metadata", known, _to_have(topic))
         await self._largest(chain, address, topic)
         written = await chain.step(
             "produce",
@@ -239,3 +264,12 @@ class KafkaSteps:
             return Found(None, f"{largest} bytes")
 
         await chain.step(name, ask, f"set {name} to the 1 MiB of Kafka's default, or more", vital=False)
+
+
+def _to_have(topic: str) -> str:
+    """What to do about a topic that cannot be asked about."""
+    if not is_topic_name(topic):
+        return (
+            f"a topic's name has 1 to {LONGEST_TOPIC} letters, digits, dots, hyphens and underscores (ASCII)"
+        )
+    return f"create the topic {topic}, and allow the proxy Describe on it"

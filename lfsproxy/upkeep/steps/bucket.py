@@ -42,32 +42,33 @@ class StoreSteps:
             return Found(probe, f"the bucket {self._settings.s3_bucket} of {probe.named}")
 
         probe = await self._chain.step("settings", make, "name a file of certificates as PEM in LFS_S3_CA")
-        if probe is None:
-            return
-        self._probe = probe
+        if probe is not None:
+            self._probe = probe
         try:
-            await self._reach()
+            # Without a probe these are told as skipped.
+            await self._reach(probe is None or probe.uses_tls)
             await self._use()
         finally:
-            await probe.remove()
-            await probe.close()
+            if probe is not None:
+                await self._chain.behind("removal of what was written", probe.remove)
+                await self._chain.behind("end of the connections", probe.close)
 
-    async def _reach(self) -> None:
-        chain, probe = self._chain, self._probe
+    async def _reach(self, uses_tls: bool) -> None:
+        chain = self._chain
         where = "correct LFS_S3_ENDPOINT, or have it reachable from here"
 
         async def resolve() -> Found[None]:
-            return Found(None, ", ".join(await probe.resolve()))
+            return Found(None, ", ".join(await self._probe.resolve()))
 
         async def handshake() -> Found[None]:
-            return shown(await probe.handshake())
+            return shown(await self._probe.handshake())
 
         async def credentials() -> Found[None]:
-            return Found(None, f"from {await probe.credentials()}")
+            return Found(None, f"from {await self._probe.credentials()}")
 
         await chain.step("host name", resolve, where)
-        await chain.step("connection", done(probe.connect), where)
-        if probe.uses_tls:
+        await chain.step("connection", done(lambda: self._probe.connect()), where)
+        if uses_tls:
             ca = self._settings.s3_ca or "AWS_CA_BUNDLE, or the system's authorities"
             await chain.step(
                 "TLS",
@@ -77,7 +78,9 @@ class StoreSteps:
         await chain.step("credentials", credentials, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
         await chain.step("clock", self._clock, "check LFS_S3_ENDPOINT, and the store")
         await chain.step(
-            "bucket", done(probe.bucket), "check LFS_S3_BUCKET, LFS_S3_REGION and LFS_S3_PATH_STYLE"
+            "bucket",
+            done(lambda: self._probe.bucket()),
+            "check LFS_S3_BUCKET, LFS_S3_REGION and LFS_S3_PATH_STYLE",
         )
 
     async def _clock(self) -> Found[None]:
@@ -94,32 +97,38 @@ class StoreSteps:
         )
 
     async def _use(self) -> None:
-        chain, probe = self._chain, self._probe
+        chain = self._chain
         # What a right that is missing needs, the refusal says itself.
         look = "look at the store's own log, and at what docs/operate/stores.md says of stores"
 
         async def put() -> Found[None]:
-            await probe.put()
+            await self._probe.put()
             with_crc = (
-                "with a CRC-32C" if probe.checksums else "without a CRC-32C, as LFS_S3_CHECKSUM is none"
+                "with a CRC-32C" if self._probe.checksums else "without a CRC-32C, as LFS_S3_CHECKSUM is none"
             )
             return Found(None, with_crc)
 
         await chain.step("put", put, look, vital=False, seconds=PARTS_SECONDS)
         for name, tried in {
-            "HEAD": told(probe.head),
-            "ranged GET": done(probe.ranged_get),
-            "conditional put": told(probe.conditional),
-            "list objects": done(probe.list_objects),
+            "HEAD": told(lambda: self._probe.head()),
+            "ranged GET": done(lambda: self._probe.ranged_get()),
+            "conditional put": told(lambda: self._probe.conditional()),
+            "list objects": done(lambda: self._probe.list_objects()),
         }.items():
             await chain.step(name, tried, look, needs=["put"], vital=False)
-        await chain.step("multipart upload", told(probe.multipart), look, vital=False, seconds=PARTS_SECONDS)
+        await chain.step(
+            "multipart upload",
+            told(lambda: self._probe.multipart()),
+            look,
+            vital=False,
+            seconds=PARTS_SECONDS,
+        )
         await chain.step(
             "abort of a multipart upload",
-            done(probe.abort),
+            done(lambda: self._probe.abort()),
             look,
             needs=["multipart upload"],
             vital=False,
             seconds=PARTS_SECONDS,
         )
-        await chain.step("delete", done(probe.delete), look, needs=["put"], vital=False)
+        await chain.step("delete", done(lambda: self._probe.delete()), look, needs=["put"], vital=False)

@@ -6,14 +6,15 @@ condition for it. Chains run side by side.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
 import attrs
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
 from lfsproxy.errors import LfsError
+from lfsproxy.words import BUG_SHOWN, bug_text
 
 T = TypeVar("T")
 
@@ -26,7 +27,7 @@ class Step:
     """What came of one step. ``ok`` is None where it was skipped, which ``note`` has the reason of.
 
     ``note`` of one that is ok is what was found; ``warning``: people should read it. ``wrong`` and ``do``
-    are of one that failed.
+    are of one that failed; ``bug`` is what it raised that nobody foresaw.
     """
 
     name: str
@@ -36,6 +37,11 @@ class Step:
     warning: bool = False
     wrong: str = ""
     do: str = ""
+    bug: Exception | None = attrs.field(default=None, eq=False)
+
+
+class AlreadyTold(Exception):
+    """Another step has told what is wrong with this one: the argument is its name."""
 
 
 @attrs.frozen
@@ -104,21 +110,38 @@ class Chain:
             self._over(Step(self._named(name), None, note=f"skipped because {unmet} failed"))
             return None
         began = self._clock.seconds()
-        trying = Deferred.fromCoroutine(tried())
-        found = None
         try:
+            trying = Deferred.fromCoroutine(tried())
             found = await trying.addTimeout(seconds, self._clock)
-        except TimeoutError:
-            wrong = f"there was no answer within {seconds:g} s"
-        except LfsError as error:
-            wrong, do = error.wrong, error.way_out or do
-        took = self._clock.seconds() - began
-        if found is None:
-            self._over(Step(self._named(name), False, took, wrong=wrong, do=do))
-            self._unmet = name if vital else ""
+        except Exception as error:
+            step = self._failed(name, error, seconds, do)
+            self._over(attrs.evolve(step, seconds=self._clock.seconds() - began))
+            if vital:
+                self._unmet = str(error) if isinstance(error, AlreadyTold) else name
             return None
+        took = self._clock.seconds() - began
         self._over(Step(self._named(name), True, took, found.note, found.warning))
         return found.value
+
+    def _failed(self, name: str, error: Exception, seconds: float, do: str) -> Step:
+        """What is told of an exception."""
+        named = self._named(name)
+        if isinstance(error, CancelledError):
+            raise error
+        if isinstance(error, AlreadyTold):
+            return Step(named, None, note=f"skipped because {error} failed")
+        if isinstance(error, TimeoutError):
+            return Step(named, False, wrong=f"there was no answer within {seconds:g} s", do=do)
+        if isinstance(error, LfsError):
+            return Step(named, False, wrong=error.wrong, do=error.way_out or do)
+        return Step(named, False, wrong=bug_text(error), do=BUG_SHOWN, bug=error)
+
+    async def behind(self, name: str, call: Callable[[], Awaitable[None]]) -> None:
+        """What is to be done whatever has failed, and is told only where it fails itself."""
+        try:
+            await call()
+        except Exception as error:
+            self._over(self._failed(name, error, STEP_SECONDS, ""))
 
     def skip(self, name: str, why: str) -> None:
         """A step that is not tried, and what is behind it is skipped, too."""

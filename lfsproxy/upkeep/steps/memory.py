@@ -1,7 +1,9 @@
-"""How much memory a replica may take at most by its settings, and how much its control group gives it."""
+"""How much memory a replica may take at most by its settings, and how much its control group
+or the machine gives it."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from lfsproxy.settings import Settings
@@ -30,28 +32,42 @@ def memory_needed(settings: Settings, connections: int = CONNECTIONS, uploads: i
     )
 
 
-def memory_limit(root: Path = Path("/")) -> int | None:
-    """Bytes that the control group of this process may use: the least of its own and those around it.
+def memory_limit(root: Path = Path("/")) -> tuple[int, str] | None:
+    """Bytes that this process may use, and whose word that is: the least of its control group, those around
+    it, and the machine.
 
-    None where there is no limit, or none is known. ``root`` is where proc and sys are.
+    None where none is known. ``root`` is where proc and sys are.
     """
     groups = root / "sys/fs/cgroup"
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    # Within a container the group's own files are at the root, wherever the group is outside.
+    files = {groups / "memory.max", groups / "memory/memory.limit_in_bytes"}
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
         # Version 2 has one line, version 1 has one for each controller.
-        own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
-    except OSError:
-        return None
-    places = [groups / own, *(groups / own).parents]
-    files = [place / "memory.max" for place in places if place.is_relative_to(groups)]
-    found = [each for file in [*files, groups / "memory/memory.limit_in_bytes"] if (each := _read(file))]
+        if not controllers:
+            files |= _with_those_around(groups, path, "memory.max")
+        elif "memory" in controllers.split(","):
+            files |= _with_those_around(groups / "memory", path, "memory.limit_in_bytes")
+    found = [(size, "the control group allows") for size in map(_read, files) if size is not None]
+    if total := re.search(r"(?m)^MemTotal: +(\d+) kB$", _text(root / "proc/meminfo")):
+        found.append((int(total[1]) * 1024, "this machine has"))
     return min(found, default=None)
+
+
+def _with_those_around(groups: Path, path: str, name: str) -> set[Path]:
+    own = groups / path.lstrip("/")
+    return {place / name for place in (own, *own.parents) if place.is_relative_to(groups)}
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
 
 
 def _read(file: Path) -> int | None:
     """A number of bytes; None where there is none, as "max" is. Version 1 says so by the largest it has."""
-    try:
-        size = int(file.read_text())
-    except (OSError, ValueError):
-        return None
-    return size if size < 2**60 else None
+    text = _text(file).strip()
+    return int(text) if text.isdecimal() and int(text) < 2**60 else None

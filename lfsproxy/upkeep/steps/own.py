@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import DNSLookupError
@@ -17,9 +17,12 @@ from lfsproxy.net.broker_ports import port_trouble
 from lfsproxy.net.listening import BoundPorts
 from lfsproxy.settings import Address, LoadedSettings, check_files, variable
 from lfsproxy.upkeep.steps.certificates import days_left
-from lfsproxy.upkeep.steps.chain import Chain, Found, Step, Tried
+from lfsproxy.upkeep.steps.chain import AlreadyTold, Chain, Found, Step, Tried
 from lfsproxy.upkeep.steps.memory import CONNECTIONS, MIB, memory_limit, memory_needed
 
+T = TypeVar("T")
+
+_FILES = "values and files"
 _CERTIFICATES = ("kafka_tls", "kafka_listener_tls", "http_tls")
 
 
@@ -40,6 +43,7 @@ class OwnSteps:
         self._settings = loaded.settings
         self._files = files
         self._is_running = is_running
+        self._unreadable: frozenset[str] = frozenset()
         self._own = Chain(reactor, "settings", tell)
         self._ports = Chain(reactor, "listener", tell)
         self.chains: Sequence[Chain] = [self._own, self._ports]
@@ -48,15 +52,17 @@ class OwnSteps:
         """What can be tried without asking anybody."""
 
         async def read() -> Found[None]:
-            check_files(self._loaded)
+            try:
+                check_files(self._loaded)
+            except SettingError as error:
+                self._unreadable = error.settings
+                raise
             given = len(self._loaded.given)
             return Found(
                 None, f"{given} setting{'' if given == 1 else 's'} given, the others have their defaults"
             )
 
-        await self._own.step(
-            "values and files", read, "name another file, or let this user read it", vital=False
-        )
+        await self._own.step(_FILES, read, "name another file, or let this user read it", vital=False)
         for setting, check in self._files.items():
             await self._own.step(setting, partial(self._check, check), "mend the file", vital=False)
         for prefix in _CERTIFICATES:
@@ -71,10 +77,25 @@ class OwnSteps:
             await self._own.step("LFS_KAFKA_ADVERTISED_HOST", self._advertised, "", vital=False)
         await self._own.step("memory", self._memory, "", vital=False)
 
+    def once(self, call: Callable[[], T]) -> T:
+        """What ``call`` gives. Raises AlreadyTold where it fails by a file that ``files`` has told of."""
+        try:
+            return call()
+        except SettingError as error:
+            if error.settings & self._unreadable:
+                raise AlreadyTold(f"settings: {_FILES}") from None
+            raise
+
     async def ports(self, nodes: Sequence[int]) -> None:
         """The ports, those of the brokers ``nodes`` among them."""
         settings = self._settings
-        running = await self._is_running()
+        running = False
+
+        async def look() -> None:
+            nonlocal running
+            running = await self._is_running()
+
+        await self._ports.behind("LFS_HTTP_ADDR, whether a proxy answers there", look)
         for setting, address in (
             ("LFS_KAFKA_ADDR", settings.kafka_addr),
             ("LFS_HTTP_ADDR", settings.http_addr),
@@ -92,9 +113,8 @@ class OwnSteps:
     async def _port(self, setting: str, of: str, tried: Tried[None]) -> None:
         await self._ports.step(f"{setting}, {of}", tried, f"set {setting}", vital=False)
 
-    @staticmethod
-    async def _check(check: Callable[[], object]) -> Found[None]:
-        check()
+    async def _check(self, check: Callable[[], object]) -> Found[None]:
+        self.once(check)
         return Found(None)
 
     async def _certificate(self, prefix: str) -> Found[None]:
@@ -104,9 +124,9 @@ class OwnSteps:
         name, settings = variable(prefix), self._settings
         cert, key = getattr(settings, f"{prefix}_cert"), getattr(settings, f"{prefix}_key")
         if prefix == "kafka_tls":
-            ClientTls(name, settings.kafka_tls_ca, cert, key).check()
+            self.once(ClientTls(name, settings.kafka_tls_ca, cert, key).check)
         else:
-            ServerTls(name, cert, key, getattr(settings, f"{prefix}_client_ca")).check()
+            self.once(ServerTls(name, cert, key, getattr(settings, f"{prefix}_client_ca")).check)
         expires = certificate_expiry(cert)
         if expires < time.time():
             raise SettingError(f"the certificate of {name}_CERT has expired")
@@ -124,13 +144,14 @@ class OwnSteps:
         needed, limit = memory_needed(self._settings), memory_limit()
         most = f"up to {needed // MIB} MiB with {CONNECTIONS} Kafka connections"
         if limit is None:
-            return Found(None, f"{most}; the control group has no limit")
-        if limit >= needed:
-            return Found(None, f"{most}; the control group allows {limit // MIB} MiB")
+            return Found(None, f"{most}; no limit is known")
+        size, whose = limit
+        if size >= needed:
+            return Found(None, f"{most}; {whose} {size // MIB} MiB")
         return Found(
             None,
-            f"the control group allows {limit // MIB} MiB, and the settings may need {most}: see "
-            "docs/operate/sizing.md, or lower LFS_UPLOAD_MEMORY",
+            f"{whose} {size // MIB} MiB, and the settings may need {most}: see docs/operate/sizing.md, or "
+            "lower LFS_UPLOAD_MEMORY, LFS_MAX_PASSTHROUGH_SIZE or LFS_WORKERS",
             warning=True,
         )
 
