@@ -101,9 +101,15 @@ class S3Client:
         answer = await self._conditionally(
             "put_object", "PUT", key, headers=headers, body=body, accept={409, 412}
         )
-        if not answer.is_error and (why := explain.not_kept(self.location, answer, self.sse)):
-            raise S3Refused(str(why), doubtful=True, way_out=why.way_out)
+        if not answer.is_error:
+            self.must_be_kept(answer)
         return answer
+
+    def must_be_kept(self, answer: Answer) -> None:
+        """Raise S3Refused where the success of a PUT, or of a HEAD after it, does not say that the object is
+        kept, and encrypted as it has to be."""
+        if why := explain.not_kept(self.location, answer, self.sse):
+            raise S3Refused(str(why), doubtful=True, way_out=why.way_out)
 
     async def create_multipart_upload(self, key: str, headers: Mapping[str, str]) -> Begun:
         """CreateMultipartUpload, with a CRC-32C of the whole unless the store has refused to keep one."""

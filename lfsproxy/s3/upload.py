@@ -263,12 +263,17 @@ class S3Upload:
     async def _settle(self, answer: Answer, checksums: Collection[str]) -> None:
         """Make sure that the blob is there. An answer that it is there already, or that its upload is gone,
         mostly means that an earlier try worked, ours or of somebody between us and the store. Nobody else
-        writes to the key, which is new for every upload: an object of this length there has its bytes."""
+        writes to the key, which is new for every upload: an object of this length there has its bytes.
+
+        It has its storage class and tags, too, as whoever wrote it was asked for them. Whether it is
+        encrypted only an answer tells: of parts there was one for each, of a PUT it is this one."""
         if not answer.is_error:
             return
         if answer.status == 412 or answer.code == "NoSuchUpload":
             head = await self._client.head_object(self._key)
             if head is not None and is_same(head, self._received, checksums):
+                if not self._sender.started:
+                    self._client.must_be_kept(head)
                 return
         if answer.status == 412:
             place = f"{self._client.location.bucket}/{self._key} of {self._client.location.named}"
