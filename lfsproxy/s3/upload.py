@@ -26,12 +26,13 @@ from lfsproxy.logs import Logger
 from lfsproxy.s3 import explain
 from lfsproxy.s3.answers import Answer
 from lfsproxy.s3.cleanup import Cleanup, Leftover
-from lfsproxy.s3.client import S3Client, S3Refused, S3Unavailable
+from lfsproxy.s3.client import S3Client
 from lfsproxy.s3.crc import CHECKSUM, encode_crc
 from lfsproxy.s3.digest import INLINE_BYTES
 from lfsproxy.s3.multipart import MAX_PARTS, crcs_of
 from lfsproxy.s3.objects import meta
 from lfsproxy.s3.parts import PartSender
+from lfsproxy.s3.requests import S3Refused, S3Unavailable
 from lfsproxy.wakeups import Condition, Semaphore, to_its_end
 from lfsproxy.words import error_text
 
