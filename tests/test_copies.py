@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import lfsproxy.kafka.stream
 import lfsproxy.s3.connection
-import lfsproxy.web.channel
+import lfsproxy.web.writing
 from lfsproxy.budget import HeldMemory
 from lfsproxy.checksums import new_checksum
 from lfsproxy.kafka.stream import FrameStream
@@ -97,7 +97,7 @@ class DoorTests(DownloadCase):
             return download
 
         self.patch(self.door.source, "open", watched)
-        self.ledger.watch_writes(self, lfsproxy.web.channel)
+        self.ledger.watch_writes(self, lfsproxy.web.writing)
         self.assertEqual(self.get().body, data)
         self.assertEqual(self.ledger.read, len(data))
         heads = self.ledger.left - len(data)

@@ -12,6 +12,7 @@ clients: ``lfsproxy.client.deserializers`` and ``.confluent`` for confluent-kafk
 
 from lfsproxy.client.blob import Blob
 from lfsproxy.client.cancelling import Cancellation
+from lfsproxy.client.errors import ProxyUnavailable, UploadRefused
 from lfsproxy.client.mark import MarkBySize, checksum_of, lfs_headers
 from lfsproxy.client.reader import BlobReader, static_credentials
 from lfsproxy.client.records import ResolvedRecord, resolve_records
@@ -28,14 +29,12 @@ from lfsproxy.errors import (
     InvalidEnvelope,
     LfsError,
     OutcomeUnknown,
-    ProxyUnavailable,
     ReadInterrupted,
     SettingError,
     StoreRefused,
     StoreUnavailable,
     TooLarge,
     UnsupportedEnvelope,
-    UploadRefused,
 )
 
 __all__ = [

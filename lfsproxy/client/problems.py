@@ -7,15 +7,9 @@ import json
 from typing import Any
 
 from lfsproxy import errors
+from lfsproxy.client.errors import ProxyUnavailable, UploadRefused
 from lfsproxy.codes import KafkaCode
-from lfsproxy.errors import (
-    BrokerRefused,
-    ChecksumMismatch,
-    LfsError,
-    ProxyUnavailable,
-    UnknownTopic,
-    UploadRefused,
-)
+from lfsproxy.errors import BrokerRefused, ChecksumMismatch, LfsError, UnknownTopic
 
 
 def error_of(status: int, body: bytes) -> LfsError:

@@ -22,6 +22,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from lfsproxy.checksums import AllChecksums, Buffer, Checksum, new_checksum, parse_checksum
+from lfsproxy.client.errors import ProxyUnavailable
 from lfsproxy.client.mark import DEFAULT_ALGORITHM
 from lfsproxy.client.places import checked_api
 from lfsproxy.client.problems import error_of
@@ -29,7 +30,7 @@ from lfsproxy.client.results import Progress
 from lfsproxy.client.retry import check_seconds
 from lfsproxy.client.strangers import stranger, why_failed
 from lfsproxy.envelope import Envelope, parse_envelope
-from lfsproxy.errors import ChecksumMismatch, OutcomeUnknown, ProxyUnavailable
+from lfsproxy.errors import ChecksumMismatch, OutcomeUnknown
 from lfsproxy.words import error_text
 
 CHUNK_BYTES = 256 * 1024

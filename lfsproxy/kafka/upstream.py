@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IAddress, IHandshakeListener, IReactorTCP, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
@@ -218,7 +217,7 @@ class Upstream:
         host = address.host or "localhost"
         endpoint: Any = host_endpoint(self._reactor, host, address.port, CONNECT_SECONDS)
         if self._tls is not None:
-            endpoint = wrapClientTLS(self._tls.creator(host), endpoint)
+            endpoint = self._tls.over(endpoint, host, cast(IReactorTime, self._reactor))
         factory = _BrokerFactory(address, cast(IReactorTime, self._reactor))
         try:
             protocol = await connected(endpoint.connect(factory))

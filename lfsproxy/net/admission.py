@@ -35,6 +35,12 @@ def kept_descriptors(limit: int) -> int:
     return max(LEAST_KEPT, min(limit // 8, MOST_KEPT))
 
 
+def kept_now() -> int:
+    """How many file descriptors of this process are kept from clients."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return MOST_KEPT if limit == resource.RLIM_INFINITY else kept_descriptors(limit)
+
+
 def free_descriptors() -> int | None:
     """How many file descriptors this process can still give to clients; None: there is no limit.
 

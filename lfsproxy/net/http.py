@@ -1,4 +1,5 @@
-"""What an HTTP client needs besides Twisted's Agent: where a URL's host is, and answers with a bound.
+"""What an HTTP client needs besides Twisted's Agent: where a URL's host is, answers with a bound, and an end
+that no peer holds up.
 
 The same for S3 and for a token server.
 """
@@ -6,17 +7,19 @@ The same for S3 and for a token server.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
+from twisted.web._newclient import HTTP11ClientProtocol, Request, TransportProxyProducer
 from twisted.web.client import URI, HTTPConnectionPool, ResponseDone, _HTTP11ClientFactory
 from twisted.web.http import PotentialDataLoss
-from twisted.web.iweb import IAgentEndpointFactory
+from twisted.web.iweb import IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
 from lfsproxy.net.connecting import host_endpoint
@@ -50,12 +53,47 @@ class HttpEndpoints:
             endpoint = host_endpoint(self._reactor, host, uri.port, self._timeout)
         if uri.scheme == b"https":
             assert self._tls is not None  # as whoever names an https URL gives it
-            return wrapClientTLS(self._tls.creator(uri.host.decode("ascii")), endpoint)
+            return self._tls.over(endpoint, uri.host.decode("ascii"), cast(IReactorTime, self._reactor))
         return endpoint
+
+
+class _Cuttable(TransportProxyProducer):
+    """What Twisted hands to the reader of a body, and ``abortConnection`` besides."""
+
+    def __init__(self, transport: TransportProxyProducer, cut: Callable[[], None]) -> None:
+        super().__init__(transport)  # type: ignore[no-untyped-call]  # of Twisted
+        self.abortConnection = cut
+
+
+class CuttableClient(HTTP11ClientProtocol):
+    """One connection. Whoever reads an answer's body may cut it: an orderly end waits until the peer has
+    taken what was written, and over TLS for its answer."""
+
+    def request(self, request: Request) -> Deferred[IResponse]:
+        return super().request(request).addCallback(self.make_cuttable, request)
+
+    def make_cuttable(self, response: IResponse, request: Request) -> IResponse:
+        """Before the body is delivered: give its reader a transport that has ``abortConnection``."""
+        of_twisted = cast(Any, response)
+        of_twisted._transport = _Cuttable(of_twisted._transport, partial(self._cut_answer, request))
+        return response
+
+    def _cut_answer(self, request: Request) -> None:
+        """While it is still read: what is parsed next must not put the connection into the pool."""
+        if self._currentRequest is request:
+            request.persistent = False
+            self.cut()
+
+    def cut(self) -> None:
+        """Close at once, whatever is still to be written or read."""
+        cast(Any, self.transport).abortConnection()
 
 
 class _QuietFactory(_HTTP11ClientFactory):
     noisy = False
+
+    def buildProtocol(self, addr: object) -> CuttableClient:
+        return CuttableClient(self._quiescentCallback)  # type: ignore[no-untyped-call]  # of Twisted
 
 
 def single_use(clock: IReactorTime) -> HTTPConnectionPool:
@@ -96,4 +134,5 @@ class BodyCollector(Protocol):
 
     def _close(self) -> None:
         if self.transport is not None:
-            self.transport.loseConnection()
+            # Agents that are not ours have only the orderly end.
+            getattr(self.transport, "abortConnection", self.transport.loseConnection)()

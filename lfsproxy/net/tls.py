@@ -10,7 +10,12 @@ from math import nan
 from typing import Any, cast
 
 from OpenSSL import SSL, crypto
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLServerConnectionCreator,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
 from twisted.internet.ssl import (
     Certificate,
     CertificateOptions,
@@ -24,6 +29,7 @@ from twisted.internet.ssl import (
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from lfsproxy.net.ending import TlsEndpoint
 from lfsproxy.net.reread import Reread
 from lfsproxy.net.trust import Explaining
 from lfsproxy.words import error_text
@@ -105,6 +111,10 @@ class ClientTls:
     def check(self) -> None:
         """Raise SettingError where the files cannot be used."""
         self._files.current()
+
+    def over(self, endpoint: IStreamClientEndpoint, host: str, clock: IReactorTime) -> IStreamClientEndpoint:
+        """``endpoint``, which connects to ``host``, with TLS over it."""
+        return TlsEndpoint(self.creator(host), endpoint, clock)
 
     def creator(self, host: str) -> IOpenSSLClientConnectionCreator:
         """What a TLS endpoint needs for one connection to ``host``."""

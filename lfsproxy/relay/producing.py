@@ -33,7 +33,7 @@ from lfsproxy.wire.answers import NodeEndpoint, ProduceResponse
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, RequestStart, response_frame
 from lfsproxy.wire.pieces import Pieces
-from lfsproxy.wire.plain import plain_answer_size
+from lfsproxy.wire.plain import Body, plain_answer_size
 
 
 @attrs.frozen(eq=False)
@@ -81,13 +81,13 @@ class Producing:
 
         That is most of them, and nothing waits. False where it has to be received.
         """
-        if start.size > SMALL_FRAME or not line.is_free or self._counts_batches:
+        if start.size > SMALL_FRAME or not line.is_free or self.holes:
             return False
         if not self.forwarding.takes_at_once:
             return False
         frames = self.client.stream.frames
         body = frames.whole_body()
-        size = body and plain_answer_size(start.api_version, body, self._looked_at_from)
+        size = body and self._plain_size(start, body)
         if not body or not size:
             return False
         frames.skip_body()
@@ -97,9 +97,9 @@ class Producing:
 
     def _pass(self, start: RequestStart, line: Line, frame: HeldFrame) -> bool:
         """The same with one that was received. Others may be before it, but none that may be refused."""
-        if self.client.stream.closed or self._counts_batches or self._unfinished:
+        if self.client.stream.closed or self.holes or self._unfinished:
             return False
-        size = plain_answer_size(start.api_version, Pieces(frame.pieces), self._looked_at_from)
+        size = self._plain_size(start, Pieces(frame.pieces))
         if not size:
             return False
         expected, pieces = self._expected(start, size), [start.head, *frame.pieces]
@@ -122,10 +122,8 @@ class Producing:
         finally:
             frame.let_go()
 
-    @property
-    def _counts_batches(self) -> bool:
-        """Whether something depends on each batch that passes."""
-        return bool(self.holes or self.hints)
+    def _plain_size(self, start: RequestStart, body: Body) -> int | None:
+        return plain_answer_size(start.api_version, body, self._looked_at_from, self.hints.topics)
 
     def _expected(self, start: RequestStart, size: int) -> Expected:
         """The answer to one that passes, a plain one has ``size`` bytes."""

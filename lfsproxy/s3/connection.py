@@ -14,7 +14,7 @@ import struct
 import termios
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 from weakref import WeakSet
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -24,7 +24,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Connection
 from twisted.python.components import proxyForInterface
 from twisted.python.failure import Failure
-from twisted.web._newclient import HTTP11ClientProtocol, Request
+from twisted.web._newclient import Request
 from twisted.web.client import (
     HTTPConnectionPool,
     RequestTransmissionFailed,
@@ -33,6 +33,7 @@ from twisted.web.client import (
 )
 from twisted.web.iweb import IResponse
 
+from lfsproxy.net.http import CuttableClient
 from lfsproxy.net.writing import Piece, write_through
 from lfsproxy.s3.body import BufferBody
 
@@ -108,7 +109,7 @@ class StaleConnection(Exception):
         self.reasons = reasons
 
 
-class S3ClientProtocol(HTTP11ClientProtocol):
+class S3ClientProtocol(CuttableClient):
     """One connection: reports early answers and stale connections."""
 
     _requests = 0
@@ -154,22 +155,17 @@ class S3ClientProtocol(HTTP11ClientProtocol):
             self.transport.flush()
         if isinstance(body, BufferBody) and self._responseDeferred is not None:
             body.unacknowledged = self._unacknowledged
-            self._responseDeferred.addCallback(self._answered, body)
-        answer.addCallback(self._may_be_cut)
+            self._responseDeferred.addCallback(self._answered, request, body)
         if self._requests > 1:
             answer.addErrback(self._stale)
         return answer
 
-    def _answered(self, response: IResponse, body: BufferBody) -> IResponse:
+    def _answered(self, response: IResponse, request: Request, body: BufferBody) -> IResponse:
         if self._state.startswith("TRANSMITTING") and response.code >= 300 and body.answered is not None:
             body.pauseProducing()
+            self.make_cuttable(response, request)
             # A plain close would wait for the rest of the body, which nobody reads any more.
-            body.answered(response).addBoth(self._cut)
-        return response
-
-    def _may_be_cut(self, response: IResponse) -> IResponse:
-        """The reader of the body gets no transport from Twisted that could be aborted."""
-        cast(Any, response).cut = self._cut_body
+            body.answered(response).addBoth(lambda _: self.cut())
         return response
 
     def _read_size(self, size: int) -> None:
@@ -178,15 +174,6 @@ class S3ClientProtocol(HTTP11ClientProtocol):
         if hasattr(tcp, "bufferSize"):
             tcp.bufferSize = size
 
-    def _cut_body(self) -> None:
-        """While its answer is still read: what is parsed next must not put the connection into the pool."""
-        if self._currentRequest is not None:
-            self._currentRequest.persistent = False
-            self._cut(None)
-
-    def _cut(self, result: object) -> None:
-        cast(ITCPTransport, self.transport).abortConnection()
-
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)  # type: ignore[no-untyped-call]  # of Twisted
         self._lost.callback(None)
@@ -194,7 +181,7 @@ class S3ClientProtocol(HTTP11ClientProtocol):
     def end(self) -> Deferred[None]:
         """Close at once, whatever is still to be written; fires when the socket is closed."""
         if not self._lost.called:
-            self._cut(None)
+            self.cut()
         return self._lost
 
     def _unacknowledged(self) -> int | None:

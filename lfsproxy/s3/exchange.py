@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 from twisted.internet.base import ReactorBase
@@ -146,7 +146,7 @@ class Exchanges:
             response = await watch.over(self._request(request, None))
             watch.progressed()
             if response.code < 300:
-                stream = BodyStream(self._clock, stall, cast(Any, response).cut)
+                stream = BodyStream(self._clock, stall)
                 response.deliverBody(stream)
                 return attrs.evolve(_answer(response, b""), stream=stream)
             return _answer(response, await self._collect(response, watch))

@@ -18,8 +18,9 @@ from zope.interface import implementer
 from lfsproxy.errors import StoreRefused
 from lfsproxy.interfaces import IObjectIndex, ListedObject, ListedUpload
 from lfsproxy.s3.answers import MAX_LIST, Answer, UnreadableAnswer, children, local_name, parse_xml, text_of
-from lfsproxy.s3.client import S3Client, S3Refused
+from lfsproxy.s3.client import S3Client
 from lfsproxy.s3.deletes import Deletes
+from lfsproxy.s3.requests import S3Refused
 
 PAGE = 1000
 """Objects in one answer: the most that S3 gives."""

@@ -8,8 +8,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from lfsproxy.checksums import Buffer
-from lfsproxy.s3.client import S3Client, S3Refused, S3Unavailable
+from lfsproxy.s3.client import S3Client
 from lfsproxy.s3.multipart import Part
+from lfsproxy.s3.requests import S3Refused, S3Unavailable
 from lfsproxy.wakeups import Condition
 
 

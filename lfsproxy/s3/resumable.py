@@ -62,10 +62,12 @@ class S3ResumableStore:
         return self._part_size(length)
 
     async def create_object(self, key: str, buffers: Sequence[Buffer]) -> bool:
-        return await self._create(key, self._objects.state(), buffers)
+        # Where it is there, it may be what an earlier try of ours wrote, or one that somebody between us and
+        # the store made.
+        return await self._create(key, self._objects.state(), buffers) or await self._has(key, buffers)
 
     async def _create(self, key: str, headers: Mapping[str, str], buffers: Sequence[Buffer]) -> bool:
-        """Write an object that is not there yet; False where there is one with other bytes."""
+        """Write an object that is not there yet; False where there is one."""
         crc = await self._crc(buffers)
         headers = {**headers, "if-none-match": "*"}
         if crc is not None:
@@ -86,8 +88,7 @@ class S3ResumableStore:
         if answer.status == 409:
             raise StoreUnavailable(f"{self.bucket}/{key} is being written by another: {self._said(answer)}")
         if answer.status == 412:
-            # It may be what an earlier try of ours wrote, or one that somebody between us and the store made.
-            return await self._has(key, buffers)
+            return False
         if why := explain.not_kept(self._client.location, answer, self._client.sse):
             # It is ours, as nothing was there.
             self._cleanup.remove_later(Leftover(key, object=True))
@@ -141,11 +142,18 @@ class S3ResumableStore:
     async def put_blob(
         self, key: str, content_type: str, metadata: Mapping[str, str], buffers: Sequence[Buffer]
     ) -> None:
-        if not await self._create(key, self._objects.blob(key, content_type, metadata), buffers):
+        if await self._create(key, self._objects.blob(key, content_type, metadata), buffers):
+            return
+        if not await self._has(key, buffers):
             raise OtherBytes(
                 f"the blob {key} has other bytes already, from an earlier request for the same upload: "
                 "end that upload and begin another"
             )
+        head = await self._client.head_object(key)
+        if head is None:
+            raise StoreUnavailable(f"the blob {key} has to be stored again: it was there, and is gone")
+        # It is not removed: another process may have published it by now.
+        self._client.must_be_kept(head)
 
     async def begin_parts(self, key: str, content_type: str, metadata: Mapping[str, str]) -> str:
         headers = self._objects.blob(key, content_type, metadata)

@@ -15,6 +15,7 @@ from zope.interface import implementer
 from lfsproxy.checksums import Checksum
 from lfsproxy.errors import BlobMissing, BlobTruncated, StoreUnavailable, TooLarge
 from lfsproxy.interfaces import IBlobSource, IBlobStore, IMetrics, IPartMemory, IStore
+from lfsproxy.net.admission import kept_now
 from lfsproxy.s3.cleanup import FIRST_DELAY, Cleanup, Leftover
 from lfsproxy.s3.client import S3Client
 from lfsproxy.s3.credentials import CredentialSource
@@ -36,6 +37,9 @@ IDLE_CONNECTIONS_PER_PART = 8
 """Idle connections that are kept for each part that one upload may send at once: some uploads run at once."""
 IDLE_CONNECTIONS = 32
 """Idle connections that are kept in any case: a consumer gets so many small blobs at once, and then more."""
+MOST_IDLE_CONNECTIONS = 256
+"""Idle connections that are kept where half of the descriptors which no client gets are so many: as many
+uploads at once need no new connection, whose handshake over TLS costs as much as several small ones."""
 CHECK_SECONDS = 5.0
 """How long trouble may last before ``check`` says what it is: sooner than the caller gives up."""
 
@@ -156,7 +160,11 @@ class S3Store:
             clock,
             self.tls,
             connect_timeout=min(5.0, self.retry_timeout / 3),
-            idle=max(IDLE_CONNECTIONS, self.concurrency * IDLE_CONNECTIONS_PER_PART),
+            idle=max(
+                IDLE_CONNECTIONS,
+                self.concurrency * IDLE_CONNECTIONS_PER_PART,
+                min(MOST_IDLE_CONNECTIONS, kept_now() // 2),
+            ),
         )
         self.client = S3Client(
             self._exchanges,

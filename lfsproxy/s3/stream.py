@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -21,14 +20,11 @@ class BodyBroken(Exception):
 class BodyStream(Protocol):
     """Holds at most what one read of the socket brings, and nothing while its reader is at work on that.
 
-    ``stall``: seconds without a byte while one reads.
-
-    ``cut`` closes the connection at once: an orderly end of TLS would wait for an answer that is not read.
+    ``stall``: seconds without a byte while one reads. Its transport is a CuttableClient's.
     """
 
-    def __init__(self, clock: IReactorTime, stall: float, cut: Callable[[], None]) -> None:
+    def __init__(self, clock: IReactorTime, stall: float) -> None:
         self._clock = clock
-        self._cut = cut
         self._stall = stall
         self._chunks: list[bytes] = []
         self._reader: Deferred[bytes] | None = None
@@ -62,7 +58,8 @@ class BodyStream(Protocol):
         self._stop_silence()
         if not self._over:
             self._error = BodyBroken("the body was closed")
-            self._cut()
+            # An orderly end of TLS would wait for an answer that is not read.
+            self._transport.abortConnection()
 
     @property
     def _over(self) -> bool:
@@ -96,7 +93,7 @@ class BodyStream(Protocol):
 
     @property
     def _transport(self) -> Any:
-        """What may be paused, also when it is."""
+        """What may be paused, also when it is, and cut."""
         return self.transport
 
     def _stop_reading(self, _: Deferred[bytes]) -> None:

@@ -26,12 +26,13 @@ from lfsproxy.logs import Logger
 from lfsproxy.s3 import explain
 from lfsproxy.s3.answers import Answer
 from lfsproxy.s3.cleanup import Cleanup, Leftover
-from lfsproxy.s3.client import S3Client, S3Refused, S3Unavailable
+from lfsproxy.s3.client import S3Client
 from lfsproxy.s3.crc import CHECKSUM, encode_crc
 from lfsproxy.s3.digest import INLINE_BYTES
 from lfsproxy.s3.multipart import MAX_PARTS, crcs_of
 from lfsproxy.s3.objects import meta
 from lfsproxy.s3.parts import PartSender
+from lfsproxy.s3.requests import S3Refused, S3Unavailable
 from lfsproxy.wakeups import Condition, Semaphore, to_its_end
 from lfsproxy.words import error_text
 
@@ -263,12 +264,17 @@ class S3Upload:
     async def _settle(self, answer: Answer, checksums: Collection[str]) -> None:
         """Make sure that the blob is there. An answer that it is there already, or that its upload is gone,
         mostly means that an earlier try worked, ours or of somebody between us and the store. Nobody else
-        writes to the key, which is new for every upload: an object of this length there has its bytes."""
+        writes to the key, which is new for every upload: an object of this length there has its bytes.
+
+        It has its storage class and tags, too, as whoever wrote it was asked for them. Whether it is
+        encrypted only an answer tells: of parts there was one for each, of a PUT it is this one."""
         if not answer.is_error:
             return
         if answer.status == 412 or answer.code == "NoSuchUpload":
             head = await self._client.head_object(self._key)
             if head is not None and is_same(head, self._received, checksums):
+                if not self._sender.started:
+                    self._client.must_be_kept(head)
                 return
         if answer.status == 412:
             place = f"{self._client.location.bucket}/{self._key} of {self._client.location.named}"

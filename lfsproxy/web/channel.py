@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from typing import Any, cast
 
 from twisted.internet import interfaces
@@ -27,17 +26,15 @@ from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
 from twisted.logger import LogLevel
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
-from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
 from lfsproxy.errors import BadRequest
 from lfsproxy.net.admission import host_at
 from lfsproxy.net.peers import CHECK_SECONDS, beneath, has_unread, peer_is_gone
 from lfsproxy.net.tls_errors import tls_trouble
-from lfsproxy.net.writing import write_through
 from lfsproxy.web.request import DRAIN_BYTES, StreamingRequest, new_request_id
 from lfsproxy.web.seams import Site
+from lfsproxy.web.writing import WritingChannel
 
 HANDSHAKE_SECONDS = 10.0
 """The time that a TLS handshake has: a few round trips, also on a slow line."""
@@ -52,9 +49,6 @@ LINGER_SECONDS = 2.0
 """The time that a client has to take the last response of a connection which closes with unread bytes."""
 DRAIN_SECONDS = 10.0
 """The time that the rest of an answered request's body has to come (up to DRAIN_BYTES)."""
-LARGE_WRITE = 64 * 1024
-"""Bytes that are given to the socket at once, as the head of a response is; smaller writes of one turn leave
-together."""
 FIRST_READ_BYTES = 64 * 1024
 """The most that is read at once from a connection which has no memory of the budget."""
 
@@ -66,7 +60,7 @@ _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%\[\]:-]*")
 
 
 @implementer(IHandshakeListener)
-class StreamingChannel(HTTPChannel):
+class StreamingChannel(WritingChannel):
     """One client's connection. Dispatches requests one after the other, in their order."""
 
     site: Site
@@ -81,7 +75,6 @@ class StreamingChannel(HTTPChannel):
         self._shaking = False
         self.asked = False
         self._dropped = 0
-        self._head = b""
         self._unread = False
         self._look: IDelayedCall | None = None
 
@@ -107,11 +100,6 @@ class StreamingChannel(HTTPChannel):
         """How long it may be idle from now on."""
         left = max(self._old_at - self.site.reactor.seconds(), QUIET_SECONDS)
         return min(self.site.keep_alive, left)
-
-    @property
-    def is_full(self) -> bool:
-        """What was written has not left yet: the writer has to wait."""
-        return bool(self._waitingForTransport)
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -145,32 +133,6 @@ class StreamingChannel(HTTPChannel):
     def header_seconds(self) -> float:
         """How long a request's headers may take altogether."""
         return min(HEADER_SECONDS, self.site.stall_timeout)
-
-    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
-        """Keep the head of a response: it leaves at once, together with the first bytes of the body."""
-        lines = [b"%b %b %b\r\n" % (version, code, reason)]
-        lines += [b"%b: %b\r\n" % (name, each) for name, all_ in headers.getAllRawHeaders() for each in all_]
-        self._head = b"".join([*lines, b"\r\n"])
-
-    def write(self, data: bytes) -> None:
-        if self._head or len(data) >= LARGE_WRITE:
-            self._write_at_once([data])
-        else:
-            super().write(data)
-
-    def writeSequence(self, iovec: list[bytes]) -> None:
-        if self._head:
-            self._write_at_once(iovec)
-        else:
-            super().writeSequence(iovec)
-
-    def send_head(self) -> None:
-        if self._head:
-            self._write_at_once([])
-
-    def _write_at_once(self, pieces: Sequence[bytes]) -> None:
-        head, self._head = self._head, b""
-        write_through(self.transport, [head, *pieces] if head else pieces)
 
     def read_size(self, size: int) -> None:
         """Read up to ``size`` bytes at once from the socket."""

@@ -13,15 +13,8 @@ import attrs
 
 from lfsproxy.errors import CorruptBatch, LfsError, TooLarge, UndecodableRecords
 from lfsproxy.wire.batch import BatchHeader, crc_of
-from lfsproxy.wire.records import (
-    MAX_DECOMPRESSED,
-    MAX_HELD,
-    BatchReader,
-    Header,
-    RecordEnd,
-    RecordStart,
-    ValueBytes,
-)
+from lfsproxy.wire.fields import MAX_HELD, Header
+from lfsproxy.wire.records import MAX_DECOMPRESSED, BatchReader, RecordEnd, RecordStart, ValueBytes
 from lfsproxy.wire.walk import batches
 
 _LOG_APPEND_TIME: Final = 0x08

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import attrs
 
 from lfsproxy.envelope import DEFAULT_CONTENT_TYPE
-from lfsproxy.wire.records import Header
+from lfsproxy.wire.fields import Header
 
 BLOB = b"LFS_BLOB"
 ALGORITHM = b"LFS_BLOB_ALG"

@@ -7,6 +7,7 @@ decides nothing: whatever is not plain goes the usual way, broken requests among
 
 from __future__ import annotations
 
+from collections.abc import Container
 from struct import Struct
 from struct import error as StructError
 from typing import Final
@@ -32,14 +33,15 @@ _LONGEST_STRING: Final = 2**15
 Body = bytes | Pieces
 
 
-def plain_answer_size(version: int, body: Body, threshold: int) -> int | None:
+def plain_answer_size(version: int, body: Body, threshold: int, counted: Container[bytes] = ()) -> int | None:
     """None where the request has to be looked into, else the size of a plain answer to it.
 
     Plain is a request for an answer whose batches are all of format 2, not compressed, smaller than
     ``threshold`` bytes (0 is no threshold) and without LFS_BLOB, each of another partition. Each topic is
-    named once and has a batch, and there is no tagged field. A plain answer has neither tagged fields nor
-    messages: no broker is named in it. ``body`` is what follows RequestStart.head; the size is in bytes,
-    from behind the correlation id on. A request for more partitions than ProduceReader takes is not plain.
+    named once, is none of ``counted`` and has a batch, and there is no tagged field. A plain answer has
+    neither tagged fields nor messages: no broker is named in it. ``body`` is what follows RequestStart.head;
+    the size is in bytes, from behind the correlation id on. A request for more partitions than ProduceReader
+    takes is not plain.
     """
     if not FIRST_WITH_BATCHES <= version <= MAX_VERSION:
         return None
@@ -47,12 +49,12 @@ def plain_answer_size(version: int, body: Body, threshold: int) -> int | None:
         return None
     try:
         walk = _flexible if version >= FIRST_FLEXIBLE else _fixed
-        return walk(version, body, threshold)
+        return walk(version, body, threshold, counted)
     except (IndexError, StructError):
         return None  # It ends early: the usual way says where.
 
 
-def _flexible(version: int, body: Body, threshold: int) -> int | None:
+def _flexible(version: int, body: Body, threshold: int, counted: Container[bytes]) -> int | None:
     if body[0]:
         return None
     length, position = _uvarint(body, 1)
@@ -75,7 +77,7 @@ def _flexible(version: int, body: Body, threshold: int) -> int | None:
         position += length - 1
         partitions, position = _uvarint(body, position)
         count += partitions - 1
-        if name in names or partitions < 2 or count > MAX_PARTITIONS:
+        if name in names or name in counted or partitions < 2 or count > MAX_PARTITIONS:
             return None
         names.add(name)
         size += (position - start) + _ANSWER_ENTRY * (partitions - 1) + 1
@@ -97,7 +99,7 @@ def _flexible(version: int, body: Body, threshold: int) -> int | None:
     return size if position == len(body) - 1 and not body[position] else None
 
 
-def _fixed(version: int, body: Body, threshold: int) -> int | None:
+def _fixed(version: int, body: Body, threshold: int, counted: Container[bytes]) -> int | None:
     length = _INT16.unpack(body[0:2])[0]
     position = 2 + max(length, 0)
     if length < -1 or not _INT16.unpack(body[position : position + 2])[0]:
@@ -120,7 +122,7 @@ def _fixed(version: int, body: Body, threshold: int) -> int | None:
         position += length
         partitions = _INT32.unpack(body[position : position + 4])[0]
         count += partitions
-        if name in names or partitions < 1 or count > MAX_PARTITIONS:
+        if name in names or name in counted or partitions < 1 or count > MAX_PARTITIONS:
             return None
         names.add(name)
         position += 4

@@ -15,8 +15,8 @@ from lfsproxy.gathered import Gathered
 from lfsproxy.wire.batch import BATCH_OVERHEAD, HEADER_SIZE, NONE, BatchHeader
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.compress import RawSnappy, new_compressor
+from lfsproxy.wire.fields import Header
 from lfsproxy.wire.primitives import put_varint
-from lfsproxy.wire.records import Header
 
 
 class BatchWriter:

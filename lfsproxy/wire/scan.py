@@ -24,15 +24,8 @@ from lfsproxy.wire.batch import (
 )
 from lfsproxy.wire.chunks import Chunks, Piece
 from lfsproxy.wire.decompress import MAX_WINDOW, new_decompressor
-from lfsproxy.wire.records import (
-    MAX_DECOMPRESSED,
-    MAX_HELD,
-    BatchReader,
-    Header,
-    Pace,
-    RecordEnd,
-    RecordStart,
-)
+from lfsproxy.wire.fields import MAX_HELD, Header
+from lfsproxy.wire.records import MAX_DECOMPRESSED, BatchReader, Pace, RecordEnd, RecordStart
 
 _PLAN_OVERHEAD = 512
 """Bytes of memory that a plan, its claim and its envelope take beside the record's key and headers."""

@@ -14,8 +14,9 @@ import attrs
 from lfsproxy.errors import CorruptBatch, UndecodableRecords
 from lfsproxy.wire.aborted import Aborted
 from lfsproxy.wire.batch import BatchHeader, crc_of
+from lfsproxy.wire.fields import Header
 from lfsproxy.wire.lookup import timestamp_of
-from lfsproxy.wire.records import BatchReader, Header, RecordEnd, RecordStart, ValueBytes
+from lfsproxy.wire.records import BatchReader, RecordEnd, RecordStart, ValueBytes
 from lfsproxy.wire.walk import FetchedBatch, Limits, batches
 
 PORTION: Final = 1024 * 1024

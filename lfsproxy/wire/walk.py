@@ -28,8 +28,9 @@ from lfsproxy.wire.batch import (
 )
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.decompress import MAX_WINDOW
+from lfsproxy.wire.fields import MAX_HELD, varint
 from lfsproxy.wire.primitives import varint_size
-from lfsproxy.wire.records import MAX_DECOMPRESSED, MAX_HELD, Pace, varint
+from lfsproxy.wire.records import MAX_DECOMPRESSED, Pace
 from lfsproxy.wire.scan import uncompressed
 
 _HEAD: Final = 26

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lfsproxy import client
 from lfsproxy.client import RecordCoordinates, Resolution
 from lfsproxy.client.cancelling import Cancellation
+from lfsproxy.client.errors import ProxyUnavailable, UploadRefused
 from lfsproxy.client.problems import error_of
 from lfsproxy.client.retry import Retry
 from lfsproxy.client.upload import Body, Uploader
@@ -16,10 +17,8 @@ from lfsproxy.errors import (
     BlobMissing,
     LfsError,
     OutcomeUnknown,
-    ProxyUnavailable,
     ReadInterrupted,
     StoreUnavailable,
-    UploadRefused,
 )
 from tests.client.doubles import Dropped, FakeStore, envelope_of, reader, refused, stored
 from tests.client.proxy_double import DATA as BODY

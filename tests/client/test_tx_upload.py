@@ -20,16 +20,15 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from lfsproxy.client import Published
+from lfsproxy.client.errors import ProxyUnavailable, UploadRefused
 from lfsproxy.client.tx import Uploader
 from lfsproxy.client.tx_upload import _Answer
 from lfsproxy.errors import (
     ChecksumMismatch,
     InvalidChecksum,
     OutcomeUnknown,
-    ProxyUnavailable,
     TooLarge,
     UnknownTopic,
-    UploadRefused,
 )
 from tests.client.doubles import envelope_of
 from tests.client.proxy_double import DATA, answer, start_proxy

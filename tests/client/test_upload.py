@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.client import Published, Uploader
+from lfsproxy.client.errors import ProxyUnavailable, UploadRefused
 from lfsproxy.client.problems import error_of
 from lfsproxy.errors import (
     BrokerTooLarge,
@@ -23,11 +24,9 @@ from lfsproxy.errors import (
     LfsError,
     NotAuthorised,
     OutcomeUnknown,
-    ProxyUnavailable,
     StoreUnavailable,
     TooLarge,
     UnknownTopic,
-    UploadRefused,
 )
 from tests.client.doubles import envelope_of
 from tests.client.proxy_double import DATA, answer, start_proxy

@@ -22,11 +22,12 @@ from lfsproxy.wire.batch import HEADER_SIZE, is_clear, parse_batch_header
 from lfsproxy.wire.fetch import MAX_VERSION as FETCH_VERSIONS
 from lfsproxy.wire.fetch import parse_fetch_request
 from lfsproxy.wire.fetch_answers import FetchAnswer, FetchedPartition, read_fetch_answer
+from lfsproxy.wire.fields import Header
 from lfsproxy.wire.frames import FrameBytes, FrameEnd, RequestFrames, ResponseFrames
 from lfsproxy.wire.hydrate import NewValue, Rewrite
 from lfsproxy.wire.marks import lfs_headers, offload_mark
 from lfsproxy.wire.produce import MAX_VERSION, ProduceEnd, ProduceReader, RecordsBytes
-from lfsproxy.wire.records import BatchEnd, BatchReader, Header, RecordEnd, ValueBytes
+from lfsproxy.wire.records import BatchEnd, BatchReader, RecordEnd, ValueBytes
 from lfsproxy.wire.rewrite import BatchWriter
 from lfsproxy.wire.scan import KeptBytes, OffloadEnd, is_clear_inside, scan_batch, segments
 from lfsproxy.wire.share_answers import ShareAnswer

@@ -18,6 +18,7 @@ from lfsproxy.net.admission import (
     Admitting,
     free_descriptors,
     kept_descriptors,
+    kept_now,
 )
 from lfsproxy.testing import MemoryMetrics
 
@@ -116,6 +117,11 @@ class DescriptorTests(SynchronousTestCase):
         self.assertEqual(
             [kept_descriptors(limit) for limit in (64, 1024, 65536)], [LEAST_KEPT, 128, MOST_KEPT]
         )
+
+    def test_what_is_kept_follows_the_process_s_limit(self) -> None:
+        for limit, kept in ((1024, 128), (resource.RLIM_INFINITY, MOST_KEPT)):
+            self.patch(resource, "getrlimit", lambda kind, limit=limit: (limit, limit))
+            self.assertEqual(kept_now(), kept)
 
     def test_each_that_is_taken_is_one_less(self) -> None:
         before = free_descriptors()

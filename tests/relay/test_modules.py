@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.errors import FramingError
+from lfsproxy.names import LONGEST_TOPIC
 from lfsproxy.relay.line import Line, Place
 from lfsproxy.relay.produce.hints import MOST_PARTITIONS, OffsetHints
 from lfsproxy.relay.produce.holes import MOST_HOLES, Holes
@@ -181,6 +182,22 @@ class HintsTests(SynchronousTestCase):
         self.assertFalse(hints.knows("t", 0))
         self.assertTrue(hints.knows("t", 1))
         hints.settle("t", 0, 1, 43)
+
+    def test_topics_are_counted_for_as_long_as_a_partition_of_theirs_is_known(self) -> None:
+        hints = hints_of()
+        hints.learn("first", 0, 42)
+        hints.learn("t", 0, 42)
+        hints.learn("t", 0, 43)
+        for partition in range(1, MOST_PARTITIONS - 1):
+            hints.learn("t", partition, 42)
+        self.assertIn(b"first", hints.topics)
+        hints.learn("other", 0, 42)
+        self.assertNotIn(b"first", hints.topics)
+        self.assertIn(b"t", hints.topics)
+        hints.learn("x" * (LONGEST_TOPIC + 1), 0, 42)
+        self.assertNotIn(b"x" * (LONGEST_TOPIC + 1), hints.topics)
+        hints.learn("\udcff", 0, 42)
+        self.assertIn(b"\xff", hints.topics)
 
     def test_a_count_that_is_none_does_not_move_the_hint(self) -> None:
         hints = hints_of()

@@ -132,6 +132,25 @@ class PlainTests(RelayTestCase):
         keys = [each.s3_key for found in self.cluster.records() for each in found.envelopes]
         self.assertEqual(["0", "3"], [key.rpartition("/")[2].partition("-")[0] for key in keys])
 
+    def test_those_for_another_topic_than_a_blob_s_still_pass_unread(self) -> None:
+        client = self.client()
+        client.send(produce(1, batch(lfs(b"a blob"))))
+        read: list[HeldProduce] = []
+        run = HeldProduce.run
+
+        async def note(work: HeldProduce) -> None:
+            read.append(work)
+            await run(work)
+
+        self.patch(HeldProduce, "run", note)
+        for size in (100, 200 * KIB):
+            client.send(produce(2, batch(record(bytes(size))), topic="other"))
+            client.send(produce(3, batch(record(bytes(size))), topic="other", version=3))
+            self.assertEqual(read, [])
+        for size in (100, 200 * KIB):
+            client.send(produce(4, batch(record(bytes(size)))))
+        self.assertEqual(len(read), 2)
+
     def assert_nothing_sent(self) -> None:
         self.assertEqual([request.batches() for request in self.cluster.produced], [])
 

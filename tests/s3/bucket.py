@@ -156,7 +156,7 @@ class FakeBucket:
         stored = self.objects.get(request.key)
         if stored is None:
             return 404, {}, b""
-        headers = {"ETag": stored.etag}
+        headers = {"ETag": stored.etag, **self._encrypted(stored.headers)}
         if not stored.matches(request):
             return 412, {}, b""
         number = int(request.query.get("partNumber", "0"))

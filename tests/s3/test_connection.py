@@ -15,7 +15,7 @@ from twisted.web._newclient import HTTPClientParser
 from lfsproxy.budget import HeldMemory
 from lfsproxy.checksums import new_checksum
 from lfsproxy.net.writing import Piece, write_through
-from lfsproxy.s3 import connection
+from lfsproxy.s3 import connection, store
 from lfsproxy.s3.connection import S3Connections
 from lfsproxy.s3.signing import S3Location
 from lfsproxy.wakeups import all_of
@@ -79,6 +79,16 @@ class SmallBlobTests(FakeS3TestCase):
         for _ in range(3):
             await self.read(32)
         self.assertEqual(self.fake.connected, 32)
+
+    async def test_more_at_once_need_no_new_connections_where_there_are_descriptors(self) -> None:
+        for kept, connected in ((200, 100), (64, 168)):
+            self.patch(store, "kept_now", lambda kept=kept: kept)
+            await self.s3.close()
+            self.use_store()
+            before = self.fake.connected
+            for _ in range(2):
+                await self.read(100)
+            self.assertEqual(self.fake.connected - before, connected)
 
     async def test_a_reader_that_keeps_up_does_not_pause_the_socket(self) -> None:
         paused: list[Client] = []

@@ -11,11 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from lfsproxy.budget import HeldMemory
 from lfsproxy.checksums import new_checksum
 from lfsproxy.envelope import object_key
-from lfsproxy.errors import StoreRefused
+from lfsproxy.errors import StoreRefused, StoreUnavailable
 from lfsproxy.resumable.errors import NotConditional
 from lfsproxy.s3.objects import NewObjects, encryption
 from tests.s3.bucket import MAKING, OF_NEW_OBJECTS
-from tests.s3.faults import Refuse
+from tests.s3.faults import Refuse, Reset
 from tests.s3.helpers import EVERY_OPTION, PART, FakeS3TestCase
 from tests.store_contract import write_all
 
@@ -112,6 +112,38 @@ class RequestTests(FakeS3TestCase):
             await self.s3.resumable.create_object("lfs-uploads/x", [b"x"])
         await self.advance_until(lambda: not self.fake.objects)
         self.assertEqual(self.fake.uploads, {})
+
+    async def test_nor_one_whose_answer_was_lost(self) -> None:
+        # The next try is told that the object is there.
+        self.fake.encrypts = False
+        self.fake.fault("put_object", Reset(after=None))
+        upload = self.s3.blobs.begin(KEY, "a/b", {}, new_checksum("md5"), None, HeldMemory())
+        await write_all(upload, b"x")
+        await upload.seal()
+        with self.assertRaisesRegex(StoreRefused, "takes LFS_S3_SSE=aws:kms, and has not encrypted"):
+            await upload.commit({})
+        await upload.abort()
+        self.assertEqual(self.fake.objects, {})
+        # Another process may have published it already: it is removed with its upload.
+        self.fake.fault("put_object", Reset(after=None))
+        with self.assertRaisesRegex(StoreRefused, "takes LFS_S3_SSE=aws:kms, and has not encrypted"):
+            await self.s3.resumable.put_blob(KEY, "a/b", {}, [b"x"])
+        self.assertEqual([*self.fake.objects], [KEY])
+
+    async def test_one_whose_answer_was_lost_and_that_is_gone_has_to_be_stored_again(self) -> None:
+        self.fake.fault("put_object", Reset(after=None))
+        self.fake.fault("head_object", Refuse(404))
+        with self.assertRaisesRegex(StoreUnavailable, "stored again"):
+            await self.s3.resumable.put_blob(KEY, "a/b", {}, [b"x"])
+
+    async def test_an_encrypted_one_whose_answer_was_lost_is_there(self) -> None:
+        self.fake.fault("put_object", Reset(after=None))
+        await self.upload(KEY, 1)
+        other = object_key("default", "clips", 3, 43, uuid4())
+        self.fake.fault("put_object", Reset(after=None))
+        await self.s3.resumable.put_blob(other, "a/b", {}, [b"x"])
+        self.assertEqual({*self.fake.objects}, {KEY, other})
+        self.assertEqual(self.fake.operations().count("put_object"), 4)
 
     async def test_an_encryption_that_the_store_lacks_is_not_taken_for_a_lack_of_conditions(self) -> None:
         self.fake.always["put_object"] = Refuse(501, "NotImplemented")

@@ -199,6 +199,12 @@ class PlainTests(SynchronousTestCase):
             self.assertIsNone(plain_answer_size(version, one(version), len(PLAIN)))
             self.assertIsNotNone(plain_answer_size(version, one(version), len(PLAIN) + 1))
 
+    def test_a_topic_whose_records_are_counted(self) -> None:
+        for version in VERSIONS:
+            self.assertIsNone(plain_answer_size(version, one(version), 0, {b"demo-topic"}))
+            self.assertIsNone(plain_answer_size(version, Pieces([one(version)]), 0, {b"demo-topic"}))
+            self.assertIsNotNone(plain_answer_size(version, one(version), 0, {b"demo", b"topic"}))
+
     def test_so_does_one_for_more_partitions_than_a_request_may_have(self) -> None:
         for version in (8, 9):
             for count, is_plain in ((MAX_PARTITIONS, True), (MAX_PARTITIONS + 1, False)):

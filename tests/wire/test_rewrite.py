@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from lfsproxy.errors import CorruptBatch, LfsError, TooLarge, UndecodableRecords
 from lfsproxy.wire.batch import HEADER_SIZE, is_clear, parse_batch_header
 from lfsproxy.wire.chunks import Piece
+from lfsproxy.wire.fields import Header
 from lfsproxy.wire.marks import lfs_headers
-from lfsproxy.wire.records import Header
 from lfsproxy.wire.rewrite import BatchWriter
 from lfsproxy.wire.scan import (
     BatchScan,

@@ -6,7 +6,8 @@ end in its true offsets.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Container
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -34,10 +35,13 @@ class OffsetHints:
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
         self._known: dict[tuple[str, int], _Known] = {}
+        self._topics = Counter[bytes]()
 
-    def __bool__(self) -> bool:
-        """Whether anything is known, so that records which only pass have to be counted."""
-        return bool(self._known)
+    @property
+    def topics(self) -> Container[bytes]:
+        """The names of topics of which anything is known, so that records for them have to be counted, also
+        those which only pass."""
+        return self._topics
 
     def knows(self, topic: str, partition: int) -> bool:
         """Whether a hint is there; else the broker may be asked."""
@@ -65,11 +69,19 @@ class OffsetHints:
 
     def _begin(self, topic: str, partition: int) -> _Known:
         if len(self._known) >= MOST_PARTITIONS:
-            del self._known[next(iter(self._known))]
+            self._forget(*next(iter(self._known)))
         known = _Known(0)
         if len(topic) <= LONGEST_TOPIC:
+            self._topics[_on_the_wire(topic)] += not self.knows(topic, partition)
             self._known[topic, partition] = known
         return known
+
+    def _forget(self, topic: str, partition: int) -> None:
+        del self._known[topic, partition]
+        name = _on_the_wire(topic)
+        self._topics[name] -= 1
+        if not self._topics[name]:
+            del self._topics[name]
 
     def settle(self, topic: str, partition: int, count: int, next_offset: int | None) -> None:
         """``count`` records that were reserved are in the log, which goes on at ``next_offset``, or are not.
@@ -82,3 +94,8 @@ class OffsetHints:
         known.pending = max(known.pending - count, 0)
         if next_offset is not None:
             known.next_offset = next_offset
+
+
+def _on_the_wire(topic: str) -> bytes:
+    """A name as requests have it, which may be no UTF-8."""
+    return topic.encode("utf-8", "surrogateescape")

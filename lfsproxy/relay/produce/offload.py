@@ -28,8 +28,9 @@ from lfsproxy.settings import Settings
 from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.batch import NONE, BatchHeader, is_clear
 from lfsproxy.wire.decompress import MAX_WINDOW, USUAL_WINDOW, WindowTooLarge
+from lfsproxy.wire.fields import Header
 from lfsproxy.wire.marks import lfs_headers, offload_mark
-from lfsproxy.wire.records import Header, Pace
+from lfsproxy.wire.records import Pace
 from lfsproxy.wire.scan import (
     BatchScan,
     KeptBytes,

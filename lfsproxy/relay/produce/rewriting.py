@@ -27,8 +27,9 @@ from lfsproxy.relay.produce.spans import begin_trail, trace_headers
 from lfsproxy.wakeups import Condition, Semaphore, all_of
 from lfsproxy.wire.batch import BatchHeader
 from lfsproxy.wire.chunks import Piece
+from lfsproxy.wire.fields import Header
 from lfsproxy.wire.marks import LfsMark
-from lfsproxy.wire.records import Header, RecordStart
+from lfsproxy.wire.records import RecordStart
 from lfsproxy.wire.rewrite import BatchWriter
 from lfsproxy.wire.scan import RecordPlan
 

@@ -9,7 +9,7 @@ from lfsproxy.log.uploads import SENDER
 from lfsproxy.net.peers import host_of
 from lfsproxy.relay.produce.batches import Batch
 from lfsproxy.tracing.spans import Tracer, Value
-from lfsproxy.wire.records import Header
+from lfsproxy.wire.fields import Header
 
 
 def begin_trail(tracer: Tracer, batch: Batch, headers: Sequence[Header]) -> Trail:
