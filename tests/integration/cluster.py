@@ -12,11 +12,14 @@ from __future__ import annotations
 import itertools
 import socket
 import struct
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 import psutil
+from kafka import TopicPartition
+from kafka.admin import KafkaAdminClient
 from kafka.protocol.metadata import MetadataRequest, MetadataResponse
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
@@ -51,6 +54,9 @@ CONFIG = {
 }
 HEAP = "192m"
 SECONDS = 30
+PREFERRED = 0
+POLL = 0.05
+"""Seconds between two looks at a partition that moves."""
 
 _numbers = itertools.count(1)
 _shared: ClusterStack | None = None
@@ -124,8 +130,11 @@ async def cluster_proxy() -> ProxyProcess:
 
 
 def ports_connected_to(process: psutil.Process) -> set[int]:
-    """The remote ports of a process's TCP connections."""
-    connections: Any = process.net_connections(kind="tcp")
+    """The remote ports of a process's TCP connections; none where it has ended meanwhile."""
+    try:
+        connections: Any = process.net_connections(kind="tcp")
+    except psutil.NoSuchProcess:
+        return set()
     return {connection.raddr.port for connection in connections if connection.raddr}
 
 
@@ -147,9 +156,31 @@ def ask(port: int, request: Any, version: int, Response: Any, host: str = HOST) 
 
 def leaders(port: int, topic: str) -> dict[int, int]:
     """The leading node of each partition of a topic, as the broker or proxy at a port knows it."""
+    return {partition: leader for partition, (leader, _) in _placed(port, topic).items()}
+
+
+def _placed(port: int, topic: str) -> dict[int, tuple[int, set[int]]]:
+    """The leading node of each partition of a topic, and all nodes that have it."""
     request = MetadataRequest(topics=[MetadataRequest.MetadataRequestTopic(name=topic)])
     found = ask(port, request, 8, MetadataResponse).topics[0]
-    return {partition.partition_index: partition.leader_id for partition in found.partitions}
+    return {each.partition_index: (each.leader_id, set(each.replica_nodes)) for each in found.partitions}
+
+
+def lead(proxy: ProxyProcess, topic: str, partitions: set[int], nodes: Sequence[int]) -> None:
+    """Have partitions on ``nodes`` alone; returns when clients are told that the first one leads. Blocks."""
+    # One for each time: it does not get over a node that it finds gone.
+    admin = KafkaAdminClient(bootstrap_servers=proxy.bootstrap)
+    try:
+        given = {TopicPartition(topic, partition): list(nodes) for partition in partitions}
+        problems = set(admin.alter_partition_reassignments(given).values())
+        assert problems == {None}, problems
+        wanted = {partition: (nodes[0], set(nodes)) for partition in partitions}
+        while not wanted.items() <= _placed(proxy.kafka_port, topic).items():
+            # Refused until the node has caught up.
+            admin.elect_leaders(PREFERRED, {topic: list(partitions)}, raise_errors=False)
+            time.sleep(POLL)
+    finally:
+        admin.close()
 
 
 def brokers(port: int, host: str = HOST) -> dict[int, tuple[str, int]]:
