@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import socket
 import struct
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,6 +56,8 @@ HEAP = "192m"
 SECONDS = 30
 PREFERRED = 0
 """The election of the first replica."""
+POLL = 0.05
+"""Seconds between two looks at a partition that moves."""
 
 _numbers = itertools.count(1)
 _shared: ClusterStack | None = None
@@ -128,8 +131,11 @@ async def cluster_proxy() -> ProxyProcess:
 
 
 def ports_connected_to(process: psutil.Process) -> set[int]:
-    """The remote ports of a process's TCP connections."""
-    connections: Any = process.net_connections(kind="tcp")
+    """The remote ports of a process's TCP connections; none where it has ended meanwhile."""
+    try:
+        connections: Any = process.net_connections(kind="tcp")
+    except psutil.NoSuchProcess:
+        return set()
     return {connection.raddr.port for connection in connections if connection.raddr}
 
 
@@ -151,18 +157,30 @@ def ask(port: int, request: Any, version: int, Response: Any, host: str = HOST) 
 
 def leaders(port: int, topic: str) -> dict[int, int]:
     """The leading node of each partition of a topic, as the broker or proxy at a port knows it."""
+    return {partition: leader for partition, (leader, _) in _placed(port, topic).items()}
+
+
+def _placed(port: int, topic: str) -> dict[int, tuple[int, set[int]]]:
+    """The leading node of each partition of a topic, and all nodes that have it."""
     request = MetadataRequest(topics=[MetadataRequest.MetadataRequestTopic(name=topic)])
     found = ask(port, request, 8, MetadataResponse).topics[0]
-    return {partition.partition_index: partition.leader_id for partition in found.partitions}
+    return {each.partition_index: (each.leader_id, set(each.replica_nodes)) for each in found.partitions}
 
 
-def lead(port: int, topic: str, node: int, others: Sequence[int]) -> None:
-    """Have partition 0 of a topic on a node and others, and return when clients are told that it leads."""
+def lead(port: int, topic: str, partitions: set[int], nodes: Sequence[int]) -> None:
+    """Have partitions on ``nodes`` alone; returns when the broker or proxy at a port tells that the first one
+    leads. Blocks."""
+    # One for each time: it does not get over a node that it finds gone.
     admin = KafkaAdminClient(bootstrap_servers=f"{HOST}:{port}")
     try:
-        admin.alter_partition_reassignments({TopicPartition(topic, 0): [node, *others]})
-        while leaders(port, topic)[0] != node:
-            admin.elect_leaders(PREFERRED, {topic: [0]}, raise_errors=False)
+        given = {TopicPartition(topic, partition): list(nodes) for partition in partitions}
+        problems = set(admin.alter_partition_reassignments(given).values())
+        assert problems == {None}, problems
+        wanted = {partition: (nodes[0], set(nodes)) for partition in partitions}
+        while not wanted.items() <= _placed(port, topic).items():
+            # Refused until the node has caught up.
+            admin.elect_leaders(PREFERRED, {topic: list(partitions)}, raise_errors=False)
+            time.sleep(POLL)
     finally:
         admin.close()
 

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import psutil
-from kafka import TopicPartition
-from kafka.admin import KafkaAdminClient
 from kafka.protocol.admin import DescribeClusterRequest, DescribeClusterResponse
 from kafka.protocol.metadata import (
     FindCoordinatorRequest,
@@ -32,6 +30,7 @@ from tests.integration.cluster import (
     brokers,
     cluster,
     cluster_proxy,
+    lead,
     leaders,
     node_ports,
     ports_connected_to,
@@ -41,7 +40,6 @@ from tests.integration.stack import in_thread
 from tests.integration.traffic import Traffic, check_log
 from tests.relay.records import batch, lfs, record
 
-PREFERRED = 0
 STEP = 25
 """Records that each producer sends between one event and the next."""
 JAVA_RECORDS = 1200
@@ -182,26 +180,7 @@ class MovingTests(TestCase):
         await self.goes_on("after leaders were elected")
 
     async def lead(self, partitions: set[int], nodes: list[int]) -> None:
-        """Have partitions on other nodes; returns when clients are told that the first of these leads."""
-
-        def move() -> None:
-            # One for each time: it does not get over a node that it finds gone.
-            admin = KafkaAdminClient(bootstrap_servers=self.proxy.bootstrap)
-            try:
-                given = {TopicPartition(self.topic, partition): nodes for partition in partitions}
-                problems = set(admin.alter_partition_reassignments(given).values())
-                assert problems == {None}, problems
-                while not self.leads(nodes[0], partitions):
-                    # Refused until the node has caught up.
-                    admin.elect_leaders(PREFERRED, {self.topic: list(partitions)}, raise_errors=False)
-            finally:
-                admin.close()
-
-        await in_thread(move)
-
-    def leads(self, node: int, partitions: set[int]) -> bool:
-        led = leaders(self.proxy.kafka_port, self.topic)
-        return all(led[partition] == node for partition in partitions)
+        await in_thread(lead, self.proxy.kafka_port, self.topic, partitions, nodes)
 
     async def stop_a_node(self) -> None:
         node = self.servers.nodes[3]

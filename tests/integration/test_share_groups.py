@@ -120,7 +120,8 @@ class ClientTests(TestCase):
         gathered(clients, ["mover"], 24)
         leader = leaders(self.proxy.kafka_port, topic)[0]
         to = 2 if leader == 3 else 3
-        lead(self.proxy.kafka_port, topic, to, [number for number in self.servers.nodes if number != to])
+        others = [number for number in self.servers.nodes if number != to]
+        lead(self.proxy.kafka_port, topic, {0}, [to, *others])
         self.produce(topic, [b"moved"] * 5)
         moved = gathered(clients, ["mover"], 5)
         self.assertEqual(offsets(moved), [*range(24, 29)])

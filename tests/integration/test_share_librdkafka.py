@@ -38,7 +38,7 @@ class LibrdkafkaTests(TestCase):
             self.assertEqual(acknowledged(consumer, [ACCEPT]), [(1, b"released")])
             old = leaders(port, topic)[0]
             new = next(number for number in self.servers.nodes if number != old)
-            lead(port, topic, new, [number for number in self.servers.nodes if number != new])
+            lead(port, topic, {0}, [new, *(number for number in self.servers.nodes if number != new)])
             self.produce(topic, [b"moved", LARGE])
             self.assertEqual(acknowledged(consumer, [ACCEPT, ACCEPT]), [(3, b"moved"), (4, LARGE)])
 

@@ -48,7 +48,8 @@ class StallTests(TestCase):
     def acknowledge(self) -> tuple[bytes, bytes]:
         """The answers of the node itself, and through the proxy."""
         port = self.servers.kafka.port
-        lead(port, self.topic, STALLED, [number for number in self.servers.nodes if number != STALLED])
+        others = [number for number in self.servers.nodes if number != STALLED]
+        lead(port, self.topic, {0}, [STALLED, *others])
         topic_id = id_of(port, self.topic)
         producer = KafkaProducer(bootstrap_servers=self.servers.kafka.bootstrap)
         try:

@@ -40,14 +40,17 @@ def payload(key: bytes) -> bytes:
     return key.ljust(BLOB_SIZE, b".")
 
 
+def value_of(key: bytes) -> bytes:
+    """What was sent with a key."""
+    number = int(key.rpartition(b"-")[2])
+    return payload(key) if number % LFS_EVERY == 0 else key
+
+
 def records(client: str) -> Iterator[tuple[bytes, bytes, Headers]]:
     """Key, value and headers of one record after the other."""
     for number in itertools.count():
         key = b"%s-%d" % (client.encode(), number)
-        if number % LFS_EVERY == 0:
-            yield key, payload(key), [("LFS_BLOB", b"")]
-        else:
-            yield key, key, []
+        yield key, value_of(key), [("LFS_BLOB", b"")] if number % LFS_EVERY == 0 else []
 
 
 class Client:
@@ -156,9 +159,7 @@ def check_log(
     assert not ours, f"twice: {ours}"
     for each in found:
         assert each.key is not None
-        number = int(each.key.rpartition(b"-")[2])
-        expected = payload(each.key) if number % LFS_EVERY == 0 else each.key
-        assert reader.fetch(each.value) == expected, each.key
+        assert reader.fetch(each.value) == value_of(each.key), each.key
 
 
 def produce_by_librdkafka(client: Client, bootstrap: str, topic: str) -> None:

@@ -15,6 +15,7 @@ async def main() -> None:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=job.bootstrap,
         client_id=job.client_id,
+        client_rack=job.rack,
         enable_auto_commit=False,
         isolation_level=job.isolation,
         check_crcs=True,

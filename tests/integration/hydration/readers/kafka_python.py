@@ -13,6 +13,7 @@ def main() -> None:
     consumer = KafkaConsumer(
         bootstrap_servers=job.bootstrap,
         client_id=job.client_id,
+        client_rack=job.rack,
         enable_auto_commit=False,
         isolation_level=job.isolation,
         check_crcs=True,

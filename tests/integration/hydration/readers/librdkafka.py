@@ -18,6 +18,7 @@ def main() -> None:
         {
             "bootstrap.servers": job.bootstrap,
             "client.id": job.client_id,
+            "client.rack": job.rack,
             "group.id": "reader",
             "enable.auto.commit": False,
             "isolation.level": job.isolation,

@@ -33,6 +33,7 @@ class Job:
     max_bytes: int
     partition_max_bytes: int
     parts: list[Wanted]
+    rack: str = ""
 
     @property
     def isolation(self) -> str:

@@ -71,13 +71,17 @@ class Reader:
             if (found := log.visible(part, view, start))
         ]
         job = Job(bootstrap, client_id, view.committed, limits.max_bytes, limits.partition_max_bytes, wanted)
-        seen = self._run(job, seconds)
+        seen = self.run(job, seconds)
         if self.is_simple:
             seen = [one for one in seen if one.offset not in log.markers[one.topic, one.partition]]
         expected = log.seen(view, {(part.topic, part.partition): part.start for part in wanted})
         return [self.known(one) for one in seen], [self.known(one) for one in expected]
 
-    def _run(self, job: Job, seconds: float) -> list[Seen]:
+    def run(self, job: Job, seconds: float = SECONDS) -> list[Seen]:
+        """What the client gives for a job, partition by partition in its own order.
+
+        Blocks, and raises as ``read`` does.
+        """
         command = self.command()
         asked = json.dumps(attrs.asdict(job)).encode()
         started = time.monotonic()

@@ -20,7 +20,7 @@ func readByFranz(ctx context.Context, asked job, out *printer) {
 		isolation = kgo.ReadCommitted()
 	}
 	client, err := kgo.NewClient(
-		kgo.SeedBrokers(asked.Bootstrap), kgo.ClientID(asked.ClientID), kgo.ConsumePartitions(places),
+		kgo.SeedBrokers(asked.Bootstrap), kgo.ClientID(asked.ClientID), kgo.ConsumePartitions(places), kgo.Rack(asked.Rack),
 		kgo.FetchIsolationLevel(isolation), kgo.FetchMaxWait(100*time.Millisecond),
 		kgo.FetchMaxBytes(asked.MaxBytes), kgo.FetchMaxPartitionBytes(min(asked.PartitionMaxBytes, asked.MaxBytes)),
 		kgo.BrokerMaxReadBytes(1<<30))

@@ -27,6 +27,7 @@ type job struct {
 	MaxBytes          int32 `json:"max_bytes"`
 	PartitionMaxBytes int32 `json:"partition_max_bytes"`
 	Parts             []part
+	Rack              string
 }
 
 // Bytes are base64 in JSON; nil is null.

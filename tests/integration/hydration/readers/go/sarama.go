@@ -16,6 +16,7 @@ func readBySarama(ctx context.Context, asked job, out *printer) {
 	config := sarama.NewConfig()
 	config.Version = sarama.V2_8_0_0
 	config.ClientID = asked.ClientID
+	config.RackID = asked.Rack
 	config.Consumer.Return.Errors = true
 	config.Consumer.MaxWaitTime = 100 * time.Millisecond
 	config.Consumer.Fetch.Default = asked.PartitionMaxBytes

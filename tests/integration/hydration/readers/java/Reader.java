@@ -27,6 +27,7 @@ public class Reader {
         Properties config = new Properties();
         config.put("bootstrap.servers", job.get("bootstrap").asText());
         config.put("client.id", job.get("client_id").asText());
+        config.put("client.rack", job.get("rack").asText());
         config.put("enable.auto.commit", "false");
         config.put("isolation.level", job.get("committed").asBoolean() ? "read_committed" : "read_uncommitted");
         config.put("check.crcs", "true");

@@ -15,6 +15,7 @@ const job = JSON.parse(fs.readFileSync(0));
 const kafka = new Kafka({ clientId: job.client_id, brokers: [job.bootstrap], logLevel: logLevel.ERROR });
 const consumer = kafka.consumer({
   groupId: `kafkajs-${crypto.randomUUID()}`,
+  rackId: job.rack,
   readUncommitted: !job.committed,
   maxWaitTimeInMs: 100,
   maxBytes: job.max_bytes,
