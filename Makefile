@@ -11,8 +11,8 @@
 #   make helm-schema      the schema of the Helm chart's values, anew from the same table
 #   make lock             deploy/requirements.lock, the packages of the container with their hashes, anew
 #   make kafka-apis KAFKA=4.5.0   what a release of Kafka has that the proxy has not decided about
-#   make foreign CLIENT=franz-go  that client's own integration tests, straight and through the proxy; or
-#                     CLIENT=kafka-python. KAFKA=4.5 (a release that the cache has), VERSION= of the client, ONLY= some of the tests
+#   make foreign CLIENT=franz-go   that client's own integration tests, straight and through the proxy; or
+#                     CLIENT=kafka-python. KAFKA=4.1, VERSION= of the client, ONLY= some of the tests
 #   make release-check    what a release needs, built and tried; nothing is published
 #   make audit            known weaknesses in the packages that all languages use; asks services on the network
 #   make sbom             what the container is made of, as CycloneDX: build/sbom.cdx.json

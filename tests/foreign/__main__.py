@@ -45,11 +45,13 @@ def main(client: str, version: str, kafka: str, records: int, seconds: int, only
         with servers(kafka) as both:
             straight = tests.run(both.straight, folder / "straight.log", only)
             through = tests.run(both.through, folder / "through.log", only)
+            relayed = both.relayed()
     except NoResultsError as error:
         raise click.ClickException(f"{error}: see {folder}") from error
     click.echo(f"{client} {version}, Kafka {kafka}; what the tests wrote is in {folder}")
     for line in table(straight, through):
         click.echo(line)
+    click.echo(f"The proxy relayed {relayed} requests.")
     sys.exit(1 if lost(straight, through) else 0)
 
 

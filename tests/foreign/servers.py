@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
@@ -33,6 +33,7 @@ _CONFIG: Final = {
     ' required unsecuredLoginStringClaim_sub="admin";',
 }
 _HEAP: Final = "1g"
+_REQUESTS: Final = "lfsproxy_kafka_requests_total{"
 _NODE: Final = 0
 """kafka-python's tests have it as the only replica of partitions."""
 
@@ -51,6 +52,12 @@ class Servers:
 
     straight: Addresses
     through: Addresses
+    proxies: Sequence[ProxyProcess]
+
+    def relayed(self) -> int:
+        """How many requests of Kafka's protocol the proxies have taken so far. Blocks."""
+        counts = [count for proxy in self.proxies for count in proxy.metrics().items()]
+        return int(sum(count for name, count in counts if name.startswith(_REQUESTS)))
 
 
 @contextmanager
@@ -82,7 +89,9 @@ def servers(release: str) -> Iterator[Servers]:
         stack.callback(sasl_proxy.close)
         sasl_proxy.start(until=lambda: bool(sasl_proxy.readiness()))
         yield Servers(
-            Addresses(kafka.bootstrap, signed_in), Addresses(plain_proxy.bootstrap, sasl_proxy.bootstrap)
+            straight=Addresses(kafka.bootstrap, signed_in),
+            through=Addresses(plain_proxy.bootstrap, sasl_proxy.bootstrap),
+            proxies=[plain_proxy, sasl_proxy],
         )
 
 
