@@ -40,7 +40,7 @@ def main(client: str, version: str, kafka: str, records: int, seconds: int, only
     if client == "franz-go":
         tests = FranzGo.fetch(folder, version, records, seconds)
     else:
-        tests = KafkaPython.fetch(folder, version, seconds)
+        tests = KafkaPython.fetch(folder, version, kafka, seconds)
     try:
         with servers(kafka) as both:
             straight = tests.run(both.straight, folder / "straight.log", only)

@@ -20,7 +20,7 @@ from tests.foreign.servers import Addresses
 
 VERSION: Final = "3.0.12"
 _KNOWN: Final = "4.3"
-"""The newest release of Kafka that it knows; it asks for what that has."""
+"""The newest release of Kafka that it knows."""
 _HANGS: Final = 300
 """Seconds that one test may take, as in its own options."""
 _OWN_BROKERS: Final = ("test_ssl_integration.py", "test_sasl_integration.py")
@@ -42,15 +42,21 @@ SpawnedService = None
 '''
 
 
+def known(release: str) -> str:
+    """A release of Kafka as the tests are told of it: they take one that kafka-python knows."""
+    return min(release, _KNOWN, key=lambda each: [int(part) for part in each.split(".")])
+
+
 @attrs.frozen
 class KafkaPython:
-    """The distribution's files."""
+    """The distribution's files. ``release`` is that of the broker."""
 
     folder: Path
+    release: str
     seconds: int
 
     @classmethod
-    def fetch(cls, folder: Path, version: str, seconds: int) -> KafkaPython:
+    def fetch(cls, folder: Path, version: str, release: str, seconds: int) -> KafkaPython:
         """Have pip download it. Raises ClickException."""
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
         output_of([*pip, "--dest", str(folder), f"kafka-python=={version}"], folder)
@@ -60,7 +66,7 @@ class KafkaPython:
         # The distribution has the tests, without two files that make them a package.
         (unpacked / "test" / "__init__.py").touch()
         (unpacked / "test" / "service.py").write_text(_SERVICE)
-        return cls(unpacked, seconds)
+        return cls(unpacked, release, seconds)
 
     def run(self, addresses: Addresses, output: Path, only: str) -> dict[str, str]:
         """The tests with their states; what they wrote goes to ``output``."""
@@ -73,7 +79,7 @@ class KafkaPython:
         environment = {
             **os.environ,
             "KAFKA_URI": f"kafka://{addresses.plain}",
-            "KAFKA_VERSION": _KNOWN,
+            "KAFKA_VERSION": known(self.release),
             # A folder that has to be there, and of which nothing is used.
             "KAFKA_ROOT": str(self.folder),
         }

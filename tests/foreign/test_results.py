@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.foreign.franz_go import speak_to_a_broker
+from tests.foreign.kafka_python import known
 from tests.foreign.results import NoResultsError, lost, of_go, of_junit, table
 
 GO = """\
@@ -75,6 +76,11 @@ func TestTopic(t *testing.T) {
 }
 """
         self.assertEqual(speak_to_a_broker(source), ["TestPing", "TestTopic"])
+
+
+class ReleaseTests(SynchronousTestCase):
+    def test_kafka_python_is_told_of_no_release_that_it_does_not_know(self) -> None:
+        self.assertEqual([known(release) for release in ("3.9", "4.3", "4.10")], ["3.9", "4.3", "4.3"])
 
 
 class ComparingTests(SynchronousTestCase):
