@@ -11,6 +11,8 @@
 #   make helm-schema      the schema of the Helm chart's values, anew from the same table
 #   make lock             deploy/requirements.lock, the packages of the container with their hashes, anew
 #   make kafka-apis KAFKA=4.5.0   what a release of Kafka has that the proxy has not decided about
+#   make foreign CLIENT=franz-go   that client's own integration tests, straight and through the proxy; or
+#                     CLIENT=kafka-python. KAFKA=4.1, VERSION= of the client, ONLY= some of the tests
 #   make release-check    what a release needs, built and tried; nothing is published
 #   make audit            known weaknesses in the packages that all languages use; asks services on the network
 #   make sbom             what the container is made of, as CycloneDX: build/sbom.cdx.json
@@ -29,7 +31,7 @@ sources += $(shell .ci/other-python "$(VENV)" "$(PYTHON)" && echo other-python)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help other-python lfs-demo test test-sdks bench soak lint docs docs-reference helm-schema lock audit sbom release-check kafka-apis clean
+.PHONY: help other-python lfs-demo test test-sdks bench soak lint docs docs-reference helm-schema lock audit sbom release-check kafka-apis foreign clean
 
 # What is written at the top of this file.
 help:
@@ -57,6 +59,11 @@ soak: $(VENV)/installed-test
 
 kafka-apis: $(VENV)/installed-test
 	@$(VENV)/bin/python -m tests.kafka_apis --kafka $(KAFKA)
+
+# The client's code is downloaded by go or pip.
+foreign: $(VENV)/installed-test
+	@$(VENV)/bin/python -m tests.foreign $(or $(CLIENT),franz-go) $(if $(KAFKA),--kafka $(KAFKA)) \
+		$(if $(VERSION),--version $(VERSION)) $(if $(ONLY),--only '$(ONLY)')
 
 lint: $(VENV)/installed-test
 	@$(VENV)/bin/python -m tests.run lint types imports
