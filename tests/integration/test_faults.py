@@ -65,6 +65,11 @@ class UpkeepTests(SynchronousTestCase):
     def test_every_orphan_found_and_removed_is_in_order(self) -> None:
         self.assertEqual(self.upkeep().broken, [])
 
+    def test_an_upload_that_is_only_listed_is_found_too(self) -> None:
+        both = {"looked": {"orphans": 1, "uploads": 2}, "deleted": {"deleted": 1, "aborted": 2}}
+        self.assertEqual(self.upkeep(**both, ghosts=1).broken, [])
+        self.assertEqual(len(self.upkeep(**both).broken), 1)
+
     def test_what_is_not_in_order(self) -> None:
         for other, words in (
             ({"looked": {"orphans": 0, "uploads": 1}, "deleted": {"deleted": 0, "aborted": 1}}, "there are"),

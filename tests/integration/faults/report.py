@@ -68,7 +68,8 @@ def summary(done: Run) -> str:
     looked, deleted, fsck = done.upkeep.looked, done.upkeep.deleted, done.upkeep.fsck
     return (
         f"gc found {looked['orphans']} blobs and {looked['uploads']} unfinished uploads, and removed "
-        f"{deleted['deleted']} and {deleted['aborted']}; {done.upkeep.after.count} are left. "
+        f"{deleted['deleted']} and {deleted['aborted']}; {done.upkeep.after.count} are left "
+        f"({done.upkeep.ghosts} uploads are only listed). "
         f"fsck --verify read {fsck['records']} records with {fsck['envelopes']} envelopes: "
         f"{len(fsck['findings'])} findings.\n"
         f"Memory that docs/operate/sizing.md allows: {BOUND // MIB} MiB."

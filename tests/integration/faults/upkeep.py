@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from tests.integration.faults.scene import Scene
-from tests.integration.storm.bucket import look
+from tests.integration.storm.bucket import ghosts, look
 from tests.integration.storm.run import clean_up
 
 COMMAND = [sys.executable, "-c", "from lfsproxy.cli.main import main; main()"]
@@ -36,19 +36,21 @@ class Left:
 
 @attrs.frozen
 class Upkeep:
-    """What gc found and removed, and what was there ``before`` and ``after`` it; what fsck looked at."""
+    """What gc found and removed, and what was there ``before`` and ``after`` it; what fsck looked at.
+    ``ghosts`` are unfinished uploads that the store lists and does not have."""
 
     before: Left
     after: Left
     looked: dict[str, Any]
     deleted: dict[str, Any]
     fsck: dict[str, Any]
+    ghosts: int = 0
 
     @property
     def broken(self) -> list[str]:
         """What is not as it should be."""
         found = (self.looked["orphans"], self.looked["uploads"])
-        there = (len(self.before.blobs), len(self.before.unfinished))
+        there = (len(self.before.blobs), len(self.before.unfinished) + self.ghosts)
         removed = (self.deleted["deleted"], self.deleted["aborted"])
         said = []
         if found != there:
@@ -67,12 +69,13 @@ def clean(scene: Scene, named: frozenset[str]) -> Upkeep:
     """Have resumable uploads expire, then run both commands. ``named`` are the blobs that records name."""
     clean_up(scene.servers, [scene.proxy])
     before = left(scene, named)
+    unreal = ghosts(scene.servers.s3, scene.servers.s3_client(), scene.servers.bucket)
     time.sleep(AGE + 0.1)
     grace = ["gc", "--min-age", f"{AGE}s", "--unsafe"]
     looked = _run(scene, *grace)
     deleted = _run(scene, *grace, "--delete", "--yes")
     fsck = _run(scene, "fsck", "--verify")
-    return Upkeep(before, left(scene, named), looked, deleted, fsck)
+    return Upkeep(before, left(scene, named), looked, deleted, fsck, unreal)
 
 
 def left(scene: Scene, named: frozenset[str]) -> Left:

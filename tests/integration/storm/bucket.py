@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -84,6 +85,19 @@ def _unfinished(server: S3Server, client: Any, bucket: str) -> list[str]:
         return [str(path.relative_to(root)) for path in root.glob("*/*") if path.is_dir()]
     listed = client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
     return [item["Key"] for item in listed]
+
+
+def ghosts(server: S3Server, client: Any, bucket: str) -> int:
+    """How many unfinished uploads MinIO lists that it does not have.
+
+    It lists from memory. What has gone from its disk while a request was cut stays there until it restarts.
+    """
+    if server.kind != "MinIO":
+        return 0
+    listed = client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+    there = {path.rpartition("/")[2] for path in _unfinished(server, client, bucket)}
+    ids = [base64.urlsafe_b64decode(item["UploadId"] + "==").decode() for item in listed]
+    return sum(id.rpartition(".")[2] not in there for id in ids)
 
 
 def blob_keys(client: Any, bucket: Bucket) -> set[str]:
