@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
-from twisted.python.failure import Failure
 
 from lfsproxy.client.download import Download
 from lfsproxy.client.policy import Reading
@@ -223,11 +222,11 @@ class TreqReader:
             if stop.given_up is None:
                 future.callback(result)
 
-        def failed(failure: Failure) -> None:
+        def failed(error: BaseException) -> None:
             if stop.given_up is None:
-                future.errback(raisable(failure.value))
+                future.errback(raisable(error))
 
-        Deferred.fromCoroutine(call(stop)).addCallbacks(came, failed)
+        Deferred.fromCoroutine(call(stop)).addCallbacks(came, lambda failure: failed(failure.value))
         return future
 
     def close(self) -> Deferred[None]:
