@@ -37,6 +37,15 @@ TOGETHER = (
         "tests.integration.test_python_distribution",
         "tests.integration.test_readme",
     ),
+    # They share three brokers, which each process would start for itself.
+    (
+        "tests.integration.test_cluster",
+        "tests.integration.test_groups",
+        "tests.integration.test_hung_brokers",
+        "tests.integration.test_share_groups",
+        "tests.integration.test_share_librdkafka",
+        "tests.integration.test_share_stall",
+    ),
 )
 """Modules of one process, one after the other."""
 

@@ -302,6 +302,7 @@ class Cluster:
             max_age = FRESH_SECONDS
             while True:
                 try:
+                    why.may_be_long = False
                     address = await self.leader(topic, partition, max_age)
                     connection = await pool.get(address)
                     why.may_be_long = however_slowly

@@ -66,14 +66,9 @@ class Threads:
         def work() -> None:
             try:
                 result = call()
-            except Exception as error:
-                failure = error
-                self._framework.from_thread(lambda: failed(failure))
             except BaseException as error:
-                # As of a hook that calls sys.exit: a thread has nobody else to raise it to.
-                told = ReadInterrupted(f"{type(error).__name__} broke off a read")
-                told.__cause__ = error
-                self._framework.from_thread(lambda: failed(told))
+                failure = raisable(error)
+                self._framework.from_thread(lambda: failed(failure))
             else:
                 self._framework.from_thread(lambda: came(result))
 
@@ -109,3 +104,13 @@ class Threads:
         """Let idle threads end. What runs goes on; a later call starts new ones."""
         self._pool.shutdown(wait=False)
         self._pool = self._made()
+
+
+def raisable(error: BaseException) -> Exception:
+    """What a future fails with: the error, or ReadInterrupted for one that is no Exception, as of a hook that
+    calls sys.exit. There is nobody else to raise that to."""
+    if isinstance(error, Exception):
+        return error
+    told = ReadInterrupted(f"{type(error).__name__} broke off a read")
+    told.__cause__ = error
+    return told

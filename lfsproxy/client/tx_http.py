@@ -24,7 +24,7 @@ from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
 READ_BYTES = 256 * 1024
-"""At a time of a socket; Twisted's own 64 KiB cost a fifth more processor time."""
+"""Bytes of one read of a socket, at most: fewer turns for as many bytes than with Twisted's 64 KiB."""
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 
 

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
-from twisted.python.failure import Failure
 
 from lfsproxy.client.download import Download
 from lfsproxy.client.policy import Reading
@@ -22,11 +21,12 @@ from lfsproxy.client.reader import BlobReader
 from lfsproxy.client.recognise import as_bytes, recognise
 from lfsproxy.client.results import Progress, RecordCoordinates, Resolved, Value
 from lfsproxy.client.sources import HTTPSource
+from lfsproxy.client.threads import raisable
 from lfsproxy.client.tx_fetch import TreqBytes, TreqGets
 from lfsproxy.client.tx_stop import Stop
 from lfsproxy.client.verify import Verification, room_for
 from lfsproxy.envelope import Envelope
-from lfsproxy.errors import BlobMissing, LfsError, ReadInterrupted
+from lfsproxy.errors import BlobMissing, LfsError
 
 T = TypeVar("T")
 
@@ -123,7 +123,7 @@ class TreqFeed:
 
     def read(self, size: int, came: Callable[[bytes], None], failed: Callable[[Exception], None]) -> None:
         reading = Deferred.fromCoroutine(self.blob.read(size))
-        reading.addCallbacks(came, lambda failure: failed(_raisable(failure)))
+        reading.addCallbacks(came, lambda failure: failed(raisable(failure.value)))
 
     def close(self) -> Deferred[None]:
         self.blob.close()
@@ -222,11 +222,11 @@ class TreqReader:
             if stop.given_up is None:
                 future.callback(result)
 
-        def failed(failure: Failure) -> None:
+        def failed(error: BaseException) -> None:
             if stop.given_up is None:
-                future.errback(_raisable(failure))
+                future.errback(raisable(error))
 
-        Deferred.fromCoroutine(call(stop)).addCallbacks(came, failed)
+        Deferred.fromCoroutine(call(stop)).addCallbacks(came, lambda failure: failed(failure.value))
         return future
 
     def close(self) -> Deferred[None]:
@@ -270,13 +270,3 @@ class TreqReader:
                 self._reactor.callLater(0, self._places.release)
             else:
                 self._places.release()
-
-
-def _raisable(failure: Failure) -> Exception:
-    """As of a hook that calls sys.exit: nobody else is there to be told."""
-    error = failure.value
-    if isinstance(error, Exception):
-        return error
-    told = ReadInterrupted(f"{type(error).__name__} broke off a read")
-    told.__cause__ = error
-    return told

@@ -20,6 +20,7 @@ from lfsproxy.settings import Address
 from lfsproxy.wire.apis import KafkaApi
 from tests.broker.rig import ClientTestCase
 from tests.kafka import acts as act
+from tests.kafka.brokers import Asked, BrokerSide
 
 METADATA = KafkaApi.METADATA
 
@@ -123,6 +124,20 @@ class HungTests(ClusterTestCase):
         self.brokers.logs["demo", 0].leader = 2
         self.net.pass_seconds(SILENCE_SECONDS)
         self.assertEqual(self.successResultOf(asking), 0)
+        self.brokers.hung = set()
+
+    def test_a_batch_that_may_come_slowly_gives_no_more_time_to_connect(self) -> None:
+        self.brokers.hung = set()
+        self.successResultOf(self.topic())
+
+        def breaks_off(side: BrokerSide, asked: Asked) -> None:
+            self.brokers.hung = {9091, 9998}
+            side.hang_up()
+
+        self.brokers.next(KafkaApi.FETCH, breaks_off)
+        fetching = self.begin(self.cluster.fetch("demo", 0, 0, however_slowly=True))
+        self.net.pass_seconds(METADATA_SECONDS + RETRY_SECONDS)
+        self.failureResultOf(fetching, BrokerUnavailable)
         self.brokers.hung = set()
 
     def test_all_hang(self) -> None:

@@ -15,9 +15,7 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from lfsproxy.client import tx
-from lfsproxy.errors import (
-    StoreUnavailable,
-)
+from lfsproxy.errors import StoreUnavailable
 from tests.client.download_double import DATA, PLACE, SILENT, VALUE, DownloadResource, DownloadTestCase
 
 

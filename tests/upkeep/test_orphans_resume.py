@@ -40,27 +40,26 @@ class ResumeTests(OrphansTestCase):
         self.store.index.fail_next("prefixes", StoreUnavailable("it is not listed again"))
         self.assertEqual(self.orphans(), [orphan])
 
-    def test_a_list_that_broke_off_is_begun_anew(self) -> None:
-        self.put("a")
-        self.kafka.fail_next("topics", BrokerUnavailable("away"))
+    def break_off_the_list(self) -> None:
+        """End a search while it lists the bucket, and open its book again."""
         self.store.index.hold("objects")
         searching = self.begin()
         searching.cancel()
         self.failureResultOf(searching)
         self.open()
         self.store.index.let_go("objects")
+
+    def test_a_list_that_broke_off_is_begun_anew(self) -> None:
+        self.put("a")
+        self.kafka.fail_next("topics", BrokerUnavailable("away"))
+        self.break_off_the_list()
         self.failureResultOf(self.begin(), BrokerUnavailable)
         self.assertEqual(Counts.of(self.search()), Counts(1, 0, 1))
 
     def test_an_upload_that_ends_before_the_list_is_begun_anew_is_not_counted(self) -> None:
         key = self.put("a")
         upload_id = self.begin_upload(key)
-        self.store.index.hold("objects")
-        searching = self.begin()
-        searching.cancel()
-        self.failureResultOf(searching)
-        self.open()
-        self.store.index.let_go("objects")
+        self.break_off_the_list()
         aborting = Deferred.fromCoroutine(self.store.index.abort(key, upload_id))
         self.assertTrue(self.successResultOf(aborting))
         self.assertEqual(self.search().uploads, 0)
