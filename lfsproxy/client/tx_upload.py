@@ -23,7 +23,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer
 from zope.interface import implementer
 
-from lfsproxy.client.places import checked_api
+from lfsproxy.client.places import check_authorities, checked_api
 from lfsproxy.client.problems import error_of
 from lfsproxy.client.results import Progress
 from lfsproxy.client.retry import check_seconds
@@ -68,6 +68,8 @@ class Uploader:
         self.url = checked_api("url", url)
         check_seconds("connect_timeout", connect_timeout, zero=False)
         check_seconds("silent_timeout", silent_timeout, zero=False)
+        if ca_bundle is not None:
+            check_authorities("ca_bundle", ca_bundle)
         self._reactor = reactor
         self._silent = silent_timeout
         self._headers = {} if api_key is None else {"Authorization": [f"Bearer {api_key}"]}

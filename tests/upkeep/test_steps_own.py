@@ -142,6 +142,18 @@ class PortTests(OwnStepsTestCase):
             step = (await self.ports(LFS_METRICS_ADDR=address))[f"LFS_METRICS_ADDR, {address}"]
             self.assertTrue(step.ok and step.warning)
 
+    async def test_two_settings_that_name_one_port(self) -> None:
+        broker = int(self.settings["LFS_KAFKA_BROKER_PORT_BASE"]) + 1
+        address = f"{HOST}:{broker}"
+        for given in (address, f"0.0.0.0:{broker}"):
+            found = await self.ports(1, LFS_HTTP_ADDR=given)
+            self.assertEqual(found[f"LFS_HTTP_ADDR, {given}"].note, "free")
+            step = found[f"LFS_KAFKA_BROKER_PORT_BASE, {address}"]
+            self.assertEqual(step.wrong, f"cannot listen at {address}: LFS_HTTP_ADDR names that port, too")
+            self.assertEqual(step.do, "LFS_KAFKA_BROKER_PORT_BASE says where to listen instead")
+            with socket.create_server((HOST, broker)):
+                """It is let go of."""
+
     async def test_a_broker_whose_port_would_be_too_high(self) -> None:
         step = (await self.ports(7, LFS_KAFKA_BROKER_PORT_BASE="65530"))[
             "LFS_KAFKA_BROKER_PORT_BASE, broker 7"
