@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from lfsproxy.devstack.ports import HOST, free_port
@@ -129,6 +131,16 @@ class PortTests(OwnStepsTestCase):
         found = await self.ports(1)
         self.assertEqual({step.note for step in found.values()}, {"free"})
         self.assertIn(f"LFS_KAFKA_BROKER_PORT_BASE, {HOST}:{base + 1}", found)
+        with socket.create_server((HOST, base + 1)):
+            """It can be bound."""
+
+    async def test_ports_are_let_go_of_where_the_wait_for_it_is_cancelled(self) -> None:
+        base = int(self.settings["LFS_KAFKA_BROKER_PORT_BASE"])
+        checking = Deferred.fromCoroutine(self.steps().ports([1]))
+        self.assertNoResult(checking)  # It waits for its ports to be closed.
+        checking.cancel()
+        await self.assertFailure(checking, CancelledError)
+        await deferLater(reactor, 0, lambda: None)
         with socket.create_server((HOST, base + 1)):
             """It can be bound."""
 

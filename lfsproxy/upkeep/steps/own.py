@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import ServerFactory
@@ -96,9 +96,14 @@ class OwnSteps:
         try:
             await self._try_ports(nodes)
         finally:
-            for _, _, port in self._held:
-                await maybeDeferred(port.stopListening)
-            self._held.clear()
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        """Close what is held. All are closed also where the wait for it is cancelled."""
+        closed: Deferred[Any] = Deferred()
+        gatherResults([maybeDeferred(port.stopListening) for _, _, port in self._held]).chainDeferred(closed)
+        self._held.clear()
+        await closed
 
     async def _try_ports(self, nodes: Sequence[int]) -> None:
         settings = self._settings
