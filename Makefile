@@ -58,7 +58,7 @@ soak: $(VENV)/installed-test
 		$(if $(SEED),--seed $(SEED)) --only '$(or $(ONLY),*)'
 
 kafka-apis: $(VENV)/installed-test
-	@$(VENV)/bin/python -m tests.kafka_apis --kafka $(KAFKA)
+	@$(VENV)/bin/python -m tests.kafka_apis --kafka '$(KAFKA)'
 
 # The client's code is downloaded by go or pip.
 foreign: $(VENV)/installed-test

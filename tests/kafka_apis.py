@@ -169,8 +169,14 @@ def download(release: str, folder: Path) -> Path:
 @click.option("--kafka", "release", required=True, help="The release of Apache Kafka: 4.4.0.")
 def main(release: str) -> None:
     """Compare the messages of a release of Kafka with what the proxy has decided about."""
+    if not release:
+        raise click.UsageError("say which release of Kafka: make kafka-apis KAFKA=4.4.0")
     with tempfile.TemporaryDirectory() as folder:
-        found = findings(definitions(download(release, Path(folder))))
+        try:
+            jar = download(release, Path(folder))
+        except RuntimeError as error:
+            raise click.ClickException(f"the messages of Kafka {release} cannot be had: {error}") from None
+        found = findings(definitions(jar))
     click.echo(f"APIs that clients may send to a broker of Kafka {release}, and what the proxy offers:")
     for line in found.offered:
         click.echo(f"  {line}")

@@ -7,10 +7,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
 from lfsproxy.wire.apis import KafkaApi
 from lfsproxy.wire.versions import APIS, How
+from tests import kafka_apis
 from tests.kafka_apis import ADDRESSES, BLOTTED, REWRITTEN, WITHHELD, definitions, findings
 
 
@@ -98,6 +100,22 @@ class DefinitionTests(SynchronousTestCase):
 
     def test_a_jar_without_messages(self) -> None:
         self.assertRaises(KeyError, definitions, self.jar())
+
+
+class CommandTests(SynchronousTestCase):
+    def test_a_release_has_to_be_named(self) -> None:
+        ended = CliRunner().invoke(kafka_apis.main, ["--kafka", ""])
+        self.assertEqual(ended.exit_code, 2)
+        self.assertIn("Error: say which release of Kafka: make kafka-apis KAFKA=4.4.0", ended.output)
+
+    def test_a_release_that_does_not_exist(self) -> None:
+        def download(release: str, folder: Path) -> Path:
+            raise RuntimeError("Artifact not found")
+
+        self.patch(kafka_apis, "download", download)
+        ended = CliRunner().invoke(kafka_apis.main, ["--kafka", "9.9"])
+        expected = "Error: the messages of Kafka 9.9 cannot be had: Artifact not found\n"
+        self.assertEqual((ended.exit_code, ended.output), (1, expected))
 
 
 class DecisionTests(SynchronousTestCase):

@@ -156,7 +156,8 @@ async def _remove(
         )
     count = report.orphans.count + report.uploads
     if not yes:
-        job.screen.note(_found(report))
+        for line in _found(report).splitlines():
+            job.screen.note(line)
         answer = job.ask(f"To remove them, type their number ({count}):")
         if answer != str(count):
             return None

@@ -110,9 +110,16 @@ def _authorities(environment: Mapping[str, str], endpoint: str | None) -> str | 
     if name is None or (endpoint or "").startswith("http:"):
         return None
     try:
-        ssl.create_default_context(cafile=environment[name])
-    except OSError as error:
-        raise SettingError(
-            f"{name} is {quoted(environment[name])}: not usable as PEM certificates ({error_text(error)})"
-        ) from None
+        check_authorities(name, environment[name])
+    except ValueError as error:
+        raise SettingError(str(error)) from None
     return environment[name]
+
+
+def check_authorities(name: str, path: str) -> None:
+    """Raises ValueError, which has ``name``, where ``path`` is no file of PEM certificates."""
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:
+        reason = error_text(error)
+        raise ValueError(f"{name} is {quoted(path)}: not usable as PEM certificates ({reason})") from None

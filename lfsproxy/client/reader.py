@@ -21,7 +21,7 @@ from lfsproxy.client.download import Download
 from lfsproxy.client.fetch import BlobBytes
 from lfsproxy.client.file import BlobFile
 from lfsproxy.client.options import EnvironmentOptions
-from lfsproxy.client.places import checked_endpoint, from_variables
+from lfsproxy.client.places import check_authorities, checked_endpoint, from_variables
 from lfsproxy.client.policy import Policy, Reading
 from lfsproxy.client.recognise import as_bytes, recognise
 from lfsproxy.client.results import OnMissing, Progress, RecordCoordinates, Resolution, Resolved, Value
@@ -88,6 +88,8 @@ class BlobReader:
             raise ValueError("bucket is not given: the name of a bucket is needed")
         check_seconds("connect_timeout", connect_timeout, zero=False)
         check_seconds("read_timeout", read_timeout, zero=False)
+        if ca_bundle is not None:
+            check_authorities("ca_bundle", ca_bundle)
         self._credentials = credentials
         self._retry = Retry(tries, pause, retry_time)
         self._timeouts = (connect_timeout, read_timeout)

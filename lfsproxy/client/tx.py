@@ -98,6 +98,10 @@ class Blob(LoopBlob):
         future: Deferred[bytes] = super().read(size)
         return future
 
+    def close(self) -> Deferred[None]:  # type: ignore[override]  # a coroutine would do nothing until awaited
+        """A Deferred, as ``Stream.close`` gives; it need not be awaited."""
+        return succeed(None) if self.stream is None else self.stream.close()
+
 
 class Opening(Deferred[Blob]):
     """A Deferred of a blob: ``await`` it, or ``async with`` it, which closes the blob in the end."""

@@ -23,10 +23,11 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer
 from zope.interface import implementer
 
-from lfsproxy.client.places import checked_api
+from lfsproxy.client.places import check_authorities, checked_api
 from lfsproxy.client.problems import error_of
 from lfsproxy.client.results import Progress
 from lfsproxy.client.retry import check_seconds
+from lfsproxy.client.strangers import why_failed
 from lfsproxy.client.tx_http import Endpoints, ExactURL, Trust, Watch, innermost
 from lfsproxy.client.upload import (
     CONNECT_SECONDS,
@@ -37,7 +38,6 @@ from lfsproxy.client.upload import (
     published,
     question,
 )
-from lfsproxy.words import error_text
 
 MOST_ANSWER = 1024 * 1024
 """Bytes of an answer: an envelope, or a problem."""
@@ -68,6 +68,8 @@ class Uploader:
         self.url = checked_api("url", url)
         check_seconds("connect_timeout", connect_timeout, zero=False)
         check_seconds("silent_timeout", silent_timeout, zero=False)
+        if ca_bundle is not None:
+            check_authorities("ca_bundle", ca_bundle)
         self._reactor = reactor
         self._silent = silent_timeout
         self._headers = {} if api_key is None else {"Authorization": [f"Bearer {api_key}"]}
@@ -123,7 +125,7 @@ class Uploader:
         except Exception as error:
             if sent.failure is not None:
                 raise sent.failure from None
-            raise sent.lost(self.url, error_text(innermost(error))) from error
+            raise sent.lost(self.url, why_failed(innermost(error), "ca_bundle")) from error
         finally:
             watch.end()
         if status != 201:

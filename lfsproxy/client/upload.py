@@ -24,7 +24,7 @@ from urllib3.response import BaseHTTPResponse
 from lfsproxy.checksums import AllChecksums, Buffer, Checksum, new_checksum, parse_checksum
 from lfsproxy.client.errors import ProxyUnavailable
 from lfsproxy.client.mark import DEFAULT_ALGORITHM
-from lfsproxy.client.places import checked_api
+from lfsproxy.client.places import check_authorities, checked_api
 from lfsproxy.client.problems import error_of
 from lfsproxy.client.results import Progress
 from lfsproxy.client.retry import check_seconds
@@ -74,6 +74,8 @@ class Uploader:
         self.url = checked_api("url", url)
         check_seconds("connect_timeout", connect_timeout, zero=False)
         check_seconds("silent_timeout", silent_timeout, zero=False)
+        if ca_bundle is not None:
+            check_authorities("ca_bundle", ca_bundle)
         self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
         self._pool = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=connect_timeout, read=silent_timeout),

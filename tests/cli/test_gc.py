@@ -20,6 +20,7 @@ from lfsproxy.cli.console import Screen
 from lfsproxy.cli.failures import Failure
 from lfsproxy.cli.upkeep import Ended, Job
 from lfsproxy.errors import BrokerUnavailable, SettingError, UnreadableLog
+from lfsproxy.quoting import printable
 from lfsproxy.settings import LoadedSettings, Settings
 from lfsproxy.testing import MemoryMetrics, MemoryPublisher
 from lfsproxy.upkeep.orphans.book import Book
@@ -35,7 +36,7 @@ class Person(Screen):
         self.told: list[str] = []
 
     def note(self, line: str) -> None:
-        self.told.append(line)
+        self.told.append(printable(line))
 
 
 @attrs.frozen
@@ -112,8 +113,11 @@ class GcTests(OrphansTestCase):
         self.assertEqual(self.keys, [kept])
         self.assertFalse(ended.findings)
         self.assertEqual((ended.summary["deleted"], ended.summary["deleted_bytes"]), (2, 8))
-        self.assertIn("2  named by nothing", self.person.told[0])
-        self.assertEqual(self.person.told[1], "To remove them, type their number (2):")
+        *found, question = self.person.told
+        self.assertEqual(
+            found[2:], [f"{2:>12}  named by nothing, to be removed: 8 bytes", f"{'':14}'clips': 2, 8 bytes"]
+        )
+        self.assertEqual(question, "To remove them, type their number (2):")
         self.assertIn("2  named by nothing", ended.text)
 
     def test_what_a_terminal_shows_already_is_not_said_twice(self) -> None:

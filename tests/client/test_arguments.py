@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -59,6 +60,15 @@ class ArgumentTests(SynchronousTestCase):
         for name in ("connect_timeout", "silent_timeout"):
             for value in (-1, 0, math.nan):
                 self.refused(name, Uploader, "http://localhost", **{name: value})
+
+    def test_authorities_that_are_none(self) -> None:
+        empty = self.mktemp()
+        Path(empty).touch()
+        for path in ("/nowhere/authority.pem", empty):
+            for make in (BlobReader, tx.BlobReader):
+                self.refused("ca_bundle", make, "kafscale", ca_bundle=path)
+            for upload in (Uploader, tx.Uploader):
+                self.refused("ca_bundle", upload, "https://localhost", ca_bundle=path)
 
     def test_tries_that_are_none(self) -> None:
         for value in (0, -1, 1.5, math.nan):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from lfsproxy.client import (
@@ -129,6 +130,14 @@ class Contract:
         self.server.faults = []
         read = [each.value async for each in tx.resolve_records(self.reader(), records)]
         self.assertEqual(read, [DATA, b"ordinary", DATA])
+
+    async def test_a_blob_closes_without_await(self: Any) -> None:
+        blob = await self.reader().open(VALUE, record=PLACE)
+        await blob.read(1000)
+        self.assertIsInstance(blob.close(), Deferred)
+        self.assertEqual(self.results(), ["closed"])
+        empty = await self.reader().open(None)
+        self.assertIsNone(await empty.close())
 
 
 class Record:

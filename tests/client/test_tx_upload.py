@@ -218,6 +218,11 @@ class ConnectionTests(TestCase):
         )
         self.assertIn("the proxy at http://127.0.0.1:1 cannot be reached", str(error))
 
+    async def test_a_port_for_http_that_is_called_https(self) -> None:
+        url = self.proxy.url.replace("http:", "https:")
+        error = await self.assertFailure(Uploader(url).upload("demo", DATA), ProxyUnavailable)
+        self.assertIn("is this a port for http, not https?", str(error))
+
     async def test_a_refusal_before_the_body_was_read(self) -> None:
         self.proxy.status, self.proxy.early = 413, True
         self.proxy.body = json.dumps({"type": "/problems/too-large", "detail": "words"}).encode()

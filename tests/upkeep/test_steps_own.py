@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from lfsproxy.devstack.ports import HOST, free_port
@@ -132,6 +134,16 @@ class PortTests(OwnStepsTestCase):
         with socket.create_server((HOST, base + 1)):
             """It can be bound."""
 
+    async def test_ports_are_let_go_of_where_the_wait_for_it_is_cancelled(self) -> None:
+        base = int(self.settings["LFS_KAFKA_BROKER_PORT_BASE"])
+        checking = Deferred.fromCoroutine(self.steps().ports([1]))
+        self.assertNoResult(checking)  # It waits for its ports to be closed.
+        checking.cancel()
+        await self.assertFailure(checking, CancelledError)
+        await deferLater(reactor, 0, lambda: None)
+        with socket.create_server((HOST, base + 1)):
+            """It can be bound."""
+
     async def test_a_port_in_use(self) -> None:
         with socket.create_server((HOST, 0)) as taken:
             address = f"{HOST}:{taken.getsockname()[1]}"
@@ -141,6 +153,18 @@ class PortTests(OwnStepsTestCase):
             self.running = True
             step = (await self.ports(LFS_METRICS_ADDR=address))[f"LFS_METRICS_ADDR, {address}"]
             self.assertTrue(step.ok and step.warning)
+
+    async def test_two_settings_that_name_one_port(self) -> None:
+        broker = int(self.settings["LFS_KAFKA_BROKER_PORT_BASE"]) + 1
+        address = f"{HOST}:{broker}"
+        for given in (address, f"0.0.0.0:{broker}"):
+            found = await self.ports(1, LFS_HTTP_ADDR=given)
+            self.assertEqual(found[f"LFS_HTTP_ADDR, {given}"].note, "free")
+            step = found[f"LFS_KAFKA_BROKER_PORT_BASE, {address}"]
+            self.assertEqual(step.wrong, f"cannot listen at {address}: LFS_HTTP_ADDR names that port, too")
+            self.assertEqual(step.do, "LFS_KAFKA_BROKER_PORT_BASE says where to listen instead")
+            with socket.create_server((HOST, broker)):
+                """It is let go of."""
 
     async def test_a_broker_whose_port_would_be_too_high(self) -> None:
         step = (await self.ports(7, LFS_KAFKA_BROKER_PORT_BASE="65530"))[

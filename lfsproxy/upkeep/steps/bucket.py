@@ -80,7 +80,7 @@ class StoreSteps:
         await chain.step(
             "bucket",
             done(lambda: self._probe.bucket()),
-            "check LFS_S3_BUCKET, LFS_S3_REGION and LFS_S3_PATH_STYLE",
+            "check LFS_S3_ENDPOINT, LFS_S3_BUCKET, LFS_S3_REGION and LFS_S3_PATH_STYLE",
         )
 
     async def _clock(self) -> Found[None]:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.error import DNSLookupError
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import ServerFactory
 
 from lfsproxy.errors import SettingError
@@ -44,6 +45,7 @@ class OwnSteps:
         self._files = files
         self._is_running = is_running
         self._unreadable: frozenset[str] = frozenset()
+        self._held: list[tuple[str, int, IListeningPort]] = []
         self._own = Chain(reactor, "settings", tell)
         self._ports = Chain(reactor, "listener", tell)
         self.chains: Sequence[Chain] = [self._own, self._ports]
@@ -87,7 +89,23 @@ class OwnSteps:
             raise
 
     async def ports(self, nodes: Sequence[int]) -> None:
-        """The ports, those of the brokers ``nodes`` among them."""
+        """The ports, those of the brokers ``nodes`` among them.
+
+        All are held until the last one was tried, as a proxy holds them: two settings may name one port.
+        """
+        try:
+            await self._try_ports(nodes)
+        finally:
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        """Close what is held. All are closed also where the wait for it is cancelled."""
+        closed: Deferred[Any] = Deferred()
+        gatherResults([maybeDeferred(port.stopListening) for _, _, port in self._held]).chainDeferred(closed)
+        self._held.clear()
+        await closed
+
+    async def _try_ports(self, nodes: Sequence[int]) -> None:
         settings = self._settings
         running = False
 
@@ -163,8 +181,13 @@ class OwnSteps:
         try:
             port = BoundPorts(self._reactor).listen(address, ServerFactory(), setting)
         except SettingError as error:
+            holder = next((name for name, number, _ in self._held if number == address.port), None)
+            if holder is not None:
+                raise SettingError(
+                    f"cannot listen at {address}: {holder} names that port, too", way_out=error.way_out
+                ) from None
             if running:
                 return Found(None, "in use by what answers as LFS Proxy at LFS_HTTP_ADDR", warning=True)
-            raise error
-        await maybeDeferred(port.stopListening)
+            raise
+        self._held.append((setting, address.port, port))
         return Found(None, "free")
