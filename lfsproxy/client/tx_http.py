@@ -18,10 +18,12 @@ from twisted.internet.ssl import (
     trustRootFromCertificates,
 )
 from twisted.python.failure import Failure
-from twisted.web.client import URI
+from twisted.web.client import URI, HTTPConnectionPool
 from twisted.web.error import SchemeNotSupported
 from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
+
+from lfsproxy.cuttable import CuttableFactory
 
 READ_BYTES = 256 * 1024
 """At a time of a socket; Twisted's own 64 KiB cost a fifth more processor time."""
@@ -141,6 +143,13 @@ class _Endpoint:
         if hasattr(socket, "bufferSize"):
             socket.bufferSize = READ_BYTES
         return protocol
+
+
+def kept_connections(reactor: Any) -> HTTPConnectionPool:
+    """Connections for requests one after the other. To close them waits for no server."""
+    pool = HTTPConnectionPool(reactor)
+    pool._factory = CuttableFactory
+    return pool
 
 
 def innermost(error: BaseException) -> BaseException:

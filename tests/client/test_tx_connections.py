@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import PrivateCertificate
 from twisted.internet.task import deferLater
@@ -18,7 +18,7 @@ from twisted.trial.unittest import TestCase
 from lfsproxy.client import ProxySource, RecordCoordinates, Resolution, tx
 from lfsproxy.client.tx_body import HELD_BYTES
 from lfsproxy.client.tx_http import READ_BYTES
-from lfsproxy.errors import StoreUnavailable
+from lfsproxy.errors import BlobTruncated, StoreUnavailable
 from tests.certificates import Authority
 from tests.client.doubles import envelope_of
 
@@ -26,6 +26,7 @@ reactor: Any = _reactor
 PLACE = RecordCoordinates("demo", 2, 41)
 SIZE = 64 * 1024 * 1024
 PIECE = bytes(64 * 1024)
+SMALL = b"a small blob"
 
 
 class Endless(Protocol):
@@ -74,6 +75,29 @@ class Endless(Protocol):
         fire(self.factory.gone)
 
 
+class Deaf(Protocol):
+    """Answers at once with a small blob, and reads nothing from then on."""
+
+    factory: Any
+
+    def dataReceived(self, data: bytes) -> None:
+        transport: Any = self.transport
+        transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(SMALL), SMALL))
+        transport.pauseProducing()
+        self.factory.case.addCleanup(self.hang_up)
+
+    def hang_up(self) -> Deferred[None]:
+        self.gone: Deferred[None] = Deferred()
+        transport: Any = self.transport
+        transport.resumeProducing()
+        transport.abortConnection()
+        return self.gone if self.connected else succeed(None)
+
+    def connectionLost(self, reason: object = None) -> None:
+        self.connected = 0
+        fire(self.gone)
+
+
 def fire(waited_for: Deferred[None]) -> None:
     if not waited_for.called:
         waited_for.callback(None)
@@ -86,7 +110,7 @@ class ConnectionTestCase(TestCase):
     def setUp(self) -> None:
         factory: Any = Factory.forProtocol(Endless)
         factory.asked, factory.begun, factory.gone = Deferred(), Deferred(), Deferred()
-        factory.sent, factory.answers = 0, True
+        factory.sent, factory.answers, factory.case = 0, True, self
         self.factory = factory
         port = self.listen()
         self.addCleanup(port.stopListening)
@@ -148,6 +172,27 @@ class PlainTests(ConnectionTestCase):
         await blob.close()
         await self.factory.gone
         self.assertEqual([one.result for one in self.told], ["closed"])
+
+    async def test_closing_waits_for_no_proxy(self) -> None:
+        self.factory.protocol = Deaf
+        reader = self.reader()
+        self.assertEqual(await reader.fetch(envelope_of(SMALL).to_bytes(), record=PLACE), SMALL)
+        self.assertEqual(len(self.kept(reader)), 1)
+        await reader.close().addTimeout(5, reactor)
+
+    async def test_a_connection_that_is_cut_is_kept_for_nobody(self) -> None:
+        self.factory.protocol = Deaf
+        reader = self.reader()
+        value = envelope_of(SMALL + b"more").to_bytes()
+        await self.assertFailure(reader.fetch(value, record=PLACE), BlobTruncated)
+        # The rest of the answer is parsed after its head has failed.
+        await deferLater(reactor, 0, lambda: None)
+        self.assertEqual(self.kept(reader), [])
+
+    def kept(self, reader: tx.BlobReader) -> list[Any]:
+        """The connections that are kept for reuse."""
+        pool: Any = reader._treq._gets._pool  # type: ignore[union-attr]  # it has asked
+        return [each for kept in pool._connections.values() for each in kept]
 
     async def test_a_proxy_that_never_answers(self) -> None:
         self.factory.answers = False
