@@ -1,5 +1,5 @@
-"""HTTP connections of Twisted's clients that may be cut: an orderly end waits until the peer has taken what was
-written, and over TLS for its answer."""
+"""HTTP connections of Twisted's clients that may be cut: an orderly end waits until the peer has taken what
+was written, and over TLS for its answer."""
 
 from __future__ import annotations
 
