@@ -8,7 +8,7 @@ from typing import Any, Self
 import attrs
 from hyperlink import EncodedURL
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IDelayedCall, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.ssl import (
     Certificate,
@@ -24,6 +24,7 @@ from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
 from lfsproxy.cuttable import CuttableFactory
+from lfsproxy.ending import TlsEndpoint
 
 READ_BYTES = 256 * 1024
 """At a time of a socket; Twisted's own 64 KiB cost a fifth more processor time."""
@@ -107,7 +108,8 @@ class Endpoints:
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         endpoint: Any = _HostEndpoint(self.reactor, uri.host, uri.port, timeout=self.seconds)
         if uri.scheme == b"https":
-            endpoint = wrapClientTLS(self.trust().creatorForNetloc(uri.host, uri.port), endpoint)
+            creator = self.trust().creatorForNetloc(uri.host, uri.port)
+            endpoint = TlsEndpoint(creator, endpoint, self.reactor)
         elif uri.scheme != b"http":
             raise SchemeNotSupported(f"{uri.scheme!r} is neither http nor https")
         return _Endpoint(endpoint, self.watch)

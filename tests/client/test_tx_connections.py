@@ -15,6 +15,7 @@ from twisted.internet.ssl import PrivateCertificate
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from lfsproxy import ending
 from lfsproxy.client import ProxySource, RecordCoordinates, Resolution, tx
 from lfsproxy.client.tx_body import HELD_BYTES
 from lfsproxy.client.tx_http import READ_BYTES
@@ -82,7 +83,8 @@ class Deaf(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         transport: Any = self.transport
-        transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(SMALL), SMALL))
+        head = b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n" % (self.factory.more, len(SMALL))
+        transport.write(head + SMALL)
         transport.pauseProducing()
         self.factory.case.addCleanup(self.hang_up)
 
@@ -111,6 +113,7 @@ class ConnectionTestCase(TestCase):
         factory: Any = Factory.forProtocol(Endless)
         factory.asked, factory.begun, factory.gone = Deferred(), Deferred(), Deferred()
         factory.sent, factory.answers, factory.case = 0, True, self
+        factory.more = b""
         self.factory = factory
         port = self.listen()
         self.addCleanup(port.stopListening)
@@ -212,6 +215,21 @@ class TlsTests(PlainTests):
         pem = issued.certificate.read_bytes() + issued.key.read_bytes()
         options = PrivateCertificate.loadPEM(pem).options()
         return reactor.listenSSL(0, self.factory, options, interface="127.0.0.1")
+
+    async def test_an_orderly_end_is_not_waited_for_without_a_bound(self) -> None:
+        lost: Deferred[None] = Deferred()
+        connection_lost = ending._Ending.connectionLost
+
+        def note(connection: ending._Ending, reason: Any) -> None:
+            connection_lost(connection, reason)
+            fire(lost)
+
+        self.patch(ending._Ending, "connectionLost", note)
+        self.patch(ending, "END_SECONDS", 0.2)
+        self.factory.protocol, self.factory.more = Deaf, b"Connection: close\r\n"
+        fetching = self.reader().fetch(envelope_of(SMALL).to_bytes(), record=PLACE)
+        self.assertEqual(await fetching, SMALL)
+        await lost.addTimeout(5, reactor)
 
 
 class StrangerTests(ConnectionTestCase):
