@@ -22,6 +22,7 @@ from lfsproxy.settings import (
     LoadedSettings,
     SettingInfo,
     Settings,
+    check_no_loop,
     flag,
     load_settings,
     setting_table,
@@ -72,6 +73,7 @@ class Options(usage.Options):
         flags = {name: cast("str | None", self[flag(name)]) for name in setting_table()}
         try:
             self.loaded = load_settings(self.environment, flags)
+            check_no_loop(self.loaded.settings)
         except SettingError as error:
             raise SystemExit(f"lfsproxy: {error}") from None
 

@@ -49,6 +49,10 @@ class OptionsTests(SynchronousTestCase):
             ended.code, "lfsproxy: LFS_CHECKSUM_ALGO is 'sha1': one of sha256, crc32, md5 is needed"
         )
 
+    def test_a_broker_s_address_that_is_the_proxy_s_own_ends_it_too(self) -> None:
+        ended = self.assertRaises(SystemExit, self.options, LFS_KAFKA_BROKERS="localhost:19092")
+        self.assertIn("the proxy itself listens there (LFS_KAFKA_ADDR)", str(ended.code))
+
     def test_an_unknown_option_is_a_usage_error(self) -> None:
         self.assertRaises(UsageError, self.options, "--s3-bukket", "x")
 

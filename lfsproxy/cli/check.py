@@ -14,6 +14,7 @@ import click
 from lfsproxy.cli.checking import check_all
 from lfsproxy.cli.upkeep import Ended, Job, upkeep
 from lfsproxy.quoting import printable
+from lfsproxy.settings import check_no_loop
 from lfsproxy.upkeep.steps.chain import Step
 
 _MARKS = {"ok": "ok", "note": "ok, but", "failed": "FAILED", "skipped": "skipped"}
@@ -36,6 +37,7 @@ async def check(job: Job, topic: str | None) -> Ended:
     one record is written that stays there; its header lfsproxy-check says what it is. Each step has its own
     time limit. What is optional and missing is told, and counts as ok.
     """
+    check_no_loop(job.settings)
     with job.screen.bars() as screen:
         bar = screen.bar("checking")
 

@@ -81,7 +81,8 @@ class Body(Protocol):
         if not self._over:
             self._over = True
             # Not loseConnection: of TLS that waits for the other side, which is not listened to any more.
-            self._connection.stopProducing()
+            # Agents that are not ours cannot cut it.
+            getattr(self._connection, "abortConnection", self._connection.stopProducing)()
 
     def dataReceived(self, data: bytes) -> None:
         if self._over:

@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import deferLater
 from twisted.web._newclient import ParseError
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseNeverReceived
+from twisted.web.client import Agent, ResponseNeverReceived
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
@@ -22,7 +22,7 @@ from zope.interface import implementer
 from lfsproxy.client.download import Download
 from lfsproxy.client.sources import ERROR_BYTES, RETRIED_ERRORS, HTTPSource, Question, TryAgain, code_of
 from lfsproxy.client.tx_body import Body
-from lfsproxy.client.tx_http import Endpoints, ExactURL, Trust, Watch, innermost
+from lfsproxy.client.tx_http import Endpoints, ExactURL, Trust, Watch, innermost, kept_connections
 from lfsproxy.client.tx_stop import Stop
 from lfsproxy.errors import ReadInterrupted
 from lfsproxy.s3.signing import host_header
@@ -62,7 +62,7 @@ class TreqGets:
         self._ca_bundle = ca_bundle
         self._trusted: Trust | None = None
         self._agent = agent
-        self._pool = HTTPConnectionPool(reactor)
+        self._pool = kept_connections(reactor)
         self._pool.maxPersistentPerHost = kept
 
     async def send(self, question: Question, stop: Stop) -> TreqAnswer:
@@ -214,8 +214,10 @@ class TreqBytes:
 
     async def _code(self, answer: TreqAnswer) -> str:
         told = b""
-        while len(told) < ERROR_BYTES and not answer.body.ended:
+        while True:
             told += answer.body.take(ERROR_BYTES - len(told))
+            if len(told) == ERROR_BYTES or answer.body.ended:
+                break
             await self._stop.over(answer.body.more())
         return code_of(told, answer.content_type)
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 import attrs
 from hyperlink import EncodedURL
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IDelayedCall, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.ssl import (
     Certificate,
@@ -18,10 +18,13 @@ from twisted.internet.ssl import (
     trustRootFromCertificates,
 )
 from twisted.python.failure import Failure
-from twisted.web.client import URI
+from twisted.web.client import URI, HTTPConnectionPool
 from twisted.web.error import SchemeNotSupported
 from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
+
+from lfsproxy.cuttable import CuttableFactory
+from lfsproxy.ending import TlsEndpoint
 
 READ_BYTES = 256 * 1024
 """Bytes of one read of a socket, at most: fewer turns for as many bytes than with Twisted's 64 KiB."""
@@ -105,7 +108,8 @@ class Endpoints:
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         endpoint: Any = _HostEndpoint(self.reactor, uri.host, uri.port, timeout=self.seconds)
         if uri.scheme == b"https":
-            endpoint = wrapClientTLS(self.trust().creatorForNetloc(uri.host, uri.port), endpoint)
+            creator = self.trust().creatorForNetloc(uri.host, uri.port)
+            endpoint = TlsEndpoint(creator, endpoint, self.reactor)
         elif uri.scheme != b"http":
             raise SchemeNotSupported(f"{uri.scheme!r} is neither http nor https")
         return _Endpoint(endpoint, self.watch)
@@ -141,6 +145,13 @@ class _Endpoint:
         if hasattr(socket, "bufferSize"):
             socket.bufferSize = READ_BYTES
         return protocol
+
+
+def kept_connections(reactor: Any) -> HTTPConnectionPool:
+    """Connections for requests one after the other. To close them waits for no server."""
+    pool = HTTPConnectionPool(reactor)
+    pool._factory = CuttableFactory
+    return pool
 
 
 def innermost(error: BaseException) -> BaseException:

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IConsumer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Cooperator, TaskDone, TaskFinished, TaskStopped
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.client import Agent, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer
@@ -28,7 +28,7 @@ from lfsproxy.client.problems import error_of
 from lfsproxy.client.results import Progress
 from lfsproxy.client.retry import check_seconds
 from lfsproxy.client.strangers import why_failed
-from lfsproxy.client.tx_http import Endpoints, ExactURL, Trust, Watch, innermost
+from lfsproxy.client.tx_http import Endpoints, ExactURL, Trust, Watch, innermost, kept_connections
 from lfsproxy.client.upload import (
     CONNECT_SECONDS,
     SILENT_SECONDS,
@@ -73,7 +73,7 @@ class Uploader:
         self._reactor = reactor
         self._silent = silent_timeout
         self._headers = {} if api_key is None else {"Authorization": [f"Bearer {api_key}"]}
-        self._pool = HTTPConnectionPool(reactor)
+        self._pool = kept_connections(reactor)
         # A second try would read the body a second time.
         self._pool.retryAutomatically = False
         trust = Trust(ca_bundle, client_cert, client_key)
@@ -179,7 +179,8 @@ class _Answer(Protocol):
 
     def _close(self) -> None:
         if self.transport is not None:
-            self.transport.loseConnection()
+            # Agents that are not ours have only the orderly end, which waits for the proxy.
+            getattr(self.transport, "abortConnection", self.transport.loseConnection)()
 
 
 @implementer(IBodyProducer)

@@ -7,8 +7,7 @@ The same for S3 and for a token server.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
@@ -16,12 +15,12 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web._newclient import HTTP11ClientProtocol, Request, TransportProxyProducer
-from twisted.web.client import URI, HTTPConnectionPool, ResponseDone, _HTTP11ClientFactory
+from twisted.web.client import URI, HTTPConnectionPool, ResponseDone
 from twisted.web.http import PotentialDataLoss
-from twisted.web.iweb import IAgentEndpointFactory, IResponse
+from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
+from lfsproxy.cuttable import CuttableFactory
 from lfsproxy.net.connecting import host_endpoint
 
 if TYPE_CHECKING:
@@ -57,49 +56,10 @@ class HttpEndpoints:
         return endpoint
 
 
-class _Cuttable(TransportProxyProducer):
-    """What Twisted hands to the reader of a body, and ``abortConnection`` besides."""
-
-    def __init__(self, transport: TransportProxyProducer, cut: Callable[[], None]) -> None:
-        super().__init__(transport)  # type: ignore[no-untyped-call]  # of Twisted
-        self.abortConnection = cut
-
-
-class CuttableClient(HTTP11ClientProtocol):
-    """One connection. Whoever reads an answer's body may cut it: an orderly end waits until the peer has
-    taken what was written, and over TLS for its answer."""
-
-    def request(self, request: Request) -> Deferred[IResponse]:
-        return super().request(request).addCallback(self.make_cuttable, request)
-
-    def make_cuttable(self, response: IResponse, request: Request) -> IResponse:
-        """Before the body is delivered: give its reader a transport that has ``abortConnection``."""
-        of_twisted = cast(Any, response)
-        of_twisted._transport = _Cuttable(of_twisted._transport, partial(self._cut_answer, request))
-        return response
-
-    def _cut_answer(self, request: Request) -> None:
-        """While it is still read: what is parsed next must not put the connection into the pool."""
-        if self._currentRequest is request:
-            request.persistent = False
-            self.cut()
-
-    def cut(self) -> None:
-        """Close at once, whatever is still to be written or read."""
-        cast(Any, self.transport).abortConnection()
-
-
-class _QuietFactory(_HTTP11ClientFactory):
-    noisy = False
-
-    def buildProtocol(self, addr: object) -> CuttableClient:
-        return CuttableClient(self._quiescentCallback)  # type: ignore[no-untyped-call]  # of Twisted
-
-
 def single_use(clock: IReactorTime) -> HTTPConnectionPool:
     """Connections for one request each, of which nothing is logged."""
     pool = HTTPConnectionPool(clock, persistent=False)
-    pool._factory = _QuietFactory
+    pool._factory = CuttableFactory
     return pool
 
 

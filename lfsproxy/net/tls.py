@@ -29,7 +29,7 @@ from twisted.internet.ssl import (
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from lfsproxy.net.ending import TlsEndpoint
+from lfsproxy.ending import TlsEndpoint
 from lfsproxy.net.reread import Reread
 from lfsproxy.net.trust import Explaining
 from lfsproxy.words import error_text

@@ -33,7 +33,7 @@ from twisted.web.client import (
 )
 from twisted.web.iweb import IResponse
 
-from lfsproxy.net.http import CuttableClient
+from lfsproxy.cuttable import CuttableClient
 from lfsproxy.net.writing import Piece, write_through
 from lfsproxy.s3.body import BufferBody
 

@@ -10,6 +10,7 @@ from lfsproxy.settings.checked import DEFAULTS, Settings
 from lfsproxy.settings.hosts import Address, parse_address
 from lfsproxy.settings.loading import LoadedSettings, check_files, load_settings
 from lfsproxy.settings.names import flag, variable
+from lfsproxy.settings.rules import check_no_loop
 from lfsproxy.settings.table import SettingInfo, setting_table
 from lfsproxy.settings.unknown import unknown_variables
 
@@ -20,6 +21,7 @@ __all__ = [
     "SettingInfo",
     "Settings",
     "check_files",
+    "check_no_loop",
     "flag",
     "load_settings",
     "parse_address",

@@ -26,13 +26,15 @@ def check_rules(settings: Values) -> None:
             f"worker needs 2 x (LFS_S3_PART_SIZE + LFS_MAX_PASSTHROUGH_SIZE) = {least} of it: at least "
             f"{least * settings.workers} is needed"
         )
-    _check_loop(settings)
     _check_pairs(settings)
     _check_objects(settings)
 
 
-def _check_loop(settings: Values) -> None:
-    """That no broker's address is where this process itself listens."""
+def check_no_loop(settings: Values) -> None:
+    """Raise SettingError where a broker's address is that at which the proxy itself listens.
+
+    Of a proxy alone: a command that listens nowhere may run where a broker has that address.
+    """
     own = settings.kafka_addr
     for address in settings.kafka_brokers:
         is_here = address.host == own.host or (own.host in _ANYWHERE and address.host in _HERE)

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import PrivateCertificate
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from lfsproxy import ending
 from lfsproxy.client import ProxySource, RecordCoordinates, Resolution, tx
 from lfsproxy.client.tx_body import HELD_BYTES
 from lfsproxy.client.tx_http import READ_BYTES
-from lfsproxy.errors import StoreUnavailable
+from lfsproxy.errors import BlobTruncated, StoreUnavailable
 from tests.certificates import Authority
 from tests.client.doubles import envelope_of
 
@@ -26,6 +27,7 @@ reactor: Any = _reactor
 PLACE = RecordCoordinates("demo", 2, 41)
 SIZE = 64 * 1024 * 1024
 PIECE = bytes(64 * 1024)
+SMALL = b"a small blob"
 
 
 class Endless(Protocol):
@@ -74,6 +76,30 @@ class Endless(Protocol):
         fire(self.factory.gone)
 
 
+class Deaf(Protocol):
+    """Answers at once with a small blob, and reads nothing from then on."""
+
+    factory: Any
+
+    def dataReceived(self, data: bytes) -> None:
+        transport: Any = self.transport
+        head = b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n" % (self.factory.more, len(SMALL))
+        transport.write(head + SMALL)
+        transport.pauseProducing()
+        self.factory.case.addCleanup(self.hang_up)
+
+    def hang_up(self) -> Deferred[None]:
+        self.gone: Deferred[None] = Deferred()
+        transport: Any = self.transport
+        transport.resumeProducing()
+        transport.abortConnection()
+        return self.gone if self.connected else succeed(None)
+
+    def connectionLost(self, reason: object = None) -> None:
+        self.connected = 0
+        fire(self.gone)
+
+
 def fire(waited_for: Deferred[None]) -> None:
     if not waited_for.called:
         waited_for.callback(None)
@@ -86,7 +112,8 @@ class ConnectionTestCase(TestCase):
     def setUp(self) -> None:
         factory: Any = Factory.forProtocol(Endless)
         factory.asked, factory.begun, factory.gone = Deferred(), Deferred(), Deferred()
-        factory.sent, factory.answers = 0, True
+        factory.sent, factory.answers, factory.case = 0, True, self
+        factory.more = b""
         self.factory = factory
         port = self.listen()
         self.addCleanup(port.stopListening)
@@ -149,6 +176,27 @@ class PlainTests(ConnectionTestCase):
         await self.factory.gone
         self.assertEqual([one.result for one in self.told], ["closed"])
 
+    async def test_closing_waits_for_no_proxy(self) -> None:
+        self.factory.protocol = Deaf
+        reader = self.reader()
+        self.assertEqual(await reader.fetch(envelope_of(SMALL).to_bytes(), record=PLACE), SMALL)
+        self.assertEqual(len(self.kept(reader)), 1)
+        await reader.close().addTimeout(5, reactor)
+
+    async def test_a_connection_that_is_cut_is_kept_for_nobody(self) -> None:
+        self.factory.protocol = Deaf
+        reader = self.reader()
+        value = envelope_of(SMALL + b"more").to_bytes()
+        await self.assertFailure(reader.fetch(value, record=PLACE), BlobTruncated)
+        # The rest of the answer is parsed after its head has failed.
+        await deferLater(reactor, 0, lambda: None)
+        self.assertEqual(self.kept(reader), [])
+
+    def kept(self, reader: tx.BlobReader) -> list[Any]:
+        """The connections that are kept for reuse."""
+        pool: Any = reader._treq._gets._pool  # type: ignore[union-attr]  # it has asked
+        return [each for kept in pool._connections.values() for each in kept]
+
     async def test_a_proxy_that_never_answers(self) -> None:
         self.factory.answers = False
         reader = self.reader(read_timeout=0.2, tries=1)
@@ -167,6 +215,21 @@ class TlsTests(PlainTests):
         pem = issued.certificate.read_bytes() + issued.key.read_bytes()
         options = PrivateCertificate.loadPEM(pem).options()
         return reactor.listenSSL(0, self.factory, options, interface="127.0.0.1")
+
+    async def test_an_orderly_end_is_not_waited_for_without_a_bound(self) -> None:
+        lost: Deferred[None] = Deferred()
+        connection_lost = ending._Ending.connectionLost
+
+        def note(connection: ending._Ending, reason: Any) -> None:
+            connection_lost(connection, reason)
+            fire(lost)
+
+        self.patch(ending._Ending, "connectionLost", note)
+        self.patch(ending, "END_SECONDS", 0.2)
+        self.factory.protocol, self.factory.more = Deaf, b"Connection: close\r\n"
+        fetching = self.reader().fetch(envelope_of(SMALL).to_bytes(), record=PLACE)
+        self.assertEqual(await fetching, SMALL)
+        await lost.addTimeout(5, reactor)
 
 
 class StrangerTests(ConnectionTestCase):

@@ -13,8 +13,10 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import URI
+from twisted.web.server import NOT_DONE_YET
 
 from lfsproxy.client import PresignedSource
+from lfsproxy.client.sources import ERROR_BYTES
 from lfsproxy.client.tx_body import HELD_BYTES, Body
 from lfsproxy.client.tx_http import Endpoints
 from lfsproxy.errors import (
@@ -26,7 +28,7 @@ from lfsproxy.errors import (
     StoreUnavailable,
 )
 from tests.client.doubles import envelope_of
-from tests.client.download_double import DATA, PLACE, SILENT, VALUE, DownloadTestCase
+from tests.client.download_double import DATA, PLACE, SILENT, VALUE, DownloadResource, DownloadTestCase
 
 
 class AnswerTests(DownloadTestCase):
@@ -92,6 +94,18 @@ class AnswerTests(DownloadTestCase):
             self.proxy.answers = [(status, b'{"type":"/problems/%s"}' % name)]
             self.failureResultOf(self.fetch(), kind)
         self.assertEqual(len(self.proxy.requests), 3)
+
+    def test_a_refusal_is_not_read_for_longer_than_its_code_may_be(self) -> None:
+        class Endless(DownloadResource):
+            def render_GET(self, request: Any) -> Any:
+                self.requests.append(request)
+                request.setResponseCode(404)
+                request.write(b"<Code>NoSuchKey</Code>".ljust(ERROR_BYTES))
+                return NOT_DONE_YET
+
+        self.agent._serverFactory.resource = self.proxy = Endless()
+        self.failureResultOf(self.fetch(), BlobMissing)
+        self.nothing_is_left()
 
     def test_no_redirection_is_followed(self) -> None:
         for status in (302, 307):
@@ -274,4 +288,4 @@ class BodyTests(SynchronousTestCase):
         self.body.close()
         self.body.dataReceived(b"def")
         self.assertEqual((self.body.take(10), self.body.held), (b"", 0))
-        self.assertEqual(self.connection.told, ["stopProducing"])
+        self.assertEqual(self.connection.told, ["abortConnection"])

@@ -15,7 +15,7 @@ from twisted.test.iosim import FakeTransport, IOPump
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import URI, Agent
 
-from lfsproxy.net.ending import END_SECONDS
+from lfsproxy.ending import END_SECONDS
 from lfsproxy.net.http import BodyCollector, BodyTooLong, HttpEndpoints, single_use
 from lfsproxy.net.tls import ClientTls, ServerTls
 from tests.certificates import Authority
