@@ -130,7 +130,9 @@ WORKLOADS: Sequence[Workload] = (
     Workload("Kafka, one record a request", "1000 requests", 1, partial(requests, 1000, 1, ONE)),
     Workload("the same, 64 connections", "1000 requests", 0.64, partial(many_connections, 640, 64, ONE)),
     *(
-        Workload(f"Kafka, ten records a request, {name}", "1000 requests", 1, partial(requests, 1000, 1, frame))
+        Workload(
+            f"Kafka, ten records a request, {name}", "1000 requests", 1, partial(requests, 1000, 1, frame)
+        )
         for name, frame in COMPRESSED
     ),
     Workload("Kafka LFS, 1 KiB", "1000 requests", 0.06, partial(requests, 60, 1, SMALL_LFS)),

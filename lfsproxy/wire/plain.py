@@ -41,10 +41,10 @@ def plain_answer_size(
 
     Plain is a request for an answer whose batches are all of format 2, smaller than ``threshold`` bytes (0 is
     no threshold) and without LFS_BLOB, each of another partition. Compressed ones are so as far as ``small``
-    finds them clear. Each topic is named once, is none of ``counted`` and has a batch, and there is no tagged field. A plain answer has
-    neither tagged fields nor messages: no broker is named in it. ``body`` is what follows RequestStart.head;
-    the size is in bytes, from behind the correlation id on. A request for more partitions than ProduceReader
-    takes is not plain.
+    finds them clear. Each topic is named once, is none of ``counted`` and has a batch, and there is no tagged
+    field. A plain answer has neither tagged fields nor messages: no broker is named in it. ``body`` is what
+    follows RequestStart.head; the size is in bytes, from behind the correlation id on. A request for more
+    partitions than ProduceReader takes is not plain.
     """
     if not FIRST_WITH_BATCHES <= version <= MAX_VERSION:
         return None

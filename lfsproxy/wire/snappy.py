@@ -226,9 +226,9 @@ def _most_compressed(length: int) -> int:
 
 
 def small_block(block: bytes, most: int) -> bytes | None:
-    """The output of a whole raw block; None where that is empty, or may be more than ``most`` bytes (of at most 2 MiB).
+    """The output of a whole raw block; None where that is empty, or more than ``most`` bytes.
 
-    Raises UndecodableRecords.
+    ``most`` is 2 MiB or less. Raises UndecodableRecords.
     """
     length = 0
     for index, byte in enumerate(block[:3]):

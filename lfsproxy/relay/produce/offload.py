@@ -70,7 +70,9 @@ def needs_a_look(shared: Shared, batch: Batch, small: SmallBatches | None = None
 
 def _is_clear_inside(batch: Batch, threshold: int, small: SmallBatches) -> bool:
     is_compressed = batch.header is not None and batch.header.codec != NONE
-    return is_compressed and small.has_room(batch.size) and small.are_clear(b"".join(batch.records), threshold)
+    return (
+        is_compressed and small.has_room(batch.size) and small.are_clear(b"".join(batch.records), threshold)
+    )
 
 
 def _too_large(batch: Batch, settings: Settings) -> TooLarge:
