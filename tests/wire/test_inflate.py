@@ -144,6 +144,10 @@ class SmallBatchTests(SynchronousTestCase):
             self.assertFalse(slowly(batch_of(area, 1, codec=codec)))
             self.assertFalse(is_clear(batch_of(area, 1, codec=codec)))
 
+    def test_snappy_that_is_longer_than_its_output_can_need(self) -> None:
+        batch = batch_of(b"\x28" + b"\xfc\0\0\0\0a" * 40, 1, codec=SNAPPY)
+        self.assertEqual((slowly(batch), is_clear(batch)), (False, False))
+
 
 class BoundTests(SynchronousTestCase):
     def test_at_most_so_much_is_inflated_however_much_there_is(self) -> None:
