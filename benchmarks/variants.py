@@ -30,8 +30,10 @@ from benchmarks.compare.http_loads import upload_small_at_once
 from benchmarks.growth_loads import kafka_client, send, upload
 from benchmarks.null_ends import TOPIC, exactly
 from benchmarks.null_stage import MIB, Stage, null_ends, stage
+from lfsproxy.wire.batch import GZIP, LZ4, SNAPPY, ZSTD
 from tests.integration.frames import LargeRecord, batch, large_produce, lfs, produce, records
 from tests.integration.raw import RawClient
+from tests.wire.helpers import compressed
 
 IN_FLIGHT = 4
 ROOT = Path(__file__).parents[1]
@@ -111,11 +113,28 @@ def small_uploads_at_once(count: int, clients: int, stage: Stage) -> None:
 
 BATCH = produce(TOPIC, batch(records(*[(None, bytes(1000), [])] * 1000), 1000))
 ONE = produce(TOPIC, batch(records((None, bytes(100), []))))
+FEW = records(*[(None, b'{"id": %030d, "text": "%s"}' % (index, b"word " * 10), []) for index in range(10)])
+COMPRESSED = [
+    (name, produce(TOPIC, batch(compressed(codec, FEW, xerial=xerial), 10, codec)))
+    for name, codec, xerial in (
+        ("gzip", GZIP, False),
+        ("snappy", SNAPPY, False),
+        ("Java's snappy", SNAPPY, True),
+        ("lz4", LZ4, False),
+        ("zstd", ZSTD, False),
+    )
+]
 SMALL_LFS = produce(TOPIC, batch(records(lfs(bytes(1024)))))
 WORKLOADS: Sequence[Workload] = (
     Workload("Kafka, batches of 1,000 x 1 KB", "GB", 0.1, partial(requests, 100, IN_FLIGHT, BATCH)),
     Workload("Kafka, one record a request", "1000 requests", 1, partial(requests, 1000, 1, ONE)),
     Workload("the same, 64 connections", "1000 requests", 0.64, partial(many_connections, 640, 64, ONE)),
+    *(
+        Workload(
+            f"Kafka, ten records a request, {name}", "1000 requests", 1, partial(requests, 1000, 1, frame)
+        )
+        for name, frame in COMPRESSED
+    ),
     Workload("Kafka LFS, 1 KiB", "1000 requests", 0.06, partial(requests, 60, 1, SMALL_LFS)),
     Workload("Kafka LFS, 64 MiB", "GB", 64 * MIB / 1e9, partial(large_record, 1)),
     Workload("HTTP upload, 1 KiB", "1000 requests", 0.06, partial(small_uploads, 60)),

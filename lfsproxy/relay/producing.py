@@ -32,6 +32,7 @@ from lfsproxy.relay.works import Works
 from lfsproxy.wire.answers import NodeEndpoint, ProduceResponse
 from lfsproxy.wire.chunks import Piece
 from lfsproxy.wire.frames import FrameBytes, RequestStart, response_frame
+from lfsproxy.wire.inflate import SmallBatches
 from lfsproxy.wire.pieces import Pieces
 from lfsproxy.wire.plain import Body, plain_answer_size
 
@@ -123,7 +124,8 @@ class Producing:
             frame.let_go()
 
     def _plain_size(self, start: RequestStart, body: Body) -> int | None:
-        return plain_answer_size(start.api_version, body, self._looked_at_from, self.hints.topics)
+        small = SmallBatches(self.context.produce.inflater)
+        return plain_answer_size(start.api_version, body, self._looked_at_from, small, self.hints.topics)
 
     def _expected(self, start: RequestStart, size: int) -> Expected:
         """The answer to one that passes, a plain one has ``size`` bytes."""

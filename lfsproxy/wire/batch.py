@@ -29,6 +29,7 @@ from lfsproxy.wire.chunks import Piece
 HEADER_SIZE: Final = 61
 MAGIC_OFFSET: Final = 16
 CRC_START: Final = 21
+COUNT_OFFSET: Final = 57
 BATCH_OVERHEAD: Final = 12
 """``batch_length`` counts what follows it: the records field is this much longer."""
 

@@ -27,7 +27,7 @@ XERIAL_MAGIC: Final = b"\x82SNAPPY\0"
 XERIAL_HEADER_SIZE: Final = 16
 _SLICE = 64 * 1024
 """Compressed bytes that are given to a library at once: what it leaves is copied."""
-_ZSTD_MAGIC = 0xFD2FB528
+ZSTD_MAGIC: Final = 0xFD2FB528
 _ZSTD_SKIPPABLE = 0x184D2A50
 MAX_WINDOW: Final = 128 * 1024 * 1024
 """Bytes of the largest zstd window, as brokers allow."""
@@ -172,7 +172,7 @@ class _Zstd(Decompressor):
             self._left = int.from_bytes(start[4:], "little")
             self._skipping = True
             return True
-        if magic != _ZSTD_MAGIC:
+        if magic != ZSTD_MAGIC:
             raise UndecodableRecords("zstd data does not begin with its magic")
         descriptor = start[4]
         single = bool(descriptor & 0x20)

@@ -15,6 +15,7 @@ from typing import Final
 from stringzilla import find
 
 from lfsproxy.wire.batch import CRC_START, HEADER_SIZE, MAGIC_OFFSET, MARK, NONE, has_mark
+from lfsproxy.wire.inflate import SmallBatches
 from lfsproxy.wire.pieces import Pieces
 from lfsproxy.wire.produce import FIRST_FLEXIBLE, MAX_PARTITIONS, MAX_VERSION
 
@@ -33,15 +34,17 @@ _LONGEST_STRING: Final = 2**15
 Body = bytes | Pieces
 
 
-def plain_answer_size(version: int, body: Body, threshold: int, counted: Container[bytes] = ()) -> int | None:
+def plain_answer_size(
+    version: int, body: Body, threshold: int, small: SmallBatches, counted: Container[bytes] = ()
+) -> int | None:
     """None where the request has to be looked into, else the size of a plain answer to it.
 
-    Plain is a request for an answer whose batches are all of format 2, not compressed, smaller than
-    ``threshold`` bytes (0 is no threshold) and without LFS_BLOB, each of another partition. Each topic is
-    named once, is none of ``counted`` and has a batch, and there is no tagged field. A plain answer has
-    neither tagged fields nor messages: no broker is named in it. ``body`` is what follows RequestStart.head;
-    the size is in bytes, from behind the correlation id on. A request for more partitions than ProduceReader
-    takes is not plain.
+    Plain is a request for an answer whose batches are all of format 2, smaller than ``threshold`` bytes (0 is
+    no threshold) and without LFS_BLOB, each of another partition. Compressed ones are so as far as ``small``
+    finds them clear. Each topic is named once, is none of ``counted`` and has a batch, and there is no tagged
+    field. A plain answer has neither tagged fields nor messages: no broker is named in it. ``body`` is what
+    follows RequestStart.head; the size is in bytes, from behind the correlation id on. A request for more
+    partitions than ProduceReader takes is not plain.
     """
     if not FIRST_WITH_BATCHES <= version <= MAX_VERSION:
         return None
@@ -49,12 +52,14 @@ def plain_answer_size(version: int, body: Body, threshold: int, counted: Contain
         return None
     try:
         walk = _flexible if version >= FIRST_FLEXIBLE else _fixed
-        return walk(version, body, threshold, counted)
+        return walk(version, body, threshold, small, counted)
     except (IndexError, StructError):
         return None  # It ends early: the usual way says where.
 
 
-def _flexible(version: int, body: Body, threshold: int, counted: Container[bytes]) -> int | None:
+def _flexible(
+    version: int, body: Body, threshold: int, small: SmallBatches, counted: Container[bytes]
+) -> int | None:
     if body[0]:
         return None
     length, position = _uvarint(body, 1)
@@ -86,7 +91,7 @@ def _flexible(version: int, body: Body, threshold: int, counted: Container[bytes
             partition = body[position : position + _PARTITION]
             length, position = _uvarint(body, position + _PARTITION)
             length -= 1
-            if partition in seen or not _is_plain(body, position, length, threshold):
+            if partition in seen or not _is_plain(body, position, length, threshold, small):
                 return None
             seen.add(partition)
             position += length
@@ -99,7 +104,9 @@ def _flexible(version: int, body: Body, threshold: int, counted: Container[bytes
     return size if position == len(body) - 1 and not body[position] else None
 
 
-def _fixed(version: int, body: Body, threshold: int, counted: Container[bytes]) -> int | None:
+def _fixed(
+    version: int, body: Body, threshold: int, small: SmallBatches, counted: Container[bytes]
+) -> int | None:
     length = _INT16.unpack(body[0:2])[0]
     position = 2 + max(length, 0)
     if length < -1 or not _INT16.unpack(body[position : position + 2])[0]:
@@ -133,21 +140,20 @@ def _fixed(version: int, body: Body, threshold: int, counted: Container[bytes]) 
             position += _PARTITION
             length = _INT32.unpack(body[position : position + 4])[0]
             position += 4
-            if partition in seen or not _is_plain(body, position, length, threshold):
+            if partition in seen or not _is_plain(body, position, length, threshold, small):
                 return None
             seen.add(partition)
             position += length
     return size if position == len(body) else None
 
 
-def _is_plain(body: Body, position: int, length: int, threshold: int) -> bool:
-    """Whether the batch of ``length`` bytes at ``position`` may pass unread."""
-    return (
-        length >= HEADER_SIZE
-        and not (threshold and length >= threshold)
-        and body[position + MAGIC_OFFSET] == 2
-        and body[position + CRC_START + 1] & 7 == NONE
-    )
+def _is_plain(body: Body, position: int, length: int, threshold: int, small: SmallBatches) -> bool:
+    """Whether the batch of ``length`` bytes at ``position`` may pass."""
+    if length < HEADER_SIZE or (threshold and length >= threshold) or body[position + MAGIC_OFFSET] != 2:
+        return False
+    if body[position + CRC_START + 1] & 7 == NONE:
+        return True
+    return small.has_room(length) and small.are_clear(body[position : position + length], threshold)
 
 
 def _uvarint(body: Body, position: int) -> tuple[int, int]:

@@ -133,7 +133,7 @@ class SnappyBlock:
 
     def _whole(self, length: int, last: bool) -> bytes:
         """A small block is decoded at once, when all of it is there."""
-        if self._source.size > 32 + length + length // 6:
+        if self._source.size > _most_compressed(length):
             raise UndecodableRecords("a snappy block is longer than its output can need")
         if not last:
             return b""
@@ -220,7 +220,27 @@ def _literal(data: bytes | bytearray) -> bytes:
     return bytes((_LITERAL_WITH_4_BYTES,)) + (len(data) - 1).to_bytes(4, "little") + data
 
 
-def _decoded(block: bytearray, length: int) -> bytes:
+def _most_compressed(length: int) -> int:
+    """Bytes of elements that ``length`` bytes of output can need."""
+    return 32 + length + length // 6
+
+
+def small_block(block: bytes, most: int) -> bytes | None:
+    """The output of a whole raw block; None where that is empty, or more than ``most`` bytes.
+
+    ``most`` is 2 MiB or less. Raises UndecodableRecords.
+    """
+    length = 0
+    for index, byte in enumerate(block[:3]):
+        length |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:
+            if not 0 < length <= most or len(block) - index - 1 > _most_compressed(length):
+                return None
+            return _decoded(block, length)
+    return None
+
+
+def _decoded(block: bytes | bytearray, length: int) -> bytes:
     try:
         found = bytes(memoryview(cramjam.snappy.decompress_raw(block)))
     except cramjam.DecompressionError as error:

@@ -117,7 +117,7 @@ class PlainTests(RelayTestCase):
         self.patch(HeldProduce, "finish", fails)
         client = self.client()
         client.send(
-            produce(1, batch(record(b"looked into"), codec=1, producer=7, epoch=0, sequence=0))
+            produce(1, batch(record(b"looked into", (b"not", b"LFS_BLOB")), producer=7, epoch=0, sequence=0))
             + produce(2, batch(record(b"plain"), producer=7, epoch=0, sequence=1))
         )
         self.assertNotEqual(self.flushLoggedErrors(RuntimeError), [])

@@ -11,6 +11,7 @@ from lfsproxy.relay.produce.shared import Shared
 from lfsproxy.relay.produce.work import ProduceWork
 from lfsproxy.wakeups import all_of
 from lfsproxy.wire.frames import RequestStart
+from lfsproxy.wire.inflate import SmallBatches
 from lfsproxy.wire.produce import PartitionStart, RecordsBytes
 
 
@@ -37,7 +38,8 @@ class HeldProduce(ProduceWork):
     async def finish(self) -> None:
         for batch in self.batches:
             batch.count_hint(self.connection.hints)
-        looked_into = [batch for batch in self.batches if needs_a_look(self.shared, batch)]
+        small = SmallBatches(self.shared.inflater)
+        looked_into = [batch for batch in self.batches if needs_a_look(self.shared, batch, small)]
         if looked_into:
             offloader = Offloader(self.shared, self.connection, self.size, self.lease)
             await all_of([Deferred.fromCoroutine(offloader.offload(batch)) for batch in looked_into])

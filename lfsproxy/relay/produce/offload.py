@@ -29,6 +29,7 @@ from lfsproxy.wakeups import Semaphore
 from lfsproxy.wire.batch import NONE, BatchHeader, is_clear
 from lfsproxy.wire.decompress import MAX_WINDOW, USUAL_WINDOW, WindowTooLarge
 from lfsproxy.wire.fields import Header
+from lfsproxy.wire.inflate import SmallBatches
 from lfsproxy.wire.marks import lfs_headers, offload_mark
 from lfsproxy.wire.records import Pace
 from lfsproxy.wire.scan import (
@@ -51,16 +52,27 @@ SEGMENTS_AT_ONCE: Final = 4
 """Pieces, of up to 256 KiB, that are decompressed in one turn of the reactor: some milliseconds."""
 
 
-def needs_a_look(shared: Shared, batch: Batch) -> bool:
-    """Whether a batch's records have to be read; sets ``error`` where it is too large to be sent as it is."""
+def needs_a_look(shared: Shared, batch: Batch, small: SmallBatches | None = None) -> bool:
+    """Whether a batch's records have to be read; sets ``error`` where it is too large to be sent as it is.
+
+    ``small`` looks into compressed batches of the request.
+    """
     settings = shared.settings
     if batch.error is not None or batch.is_null or not shared.looks_into(batch.topic):
         return False
-    if not is_clear(batch.records, shared.threshold(batch.topic)):
+    threshold = shared.threshold(batch.topic)
+    if not is_clear(batch.records, threshold) and not (small and _is_clear_inside(batch, threshold, small)):
         return True
     if batch.size > settings.max_passthrough_size:
         batch.error = _too_large(batch, settings)
     return False
+
+
+def _is_clear_inside(batch: Batch, threshold: int, small: SmallBatches) -> bool:
+    is_compressed = batch.header is not None and batch.header.codec != NONE
+    return (
+        is_compressed and small.has_room(batch.size) and small.are_clear(b"".join(batch.records), threshold)
+    )
 
 
 def _too_large(batch: Batch, settings: Settings) -> TooLarge:

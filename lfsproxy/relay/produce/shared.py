@@ -20,6 +20,7 @@ from lfsproxy.relay.scanning import Scans
 from lfsproxy.relay.turns import Turns
 from lfsproxy.settings import Settings
 from lfsproxy.wakeups import Semaphore
+from lfsproxy.wire.inflate import Inflater
 
 TOLD_AT_ONCE: Final = 128
 """Records of a batch whose end is counted and logged in one turn of the reactor: some milliseconds."""
@@ -35,7 +36,7 @@ class Shared:
 
     ``inflating`` is the one place for a compressed batch that needs more memory than its lease has and that
     the budget cannot give at once: see lfsproxy.relay.produce.offload. ``scans`` runs first passes, two at
-    a time.
+    a time. ``inflater`` is for small batches, in the reactor's thread.
     """
 
     reactor: IReactorTime
@@ -44,12 +45,17 @@ class Shared:
     budget: MemoryBudget
     metrics: IMetrics
     inflating: Semaphore = attrs.field(init=False)
+    inflater: Inflater = attrs.field(init=False)
     scans: Scans = attrs.field(default=attrs.Factory(lambda self: Scans(self.reactor), takes_self=True))
     _clean_ups: set[Deferred[None]] = attrs.field(factory=set, init=False)
 
     @inflating.default
     def _one_place(self) -> Semaphore:
         return Semaphore(self.reactor, 1)
+
+    @inflater.default
+    def _of_this_process(self) -> Inflater:
+        return Inflater(self.settings.max_decompressed_size)
 
     @property
     def hold_limit(self) -> int:
