@@ -172,14 +172,20 @@ class ClientSource:
 
 @attrs.frozen
 class PresignedSource(HTTPSource):
-    """Reads by the URL that ``presign`` gives for an envelope. It is asked before each GET."""
+    """Reads by the URL that ``presign`` gives for an envelope. It is asked before each GET.
+
+    What ``presign`` raises is raised as it is; TypeError where it gives no str.
+    """
 
     presign: Callable[[Envelope, RecordCoordinates | None], str]
     by_record = False
     name = "a presigned URL"
 
     def question(self, request: BlobRequest) -> Question:
-        url = self.presign(request.envelope, request.record)
+        # Callers are not all type-checked, and None would be taken for trouble of the store.
+        url: object = self.presign(request.envelope, request.record)
+        if not isinstance(url, str):
+            raise TypeError(f"presign gave {url!r} for {request.envelope.s3_key}: it has to give a URL")
         return Question(url, _headers(request, "If-Match"))
 
 

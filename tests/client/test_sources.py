@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import create_server
 from threading import Thread
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import attrs
@@ -232,6 +232,11 @@ class PresignedTests(Contract, SourceTestCase):
         blobs = self.reader(PresignedSource(presign), on_resolve=told.append)
         self.assertRaises(LookupError, blobs.fetch, VALUE)
         self.assertEqual([one.result for one in told], ["read-interrupted"])
+
+    def test_what_is_no_url_is_the_callers_fault(self) -> None:
+        blobs = self.reader(PresignedSource(cast(Any, lambda *_: None)))
+        with self.assertRaisesRegex(TypeError, "presign gave None for lfs/k"):
+            blobs.fetch(VALUE)
 
 
 class ResetTests(SynchronousTestCase):

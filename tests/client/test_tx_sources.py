@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
@@ -193,6 +193,10 @@ class PresignedTests(Contract, SourceTestCase):
 
         await self.assertFailure(self.reader(source=PresignedSource(presign)).fetch(VALUE), LookupError)
         self.assertEqual(self.results(), ["read-interrupted"])
+
+    async def test_what_is_no_url_is_the_callers_fault(self) -> None:
+        reader = self.reader(source=PresignedSource(cast(Any, lambda *_: None)))
+        await self.assertFailure(reader.fetch(VALUE), TypeError)
 
     async def test_a_url_that_is_none(self) -> None:
         for url in ("ftp://127.0.0.1/k", "no url", "http://[::1"):
