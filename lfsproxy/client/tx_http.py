@@ -25,6 +25,7 @@ from zope.interface import implementer
 
 from lfsproxy.cuttable import CuttableFactory
 from lfsproxy.ending import TlsEndpoint
+from lfsproxy.quoting import quoted
 
 READ_BYTES = 256 * 1024
 """Bytes of one read of a socket, at most: fewer turns for as many bytes than with Twisted's 64 KiB."""
@@ -111,7 +112,7 @@ class Endpoints:
             creator = self.trust().creatorForNetloc(uri.host, uri.port)
             endpoint = TlsEndpoint(creator, endpoint, self.reactor)
         elif uri.scheme != b"http":
-            raise SchemeNotSupported(f"{uri.scheme!r} is neither http nor https")
+            raise SchemeNotSupported(f"{quoted(uri.scheme)} is neither http nor https")
         return _Endpoint(endpoint, self.watch)
 
 

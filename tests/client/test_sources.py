@@ -235,7 +235,7 @@ class PresignedTests(Contract, SourceTestCase):
 
     def test_what_is_no_url_is_the_callers_fault(self) -> None:
         blobs = self.reader(PresignedSource(cast(Any, lambda *_: None)))
-        with self.assertRaisesRegex(TypeError, "presign gave None for lfs/k"):
+        with self.assertRaisesRegex(TypeError, "presign gave NoneType for lfs/k, not a URL"):
             blobs.fetch(VALUE)
 
 

@@ -139,7 +139,7 @@ class LoopbackTests(TestCase):
                 cast(Any, broker.wire).real.resumeProducing()
             await self.until(lambda: len(client.order) == 60)
             self.assertEqual(client.order, list(range(1, 61)))
-            self.assertEqual([each.frame for each in self.cluster.requests][-60:], frames)
+            self.assertEqual([each.frame for each in self.cluster.produced], frames)
             self.assertEqual(self.budget.used, 0)
 
         return self.run_test(steps())
