@@ -185,7 +185,9 @@ class PresignedSource(HTTPSource):
         # Callers are not all type-checked, and None would be taken for trouble of the store.
         url: object = self.presign(request.envelope, request.record)
         if not isinstance(url, str):
-            raise TypeError(f"presign gave {type(url).__name__} for {request.envelope.s3_key}, not a URL as str")
+            raise TypeError(
+                f"presign gave {type(url).__name__} for {request.envelope.s3_key}, not a URL as str"
+            )
         return Question(url, _headers(request, "If-Match"))
 
 
