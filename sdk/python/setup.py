@@ -9,7 +9,18 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 BESIDES = {
-    "lfsproxy": {"__init__", "checksums", "codes", "defaults", "envelope", "errors", "quoting", "words"},
+    "lfsproxy": {
+        "__init__",
+        "checksums",
+        "codes",
+        "cuttable",
+        "defaults",
+        "ending",
+        "envelope",
+        "errors",
+        "quoting",
+        "words",
+    },
     "lfsproxy.s3": {"__init__", "signing"},
 }
 """By package; of any other one, all modules."""

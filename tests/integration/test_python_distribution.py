@@ -23,6 +23,8 @@ from tests.integration.stack import in_thread
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "sdk" / "python"
 EXTRA = {
+    "lfsproxy.cuttable": "twisted",
+    "lfsproxy.ending": "twisted",
     "lfsproxy.client.confluent": "confluent",
     "lfsproxy.client.kafka_python": "kafka-python",
     "lfsproxy.client.opentelemetry": "opentelemetry",
