@@ -16,8 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.web._newclient import ParseError
 from twisted.web.client import Agent, ResponseNeverReceived
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
-from zope.interface import implementer
+from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IResponse
 
 from lfsproxy.client.download import Download
 from lfsproxy.client.sources import ERROR_BYTES, RETRIED_ERRORS, HTTPSource, Question, TryAgain, code_of
@@ -26,6 +25,7 @@ from lfsproxy.client.tx_http import Endpoints, ExactURL, Trust, Watch, innermost
 from lfsproxy.client.tx_stop import Stop
 from lfsproxy.errors import ReadInterrupted
 from lfsproxy.s3.signing import host_header
+from lfsproxy.uncompressed import Uncompressed
 from lfsproxy.words import error_text
 
 
@@ -97,7 +97,7 @@ class TreqGets:
         )
         headers = Headers({name: [value] for name, value in question.headers.items()})
         headers.setRawHeaders("Host", [host_header(parts.scheme, parts.netloc)])
-        return HTTPClient(_AsStored(agent)).get(
+        return HTTPClient(Uncompressed(agent)).get(
             ExactURL.from_text(question.url),
             headers=headers,
             allow_redirects=False,
@@ -114,31 +114,6 @@ class TreqGets:
         """Close the connections that are kept for reuse."""
         closing: Deferred[None] = self._pool.closeCachedConnections()
         return closing
-
-
-@implementer(IAgent)
-@attrs.frozen
-class _AsStored:
-    """treq asks for gzip and undoes it. A blob's bytes are those that were published, gzip or not."""
-
-    agent: IAgent
-
-    def request(
-        self,
-        method: bytes,
-        uri: bytes,
-        headers: Headers | None = None,
-        bodyProducer: IBodyProducer | None = None,
-    ) -> Deferred[IResponse]:
-        asked = Headers() if headers is None else headers.copy()
-        asked.setRawHeaders(b"Accept-Encoding", [b"identity"])
-        asking: Deferred[IResponse] = self.agent.request(method, uri, asked, bodyProducer)
-        return asking.addCallback(self._unnamed)
-
-    @staticmethod
-    def _unnamed(response: IResponse) -> IResponse:
-        response.headers.removeHeader(b"Content-Encoding")
-        return response
 
 
 class TreqBytes:

@@ -16,13 +16,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Cooperator
 from twisted.web.client import Agent, FileBodyProducer
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IBodyProducer, IResponse
-from zope.interface import implementer
+from twisted.web.iweb import IAgent, IBodyProducer
 
 from lfsproxy.net.connecting import why_unreached
 from lfsproxy.net.http import BodyCollector, BodyTooLong, HttpEndpoints, single_use
 from lfsproxy.net.tls_errors import UntrustedServer, is_tls_error
 from lfsproxy.settings import Settings
+from lfsproxy.uncompressed import Uncompressed
 from lfsproxy.wire.oauth import ANSWER_SECONDS, MOST_BYTES, Token, TokenServer
 from lfsproxy.words import error_text
 
@@ -31,31 +31,6 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0
 """Within which one address of the token server takes a connection."""
-
-
-@implementer(IAgent)
-class _Uncompressed:
-    """An agent that wants answers as they are: what treq decompresses has no bound."""
-
-    def __init__(self, agent: IAgent) -> None:
-        self._agent = agent
-
-    def request(
-        self,
-        method: bytes,
-        uri: bytes,
-        headers: Headers | None = None,
-        bodyProducer: IBodyProducer | None = None,
-    ) -> Deferred[IResponse]:
-        asked = Headers() if headers is None else headers.copy()
-        asked.setRawHeaders("Accept-Encoding", ["identity"])
-        answer: Deferred[IResponse] = self._agent.request(method, uri, asked, bodyProducer)
-        return answer.addCallback(self._as_it_is)
-
-    @staticmethod
-    def _as_it_is(response: IResponse) -> IResponse:
-        response.headers.removeHeader(b"content-encoding")
-        return response
 
 
 class TokenClient:
@@ -77,7 +52,7 @@ class TokenClient:
         self._wall = wall
         self._tls = _tls(settings)
         endpoints = HttpEndpoints(reactor, self._tls, CONNECT_SECONDS)
-        self._agent = _Uncompressed(
+        self._agent = Uncompressed(
             agent or Agent.usingEndpointFactory(reactor, endpoints, single_use(reactor))
         )
 

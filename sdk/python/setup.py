@@ -19,6 +19,7 @@ BESIDES = {
         "envelope",
         "errors",
         "quoting",
+        "uncompressed",
         "words",
     },
     "lfsproxy.s3": {"__init__", "signing"},

@@ -25,6 +25,7 @@ PROJECT = ROOT / "sdk" / "python"
 EXTRA = {
     "lfsproxy.cuttable": "twisted",
     "lfsproxy.ending": "twisted",
+    "lfsproxy.uncompressed": "twisted",
     "lfsproxy.client.confluent": "confluent",
     "lfsproxy.client.kafka_python": "kafka-python",
     "lfsproxy.client.opentelemetry": "opentelemetry",
