@@ -5,22 +5,18 @@ They and their headers are those of the Amazon S3 API reference, by their names 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from twisted.internet.interfaces import IReactorTime
+import attrs
 
 from lfsproxy.checksums import Buffer
 from lfsproxy.errors import StoreRefused
-from lfsproxy.interfaces import IMetrics
 from lfsproxy.logs import Logger
 from lfsproxy.s3 import explain
 from lfsproxy.s3.answers import Answer, UnreadableAnswer, parse_xml, text_of
 from lfsproxy.s3.crc import CHECKSUM, CHECKSUM_TYPE, COMPOSITE, FULL_OBJECT, encode_crc
-from lfsproxy.s3.credentials import CredentialSource
-from lfsproxy.s3.exchange import Exchanges
 from lfsproxy.s3.multipart import Begun, Part, complete_xml
 from lfsproxy.s3.requests import S3Refused, S3Requests
-from lfsproxy.s3.signing import S3Location
 
 COMPLETE_SECONDS = 600.0
 """How long CompleteMultipartUpload may stay silent: stores assemble the object meanwhile."""
@@ -30,29 +26,16 @@ _ANY = range(300, 600)
 """Every status of an answer that is no success."""
 
 
+@attrs.define(eq=False, repr=False)
 class S3Client(S3Requests):
     """Asks for what is in one bucket. ``sse`` is how S3 has to encrypt; the rest as S3Requests."""
 
     _log = Logger()
-
-    def __init__(
-        self,
-        exchanges: Exchanges,
-        location: S3Location,
-        credentials: CredentialSource,
-        clock: IReactorTime,
-        random: Callable[[], float],
-        metrics: IMetrics,
-        patience: float,
-        checksums: bool = True,
-        sse: str = "",
-    ) -> None:
-        super().__init__(exchanges, location, credentials, clock, random, metrics, patience)
-        self.checksums = checksums
-        self.sse = sse
-        self._conditional = True
-        self._keeps_whole: bool | None = None
-        self._is_s3 = False
+    checksums: bool = True
+    sse: str = ""
+    _conditional: bool = attrs.field(default=True, init=False)
+    _keeps_whole: bool | None = attrs.field(default=None, init=False)
+    _is_s3: bool = attrs.field(default=False, init=False)
 
     async def put_object(
         self, key: str, headers: Mapping[str, str], body: Sequence[Buffer], crc: int | None

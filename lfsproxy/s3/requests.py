@@ -45,6 +45,7 @@ class S3Refused(StoreRefused):
         self.doubtful = doubtful
 
 
+@attrs.define(eq=False, repr=False)
 class S3Requests:
     """Sends requests to one bucket.
 
@@ -52,24 +53,14 @@ class S3Requests:
     counts from the last progress: one that progresses is never cut.
     """
 
-    def __init__(
-        self,
-        exchanges: Exchanges,
-        location: S3Location,
-        credentials: CredentialSource,
-        clock: IReactorTime,
-        random: Callable[[], float],
-        metrics: IMetrics,
-        patience: float,
-    ) -> None:
-        self.location = location
-        self._exchanges = exchanges
-        self._credentials = credentials
-        self._clock = clock
-        self._random = random
-        self._metrics = metrics
-        self._patience = patience
-        self._has_answered = False
+    _exchanges: Exchanges
+    location: S3Location
+    _credentials: CredentialSource
+    _clock: IReactorTime
+    _random: Callable[[], float]
+    _metrics: IMetrics
+    _patience: float
+    _has_answered: bool = attrs.field(default=False, init=False)
 
     async def request(
         self,
