@@ -48,7 +48,7 @@ class Policy:
 
 
 class Reading:
-    """One envelope's read, from now until ``ended`` tells the hook of it."""
+    """One envelope's read, from now until ``ended`` tells the hook of it, once."""
 
     def __init__(
         self,
@@ -62,11 +62,16 @@ class Reading:
         self._started = clock()
         self._envelope = envelope
         self._record = record
+        self._is_over = False
 
     def ended(
         self, size: int, tries: int, verified: bool, error: LfsError | None, given_up: str | None
     ) -> None:
-        """``given_up`` is how its caller has ended it, if so. Neither verified nor an error: closed."""
+        """``given_up`` is how its caller has ended it, if so. Neither verified nor an error: closed. Only the
+        first call counts."""
+        if self._is_over:
+            return
+        self._is_over = True
         if given_up and not verified:
             result, error = given_up, None
         else:

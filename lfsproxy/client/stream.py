@@ -21,9 +21,9 @@ class BlobStream(io.RawIOBase):
     The last bytes are handed out only after the whole blob was verified: until then, and on every read after
     a failure, BlobTruncated, ChecksumMismatch or StoreUnavailable is raised where the end would be. So
     neither "read until the end" nor "read content_length bytes" can take a wrong blob for a right one.
-    ``ended`` is called once, with the bytes received, whether they were verified, and the error; neither
-    verified nor an error means closed before the end. Not for use by itself: BlobFile keeps count of what an
-    exception from elsewhere may have lost.
+    ``ended`` is called with the bytes received, whether they were verified, and the error; neither verified
+    nor an error means closed before the end. Only its first call says how the read ended. Not for use by
+    itself: BlobFile keeps count of what an exception from elsewhere may have lost.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class BlobStream(io.RawIOBase):
         super().__init__()
         self.envelope = envelope
         self._source = source
-        self._ended: Callable[[int, bool, LfsError | None], None] | None = ended
+        self._ended = ended
         self._on_progress = on_progress
         self._verification = Verification(envelope)
         self.error: LfsError | None = None
@@ -99,9 +99,7 @@ class BlobStream(io.RawIOBase):
 
     def _finish(self, error: LfsError | None) -> None:
         self._source.close()
-        ended, self._ended = self._ended, None
-        if ended is not None:
-            ended(self._verification.received, self._verification.verified, error)
+        self._ended(self._verification.received, self._verification.verified, error)
 
     def close(self) -> None:
         """Let go of the connection. Closing before the end was reached is no error, but no success either."""

@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 class TreqBlob:
     """One blob's bytes, verified on the way: the last ones are given only after all were right.
 
-    After a failure every read fails with the same error. ``ended`` is called once, as BlobStream's is.
+    After a failure every read fails with the same error. ``ended`` is called as BlobStream's is.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class TreqBlob:
         self._verification = Verification(envelope)
         self._source = source
         self._stop = stop
-        self._ended: Callable[[int, bool, LfsError | None], None] | None = ended
+        self._ended = ended
         self._on_progress = on_progress
         self._error: LfsError | None = None
 
@@ -105,9 +105,7 @@ class TreqBlob:
 
     def _finish(self, error: LfsError | None) -> None:
         self._source.close()
-        ended, self._ended = self._ended, None
-        if ended is not None:
-            ended(self._verification.received, self._verification.verified, error)
+        self._ended(self._verification.received, self._verification.verified, error)
 
     def close(self) -> None:
         """Let go of the connection, and end a read that waits; also before the end."""
